@@ -1,0 +1,420 @@
+"""FairPrunedClassifier: train, prune, and see what that did to every group."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.utils import check_random_state
+from torch import nn
+
+from sk_prunefair._inputs import InputChecks
+from sk_prunefair._validation import check_epochs, check_rate
+from sk_prunefair.compression import compression_summary
+from sk_prunefair.constraints.base import Constraint
+from sk_prunefair.dataset import GroupDataset
+from sk_prunefair.net import GroupNet
+from sk_prunefair.pruning import Pruner, PruningState, apply_masks, get_pruner, sparsity
+from sk_prunefair.report import FairnessReport
+
+
+class FairPrunedClassifier(InputChecks, GroupNet):
+    """A PyTorch classifier that is trained the scikit-learn way, pruned, and audited by group.
+
+    It is a `skorch.NeuralNetClassifier` and takes all of its parameters. ``fit`` trains the dense
+    net, ``prune`` removes a share of its weights, ``fairness_report`` compares the two nets group
+    by group.
+
+    Parameters
+    ----------
+    module : torch.nn.Module class or instance
+        A net whose ``forward`` takes X and returns one score per class, shape
+        (n_samples, n_classes). A class whose ``__init__`` takes ``n_features`` (the number of
+        values per sample) or ``n_classes`` gets them from the data, unless ``module__n_features``
+        and the like say otherwise. An instance may be pretrained; it is copied, never changed.
+    prune_rate : float in [0, 1), default=None
+        Share of the weights that ``fit`` removes after training. None prunes nothing.
+    pruner : str or Pruner, default="magnitude"
+        Which weights go: "magnitude" removes the smallest absolute values over the whole net;
+        or an object with a method ``masks(module, rate)``. Biases and norms are left alone.
+    finetune_epochs : int, default=0
+        Epochs of training that ``fit``, or ``prune`` when given data, adds after pruning.
+    random_state : int, RandomState instance or None, default=None
+        Seed of initialisation, shuffling, dropout and the split. With a seed, torch's global
+        generator is left untouched; with None it is the one that is used.
+    **kwargs : dict
+        Parameters of `skorch.NeuralNetClassifier`: ``criterion``, ``optimizer``, ``lr``,
+        ``max_epochs``, ``batch_size``, ``train_split``, ``callbacks``, ``device``, ``verbose``,
+        ``classes``, ``module__…``, ``optimizer__…`` and so on. As in skorch, the default criterion
+        NLLLoss takes a module that returns probabilities; for logits pass
+        ``criterion=torch.nn.CrossEntropyLoss``. Unlike in skorch, training data is shuffled,
+        ``train_split`` is stratified by label × group, and the criterion's ``reduction`` is
+        always the (weighted) mean over samples.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels.
+    groups_ : pandas.Index or MultiIndex of shape (n_groups,)
+        The groups seen in ``fit``; a MultiIndex where ``sensitive_features`` has columns.
+    module_, dense_module_ : torch.nn.Module
+        The net as it is, and the net before pruning; the same where nothing was pruned.
+    masks_ : dict of str to torch.Tensor
+        Boolean masks by parameter name, True where a weight is kept; empty before pruning.
+    prune_rate_ : float
+        The rate of the last ``prune``; 0.0 for the dense net.
+    sparsity_ : float
+        Share of the prunable weights that is removed.
+    history : skorch.history.History
+        One row per epoch of the net as it is: dense training, then fine-tuning.
+
+    See Also
+    --------
+    sk_prunefair.FairnessReport : What ``fairness_report`` returns.
+    sk_prunefair.EqualLossConstraint : A callback that keeps the groups' losses together.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_prunefair import FairPrunedClassifier
+    >>> from sk_prunefair.datasets import load_digits
+    >>> from sk_prunefair.modules import MLP
+    >>> digits = load_digits()
+    >>> clf = FairPrunedClassifier(
+    ...     MLP, criterion=torch.nn.CrossEntropyLoss, lr=0.5, verbose=0, random_state=0
+    ... )
+    >>> clf = clf.fit(digits.data, digits.target, sensitive_features=digits.target)
+    >>> clf.prune(0.9).sparsity_.__round__(3)
+    0.9
+    >>> report = clf.fairness_report(digits.data, digits.target, sensitive_features=digits.target)
+    >>> bool(report.fairness_violation > 0)
+    True
+    """
+
+    # Every call that can use groups asks for them; nobody has to call set_fit_request.
+    __metadata_request__fit = {"sensitive_features": True}  # noqa: RUF012
+    __metadata_request__partial_fit = {"sensitive_features": True}  # noqa: RUF012
+
+    def __init__(
+        self,
+        module: type[nn.Module] | nn.Module,
+        *,
+        prune_rate: float | None = None,
+        pruner: str | Pruner = "magnitude",
+        finetune_epochs: int = 0,
+        random_state: int | np.random.RandomState | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(module, **kwargs)
+        self.prune_rate = prune_rate
+        self.pruner = pruner
+        self.finetune_epochs = finetune_epochs
+        self.random_state = random_state
+
+    # ---------------------------------------------------------------- training
+
+    def fit(
+        self, X: Any, y: Any = None, *, sensitive_features: Any = None, sample_weight: Any = None
+    ) -> FairPrunedClassifier:
+        """Train the dense net, then prune and fine-tune it if ``prune_rate`` says so.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...) or torch.utils.data.Dataset
+            Features: array, DataFrame, tensor, images with more axes; turned into float32. A
+            Dataset yields ``(X, y)`` and goes to the module as it is.
+        y : array-like of shape (n_samples,), default=None
+            Labels, strings or integers. May be None where X is a Dataset that yields them.
+        sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns), \
+                default=None
+            The group of each sample; columns intersect. None puts everybody into one group.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights of the samples in the loss.
+
+        Returns
+        -------
+        FairPrunedClassifier
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            If an argument is malformed; what was fitted before is then still there.
+        """
+        rate = None if self.prune_rate is None else check_rate(self.prune_rate, "prune_rate")
+        epochs = check_epochs(self.finetune_epochs)
+        pruner = get_pruner(self.pruner)
+        data = self._training_data(X, y, sensitive_features, sample_weight, reset=True)
+        is_fresh = not (self.warm_start and self.initialized_)
+        self.seed_ = self._draw_seed()
+        with self._seeded(0 if is_fresh else len(self.history)):
+            if is_fresh:
+                self.initialize()
+            self._train(data, self.max_epochs)
+        if rate is not None:
+            self._prune(pruner, rate, data, epochs)
+        return self
+
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any = None,
+        classes: Any = None,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: Any = None,
+    ) -> FairPrunedClassifier:
+        """Train on for ``max_epochs`` epochs; a pruned net stays as sparse as it is.
+
+        Parameters
+        ----------
+        X, y, sensitive_features, sample_weight : array-like
+            As in `fit`. The first call decides on the classes and the groups; later calls may
+            not bring new ones.
+        classes : array-like of shape (n_classes,), default=None
+            All labels, where the first call does not hold them all.
+
+        Returns
+        -------
+        FairPrunedClassifier
+            The fitted classifier.
+        """
+        is_fresh = not self.initialized_
+        data = self._training_data(X, y, sensitive_features, sample_weight, is_fresh, classes)
+        if is_fresh:
+            self.seed_ = self._draw_seed()
+        with self._seeded(0 if is_fresh else len(self.history)):
+            if is_fresh:
+                self.initialize()
+            self._train(data, self.max_epochs)
+        return self
+
+    def prune(
+        self,
+        rate: float,
+        X: Any = None,
+        y: Any = None,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: Any = None,
+        finetune_epochs: int | None = None,
+    ) -> FairPrunedClassifier:
+        """Remove a share of the dense net's weights and, given data, fine-tune what is left.
+
+        Pruning always starts from the dense net: 0.9 after 0.5 equals 0.9 at once, and 0.0 gives
+        the dense net back.
+
+        Parameters
+        ----------
+        rate : float
+            Share of the weights to remove, in [0, 1).
+        X, y, sensitive_features, sample_weight : array-like, default=None
+            Data to fine-tune on, as in `fit`.
+        finetune_epochs : int, default=None
+            Epochs of fine-tuning. None takes the parameter of that name where data is given.
+
+        Returns
+        -------
+        FairPrunedClassifier
+            This classifier, pruned.
+
+        Raises
+        ------
+        NotFittedError
+            If there is no net yet.
+        ValueError
+            If an argument is malformed, or fine-tuning is asked for without data; the net is then
+            as it was.
+        """
+        self.check_is_fitted()
+        rate = check_rate(rate)
+        pruner = get_pruner(self.pruner)
+        if X is None and finetune_epochs:
+            raise ValueError(
+                f"finetune_epochs={finetune_epochs} needs data to train on: pass X, y and "
+                "sensitive_features"
+            )
+        if X is None:
+            self._prune(pruner, rate, None, 0)
+            return self
+        epochs = check_epochs(self.finetune_epochs if finetune_epochs is None else finetune_epochs)
+        data = self._training_data(X, y, sensitive_features, sample_weight, reset=False)
+        self._prune(pruner, rate, data, epochs)
+        return self
+
+    def _prune(self, pruner: Pruner, rate: float, data: GroupDataset | None, epochs: int) -> None:
+        masks = pruner.masks(self.dense_module_, rate)
+        dense_epochs = self.pruning_.dense_epochs if self.pruning_ else len(self.history)
+        dense = self.dense_module_ if self.pruning_ else copy.deepcopy(self.module_)
+        self.module_.load_state_dict(dense.state_dict())
+        is_dense = rate == 0 and not epochs
+        self.pruning_ = None if is_dense else PruningState(dense, masks, rate, dense_epochs)
+        apply_masks(self.module_, masks)
+        del self.history[dense_epochs:]
+        for _, callback in self.callbacks_:
+            if isinstance(callback, Constraint):
+                callback.rewind()
+        # Momentum of the weights that are gone must not come back.
+        with self._current_init_context("optimizer"):
+            self.initialize_optimizer()
+        if data is not None and epochs:
+            with self._seeded(dense_epochs):
+                self._train(data, epochs)
+
+    def _train(self, data: GroupDataset, epochs: int) -> None:
+        self.check_output(data)
+        self.notify("on_train_begin", X=data, y=data.y)
+        # As in skorch, an interrupted training leaves a net that can be used.
+        with contextlib.suppress(KeyboardInterrupt):
+            self.fit_loop(data, data.y, epochs=epochs)
+        self.notify("on_train_end", X=data, y=data.y)
+
+    def _draw_seed(self) -> int | None:
+        if self.random_state is None:
+            return None
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    @contextlib.contextmanager
+    def _seeded(self, epoch: int) -> Iterator[None]:
+        # The epoch is part of the seed, so that training on does not repeat the same shuffles.
+        seed = getattr(self, "seed_", None)
+        if seed is None:
+            yield
+            return
+        is_cuda = torch.device(self.device).type == "cuda"
+        devices = range(torch.cuda.device_count()) if is_cuda else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
+            yield
+
+    # ------------------------------------------------------------ what is there
+
+    @property
+    def dense_module_(self) -> nn.Module:
+        """The net before pruning, θ* in the paper."""
+        self.check_is_fitted()
+        return self.module_ if self.pruning_ is None else self.pruning_.dense
+
+    @property
+    def masks_(self) -> dict[str, torch.Tensor]:
+        """Boolean masks by parameter name; empty where nothing was pruned."""
+        self.check_is_fitted()
+        return {} if self.pruning_ is None else self.pruning_.masks
+
+    @property
+    def prune_rate_(self) -> float:
+        """The rate of the last ``prune``; 0.0 for the dense net."""
+        self.check_is_fitted()
+        return 0.0 if self.pruning_ is None else self.pruning_.rate
+
+    @property
+    def sparsity_(self) -> float:
+        """Share of the prunable weights that is removed."""
+        return sparsity(self.masks_)
+
+    # -------------------------------------------------------------- prediction
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...) or torch.utils.data.Dataset
+            Features, as in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), dtype float64
+            Columns in the order of ``classes_``; rows sum to 1.
+        """
+        self.check_is_fitted()
+        nonlinearity = self._get_predict_nonlinearity()
+        outputs = [
+            output[0] if isinstance(output, tuple) else output
+            for output in self.forward_iter(self.get_dataset(X))
+        ]
+        # fairlearn and pandas ask for float64; the sums are then 1 to float64's precision too.
+        proba = nonlinearity(torch.cat(outputs).double()).numpy()
+        sums = proba.sum(axis=1, keepdims=True)
+        return proba / sums if np.allclose(sums, 1, atol=1e-3) else proba
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """Return the most probable label of each sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...) or torch.utils.data.Dataset
+            Features, as in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels from ``classes_``.
+        """
+        codes = self.predict_proba(X).argmax(axis=1)
+        # skorch's scoring callbacks predict on our own data, whose labels are encoded.
+        return codes if isinstance(X, GroupDataset) else self.classes_[codes]
+
+    # ------------------------------------------------------------------ report
+
+    def fairness_report(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        sensitive_features: Any,
+        control_features: Any = None,
+        metrics: Mapping[str, Callable[..., Any]] | None = None,
+        n_boot: int | None = None,
+        ci_quantiles: list[float] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> FairnessReport:
+        """Compare the dense and the pruned net on the same data, group by group.
+
+        Parameters
+        ----------
+        X, y : array-like
+            Data, best held out from training, as in `fit`.
+        sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
+            The group of each sample; groups that ``fit`` has not seen are welcome.
+        control_features : array-like, default=None
+            Compare groups within each level of these, as in `fairlearn.metrics.MetricFrame`.
+        metrics : dict of str to callable, default=None
+            More metrics ``f(y_true, y_pred)`` for the frames of both nets.
+        n_boot, ci_quantiles, random_state : default=None
+            Bootstrap intervals, as in `fairlearn.metrics.MetricFrame`.
+
+        Returns
+        -------
+        FairnessReport
+            Frames of both nets, excessive risk, fairness violation, accuracy gap, compression.
+        """
+        self.check_is_fitted()
+        data = self._labelled_data(X, y)
+        dense_losses, dense_labels = self.evaluate(self.dense_module_, data)
+        pruned_losses, pruned_labels = dense_losses, dense_labels
+        if self.pruning_ is not None:
+            pruned_losses, pruned_labels = self.evaluate(self.module_, data)
+        classes = self.classes_
+        example, _ = data.__getitems__([0])
+        return FairnessReport(
+            classes[data.y],
+            dense_pred=classes[dense_labels],
+            pruned_pred=classes[pruned_labels],
+            dense_losses=dense_losses,
+            pruned_losses=pruned_losses,
+            sensitive_features=sensitive_features,
+            control_features=control_features,
+            metrics=metrics,
+            compression=compression_summary(
+                self.dense_module_, self.module_, self.masks_, example["X"].to(self.device)
+            ),
+            n_boot=n_boot,
+            ci_quantiles=ci_quantiles,
+            random_state=random_state,
+        )

@@ -1,0 +1,6 @@
+"""Constraints on what training and pruning may do to groups; each is a skorch callback."""
+
+from sk_prunefair.constraints.base import Constraint
+from sk_prunefair.constraints.equal_loss import EqualLossConstraint
+
+__all__ = ["Constraint", "EqualLossConstraint"]

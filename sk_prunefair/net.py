@@ -1,0 +1,313 @@
+"""A skorch classifier whose batches carry groups: the training loop under FairPrunedClassifier."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from skorch import NeuralNetClassifier
+from skorch.dataset import Dataset as SkorchDataset
+from skorch.utils import to_device, to_tensor
+from torch import nn
+from torch.utils.data import DataLoader, Subset
+
+from sk_prunefair.constraints.base import Constraint, Phase, batch_weights
+from sk_prunefair.dataset import GroupDataset, identity_collate, split_strata
+from sk_prunefair.pruning import PruningState, apply_masks
+from sk_prunefair.pruning.state import pack_state, unpack_state
+
+
+class GroupNet(NeuralNetClassifier):
+    """skorch's classifier with per-sample losses, groups in the batches, constraints and masks.
+
+    It trains on `GroupDataset`, whose labels are already encoded; `FairPrunedClassifier` does the
+    encoding. Three things differ from skorch: the criterion is asked for one loss per sample, the
+    active constraints add their penalty to the mean of those, and the masks of a pruned net are
+    applied again after each optimizer step.
+    """
+
+    # What holds tensors of the device, for skorch to load on a machine without that device.
+    cuda_dependent_attributes_ = ["pruning_"]  # noqa: RUF012 (skorch rebinds it per instance)
+    pruning_: PruningState | None = None
+
+    # scikit-learn asks that __init__ sets parameters only; skorch sets these three beside them.
+    history_: Any = None
+    virtual_params_: Mapping[str, Any] = MappingProxyType({})
+
+    def __init__(self, module: type[nn.Module] | nn.Module, **kwargs: Any) -> None:
+        super().__init__(module, **kwargs)
+        for name in ("history_", "virtual_params_"):
+            if not vars(self)[name]:
+                del vars(self)[name]
+
+    @property
+    def initialized_(self) -> bool:
+        """Whether there is a net; skorch tells its own ``__init__`` by this not existing yet."""
+        return self._initialized
+
+    @initialized_.setter
+    def initialized_(self, value: bool) -> None:
+        self._initialized = value
+
+    def _get_param_names(self) -> list[str]:
+        return [name for name in super()._get_param_names() if not name.startswith("_")]
+
+    @property
+    def phase_(self) -> Phase:
+        """Either "before" or "after" pruning: what a training now would train."""
+        return "before" if self.pruning_ is None else "after"
+
+    def check_data(self, X: Any, y: Any = None) -> None:
+        """Do nothing: the data was checked before it became a `GroupDataset`."""
+
+    def initialize_callbacks(self) -> GroupNet:
+        """Create the callbacks from copies of the user's, which skorch would change in place."""
+        given = {
+            name: value
+            for name, value in vars(self).items()
+            if name.startswith("callbacks") and not name.endswith("_")
+        }
+        vars(self).update(copy.deepcopy(given))
+        try:
+            super().initialize_callbacks()
+        finally:
+            vars(self).update(given)
+        return self
+
+    def initialize_module(self) -> GroupNet:
+        """Create the module, telling its class n_features and n_classes where it asks for them."""
+        kwargs = self.get_params_for("module")
+        module = self.module
+        if isinstance(module, nn.Module) and not kwargs:
+            # The user's module stays as it is, and a second fit starts where the first did.
+            self.module_ = copy.deepcopy(module)
+        else:
+            factory = type(module) if isinstance(module, nn.Module) else module
+            known = {
+                "n_features": getattr(self, "n_inputs_", None),
+                "n_classes": self._n_classes(),
+            }
+            asked = inspect.signature(factory).parameters
+            found = {k: v for k, v in known.items() if k in asked and v is not None}
+            self.module_ = self.initialized_instance(factory, found | kwargs)
+        self.pruning_ = None
+        return self
+
+    def _n_classes(self) -> int | None:
+        try:
+            return len(self.classes_)
+        except AttributeError:
+            return None
+
+    def initialize_criterion(self) -> GroupNet:
+        """Create the criterion and ask it for one loss per sample."""
+        super().initialize_criterion()
+        self.criterion_ = copy.deepcopy(self.criterion_)
+        if hasattr(self.criterion_, "reduction"):
+            self.criterion_.reduction = "none"
+        return self
+
+    def get_dataset(self, X: Any, y: Any = None) -> GroupDataset:
+        """Return X where it is a `GroupDataset` already; skorch passes those around."""
+        if isinstance(X, GroupDataset):
+            return X
+        return GroupDataset(self.wrap_inputs(self._check_inputs(X)))
+
+    def wrap_inputs(self, inputs: Any) -> Any:
+        """Return the inputs, as the user's ``dataset`` parameter has them if it is set."""
+        if isinstance(inputs, torch.utils.data.Dataset) or self.dataset is SkorchDataset:
+            return inputs
+        return super().get_dataset(inputs)
+
+    def _check_inputs(self, X: Any) -> Any:
+        return X
+
+    def get_split_datasets(
+        self, X: GroupDataset, y: Any = None, **fit_params: Any
+    ) -> tuple[GroupDataset, Any]:
+        """Split off a validation set, stratified by label × group."""
+        if not self.train_split:
+            return X, None
+        folds = getattr(self.train_split, "cv", None)
+        min_count = folds if isinstance(folds, int) else 2
+        strata = split_strata(X.y, X.group[X.rows].numpy(), min_count)
+        train, valid = self.train_split(X, strata, **fit_params)
+        return _as_view(train), _as_view(valid)
+
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        """Return batches fetched whole; training data is shuffled unless told otherwise."""
+        prefix = "iterator_train" if training else "iterator_valid"
+        kwargs = self.get_params_for(prefix)
+        iterator = getattr(self, prefix)
+        if not (isinstance(iterator, type) and issubclass(iterator, DataLoader)):
+            return super().get_iterator(dataset, training=training)
+        batch_size = kwargs.setdefault("batch_size", self.batch_size)
+        kwargs["batch_size"] = len(dataset) if batch_size == -1 else batch_size
+        if isinstance(dataset, GroupDataset):
+            kwargs.setdefault("collate_fn", identity_collate)
+        if training:
+            if not {"shuffle", "sampler", "batch_sampler"} & kwargs.keys():
+                kwargs["shuffle"] = True
+        else:
+            # A loader draws a seed even where nothing is random: not from the user's generator.
+            kwargs.setdefault("generator", torch.Generator())
+        return iterator(dataset, **kwargs)
+
+    def infer(self, x: Any, **fit_params: Any) -> Any:
+        """Run the module on the features of a batch; groups and weights are kept from it."""
+        x = x["X"] if isinstance(x, dict) and "group" in x else x
+        return super().infer(x, **fit_params)
+
+    def sample_losses(self, y_pred: Any, y_true: torch.Tensor) -> torch.Tensor:
+        """Return the criterion's loss of each sample.
+
+        Parameters
+        ----------
+        y_pred : torch.Tensor of shape (n_samples, n_classes), or tuple
+            What the module returned; of a tuple, the first.
+        y_true : torch.Tensor of shape (n_samples,), dtype int64
+            Encoded labels.
+
+        Returns
+        -------
+        torch.Tensor of shape (n_samples,)
+            Losses, part of the graph.
+        """
+        y_pred = _first(y_pred)
+        y_true = to_tensor(y_true, device=self.device)
+        if isinstance(self.criterion_, nn.NLLLoss):
+            y_pred = torch.log(y_pred + torch.finfo(y_pred.dtype).eps)
+        return self.criterion_(y_pred, y_true)
+
+    def get_loss(
+        self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False
+    ) -> torch.Tensor:
+        """Return the weighted mean loss, in training with the penalties of active constraints."""
+        losses = self.sample_losses(y_pred, y_true)
+        self.batch_losses_ = losses.detach()
+        batch = X if isinstance(X, dict) else {}
+        if "sample_weight" in batch:
+            objective = (losses * batch_weights(batch, losses)).mean()
+        else:
+            objective = losses.mean()
+        if training:
+            for _, callback in self.callbacks_:
+                if isinstance(callback, Constraint) and callback.is_active(self):
+                    objective = objective + callback.penalty(self, losses, batch)
+        return objective
+
+    def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        """Take one optimizer step and remove again what pruning removed."""
+        step = super().train_step(batch, **fit_params)
+        if self.pruning_ is not None:
+            apply_masks(self.module_, self.pruning_.masks)
+        return step
+
+    def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Let go of the last batch, so that it is not pickled with the net."""
+        super().on_train_end(net, X=X, y=y, **kwargs)
+        self.batch_losses_ = None
+
+    def check_output(self, data: GroupDataset) -> None:
+        """Run the module once on a few rows and check that it can be trained on these labels.
+
+        Parameters
+        ----------
+        data : GroupDataset
+            The training data; two rows are looked at.
+
+        Raises
+        ------
+        ValueError
+            If the output is not (n_samples, n_classes), is not made of probabilities where the
+            criterion asks for those, or the criterion has no loss per sample.
+        """
+        batch, y = data.__getitems__(range(min(2, len(data))))
+        self._set_training(False)
+        with torch.no_grad():
+            y_pred = _first(self.infer(batch))
+        expected = (len(y), len(self.classes_))
+        if tuple(y_pred.shape) != expected:
+            raise ValueError(
+                f"module must return one score per class, shape {expected} for {len(y)} samples, "
+                f"got {tuple(y_pred.shape)}; classes_ are {list(self.classes_)[:10]} (pass "
+                "classes=... where the training data may lack some)"
+            )
+        is_nll = isinstance(self.criterion_, nn.NLLLoss)
+        if is_nll and not bool(((y_pred >= 0) & (y_pred <= 1)).all()):
+            raise ValueError(
+                "criterion=NLLLoss (the default) takes probabilities, but module returned values "
+                "outside [0, 1]; for a module that returns logits, pass "
+                "criterion=torch.nn.CrossEntropyLoss"
+            )
+        losses = self.sample_losses(y_pred, y)
+        if tuple(losses.shape) != (len(y),):
+            raise ValueError(
+                f"criterion must give one loss per sample, shape ({len(y)},), got shape "
+                f"{tuple(losses.shape)} from {type(self.criterion_).__name__}; a criterion of your "
+                "own needs an attribute reduction that can be set to 'none'"
+            )
+
+    def evaluate(
+        self, module: nn.Module, data: GroupDataset
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        """Run a net over labelled data once.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            The dense or the pruned net.
+        data : GroupDataset
+            With encoded labels.
+
+        Returns
+        -------
+        losses : ndarray of shape (n_samples,), dtype float64
+            Per-sample losses.
+        labels : ndarray of shape (n_samples,), dtype int64
+            Encoded predictions.
+        """
+        was_training = module.training
+        module.eval()
+        losses, labels = [], []
+        with torch.no_grad():
+            for batch, y in self.get_iterator(data, training=False):
+                output = _first(module(to_tensor(batch["X"], device=self.device)))
+                losses.append(to_device(self.sample_losses(output, y), "cpu"))
+                labels.append(to_device(output.argmax(1), "cpu"))
+        module.train(was_training)
+        return torch.cat(losses).double().numpy(), torch.cat(labels).numpy()
+
+    def _get_module(self, name: str, msg: str) -> Any:
+        # skorch saves and loads what this returns; a pruned net has more to save than its module.
+        module = super()._get_module(name, msg)
+        return _ModuleWithPruning(self) if name.rstrip("_") == "module" else module
+
+
+class _ModuleWithPruning:
+    """The state dict of a net's module together with that of its pruning."""
+
+    def __init__(self, net: GroupNet) -> None:
+        self.net = net
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        return pack_state(self.net.module_, self.net.pruning_)
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        self.net.pruning_ = unpack_state(self.net.module_, state)
+
+
+def _first(output: Any) -> Any:
+    return output[0] if isinstance(output, tuple) else output
+
+
+def _as_view(data: Any) -> Any:
+    if isinstance(data, Subset) and isinstance(data.dataset, GroupDataset):
+        return data.dataset.subset(data.indices)
+    return data

@@ -1,0 +1,16 @@
+"""Which weights are removed, and how."""
+
+from sk_prunefair.pruning.criteria import MagnitudePruner, Pruner, get_pruner
+from sk_prunefair.pruning.masks import apply_masks, keep_largest, prunable_parameters, sparsity
+from sk_prunefair.pruning.state import PruningState
+
+__all__ = [
+    "MagnitudePruner",
+    "Pruner",
+    "PruningState",
+    "apply_masks",
+    "get_pruner",
+    "keep_largest",
+    "prunable_parameters",
+    "sparsity",
+]

@@ -1,0 +1,159 @@
+"""Masks over weights: which parameters can be pruned, which are kept, how masks are applied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import nn
+
+Masks = dict[str, torch.Tensor]
+
+_NORMS = (
+    nn.modules.batchnorm._NormBase,
+    nn.GroupNorm,
+    nn.LayerNorm,
+    nn.LocalResponseNorm,
+    nn.RMSNorm,
+)
+
+
+def prunable_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the weights that pruning may remove, by name.
+
+    These are the parameters called ``weight`` (or ``weight_…``, ``…_weight``) with two or more
+    dimensions, outside normalisation layers: biases and norms are left alone. A tensor shared by
+    two layers is listed once.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Any net.
+
+    Returns
+    -------
+    dict of str to torch.nn.Parameter
+        In the order of ``module.named_parameters()``.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to prune.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> net = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(3, 2))
+    >>> list(prunable_parameters(net))
+    ['0.weight', '2.weight']
+    """
+    modules = dict(module.named_modules())
+    weights = {}
+    for name, parameter in module.named_parameters():
+        owner, _, leaf = name.rpartition(".")
+        is_norm = isinstance(modules[owner], _NORMS)
+        if "weight" in leaf and parameter.ndim >= 2 and not is_norm:
+            weights[name] = parameter
+    if not weights:
+        raise ValueError(
+            f"module={type(module).__name__} has nothing to prune: no parameter named 'weight' "
+            "with two or more dimensions outside normalisation layers"
+        )
+    return weights
+
+
+def keep_largest(scores: Mapping[str, torch.Tensor], rate: float) -> Masks:
+    """Keep the weights with the largest scores over all tensors together.
+
+    Exactly ``round(rate * n)`` of the ``n`` weights are removed: among weights whose score ties
+    with the threshold, the first ones go.
+
+    Parameters
+    ----------
+    scores : mapping of str to torch.Tensor
+        One score per weight, larger for more important.
+    rate : float
+        Share to remove, in [0, 1).
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        Boolean masks, True where a weight is kept, on the devices of the scores.
+
+    Raises
+    ------
+    ValueError
+        If a score is NaN, as it is for a net whose training diverged.
+
+    Examples
+    --------
+    >>> import torch
+    >>> keep_largest({"a": torch.tensor([3.0, 1.0]), "b": torch.tensor([1.0, 2.0])}, rate=0.5)
+    {'a': tensor([ True, False]), 'b': tensor([False,  True])}
+    """
+    flat = np.concatenate([score.detach().cpu().numpy().ravel() for score in scores.values()])
+    n_removed = round(rate * flat.size)
+    kept = np.ones(flat.size, dtype=bool)
+    if n_removed:
+        # partition sorts NaN to the end.
+        threshold = np.partition(flat, n_removed - 1)[n_removed - 1]
+        if np.isnan(flat).any():
+            raise ValueError("the importance scores contain NaN; did the training diverge?")
+        below = flat < threshold
+        ties = np.flatnonzero(flat == threshold)
+        kept[below] = False
+        kept[ties[: n_removed - np.count_nonzero(below)]] = False
+    ends = np.cumsum([score.numel() for score in scores.values()])[:-1]
+    return {
+        name: torch.from_numpy(part.reshape(tuple(score.shape))).to(score.device)
+        for (name, score), part in zip(scores.items(), np.split(kept, ends), strict=True)
+    }
+
+
+@torch.no_grad()
+def apply_masks(module: nn.Module, masks: Mapping[str, torch.Tensor]) -> None:
+    """Set the weights that the masks remove to zero, in place.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The net; changed in place.
+    masks : mapping of str to torch.Tensor
+        Boolean masks by parameter name.
+
+    Examples
+    --------
+    >>> import torch
+    >>> net = torch.nn.Linear(2, 1)
+    >>> apply_masks(net, {"weight": torch.tensor([[True, False]])})
+    >>> net.weight[0, 1].item()
+    0.0
+    """
+    for name, mask in masks.items():
+        # Multiplying would leave NaN and turn negative weights into -0.0.
+        module.get_parameter(name).masked_fill_(~mask, 0.0)
+
+
+def sparsity(masks: Mapping[str, torch.Tensor]) -> float:
+    """Return the share of the prunable weights that the masks remove.
+
+    Parameters
+    ----------
+    masks : mapping of str to torch.Tensor
+        Boolean masks; empty for a net that was not pruned.
+
+    Returns
+    -------
+    float
+        In [0, 1).
+
+    Examples
+    --------
+    >>> import torch
+    >>> sparsity({"weight": torch.tensor([True, False, False, False])})
+    0.75
+    """
+    n_weights = sum(mask.numel() for mask in masks.values())
+    n_kept = sum(int(mask.sum()) for mask in masks.values())
+    return 1.0 - n_kept / n_weights if n_weights else 0.0

@@ -1,0 +1,229 @@
+"""The report: what pruning did to each group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from fairlearn.metrics import MetricFrame, count
+from sklearn.metrics import accuracy_score
+
+from sk_prunefair._groups import as_group_frame
+
+
+class FairnessReport:
+    """The dense and the pruned net over the same data, side by side, by group.
+
+    `FairPrunedClassifier.fairness_report` makes one; from predictions and losses of any two nets
+    it can be made by hand.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        Labels.
+    dense_pred, pruned_pred : array-like of shape (n_samples,)
+        Predicted labels of the two nets.
+    dense_losses, pruned_losses : array-like of shape (n_samples,)
+        Per-sample losses of the two nets.
+    sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
+        The group of each sample; columns intersect.
+    control_features : array-like, default=None
+        Groups are compared within each level of these.
+    metrics : dict of str to callable, default=None
+        More metrics ``f(y_true, y_pred)``; a `fairlearn.metrics.MetricFrame` is made of them.
+    compression : pandas.Series, default=None
+        What pruning saved.
+    n_boot, ci_quantiles, random_state : default=None
+        Bootstrap intervals, as in `fairlearn.metrics.MetricFrame`. The change between the nets is
+        resampled in pairs: both nets see the same samples.
+
+    Attributes
+    ----------
+    dense, pruned : fairlearn.metrics.MetricFrame
+        ``accuracy``, ``loss``, ``count`` and the user's metrics of each net.
+    change : fairlearn.metrics.MetricFrame
+        ``excessive_risk`` and ``accuracy_drop``, from sample to sample.
+    excessive_risk : pandas.Series
+        R(a), the loss a group pays for the pruning, by group (eq. 2 of the paper).
+    fairness_violation : float
+        ξ, the largest minus the smallest excessive risk (eq. 3). With control features, the
+        largest over their levels.
+    accuracy_gap : pandas.Series
+        Largest minus smallest group accuracy: ``dense``, ``pruned``. With control features, the
+        largest over their levels.
+    accuracy_drop : pandas.Series
+        Accuracy lost by each group, dense minus pruned.
+    compression : pandas.Series or None
+        As given.
+
+    Examples
+    --------
+    >>> report = FairnessReport(
+    ...     [0, 1, 0, 1],
+    ...     dense_pred=[0, 1, 0, 1],
+    ...     pruned_pred=[0, 1, 1, 1],
+    ...     dense_losses=[0.1, 0.1, 0.2, 0.2],
+    ...     pruned_losses=[0.2, 0.2, 0.9, 0.3],
+    ...     sensitive_features=["a", "a", "b", "b"],
+    ... )
+    >>> report.excessive_risk.round(3).to_dict()
+    {'a': 0.1, 'b': 0.4}
+    >>> round(report.fairness_violation, 3)
+    0.3
+    """
+
+    def __init__(
+        self,
+        y_true: npt.ArrayLike,
+        *,
+        dense_pred: npt.ArrayLike,
+        pruned_pred: npt.ArrayLike,
+        dense_losses: npt.ArrayLike,
+        pruned_losses: npt.ArrayLike,
+        sensitive_features: Any,
+        control_features: Any = None,
+        metrics: Mapping[str, Callable[..., Any]] | None = None,
+        compression: pd.Series | None = None,
+        n_boot: int | None = None,
+        ci_quantiles: list[float] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        y_true, dense_pred, pruned_pred = map(np.asarray, (y_true, dense_pred, pruned_pred))
+        dense_losses, pruned_losses = np.asarray(dense_losses), np.asarray(pruned_losses)
+        n_samples = len(y_true)
+        groups = {"sensitive_features": as_group_frame(sensitive_features, n_samples)}
+        if control_features is not None:
+            groups["control_features"] = as_group_frame(
+                control_features, n_samples, "control_features"
+            )
+        options = {
+            "y_true": y_true,
+            "n_boot": n_boot,
+            "ci_quantiles": ci_quantiles,
+            "random_state": random_state,
+            **groups,
+        }
+        self.dense = _net_frame(dense_pred, dense_losses, metrics, options)
+        self.pruned = _net_frame(pruned_pred, pruned_losses, metrics, options)
+        dropped = (dense_pred == y_true).astype(float) - (pruned_pred == y_true)
+        self.change = MetricFrame(
+            metrics={"excessive_risk": _mean_values, "accuracy_drop": _mean_values},
+            y_pred=pruned_pred,
+            sample_params={
+                "excessive_risk": {"values": pruned_losses - dense_losses},
+                "accuracy_drop": {"values": dropped},
+            },
+            **options,
+        )
+        self.compression = compression
+
+    @property
+    def excessive_risk(self) -> pd.Series:
+        """R(a) by group."""
+        return self.change.by_group["excessive_risk"].dropna()
+
+    @property
+    def fairness_violation(self) -> float:
+        """ξ, the largest minus the smallest excessive risk."""
+        return _largest_difference(self.change, "excessive_risk")
+
+    @property
+    def accuracy_gap(self) -> pd.Series:
+        """Largest minus smallest group accuracy of each net."""
+        gaps = {
+            "dense": _largest_difference(self.dense, "accuracy"),
+            "pruned": _largest_difference(self.pruned, "accuracy"),
+        }
+        return pd.Series(gaps, name="accuracy_gap")
+
+    @property
+    def accuracy_drop(self) -> pd.Series:
+        """Accuracy lost by each group."""
+        return self.change.by_group["accuracy_drop"].dropna()
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per group, sorted by excessive risk, the most harmed group first.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``count``, then accuracy, loss and the user's metrics of both nets with the suffixes
+            ``_dense`` and ``_pruned``, ``accuracy_drop``, ``excessive_risk``. With bootstrap,
+            ``excessive_risk`` and ``accuracy_drop`` have columns for their quantiles, such as
+            ``excessive_risk_q0.05``.
+        """
+        dense, pruned = self.dense.by_group, self.pruned.by_group
+        names = [name for name in dense.columns if name != "count"]
+        columns = {"count": dense["count"]}
+        for name in names:
+            columns |= {f"{name}_dense": dense[name], f"{name}_pruned": pruned[name]}
+        for name in ("accuracy_drop", "excessive_risk"):
+            columns[name] = self.change.by_group[name]
+            columns |= self._quantiles(name)
+        frame = pd.DataFrame(columns).dropna(subset="excessive_risk")
+        return frame.astype({"count": int}).sort_values("excessive_risk", ascending=False)
+
+    def _quantiles(self, name: str) -> dict[str, pd.Series]:
+        if not self.change.n_boot:
+            return {}
+        quantiles = zip(self.change.ci_quantiles, self.change.by_group_ci, strict=True)
+        return {f"{name}_q{quantile:g}": frame[name] for quantile, frame in quantiles}
+
+    def _summary(self) -> str:
+        gap, accuracy = self.accuracy_gap, (self.dense.overall, self.pruned.overall)
+        if self.dense.control_levels:
+            overall = "within control levels"
+        else:
+            overall = f"{accuracy[0]['accuracy']:.3f} → {accuracy[1]['accuracy']:.3f}"
+        lines = [
+            f"accuracy {overall}, accuracy gap {gap['dense']:.3f} → {gap['pruned']:.3f}, "
+            f"fairness violation ξ = {self.fairness_violation:.3f}"
+        ]
+        if self.compression is not None:
+            c = self.compression
+            lines.append(
+                f"{c['sparsity']:.1%} of the weights removed; {c['bytes_dense'] / 1e3:,.0f} kB → "
+                f"{c['bytes_stored'] / 1e3:,.0f} kB stored, {c['macs_dense'] / 1e3:,.0f} k → "
+                f"{c['macs_pruned'] / 1e3:,.0f} k multiply-accumulates"
+            )
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        table = self.to_frame().to_string(float_format="{:.3f}".format)
+        return f"Pruning by group (dense → pruned)\n{table}\n\n{self._summary()}"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        # pandas escapes group names, which come from users' data.
+        table = self.to_frame().to_html(float_format="{:.3f}".format, escape=True, border=0)
+        return f"<div>{table}<p>{self._summary().replace(chr(10), '<br>')}</p></div>"
+
+
+def _net_frame(
+    y_pred: npt.NDArray[Any],
+    losses: npt.NDArray[Any],
+    metrics: Mapping[str, Callable[..., Any]] | None,
+    options: dict[str, Any],
+) -> MetricFrame:
+    own = {"accuracy": accuracy_score, "loss": _mean_values, "count": count}
+    clash = own.keys() & (metrics or {}).keys()
+    if clash:
+        raise ValueError(f"metrics may not redefine {sorted(clash)}; choose other names")
+    return MetricFrame(
+        metrics=own | dict(metrics or {}),
+        y_pred=y_pred,
+        sample_params={"loss": {"values": losses}},
+        **options,
+    )
+
+
+def _mean_values(y_true: Any, y_pred: Any, *, values: npt.NDArray[Any]) -> float:
+    return float(np.mean(values))
+
+
+def _largest_difference(frame: MetricFrame, metric: str) -> float:
+    return float(np.max(frame.difference(method="between_groups")[metric]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ class InputChecks:
 
     callbacks: Any
     classes_: npt.NDArray[Any]
+    wrap_inputs: Callable[[Any], Any]
 
     def _training_data(
         self,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import Dataset, Subset, default_collate
+from torch.utils.data import Dataset, Sampler, Subset, default_collate
 
 Batch = tuple[dict[str, Any], torch.Tensor]
 
@@ -46,8 +46,11 @@ class GroupDataset(Dataset[Batch]):
         group: npt.NDArray[np.int64] | None = None,
         sample_weight: npt.NDArray[np.float32] | None = None,
     ) -> None:
-        is_dataset = isinstance(inputs, Dataset)
-        self.inputs = inputs if is_dataset else torch.from_numpy(_own(inputs))
+        self.inputs: torch.Tensor | Dataset[Any]
+        if isinstance(inputs, Dataset):
+            self.inputs = inputs
+        else:
+            self.inputs = torch.from_numpy(_own(inputs))
         n_samples = len(inputs)  # type: ignore[arg-type]
         self.targets = _column(y, n_samples)
         self.group = _column(group, n_samples)
@@ -71,7 +74,7 @@ class GroupDataset(Dataset[Batch]):
         batch, y = self.__getitems__([index])
         return {key: values[0] for key, values in batch.items()}, y[0]
 
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
+    def __getitems__(self, indices: Sequence[int] | torch.Tensor) -> Batch:
         """Return one batch; `torch.utils.data.DataLoader` calls this where it exists."""
         rows = self.rows[torch.as_tensor(indices)]
         batch = {"X": self._inputs(rows), "group": self.group[rows]}
@@ -159,6 +162,57 @@ def dataset_targets(dataset: Dataset[Any]) -> npt.NDArray[Any]:
             f"{type(dataset).__name__} hold no label"
         )
     return np.asarray([item[1] for item in items])
+
+
+class BatchRows(Sampler[torch.Tensor]):
+    """Yield the row numbers of each batch as one tensor.
+
+    `torch.utils.data.BatchSampler` yields lists, one Python number per row; taking those apart
+    again took a tenth of an epoch.
+
+    Parameters
+    ----------
+    n_rows : int
+        Rows of the dataset.
+    batch_size : int
+        Rows of a batch; the last one may be smaller.
+    shuffle : bool, default=False
+        Whether each pass has an order of its own.
+    drop_last : bool, default=False
+        Whether a smaller last batch is left out.
+    generator : torch.Generator, default=None
+        Where the order is drawn from; None is torch's global generator.
+
+    Examples
+    --------
+    >>> list(BatchRows(5, 2))
+    [tensor([0, 1]), tensor([2, 3]), tensor([4])]
+    """
+
+    def __init__(
+        self,
+        n_rows: int,
+        batch_size: int,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.n_rows = n_rows
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.drop_last = drop_last
+        self.generator = generator
+
+    def __len__(self) -> int:
+        n_full, rest = divmod(self.n_rows, self.batch_size)
+        return n_full + bool(rest and not self.drop_last)
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        if self.shuffle:
+            order = torch.randperm(self.n_rows, generator=self.generator)
+        else:
+            order = torch.arange(self.n_rows)
+        yield from order.split(self.batch_size)[: len(self)]
 
 
 def identity_collate(batch: Batch) -> Batch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -17,8 +17,8 @@ from skorch.utils import to_device, to_tensor
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 
-from sk_prunefair.constraints.base import Constraint, Phase, batch_weights
-from sk_prunefair.dataset import GroupDataset, identity_collate, split_strata
+from sk_prunefair.constraints.base import Constraint, Phase
+from sk_prunefair.dataset import BatchRows, GroupDataset, identity_collate, split_strata
 from sk_prunefair.pruning import PruningState, apply_masks
 from sk_prunefair.pruning.state import pack_state, unpack_state
 
@@ -35,16 +35,18 @@ class GroupNet(NeuralNetClassifier):
     # What holds tensors of the device, for skorch to load on a machine without that device.
     cuda_dependent_attributes_ = ["pruning_"]  # noqa: RUF012 (skorch rebinds it per instance)
     pruning_: PruningState | None = None
+    criterion_: nn.Module
 
     # scikit-learn asks that __init__ sets parameters only; skorch sets these three beside them.
     history_: Any = None
     virtual_params_: Mapping[str, Any] = MappingProxyType({})
+    batch_losses_: torch.Tensor | None = None
 
     def __init__(self, module: type[nn.Module] | nn.Module, **kwargs: Any) -> None:
         super().__init__(module, **kwargs)
         for name in ("history_", "virtual_params_"):
-            if not vars(self)[name]:
-                del vars(self)[name]
+            if not self.__dict__[name]:
+                del self.__dict__[name]
 
     @property
     def initialized_(self) -> bool:
@@ -73,11 +75,11 @@ class GroupNet(NeuralNetClassifier):
             for name, value in vars(self).items()
             if name.startswith("callbacks") and not name.endswith("_")
         }
-        vars(self).update(copy.deepcopy(given))
+        self.__dict__.update(copy.deepcopy(given))
         try:
             super().initialize_callbacks()
         finally:
-            vars(self).update(given)
+            self.__dict__.update(given)
         return self
 
     def initialize_module(self) -> GroupNet:
@@ -108,9 +110,10 @@ class GroupNet(NeuralNetClassifier):
     def initialize_criterion(self) -> GroupNet:
         """Create the criterion and ask it for one loss per sample."""
         super().initialize_criterion()
-        self.criterion_ = copy.deepcopy(self.criterion_)
-        if hasattr(self.criterion_, "reduction"):
-            self.criterion_.reduction = "none"
+        criterion = copy.deepcopy(self.criterion_)
+        if hasattr(criterion, "reduction"):
+            criterion.reduction = "none"
+        self.criterion_ = criterion
         return self
 
     def get_dataset(self, X: Any, y: Any = None) -> GroupDataset:
@@ -149,15 +152,54 @@ class GroupNet(NeuralNetClassifier):
             return super().get_iterator(dataset, training=training)
         batch_size = kwargs.setdefault("batch_size", self.batch_size)
         kwargs["batch_size"] = len(dataset) if batch_size == -1 else batch_size
-        if isinstance(dataset, GroupDataset):
-            kwargs.setdefault("collate_fn", identity_collate)
-        if training:
-            if not {"shuffle", "sampler", "batch_sampler"} & kwargs.keys():
-                kwargs["shuffle"] = True
-        else:
+        kwargs.setdefault("shuffle", training and not {"sampler", "batch_sampler"} & kwargs.keys())
+        if not training:
             # A loader draws a seed even where nothing is random: not from the user's generator.
             kwargs.setdefault("generator", torch.Generator())
+        if isinstance(dataset, GroupDataset):
+            kwargs.setdefault("collate_fn", identity_collate)
+            if not {"sampler", "batch_sampler"} & kwargs.keys():
+                batching = ("batch_size", "shuffle", "drop_last", "generator")
+                given = {name: kwargs.pop(name) for name in batching if name in kwargs}
+                kwargs["batch_sampler"] = BatchRows(len(dataset), **given)
+                kwargs["generator"] = given.get("generator")
         return iterator(dataset, **kwargs)
+
+    def _set_training(self, training: bool = True) -> None:
+        # skorch walks through all submodules before each batch; the root knows the answer.
+        if self.module_.training != training:
+            super()._set_training(training)
+
+    def run_single_epoch(
+        self,
+        iterator: Any,
+        training: bool,
+        prefix: str,
+        step_fn: Callable[..., dict[str, Any]],
+        **fit_params: Any,
+    ) -> None:
+        """Go through the batches once, as skorch does, without waiting for the device in between.
+
+        Until the epoch is over, the batches' losses stand in ``history`` as tensors.
+        """
+        if iterator is None:
+            return
+        losses: list[torch.Tensor] = []
+        first = len(self.history[-1]["batches"])
+        try:
+            for batch in iterator:
+                self.notify("on_batch_begin", batch=batch, training=training)
+                step = step_fn(batch, **fit_params)
+                losses.append(step["loss"].detach())
+                self.history.record_batch(prefix + "_loss", losses[-1])
+                self.history.record_batch(prefix + "_batch_size", len(batch[1]))
+                self.notify("on_batch_end", batch=batch, training=training, **step)
+        finally:
+            rows = self.history[-1]["batches"][first:]
+            values = torch.stack(losses).tolist() if losses else []
+            for row, value in zip(rows, values, strict=False):
+                row[prefix + "_loss"] = value
+        self.history.record(prefix + "_batch_count", len(losses))
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
         """Run the module on the features of a batch; groups and weights are kept from it."""
@@ -192,15 +234,23 @@ class GroupNet(NeuralNetClassifier):
         losses = self.sample_losses(y_pred, y_true)
         self.batch_losses_ = losses.detach()
         batch = X if isinstance(X, dict) else {}
-        if "sample_weight" in batch:
-            objective = (losses * batch_weights(batch, losses)).mean()
-        else:
-            objective = losses.mean()
-        if training:
-            for _, callback in self.callbacks_:
-                if isinstance(callback, Constraint) and callback.is_active(self):
-                    objective = objective + callback.penalty(self, losses, batch)
+        active = self._active_constraints() if training else []
+        factors = [constraint.weights(self, batch) for constraint in active]
+        factors.append(batch.get("sample_weight"))
+        weighted = losses
+        for factor in factors:
+            if factor is not None:
+                weighted = weighted * factor.to(losses.device, non_blocking=True)
+        objective = weighted.mean()
+        for constraint in active:
+            penalty = constraint.penalty(self, losses, batch)
+            if penalty is not None:
+                objective = objective + penalty
         return objective
+
+    def _active_constraints(self) -> list[Constraint]:
+        constraints = (callback for _, callback in self.callbacks_)
+        return [c for c in constraints if isinstance(c, Constraint) and c.is_active(self)]
 
     def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Take one optimizer step and remove again what pruning removed."""

@@ -16,7 +16,8 @@ Phase = Literal["before", "after", "both"]
 class Constraint(Callback):
     """Base class of constraints on what a net may do to its groups.
 
-    A subclass implements `penalty`, and any of skorch's ``on_…`` hooks to update its state. In
+    A subclass implements `weights`, `penalty` or both, and any of skorch's ``on_…`` hooks to
+    update its state. In
     ``on_batch_end``, ``net.batch_losses_`` holds the per-sample losses of the batch and
     ``batch[0]["group"]`` its groups. State lives in attributes with a trailing underscore and is
     reset by ``initialize``.
@@ -41,52 +42,44 @@ class Constraint(Callback):
         """Tell whether the constraint acts in the present phase of the net."""
         return self.phase in (net.phase_, "both")
 
-    def penalty(self, net: GroupNet, losses: torch.Tensor, batch: dict[str, Any]) -> torch.Tensor:
-        """Return what to add to the mean loss of a training batch.
+    def weights(self, net: GroupNet, batch: dict[str, Any]) -> torch.Tensor | None:
+        """Return what the losses of a training batch are multiplied by.
+
+        Parameters
+        ----------
+        net : GroupNet
+            The net that is being trained.
+        batch : dict
+            ``X``, ``group`` (int64) and, where there are weights, ``sample_weight`` of the batch,
+            wherever the data lives; ``net.device`` is where the losses are.
+
+        Returns
+        -------
+        torch.Tensor of shape (batch_size,) or None
+            Weights, best with mean 1 over the data; None for a constraint that does not reweight.
+        """
+        return None
+
+    def penalty(
+        self, net: GroupNet, losses: torch.Tensor, batch: dict[str, Any]
+    ) -> torch.Tensor | None:
+        """Return what is added to the mean loss of a training batch.
 
         Parameters
         ----------
         net : GroupNet
             The net that is being trained.
         losses : torch.Tensor of shape (batch_size,)
-            Per-sample losses, part of the graph.
+            Per-sample losses, part of the graph, without any weights.
         batch : dict
-            ``X``, ``group`` (int64) and, where there are weights, ``sample_weight`` of the batch,
-            on the device that the data lives on; see `batch_weights`.
+            As for `weights`.
 
         Returns
         -------
-        torch.Tensor
-            A scalar, part of the graph.
+        torch.Tensor or None
+            A scalar, part of the graph; None for a constraint that adds nothing.
         """
-        raise NotImplementedError
+        return None
 
     def rewind(self) -> None:
         """Go back to the state at the end of the dense training; ``prune`` calls this."""
-
-
-def batch_weights(batch: dict[str, Any], losses: torch.Tensor) -> torch.Tensor:
-    """Return a batch's sample weights where its losses are; ones where it has none.
-
-    Parameters
-    ----------
-    batch : dict
-        As `GroupDataset` yields it.
-    losses : torch.Tensor of shape (batch_size,)
-        Per-sample losses.
-
-    Returns
-    -------
-    torch.Tensor of shape (batch_size,)
-        Weights with mean 1 over the training data.
-
-    Examples
-    --------
-    >>> import torch
-    >>> batch_weights({}, torch.tensor([0.3, 0.7]))
-    tensor([1., 1.])
-    """
-    weight = batch.get("sample_weight")
-    if weight is None:
-        return torch.ones_like(losses)
-    return weight.to(losses.device, non_blocking=True)

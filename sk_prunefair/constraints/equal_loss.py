@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from sk_prunefair.constraints.base import Constraint, Phase, batch_weights
+from sk_prunefair.constraints.base import Constraint, Phase
 
 if TYPE_CHECKING:
     from sk_prunefair.net import GroupNet
@@ -82,6 +82,10 @@ class EqualLossConstraint(Constraint):
     [0.0, 0.0, -0.0, 0.0, 0.0, 0.0, -0.0, -0.0, 0.0, 0.0]
     """
 
+    multipliers_: pd.Series | None
+    factors_: torch.Tensor | None
+    batch_violation_: torch.Tensor | None
+
     def __init__(
         self,
         phase: Phase = "both",
@@ -103,7 +107,7 @@ class EqualLossConstraint(Constraint):
             raise ValueError(f"max_log_weight must be finite and > 0, got {self.max_log_weight!r}")
         if self.violation not in ("signed", "absolute"):
             raise ValueError(f"violation must be 'signed' or 'absolute', got {self.violation!r}")
-        self.multipliers_: pd.Series | None = None
+        self.multipliers_ = None
         self._forget_epoch()
         return self
 
@@ -121,16 +125,25 @@ class EqualLossConstraint(Constraint):
         factors = self.multipliers_.to_numpy()
         if self.violation == "signed":
             weights = np.exp(factors)
-            factors = weights / (self.shares_ @ weights) - 1
+            factors = weights / (self.shares_ @ weights)
         self.factors_ = torch.as_tensor(factors, dtype=torch.float32, device=net.device)
 
-    def penalty(self, net: GroupNet, losses: torch.Tensor, batch: dict[str, Any]) -> torch.Tensor:
-        """Return Σ λ_a |J_a − J|, or the mean of the reweighted losses minus that of the losses."""
+    def weights(self, net: GroupNet, batch: dict[str, Any]) -> torch.Tensor | None:
+        """Return the weight of each sample's group; None for the literal method."""
+        if self.violation == "absolute":
+            return None
+        assert self.factors_ is not None
+        return self.factors_[batch["group"].to(net.device, non_blocking=True)]
+
+    def penalty(
+        self, net: GroupNet, losses: torch.Tensor, batch: dict[str, Any]
+    ) -> torch.Tensor | None:
+        """Return Σ λ_a |J_a − J| of the batch for the literal method, else None."""
+        if self.violation == "signed":
+            return None
         assert self.factors_ is not None
         group = batch["group"].to(losses.device, non_blocking=True)
-        weight = batch_weights(batch, losses)
-        if self.violation == "signed":
-            return (self.factors_[group] * weight * losses).mean()
+        weight = batch.get("sample_weight", torch.ones(len(losses))).to(losses.device)
         none = torch.zeros_like(self.factors_)
         sums = none.index_add(0, group, weight * losses)
         sizes = none.index_add(0, group, weight)
@@ -146,20 +159,17 @@ class EqualLossConstraint(Constraint):
         """Keep the batch's losses; nothing is computed, so nothing waits for the device."""
         if not training:
             return
-        losses = net.batch_losses_
-        self.epoch_.append((losses, batch[0]["group"], batch_weights(batch[0], losses)))
+        self.epoch_.append((net.batch_losses_, batch[0]["group"], batch[0].get("sample_weight")))
         if self.batch_violation_ is not None:
             self.epoch_violations_.append(self.batch_violation_)
 
     def on_epoch_end(self, net: GroupNet, **kwargs: Any) -> None:
         """Record the gap between the groups' mean losses and step the multipliers."""
-        losses, group, weight = (
-            torch.cat(column).cpu().numpy() for column in zip(*self.epoch_, strict=True)
-        )
+        losses, group, weight = self._epoch_columns()
         n_groups = len(net.groups_)
         sizes = np.bincount(group, weight, minlength=n_groups)
         present = sizes > 0
-        sums = np.bincount(group, weight * losses.astype(np.float64), minlength=n_groups)
+        sums = np.bincount(group, weight * losses, minlength=n_groups)
         means = sums[present] / sizes[present]
         net.history.record("loss_gap", float(np.ptp(means)))
         self.shares_[:] = sizes / sizes.sum()
@@ -167,6 +177,12 @@ class EqualLossConstraint(Constraint):
             self._step(means / (sums.sum() / sizes.sum()), present)
         if net.phase_ == "before":
             self._remember_dense()
+
+    def _epoch_columns(self) -> tuple[npt.NDArray[Any], ...]:
+        losses, groups, weights = zip(*self.epoch_, strict=True)
+        loss = torch.cat(losses).cpu().numpy().astype(np.float64)
+        weight = np.ones_like(loss) if weights[0] is None else torch.cat(weights).numpy()
+        return loss, torch.cat(groups).numpy(), weight
 
     def on_train_end(self, net: GroupNet, **kwargs: Any) -> None:
         """Let go of the last epoch's tensors, so that they are not pickled with the net."""
@@ -197,7 +213,7 @@ class EqualLossConstraint(Constraint):
         self.dense_ = (self.multipliers_.copy(), self.shares_.copy())
 
     def _forget_epoch(self) -> None:
-        self.factors_: torch.Tensor | None = None
-        self.batch_violation_: torch.Tensor | None = None
-        self.epoch_: list[tuple[torch.Tensor, ...]] = []
+        self.factors_ = None
+        self.batch_violation_ = None
+        self.epoch_: list[tuple[Any, ...]] = []
         self.epoch_violations_: list[torch.Tensor] = []

@@ -1,0 +1,168 @@
+"""From sensitive features as users hold them to a clean frame and to integer codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+
+def as_group_frame(
+    sensitive_features: Any, n_samples: int, name: str = "sensitive_features"
+) -> pd.DataFrame:
+    """Return sensitive features as a frame of plain values with a fresh index.
+
+    Rows count by position: whatever index a Series or a DataFrame carries is dropped.
+
+    Parameters
+    ----------
+    sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
+        Array, list, tuple, tensor, Series or DataFrame. Names of a Series or of columns are kept
+        as strings. Without names, a single column is called ``sensitive_feature`` and several
+        are called ``sensitive_feature_0``, ``sensitive_feature_1``, …
+    n_samples : int
+        Number of rows the data has.
+    name : str, default="sensitive_features"
+        The argument the values came by: it stands in the errors and, less its final "s", in the
+        names of unnamed columns.
+
+    Returns
+    -------
+    pandas.DataFrame of shape (n_samples, n_columns)
+        Integers, strings and booleans keep their kind; categories become plain values.
+
+    Raises
+    ------
+    ValueError
+        Where it is None, not of one or two dimensions, without columns, of another length, with
+        two columns of one name, with missing values, or with values that cannot be sorted.
+
+    Examples
+    --------
+    >>> as_group_frame([("f", 1), ("m", 0)], n_samples=2)
+      sensitive_feature_0  sensitive_feature_1
+    0                   f                    1
+    1                   m                    0
+    """
+    if sensitive_features is None:
+        raise ValueError(f"{name} must hold the group of each sample, got None")
+    frame = _to_frame(sensitive_features, name)
+    if frame.shape[1] == 0:
+        raise ValueError(f"{name} must have at least one column, got shape {frame.shape}")
+    if len(frame) != n_samples:
+        raise ValueError(f"{name} has {len(frame)} rows, but the data has {n_samples}")
+    if not frame.columns.is_unique:
+        raise ValueError(f"{name} must have distinct column names, got {frame.columns.tolist()}")
+    columns = {column: _plain_values(frame[column], name) for column in frame}
+    return pd.DataFrame(columns, index=pd.RangeIndex(n_samples))
+
+
+def encode_groups(
+    frame: pd.DataFrame, groups: pd.Index | None = None, name: str = "sensitive_features"
+) -> tuple[npt.NDArray[np.int64], pd.Index]:
+    """Return the position of each row's group among the groups.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame of shape (n_samples, n_columns)
+        As `as_group_frame` returns it.
+    groups : pandas.Index of shape (n_groups,), default=None
+        The known groups, a MultiIndex for several columns. None takes the sorted values, or
+        combinations of values, that `frame` holds.
+    name : str, default="sensitive_features"
+        The argument the frame came by; stands in the errors.
+
+    Returns
+    -------
+    codes : ndarray of shape (n_samples,), dtype int64
+        Values in [0, n_groups).
+    groups : pandas.Index or pandas.MultiIndex of shape (n_groups,)
+        Named after the columns.
+
+    Raises
+    ------
+    ValueError
+        Where `frame` has another number of columns than `groups`, or holds a group not in them.
+
+    Examples
+    --------
+    >>> codes, groups = encode_groups(as_group_frame(["m", "f", "m"], n_samples=3))
+    >>> codes, groups.tolist()
+    (array([1, 0, 1]), ['f', 'm'])
+    """
+    if groups is None:
+        groups = _row_index(frame.drop_duplicates().sort_values(list(frame.columns)))
+    elif groups.nlevels != frame.shape[1]:
+        raise ValueError(
+            f"{name} has {frame.shape[1]} columns, but the known groups are made of "
+            f"{groups.nlevels}: {list(groups.names)}"
+        )
+    elif set(groups.names) == set(frame.columns):
+        # Otherwise race and sex in the other order would be taken for each other.
+        frame = frame[list(groups.names)]
+    rows = _row_index(frame)
+    codes = groups.get_indexer(rows).astype(np.int64)
+    unseen = rows[codes < 0].unique()
+    if len(unseen):
+        raise ValueError(
+            f"{name} holds groups that are not known: {unseen[:5].tolist()}; "
+            f"the known groups are {groups.tolist()}"
+        )
+    return codes, groups
+
+
+def _to_frame(values: Any, name: str) -> pd.DataFrame:
+    """Return any accepted container as a DataFrame with string column names."""
+    if isinstance(values, pd.Series):
+        values = values.to_frame(_singular(name) if values.name is None else values.name)
+    if isinstance(values, pd.DataFrame):
+        return values.set_axis([str(column) for column in values.columns], axis=1)
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu().numpy()
+    # As strings, 1 and "1" or None and "None" would become one group.
+    array = np.asarray(values, dtype=object)
+    if array.ndim not in (1, 2):
+        raise ValueError(
+            f"{name} must be one- or two-dimensional, got {type(values).__name__} "
+            f"with {array.ndim} dimensions"
+        )
+    if array.ndim == 1:
+        array = array[:, np.newaxis]
+    names = [f"{_singular(name)}_{column}" for column in range(array.shape[1])]
+    return pd.DataFrame(array, columns=[_singular(name)] if len(names) == 1 else names)
+
+
+def _singular(name: str) -> str:
+    return name.removesuffix("s")
+
+
+def _plain_values(column: pd.Series, name: str) -> pd.Series:
+    """Return the column with its dtype inferred from its values, all of them sortable scalars."""
+    n_missing = int(column.isna().sum())
+    if n_missing:
+        raise ValueError(
+            f"{name} must have no missing values, got {n_missing} in column {column.name!r}"
+        )
+    plain = pd.Series(column.tolist(), name=column.name)
+    if plain.dtype == object:
+        _check_sortable(plain, name)
+    return plain
+
+
+def _check_sortable(column: pd.Series, name: str) -> None:
+    kinds = sorted({type(value).__name__ for value in column})
+    message = f"{name} must hold values of one sortable kind per column, got {kinds} in column "
+    if not all(map(pd.api.types.is_scalar, column)):
+        raise ValueError(f"{message}{column.name!r}")
+    try:
+        sorted(column)
+    except TypeError as error:
+        raise ValueError(f"{message}{column.name!r}") from error
+
+
+def _row_index(frame: pd.DataFrame) -> pd.Index:
+    """Return one entry per row: plain for a single column, a MultiIndex for several."""
+    return pd.Index(frame.iloc[:, 0]) if frame.shape[1] == 1 else pd.MultiIndex.from_frame(frame)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
@@ -56,3 +57,45 @@ def encode_labels(
             f"classes_ are {classes[:10].tolist()}"
         )
     return order[np.searchsorted(classes, y, sorter=order)].astype(np.int64)
+
+
+def as_losses(values: npt.ArrayLike, name: str) -> npt.NDArray[np.float64]:
+    """Return per-sample losses as a vector of finite numbers, or raise ValueError."""
+    losses = as_vector(values, name, np.float64)
+    n_bad = np.count_nonzero(~np.isfinite(losses))
+    if n_bad:
+        raise ValueError(f"{name} must be finite, got {n_bad} NaN or infinite values")
+    return losses
+
+
+def as_labels(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
+    """Return labels as a vector of objects without missing values, or raise ValueError."""
+    # A string array would turn a missing value into the label "nan".
+    labels = as_vector(values, name, object)
+    n_missing = np.count_nonzero(pd.isna(labels))
+    if n_missing:
+        raise ValueError(f"{name} must have no missing values, got {n_missing}")
+    return labels
+
+
+def as_vector(values: Any, name: str, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return values as a vector that is not empty, or raise ValueError."""
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu().numpy()
+    try:
+        vector = np.asarray(values, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be one-dimensional and numeric: {error}") from error
+    if vector.ndim != 1:
+        raise ValueError(f"{name} must be one-dimensional, got shape {vector.shape}")
+    if len(vector) == 0:
+        raise ValueError(f"{name} must hold at least one value, got none")
+    return vector
+
+
+def check_same_length(
+    values: npt.NDArray[Any], name: str, others: npt.NDArray[Any], other_name: str
+) -> None:
+    """Raise ValueError unless two vectors are equally long."""
+    if len(values) != len(others):
+        raise ValueError(f"{name} has {len(values)} values, but {other_name} has {len(others)}")

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from skorch.dataset import Dataset as SkorchDataset
 from torch.utils.data import Dataset, Sampler, Subset, default_collate
 
 Batch = tuple[dict[str, Any], torch.Tensor]
 
 
-class GroupDataset(Dataset[Batch]):
+class GroupDataset(SkorchDataset):
     """Inputs, encoded labels, encoded groups and sample weights, row by row.
 
     A batch is the pair ``({"X": ..., "group": ..., "sample_weight": ...}, y)``; the key
@@ -101,7 +102,7 @@ class GroupDataset(Dataset[Batch]):
             A view; nothing but the row numbers is copied.
         """
         view = GroupDataset.__new__(GroupDataset)
-        vars(view).update(vars(self))
+        view.__dict__.update(self.__dict__)
         view.rows = self.rows[torch.as_tensor(np.asarray(indices))]
         return view
 

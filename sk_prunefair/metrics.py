@@ -21,7 +21,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import sklearn
-import torch
 from fairlearn.metrics import MetricFrame
 from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.pipeline import Pipeline
@@ -29,6 +28,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from sk_prunefair._groups import as_group_frame
+from sk_prunefair._validation import as_labels, as_losses, as_vector, check_same_length
 
 __all__ = [
     "accuracy_drop",
@@ -79,9 +79,9 @@ def excessive_risk(
     m    2.00
     Name: excessive_risk, dtype: float64
     """
-    dense = _as_losses(losses_dense, "losses_dense")
-    pruned = _as_losses(losses_pruned, "losses_pruned")
-    _check_same_length(pruned, "losses_pruned", dense, "losses_dense")
+    dense = as_losses(losses_dense, "losses_dense")
+    pruned = as_losses(losses_pruned, "losses_pruned")
+    check_same_length(pruned, "losses_pruned", dense, "losses_dense")
     risks = _by_group(_mean_increase, dense, pruned, sensitive_features)
     return risks.rename("excessive_risk")
 
@@ -298,7 +298,7 @@ def accuracy_gap_floor(
         raise ValueError(f"accuracy must be a number in [0, 1], got {accuracy!r}")
     if not isinstance(n_draws, Integral) or n_draws < 1:
         raise ValueError(f"n_draws must be an integer >= 1, got {n_draws!r}")
-    sizes = _as_vector(counts, "counts", np.float64)
+    sizes = as_vector(counts, "counts", np.float64)
     if not (np.all(sizes >= 1) and np.all(sizes == np.floor(sizes)) and np.all(sizes < 2**53)):
         raise ValueError(f"counts must be whole numbers >= 1, got {sizes.tolist()}")
     draws = check_random_state(random_state).binomial(
@@ -358,9 +358,9 @@ fairness_violation_scorer = _FairnessViolationScorer()
 def _group_accuracies(
     y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sensitive_features: Any, name: str = "y_pred"
 ) -> pd.Series:
-    labels = _as_labels(y_true, "y_true")
-    predictions = _as_labels(y_pred, name)
-    _check_same_length(predictions, name, labels, "y_true")
+    labels = as_labels(y_true, "y_true")
+    predictions = as_labels(y_pred, name)
+    check_same_length(predictions, name, labels, "y_true")
     return _by_group(accuracy_score, labels, predictions, sensitive_features)
 
 
@@ -381,41 +381,3 @@ def _by_group(
 
 def _mean_increase(before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> float:
     return float(np.mean(after - before))
-
-
-def _as_losses(values: npt.ArrayLike, name: str) -> npt.NDArray[np.float64]:
-    losses = _as_vector(values, name, np.float64)
-    n_bad = np.count_nonzero(~np.isfinite(losses))
-    if n_bad:
-        raise ValueError(f"{name} must be finite, got {n_bad} NaN or infinite values")
-    return losses
-
-
-def _as_labels(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
-    # A string array would turn a missing value into the label "nan".
-    labels = _as_vector(values, name, object)
-    n_missing = np.count_nonzero(pd.isna(labels))
-    if n_missing:
-        raise ValueError(f"{name} must have no missing values, got {n_missing}")
-    return labels
-
-
-def _as_vector(values: Any, name: str, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu().numpy()
-    try:
-        vector = np.asarray(values, dtype=dtype)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be one-dimensional and numeric: {error}") from error
-    if vector.ndim != 1:
-        raise ValueError(f"{name} must be one-dimensional, got shape {vector.shape}")
-    if len(vector) == 0:
-        raise ValueError(f"{name} must hold at least one value, got none")
-    return vector
-
-
-def _check_same_length(
-    values: npt.NDArray[Any], name: str, others: npt.NDArray[Any], other_name: str
-) -> None:
-    if len(values) != len(others):
-        raise ValueError(f"{name} has {len(values)} values, but {other_name} has {len(others)}")

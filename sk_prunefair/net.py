@@ -17,8 +17,15 @@ from skorch.utils import to_device, to_tensor
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 
+from sk_prunefair._validation import encode_labels
 from sk_prunefair.constraints.base import Constraint, Phase
-from sk_prunefair.dataset import BatchRows, GroupDataset, identity_collate, split_strata
+from sk_prunefair.dataset import (
+    BatchRows,
+    GroupDataset,
+    dataset_targets,
+    identity_collate,
+    split_strata,
+)
 from sk_prunefair.pruning import PruningState, apply_masks
 from sk_prunefair.pruning.state import pack_state, unpack_state
 
@@ -35,7 +42,6 @@ class GroupNet(NeuralNetClassifier):
     # What holds tensors of the device, for skorch to load on a machine without that device.
     cuda_dependent_attributes_ = ["pruning_"]  # noqa: RUF012 (skorch rebinds it per instance)
     pruning_: PruningState | None = None
-    criterion_: nn.Module
 
     # scikit-learn asks that __init__ sets parameters only; skorch sets these three beside them.
     history_: Any = None
@@ -109,8 +115,8 @@ class GroupNet(NeuralNetClassifier):
 
     def initialize_criterion(self) -> GroupNet:
         """Create the criterion and ask it for one loss per sample."""
-        super().initialize_criterion()
-        criterion = copy.deepcopy(self.criterion_)
+        kwargs = self.get_params_for("criterion")
+        criterion: Any = copy.deepcopy(self.initialized_instance(self.criterion, kwargs))
         if hasattr(criterion, "reduction"):
             criterion.reduction = "none"
         self.criterion_ = criterion
@@ -141,7 +147,15 @@ class GroupNet(NeuralNetClassifier):
         min_count = folds if isinstance(folds, int) else 2
         strata = split_strata(X.y, X.group[X.rows].numpy(), min_count)
         train, valid = self.train_split(X, strata, **fit_params)
-        return _as_view(train), _as_view(valid)
+        return self._own_data(train), self._own_data(valid)
+
+    def _own_data(self, data: Any) -> Any:
+        if isinstance(data, Subset) and isinstance(data.dataset, GroupDataset):
+            return data.dataset.subset(data.indices)
+        if isinstance(data, torch.utils.data.Dataset) and not isinstance(data, GroupDataset):
+            # A validation set of the user's, from skorch.helper.predefined_split.
+            return GroupDataset(data, encode_labels(dataset_targets(data), self.classes_))
+        return data
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         """Return batches fetched whole; training data is shuffled unless told otherwise."""
@@ -355,9 +369,3 @@ class _ModuleWithPruning:
 
 def _first(output: Any) -> Any:
     return output[0] if isinstance(output, tuple) else output
-
-
-def _as_view(data: Any) -> Any:
-    if isinstance(data, Subset) and isinstance(data.dataset, GroupDataset):
-        return data.dataset.subset(data.indices)
-    return data

@@ -12,6 +12,7 @@ from fairlearn.metrics import MetricFrame, count
 from sklearn.metrics import accuracy_score
 
 from sk_prunefair._groups import as_group_frame
+from sk_prunefair._validation import as_labels, as_losses, check_same_length
 
 
 class FairnessReport:
@@ -91,21 +92,29 @@ class FairnessReport:
         ci_quantiles: list[float] | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        y_true, dense_pred, pruned_pred = map(np.asarray, (y_true, dense_pred, pruned_pred))
-        dense_losses, pruned_losses = np.asarray(dense_losses), np.asarray(pruned_losses)
-        n_samples = len(y_true)
-        groups = {"sensitive_features": as_group_frame(sensitive_features, n_samples)}
-        if control_features is not None:
-            groups["control_features"] = as_group_frame(
-                control_features, n_samples, "control_features"
-            )
+        y_true = as_labels(y_true, "y_true")
+        dense_pred = as_labels(dense_pred, "dense_pred")
+        pruned_pred = as_labels(pruned_pred, "pruned_pred")
+        dense_losses = as_losses(dense_losses, "dense_losses")
+        pruned_losses = as_losses(pruned_losses, "pruned_losses")
+        for values, name in (
+            (dense_pred, "dense_pred"),
+            (pruned_pred, "pruned_pred"),
+            (dense_losses, "dense_losses"),
+            (pruned_losses, "pruned_losses"),
+        ):
+            check_same_length(values, name, y_true, "y_true")
         options = {
             "y_true": y_true,
             "n_boot": n_boot,
             "ci_quantiles": ci_quantiles,
             "random_state": random_state,
-            **groups,
+            "sensitive_features": _group_columns(sensitive_features, len(y_true)),
         }
+        if control_features is not None:
+            options["control_features"] = _group_columns(
+                control_features, len(y_true), "control_features"
+            )
         self.dense = _net_frame(dense_pred, dense_losses, metrics, options)
         self.pruned = _net_frame(pruned_pred, pruned_losses, metrics, options)
         dropped = (dense_pred == y_true).astype(float) - (pruned_pred == y_true)
@@ -185,9 +194,9 @@ class FairnessReport:
         if self.compression is not None:
             c = self.compression
             lines.append(
-                f"{c['sparsity']:.1%} of the weights removed; {c['bytes_dense'] / 1e3:,.0f} kB → "
-                f"{c['bytes_stored'] / 1e3:,.0f} kB stored, {c['macs_dense'] / 1e3:,.0f} k → "
-                f"{c['macs_pruned'] / 1e3:,.0f} k multiply-accumulates"
+                f"{c['sparsity']:.1%} of the weights removed; {c['bytes_dense']:,.0f} → "
+                f"{c['bytes_stored']:,.0f} bytes stored, {c['macs_dense']:,.0f} → "
+                f"{c['macs_pruned']:,.0f} multiply-accumulates"
             )
         return "\n".join(lines)
 
@@ -201,6 +210,13 @@ class FairnessReport:
         # pandas escapes group names, which come from users' data.
         table = self.to_frame().to_html(float_format="{:.3f}".format, escape=True, border=0)
         return f"<div>{table}<p>{self._summary().replace(chr(10), '<br>')}</p></div>"
+
+
+def _group_columns(features: Any, n_samples: int, name: str = "sensitive_features") -> pd.DataFrame:
+    frame = as_group_frame(features, n_samples, name)
+    # MetricFrame keeps labels, predictions and groups in one frame, by name.
+    taken = ("y_true", "y_pred")
+    return frame.rename(columns={column: f"{column} (group)" for column in taken})
 
 
 def _net_frame(

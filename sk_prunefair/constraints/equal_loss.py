@@ -122,7 +122,7 @@ class EqualLossConstraint(Constraint):
         """Put this epoch's multipliers where the batches are."""
         self._forget_epoch()
         assert self.multipliers_ is not None
-        factors = self.multipliers_.to_numpy()
+        factors = self.multipliers_.to_numpy(copy=True)
         if self.violation == "signed":
             weights = np.exp(factors)
             factors = weights / (self.shares_ @ weights)

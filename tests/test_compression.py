@@ -1,0 +1,66 @@
+"""What is counted, against numbers by hand."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sk_prunefair.compression import compression_summary, count_macs
+from sk_prunefair.pruning import MagnitudePruner, apply_masks
+from tests.conftest import classifier
+
+
+def test_conv_net_by_hand():
+    net = nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 3),
+    )
+    pruned = copy.deepcopy(net)
+    masks = MagnitudePruner().masks(net, 0.5)
+    apply_masks(pruned, masks)
+    summary = compression_summary(net, pruned, masks, torch.zeros(1, 2, 5, 5))
+    weights = 4 * 2 * 9 + 4 * 3
+    others = 4 + 8 + 3
+    assert summary["parameters"] == weights + others
+    # Biases of the norm start at zero.
+    assert summary["nonzero"] == weights / 2 + others - 4
+    assert summary["sparsity"] == 0.5
+    buffers = 4 * 4 + 4 * 4 + 8
+    assert summary["bytes_dense"] == 4 * (weights + others) + buffers
+    mask_bytes = 72 // 8 + -(-12 // 8)
+    assert summary["bytes_stored"] == 4 * (weights // 2 + others) + mask_bytes + buffers
+    assert summary["macs_dense"] == 25 * 72 + 12
+    kept = [int(mask.sum()) for mask in masks.values()]
+    assert summary["macs_pruned"] == pytest.approx(25 * kept[0] + kept[1])
+
+
+def test_net_that_is_one_layer():
+    net = nn.Linear(6, 2)
+    mask = torch.zeros(2, 6, dtype=torch.bool)
+    assert count_macs(net, {"weight": mask}, torch.zeros(1, 6)) == (12, 0)
+
+
+def test_counting_leaves_the_net_alone():
+    net = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)).train()
+    before = copy.deepcopy(net.state_dict())
+    count_macs(net, {}, torch.ones(1, 3))
+    assert net.training
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+
+
+def test_bytes_in_the_report_shrink_with_the_rate(digits):
+    X, y, group = digits
+    clf = classifier(module__hidden=100).fit(X, y, sensitive_features=group)
+    stored = [
+        clf.prune(rate).fairness_report(X, y, sensitive_features=group).compression["bytes_stored"]
+        for rate in (0.0, 0.5, 0.9, 0.99)
+    ]
+    assert (np.diff(stored) < 0).all()

@@ -1,0 +1,103 @@
+"""Whole-batch fetching against row-by-row, and the strata of the validation split."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import BatchSampler, DataLoader, Dataset, Subset, TensorDataset
+
+from sk_prunefair.dataset import (
+    BatchRows,
+    GroupDataset,
+    dataset_targets,
+    identity_collate,
+    split_strata,
+)
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((11, 3)).astype(np.float32)
+    weight = rng.random(11).astype(np.float32)
+    return GroupDataset(X, np.arange(11) % 2, np.arange(11) % 3, weight)
+
+
+def test_batch_is_its_rows(data):
+    batch, y = data.__getitems__([7, 2])
+    rows = [data[7], data[2]]
+    assert y.tolist() == [int(row[1]) for row in rows]
+    for key in ("X", "group", "sample_weight"):
+        assert torch.equal(batch[key], torch.stack([row[0][key] for row in rows]))
+
+
+def test_subset_of_subset(data):
+    view = data.subset([1, 5, 9, 10]).subset([3, 0])
+    assert view.rows.tolist() == [10, 1]
+    assert len(view) == 2
+    assert view.inputs is data.inputs
+    assert view.y.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_loader_covers_every_row_once(data, num_workers):
+    loader = DataLoader(
+        data,
+        batch_sampler=BatchRows(len(data), 4, shuffle=True),
+        collate_fn=identity_collate,
+        num_workers=num_workers,
+    )
+    batches = list(loader)
+    assert [len(y) for _, y in batches] == [4, 4, 3]
+    seen = torch.cat([batch["X"] for batch, _ in batches])
+    assert torch.equal(seen.sort(0).values, data.inputs.sort(0).values)
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("n_rows", [1, 8, 9])
+def test_batch_rows_are_those_of_torch(n_rows, drop_last):
+    ours = BatchRows(n_rows, 4, drop_last=drop_last)
+    theirs = BatchSampler(range(n_rows), 4, drop_last=drop_last)
+    assert [rows.tolist() for rows in ours] == list(theirs)
+    assert len(ours) == len(theirs)
+
+
+def test_read_only_arrays():
+    X = np.zeros((2, 2), dtype=np.float32)
+    X.setflags(write=False)
+    assert len(GroupDataset(X)) == 2
+
+
+class Unlabelled(Dataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, row):
+        return torch.zeros(3)
+
+
+def test_targets_of_torch_datasets():
+    pairs = TensorDataset(torch.zeros(3, 2), torch.tensor([2, 0, 1]))
+    assert dataset_targets(pairs).tolist() == [2, 0, 1]
+    assert dataset_targets(Subset(pairs, [2, 0])).tolist() == [1, 2]
+    assert dataset_targets([(0, "a"), (0, "b")]).tolist() == ["a", "b"]
+    with pytest.raises(ValueError, match="the items of Unlabelled hold no label"):
+        dataset_targets(Unlabelled())
+
+
+def test_strata_are_never_too_small():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        n = int(rng.integers(6, 60))
+        y, group = rng.integers(0, 4, n), rng.integers(0, 9, n)
+        counts = np.bincount(split_strata(y, group, min_count=5))
+        assert counts.min() >= 5
+        assert counts.sum() == n
+
+
+def test_strata_are_the_cells_where_those_are_large():
+    y, group = np.repeat([0, 1, 2], 20), np.tile([0, 1], 30)
+    strata = split_strata(y, group, min_count=5)
+    cells = {(a, b, c) for a, b, c in zip(y, group, strata, strict=True)}
+    assert len(cells) == len(set(strata)) == 6

@@ -1,0 +1,233 @@
+"""The equal-loss constraint: phases, state, and both methods against numbers by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.metrics import log_loss
+from skorch.helper import predefined_split
+from torch import nn
+
+from sk_prunefair import EqualLossConstraint
+from sk_prunefair.constraints import Constraint
+from sk_prunefair.dataset import GroupDataset
+from tests.conftest import assert_same_weights, classifier, weights
+
+
+def constrained(**params):
+    clf_params = {k: params.pop(k) for k in list(params) if k not in PARAMETERS}
+    return classifier(callbacks=[("equal_loss", EqualLossConstraint(**params))], **clf_params)
+
+
+PARAMETERS = ("phase", "step_size", "violation", "max_log_weight")
+
+
+def state(clf):
+    return dict(clf.callbacks_)["equal_loss"]
+
+
+def long_tailed(digits):
+    X, y, _ = digits
+    keep = np.concatenate([np.flatnonzero(y == c)[: 170 // (1 + 3 * (c >= 6))] for c in range(10)])
+    return X[keep], y[keep]
+
+
+def test_phases_are_the_papers_four_models(digits):
+    X, y, group = digits
+    fits = {}
+    for phase in ("none", "before", "after", "both"):
+        params = {"prune_rate": 0.9, "finetune_epochs": 2}
+        clf = classifier(**params) if phase == "none" else constrained(phase=phase, **params)
+        fits[phase] = clf.fit(X, y, sensitive_features=group)
+    dense = {phase: clf.dense_module_ for phase, clf in fits.items()}
+    assert_same_weights(dense["none"], dense["after"])
+    assert_same_weights(dense["before"], dense["both"])
+    first = "layers.1.weight"
+    assert (weights(dense["none"])[first] != weights(dense["before"])[first]).any()
+    pruned = [weights(clf.module_)[first] for clf in fits.values()]
+    for i in range(4):
+        for j in range(i):
+            assert (pruned[i] != pruned[j]).any()
+
+
+def test_signed_step_by_hand():
+    constraint = EqualLossConstraint(step_size=0.5, max_log_weight=1.0).initialize()
+    constraint.multipliers_ = pd.Series([0.0, 0.9, 0.3], index=list("abc"))
+    constraint._step(np.array([0.5, 2.0]), np.array([True, True, False]))
+    # 0 + 0.5 (0.5 − 1); 0.9 + 0.5 (2 − 1) clipped at 1; an absent group stays.
+    assert constraint.multipliers_.to_list() == [-0.25, 1.0, 0.3]
+
+
+class Scaled(nn.Module):
+    reduction = "mean"
+
+    def forward(self, y_pred, y):
+        return 1000 * nn.functional.cross_entropy(y_pred, y, reduction=self.reduction)
+
+
+def test_signed_multipliers_do_not_see_the_scale_of_the_loss(digits):
+    X, y, _ = digits
+    clf = constrained().fit(X, y, sensitive_features=y)
+    scaled = constrained(criterion=Scaled, lr=0.2 / 1000).fit(X, y, sensitive_features=y)
+    np.testing.assert_allclose(state(clf).multipliers_, state(scaled).multipliers_, atol=2e-3)
+
+
+class Recorder(EqualLossConstraint):
+    """Keeps what one batch was, to compute its objective again by hand."""
+
+    def penalty(self, net, losses, batch):
+        value = super().penalty(net, losses, batch)
+        self.seen_ = (losses.detach(), batch, value, self.weights(net, batch))
+        self.seen_ = tuple(v.detach() if isinstance(v, torch.Tensor) else v for v in self.seen_)
+        return value
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_absolute_penalty_by_hand(digits, weighted):
+    X, y, _ = digits
+    sample_weight = 1.0 + y if weighted else None
+    recorder = Recorder(violation="absolute", step_size=0.1)
+    clf = classifier(callbacks=[("equal_loss", recorder)], max_epochs=2)
+    clf.fit(X, y, sensitive_features=y % 3, sample_weight=sample_weight)
+    losses, batch, penalty, reweighting = state(clf).seen_
+    assert reweighting is None
+    losses, group = losses.double().numpy(), batch["group"].numpy()
+    w = batch["sample_weight"].double().numpy() if weighted else np.ones(len(losses))
+    overall = np.average(losses, weights=w)
+    distances = [
+        abs(np.average(losses[group == a], weights=w[group == a]) - overall) for a in range(3)
+    ]
+    # The multipliers of the last epoch are those after the first.
+    first = constrained(violation="absolute", step_size=0.1, max_epochs=1)
+    first.fit(X, y, sensitive_features=y % 3, sample_weight=sample_weight)
+    multipliers = state(first).multipliers_.to_numpy()
+    assert (multipliers > 0).all()
+    assert float(penalty) == pytest.approx(float(multipliers @ distances), rel=1e-4)
+    assert (state(clf).multipliers_.to_numpy() > multipliers).all()
+
+
+def test_signed_weights_have_mean_one(digits):
+    X, y = long_tailed(digits)
+    clf = constrained(step_size=0.5, train_split=None).fit(X, y, sensitive_features=y)
+    weight = np.exp(state(clf).multipliers_.to_numpy())
+    shares = np.bincount(y) / len(y)
+    np.testing.assert_allclose(state(clf).shares_, shares)
+    recorder = Recorder(step_size=0.5)
+    seen = classifier(callbacks=[("equal_loss", recorder)], train_split=None, batch_size=-1)
+    seen.fit(X, y, sensitive_features=y)
+    assert float(state(seen).seen_[3].mean()) == pytest.approx(1.0, rel=1e-5)
+    assert np.ptp(weight) > 0.1
+
+
+def test_it_brings_the_losses_together(digits):
+    X, y = long_tailed(digits)
+    options = {"max_epochs": 12, "train_split": None, "module__dropout": 0.0}
+    plain = constrained(step_size=0.0, **options).fit(X, y, sensitive_features=y)
+    fair = constrained(step_size=0.5, **options).fit(X, y, sensitive_features=y)
+    assert fair.history[-1, "loss_gap"] < 0.7 * plain.history[-1, "loss_gap"]
+
+
+def test_state_is_reset_by_fit_and_not_shared(digits):
+    X, y, group = digits
+    given = EqualLossConstraint()
+    clf = classifier(callbacks=[("equal_loss", given)])
+    first = state(clf.fit(X, y, sensitive_features=group)).multipliers_
+    second = state(clf.fit(X, y, sensitive_features=group)).multipliers_
+    pd.testing.assert_series_equal(first, second)
+    assert not hasattr(given, "multipliers_")
+    assert first.index.tolist() == ["other", "round"]
+    unfitted = clone(clf).set_params(module__n_features=64, classes=list(range(10))).initialize()
+    assert state(unfitted).multipliers_ is None
+
+
+def test_multipliers_carry_over_into_fine_tuning(digits):
+    X, y = long_tailed(digits)
+    clf = constrained(phase="both").fit(X, y, sensitive_features=y)
+    dense = state(clf).multipliers_.copy()
+    clf.prune(0.9, X, y, sensitive_features=y, finetune_epochs=1)
+    moved = state(clf).multipliers_
+    assert 0 < (moved - dense).abs().max() < dense.abs().max()
+    pd.testing.assert_series_equal(state(clf.prune(0.9)).multipliers_, dense)
+    before = constrained(phase="before").fit(X, y, sensitive_features=y)
+    frozen = state(before).multipliers_.copy()
+    before.prune(0.9, X, y, sensitive_features=y, finetune_epochs=1)
+    pd.testing.assert_series_equal(state(before).multipliers_, frozen)
+
+
+def test_set_params_reaches_the_constraint(digits):
+    X, y, group = digits
+    clf = constrained().set_params(callbacks__equal_loss__step_size=0.0)
+    clf.fit(X, y, sensitive_features=group)
+    assert (state(clf).multipliers_ == 0).all()
+    assert clf.get_params()["callbacks__equal_loss__step_size"] == 0.0
+    off = constrained().set_params(callbacks__equal_loss=None).fit(X, y, sensitive_features=group)
+    assert "equal_loss" not in dict(off.callbacks_)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"phase": "during"},
+        {"step_size": -1.0},
+        {"step_size": float("inf")},
+        {"violation": "squared"},
+        {"max_log_weight": 0.0},
+    ],
+    ids=str,
+)
+def test_bad_parameters(fitted, digits, bad):
+    X, y, group = digits
+    module = fitted.module_
+    fitted.set_params(callbacks=[("equal_loss", EqualLossConstraint(**bad))])
+    (name,) = bad
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        fitted.fit(X, y, sensitive_features=group)
+    assert fitted.module_ is module
+
+
+def test_valid_loss_is_the_plain_loss(digits):
+    X, y, group = digits
+    clf = constrained(violation="absolute", step_size=1.0)
+    clf.fit(X[300:], y[300:], sensitive_features=group[300:])
+    valid = GroupDataset(X[:300].astype(np.float32), y[:300])
+    clf.set_params(train_split=predefined_split(valid), lr=0.0, max_epochs=1)
+    clf.partial_fit(X[300:], y[300:], sensitive_features=group[300:])
+    assert (state(clf).multipliers_ > 0.1).all()
+    plain = log_loss(y[:300], clf.predict_proba(X[:300]))
+    assert clf.history[-1, "valid_loss"] == pytest.approx(plain, rel=0.05)
+
+
+def test_five_hundred_groups_and_lbfgs(digits):
+    X, y, _ = digits
+    group = np.random.default_rng(0).integers(0, 500, len(y))
+    clf = constrained().fit(X, y, sensitive_features=group)
+    assert len(state(clf).multipliers_) == len(np.unique(group))
+    lbfgs = constrained(
+        optimizer=torch.optim.LBFGS,
+        optimizer__line_search_fn="strong_wolfe",
+        module__dropout=0.0,
+        batch_size=-1,
+        violation="absolute",
+    )
+    lbfgs.fit(X, y, sensitive_features=y)
+    n_batches = lbfgs.history[-1, "train_batch_count"]
+    assert n_batches == len(lbfgs.history[-1, "batches", :, "train_loss"])
+    assert lbfgs.score(X, y) > 0.5
+
+
+class Weigh(Constraint):
+    def weights(self, net, batch):
+        return 1.0 + (batch["group"] == 1)
+
+
+def test_constraint_of_ones_own_is_a_reweighting(digits):
+    X, y, group = digits
+    clf = classifier(callbacks=[Weigh()], train_split=None).fit(X, y, sensitive_features=group)
+    weighted = classifier(train_split=None, lr=0.2 * np.mean(1.0 + (group == "round"))).fit(
+        X, y, sample_weight=1.0 + (group == "round")
+    )
+    for name, value in weights(weighted.module_).items():
+        np.testing.assert_allclose(weights(clf.module_)[name], value, atol=1e-4)

@@ -1,0 +1,105 @@
+"""Masks against numpy arrays worked out by hand, and what counts as a weight."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sk_prunefair.pruning import (
+    MagnitudePruner,
+    apply_masks,
+    get_pruner,
+    keep_largest,
+    prunable_parameters,
+    sparsity,
+)
+from tests.conftest import classifier
+
+
+def naive_masks(scores, rate):
+    """Remove the smallest scores one by one, the first of equals first."""
+    ranked = sorted((v, place, i) for place, s in enumerate(scores) for i, v in np.ndenumerate(s))
+    masks = [np.ones(s.shape, dtype=bool) for s in scores]
+    for _, place, index in ranked[: round(rate * len(ranked))]:
+        masks[place][index] = False
+    return masks
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.01, 0.3, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("n_levels", [3, 1000])
+def test_masks_equal_the_naive_ones(rate, n_levels):
+    rng = np.random.default_rng(0)
+    scores = [rng.integers(0, n_levels, shape) / 7 for shape in ((5, 4), (3, 2, 2), (1, 40))]
+    masks = keep_largest({str(i): torch.tensor(s) for i, s in enumerate(scores)}, rate)
+    for mask, expected in zip(masks.values(), naive_masks(scores, rate), strict=True):
+        np.testing.assert_array_equal(mask.numpy(), expected)
+
+
+def test_masks_of_growing_rates_are_nested():
+    net = nn.Sequential(nn.Linear(20, 30), nn.Linear(30, 10))
+    masks = [MagnitudePruner().masks(net, rate) for rate in (0.2, 0.5, 0.9)]
+    for larger, smaller in itertools.pairwise(masks):
+        for name in larger:
+            assert (larger[name] | ~smaller[name]).all()
+
+
+def test_what_counts_as_a_weight():
+    net = nn.ModuleDict(
+        {
+            "conv": nn.Conv2d(3, 4, 3),
+            "batch": nn.BatchNorm2d(4),
+            "layer": nn.LayerNorm((4, 4)),
+            "lstm": nn.LSTM(4, 5),
+            "attention": nn.MultiheadAttention(4, 2),
+            "embedding": nn.Embedding(7, 4),
+        }
+    )
+    assert set(prunable_parameters(net)) == {
+        "conv.weight",
+        "lstm.weight_ih_l0",
+        "lstm.weight_hh_l0",
+        "attention.in_proj_weight",
+        "attention.out_proj.weight",
+        "embedding.weight",
+    }
+
+
+def test_tied_weights_count_once():
+    net = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False))
+    net[1].weight = net[0].weight
+    masks = MagnitudePruner().masks(net, 0.5)
+    apply_masks(net, masks)
+    assert list(masks) == ["0.weight"]
+    assert sparsity(masks) == 0.5
+    assert int((net[1].weight == 0).sum()) == 8
+
+
+def test_masked_nan_is_gone():
+    net = nn.Linear(2, 1)
+    net.weight.data[:] = torch.tensor([float("nan"), -1.0])
+    apply_masks(net, {"weight": torch.tensor([[False, False]])})
+    assert net.weight.tolist() == [[0.0, 0.0]]
+    assert not torch.signbit(net.weight).any()
+
+
+class FirstLayerOnly:
+    def masks(self, module, rate):
+        name, weight = next(iter(prunable_parameters(module).items()))
+        return keep_largest({name: weight.abs()}, rate)
+
+
+def test_pruner_of_ones_own(digits):
+    X, y, group = digits
+    clf = classifier(pruner=FirstLayerOnly(), prune_rate=0.5).fit(X, y, sensitive_features=group)
+    assert list(clf.masks_) == ["layers.1.weight"]
+    assert clf.sparsity_ == 0.5
+    assert isinstance(get_pruner("magnitude"), MagnitudePruner)
+
+
+def test_frozen_weights_are_pruned_too():
+    net = nn.Linear(4, 1).requires_grad_(False)
+    assert sparsity(MagnitudePruner().masks(net, 0.5)) == 0.5

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from skorch import NeuralNetClassifier
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from skorch import NeuralNetClassifier
 from torch import nn
 from tqdm import tqdm
 

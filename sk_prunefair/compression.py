@@ -104,6 +104,7 @@ def count_macs(
     macs_kept : float
         The same without those of removed weights.
     """
+    module = getattr(module, "_orig_mod", module)  # the counter's hooks do not see compiled nets
     was_training = module.training
     module.eval()
     with FlopCounterMode(display=False) as counter:
@@ -117,7 +118,7 @@ def count_macs(
     total = counter.get_total_flops()
     removed = 0.0
     for name, mask in masks.items():
-        owner = name.rpartition(".")[0]
+        owner = name.removeprefix("_orig_mod.").rpartition(".")[0]
         of_owner = flops.get(owner, 0) if owner else total
-        removed += of_owner * (1 - mask.float().mean().item())
+        removed += of_owner * (1 - mask.double().mean().item())
     return total / 2, (total - removed) / 2

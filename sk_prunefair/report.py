@@ -201,14 +201,14 @@ class FairnessReport:
         return "\n".join(lines)
 
     def __str__(self) -> str:
-        table = self.to_frame().to_string(float_format="{:.3f}".format)
+        table = self.to_frame().to_string(float_format="{:z.3f}".format)
         return f"Pruning by group (dense → pruned)\n{table}\n\n{self._summary()}"
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         # pandas escapes group names, which come from users' data.
-        table = self.to_frame().to_html(float_format="{:.3f}".format, escape=True, border=0)
+        table = self.to_frame().to_html(float_format="{:z.3f}".format, escape=True, border=0)
         return f"<div>{table}<p>{self._summary().replace(chr(10), '<br>')}</p></div>"
 
 

@@ -1,0 +1,40 @@
+"""The examples run as they stand, on real data, with warnings as errors."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import data_home
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-W", "error", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_quickstart():
+    done = run("examples/quickstart.py")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Pruning by group") == 3
+    assert done.stdout.count("fairness violation ξ = ") == 3
+
+
+def test_adult_pipeline():
+    done = run("examples/adult_pipeline.py", data_home())
+    assert done.returncode == 0, done.stderr
+    assert "chosen by accuracy" in done.stdout
+    assert "Amer-Indian-Eskimo" in done.stdout
+
+
+def test_faces_say_what_to_download(tmp_path):
+    pytest.importorskip("PIL")
+    done = run("examples/faces.py", tmp_path)
+    assert done.returncode == 1
+    assert "UTKFace project page" in done.stderr
+    assert "data_home" in done.stderr

@@ -181,6 +181,9 @@ class BatchRows(Sampler[torch.Tensor]):
         Whether each pass has an order of its own.
     drop_last : bool, default=False
         Whether a smaller last batch is left out.
+    draw_weights : torch.Tensor of shape (n_rows,), default=None
+        How often each row is drawn, relative to the others: a pass still has `n_rows` draws, and
+        each row comes as often as its share says, rounded up or down at random. Needs `shuffle`.
     generator : torch.Generator, default=None
         Where the order is drawn from; None is torch's global generator.
 
@@ -196,12 +199,14 @@ class BatchRows(Sampler[torch.Tensor]):
         batch_size: int,
         shuffle: bool = False,
         drop_last: bool = False,
+        draw_weights: torch.Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         self.n_rows = n_rows
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.drop_last = drop_last
+        self.draw_weights = draw_weights
         self.generator = generator
 
     def __len__(self) -> int:
@@ -209,11 +214,19 @@ class BatchRows(Sampler[torch.Tensor]):
         return n_full + bool(rest and not self.drop_last)
 
     def __iter__(self) -> Iterator[torch.Tensor]:
-        if self.shuffle:
-            order = torch.randperm(self.n_rows, generator=self.generator)
-        else:
-            order = torch.arange(self.n_rows)
+        order = self._shuffled(self.n_rows) if self.shuffle else torch.arange(self.n_rows)
+        if self.draw_weights is not None:
+            # Systematic sampling along a random order: less noise than drawing with replacement.
+            shares = self.draw_weights[order].double().cumsum(0)
+            offset = torch.rand(1, generator=self.generator).double()
+            marks = (shares / shares[-1] * self.n_rows + offset).floor().long()
+            marks[-1] = self.n_rows
+            order = order.repeat_interleave(marks.diff(prepend=marks.new_zeros(1)))
+            order = order[self._shuffled(len(order))]
         yield from order.split(self.batch_size)[: len(self)]
+
+    def _shuffled(self, n_rows: int) -> torch.Tensor:
+        return torch.randperm(n_rows, generator=self.generator)
 
 
 def identity_collate(batch: Batch) -> Batch:

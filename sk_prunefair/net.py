@@ -175,9 +175,15 @@ class GroupNet(NeuralNetClassifier):
             if not {"sampler", "batch_sampler"} & kwargs.keys():
                 batching = ("batch_size", "shuffle", "drop_last", "generator")
                 given = {name: kwargs.pop(name) for name in batching if name in kwargs}
-                kwargs["batch_sampler"] = BatchRows(len(dataset), **given)
+                draws = self._draw_weights(dataset) if training else None
+                kwargs["batch_sampler"] = BatchRows(len(dataset), draw_weights=draws, **given)
                 kwargs["generator"] = given.get("generator")
         return iterator(dataset, **kwargs)
+
+    def _draw_weights(self, data: GroupDataset) -> torch.Tensor | None:
+        weights = [c.draw_weights(self, data) for c in self._active_constraints()]
+        given = [weight for weight in weights if weight is not None]
+        return torch.stack(given).prod(0) if given else None
 
     def _set_training(self, training: bool = True) -> None:
         # skorch walks through all submodules before each batch; the root knows the answer.
@@ -237,9 +243,13 @@ class GroupNet(NeuralNetClassifier):
         """
         y_pred = _first(y_pred)
         y_true = to_tensor(y_true, device=self.device)
-        if isinstance(self.criterion_, nn.NLLLoss):
+        if self._takes_probabilities():
             y_pred = torch.log(y_pred + torch.finfo(y_pred.dtype).eps)
         return self.criterion_(y_pred, y_true)
+
+    def _takes_probabilities(self) -> bool:
+        # A compiled criterion wraps the original.
+        return isinstance(getattr(self.criterion_, "_orig_mod", self.criterion_), nn.NLLLoss)
 
     def get_loss(
         self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False
@@ -303,8 +313,7 @@ class GroupNet(NeuralNetClassifier):
                 f"got {tuple(y_pred.shape)}; classes_ are {list(self.classes_)[:10]} (pass "
                 "classes=... where the training data may lack some)"
             )
-        is_nll = isinstance(self.criterion_, nn.NLLLoss)
-        if is_nll and not bool(((y_pred >= 0) & (y_pred <= 1)).all()):
+        if self._takes_probabilities() and not bool(((y_pred >= 0) & (y_pred <= 1)).all()):
             raise ValueError(
                 "criterion=NLLLoss (the default) takes probabilities, but module returned values "
                 "outside [0, 1]; for a module that returns logits, pass "

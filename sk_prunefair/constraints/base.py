@@ -8,6 +8,7 @@ import torch
 from skorch.callbacks import Callback
 
 if TYPE_CHECKING:
+    from sk_prunefair.dataset import GroupDataset
     from sk_prunefair.net import GroupNet
 
 Phase = Literal["before", "after", "both"]
@@ -41,6 +42,23 @@ class Constraint(Callback):
     def is_active(self, net: GroupNet) -> bool:
         """Tell whether the constraint acts in the present phase of the net."""
         return self.phase in (net.phase_, "both")
+
+    def draw_weights(self, net: GroupNet, data: GroupDataset) -> torch.Tensor | None:
+        """Return how often each row of the training data is drawn in an epoch.
+
+        Parameters
+        ----------
+        net : GroupNet
+            The net that is being trained.
+        data : GroupDataset
+            What it is trained on.
+
+        Returns
+        -------
+        torch.Tensor of shape (n_rows,) or None
+            Relative frequencies, above 0; None draws every row once.
+        """
+        return None
 
     def weights(self, net: GroupNet, batch: dict[str, Any]) -> torch.Tensor | None:
         """Return what the losses of a training batch are multiplied by.

@@ -78,8 +78,10 @@ class EqualLossConstraint(Constraint):
     ...     verbose=0,
     ...     random_state=0,
     ... ).fit(digits.data, digits.target, sensitive_features=digits.target)
-    >>> dict(clf.callbacks_)["equal_loss"].multipliers_.round(1).to_list()
-    [0.0, 0.0, -0.0, 0.0, 0.0, 0.0, -0.0, -0.0, 0.0, 0.0]
+    >>> dict(clf.callbacks_)["equal_loss"].multipliers_.shape
+    (10,)
+    >>> len(clf.history[:, "loss_gap"])
+    2
     """
 
     multipliers_: pd.Series | None

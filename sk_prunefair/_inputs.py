@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,17 @@ class InputChecks:
     classes_: npt.NDArray[Any]
     wrap_inputs: Callable[[Any], Any]
 
+    @contextlib.contextmanager
+    def _intact_on_error(self) -> Iterator[None]:
+        """Forget whatever was learned inside where it ends in an error."""
+        known = dict(vars(self))
+        try:
+            yield
+        except Exception:
+            vars(self).clear()
+            vars(self).update(known)
+            raise
+
     def _training_data(
         self,
         X: Any,
@@ -33,26 +45,6 @@ class InputChecks:
         sample_weight: Any,
         reset: bool,
         classes: Any = None,
-    ) -> GroupDataset:
-        """Check everything, and only then remember what was learned of the data."""
-        known = dict(vars(self))
-        try:
-            return self._check_training_data(
-                X, y, sensitive_features, sample_weight, reset, classes
-            )
-        except Exception:
-            vars(self).clear()
-            vars(self).update(known)
-            raise
-
-    def _check_training_data(
-        self,
-        X: Any,
-        y: Any,
-        sensitive_features: Any,
-        sample_weight: Any,
-        reset: bool,
-        classes: Any,
     ) -> GroupDataset:
         inputs = self._check_inputs(X, reset=reset)
         y = self._check_labels(inputs, y)

@@ -19,7 +19,14 @@ from sk_prunefair.compression import compression_summary
 from sk_prunefair.constraints.base import Constraint
 from sk_prunefair.dataset import GroupDataset
 from sk_prunefair.net import GroupNet
-from sk_prunefair.pruning import Pruner, PruningState, apply_masks, get_pruner, sparsity
+from sk_prunefair.pruning import (
+    Pruner,
+    PruningState,
+    apply_masks,
+    check_masks,
+    get_pruner,
+    sparsity,
+)
 from sk_prunefair.report import FairnessReport
 
 
@@ -149,13 +156,13 @@ class FairPrunedClassifier(InputChecks, GroupNet):
         rate = None if self.prune_rate is None else check_rate(self.prune_rate, "prune_rate")
         epochs = check_epochs(self.finetune_epochs)
         pruner = get_pruner(self.pruner)
-        data = self._training_data(X, y, sensitive_features, sample_weight, reset=True)
-        is_fresh = not (self.warm_start and self.initialized_)
-        self.seed_ = self._draw_seed()
-        with self._seeded(0 if is_fresh else len(self.history)):
-            if is_fresh:
+        with self._intact_on_error():
+            data = self._training_data(X, y, sensitive_features, sample_weight, reset=True)
+            if not (self.warm_start and self.initialized_):
                 self.initialize()
-            self._train(data, self.max_epochs)
+            self.check_output(data)
+        self._restore_dense()
+        self._train(data, self.max_epochs)
         if rate is not None:
             self._prune(pruner, rate, data, epochs)
         return self
@@ -185,13 +192,12 @@ class FairPrunedClassifier(InputChecks, GroupNet):
             The fitted classifier.
         """
         is_fresh = not self.initialized_
-        data = self._training_data(X, y, sensitive_features, sample_weight, is_fresh, classes)
-        if is_fresh:
-            self.seed_ = self._draw_seed()
-        with self._seeded(0 if is_fresh else len(self.history)):
+        with self._intact_on_error():
+            data = self._training_data(X, y, sensitive_features, sample_weight, is_fresh, classes)
             if is_fresh:
                 self.initialize()
-            self._train(data, self.max_epochs)
+            self.check_output(data)
+        self._train(data, self.max_epochs)
         return self
 
     def prune(
@@ -243,53 +249,71 @@ class FairPrunedClassifier(InputChecks, GroupNet):
             self._prune(pruner, rate, None, 0)
             return self
         epochs = check_epochs(self.finetune_epochs if finetune_epochs is None else finetune_epochs)
-        data = self._training_data(X, y, sensitive_features, sample_weight, reset=False)
+        with self._intact_on_error():
+            data = self._training_data(X, y, sensitive_features, sample_weight, reset=False)
+            self.check_output(data)
         self._prune(pruner, rate, data, epochs)
         return self
 
     def _prune(self, pruner: Pruner, rate: float, data: GroupDataset | None, epochs: int) -> None:
-        masks = pruner.masks(self.dense_module_, rate)
-        dense_epochs = self.pruning_.dense_epochs if self.pruning_ else len(self.history)
-        dense = self.dense_module_ if self.pruning_ else copy.deepcopy(self.module_)
-        self.module_.load_state_dict(dense.state_dict())
-        is_dense = rate == 0 and not epochs
-        self.pruning_ = None if is_dense else PruningState(dense, masks, rate, dense_epochs)
-        apply_masks(self.module_, masks)
-        del self.history[dense_epochs:]
+        masks = check_masks(self.dense_module_, pruner.masks(self.dense_module_, rate))
+        self._restore_dense()
+        if rate > 0 or epochs:
+            dense = copy.deepcopy(self.module_)
+            self.pruning_ = PruningState(dense, masks, rate, len(self.history))
+            apply_masks(self.module_, masks)
+        if data is not None:
+            self._train(data, epochs)
+
+    def _restore_dense(self) -> None:
+        """Go back to the dense net, its history and its constraints' state."""
+        if self.pruning_ is None:
+            return
+        self.module_.load_state_dict(self.pruning_.dense.state_dict())
+        del self.history[self.pruning_.dense_epochs :]
+        self.pruning_ = None
         for _, callback in self.callbacks_:
             if isinstance(callback, Constraint):
                 callback.rewind()
-        # Momentum of the weights that are gone must not come back.
-        with self._current_init_context("optimizer"):
-            self.initialize_optimizer()
-        if data is not None and epochs:
-            with self._seeded(dense_epochs):
-                self._train(data, epochs)
+
+    def initialize(self) -> FairPrunedClassifier:
+        """Create the net, its optimizer and its callbacks, without training.
+
+        For a pretrained module this is all that is needed before `prune` and `fairness_report`,
+        given the parameter ``classes``.
+
+        Returns
+        -------
+        FairPrunedClassifier
+            This classifier, its weights drawn from ``random_state``.
+        """
+        self.seed_ = None
+        if self.random_state is not None:
+            self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
+        with self._seeded(0):
+            super().initialize()
+        return self
 
     def _train(self, data: GroupDataset, epochs: int) -> None:
-        self.check_output(data)
-        self.notify("on_train_begin", X=data, y=data.y)
-        # As in skorch, an interrupted training leaves a net that can be used.
-        with contextlib.suppress(KeyboardInterrupt):
-            self.fit_loop(data, data.y, epochs=epochs)
-        self.notify("on_train_end", X=data, y=data.y)
-
-    def _draw_seed(self) -> int | None:
-        if self.random_state is None:
-            return None
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
+        if self.pruning_ is not None and not epochs:
+            return
+        with self._seeded(1 + len(self.history)):
+            self.notify("on_train_begin", X=data, y=data.y)
+            # As in skorch, an interrupted training leaves a net that can be used.
+            with contextlib.suppress(KeyboardInterrupt):
+                self.fit_loop(data, data.y, epochs=epochs)
+            self.notify("on_train_end", X=data, y=data.y)
 
     @contextlib.contextmanager
-    def _seeded(self, epoch: int) -> Iterator[None]:
-        # The epoch is part of the seed, so that training on does not repeat the same shuffles.
-        seed = getattr(self, "seed_", None)
-        if seed is None:
+    def _seeded(self, step: int) -> Iterator[None]:
+        # The step is part of the seed, so that training on does not repeat the same shuffles.
+        if self.seed_ is None:
             yield
             return
         is_cuda = torch.device(self.device).type == "cuda"
         devices = range(torch.cuda.device_count()) if is_cuda else []
         with torch.random.fork_rng(devices):
-            torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
+            torch.manual_seed(int(np.random.SeedSequence([self.seed_, step]).generate_state(1)[0]))
             yield
 
     # ------------------------------------------------------------ what is there

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from skorch import NeuralNetClassifier
 from skorch.dataset import Dataset as SkorchDataset
+from skorch.history import History
 from skorch.utils import to_device, to_tensor
 from torch import nn
 from torch.utils.data import DataLoader, Subset
@@ -73,6 +74,12 @@ class GroupNet(NeuralNetClassifier):
 
     def check_data(self, X: Any, y: Any = None) -> None:
         """Do nothing: the data was checked before it became a `GroupDataset`."""
+
+    def initialize_history(self) -> GroupNet:
+        """Begin a history; skorch would empty the one of the net before, which may be wanted."""
+        if isinstance(self.history_, History):
+            self.history_ = None
+        return super().initialize_history()
 
     def initialize_callbacks(self) -> GroupNet:
         """Create the callbacks from copies of the user's, which skorch would change in place."""

@@ -127,6 +127,46 @@ def test_unknown_pruner(fitted, digits):
         fitted.set_params(pruner="none").prune(0.5)
 
 
+class Masks:
+    def __init__(self, masks):
+        self.given = masks
+
+    def masks(self, module, rate):
+        return self.given
+
+
+@pytest.mark.parametrize(
+    ("masks", "message"),
+    [
+        ({"layers.9.weight": torch.ones(2, 2, dtype=torch.bool)}, "a mask for 'layers.9.weight'"),
+        ({"layers.1.weight": torch.ones(2, 2, dtype=torch.bool)}, r"shape \(24, 64\)"),
+        ({"layers.1.weight": torch.ones(24, 64)}, "boolean mask"),
+    ],
+)
+def test_masks_that_do_not_fit(fitted, digits, masks, message):
+    X, _, _ = digits
+    proba = fitted.prune(0.3).predict_proba(X)
+    with pytest.raises(ValueError, match=message):
+        fitted.set_params(pruner=Masks(masks)).prune(0.5)
+    np.testing.assert_array_equal(fitted.predict_proba(X), proba)
+    assert fitted.prune_rate_ == 0.3
+
+
+@pytest.mark.parametrize("params", [{"module__hiden": 3}, {"module__n_classes": 3}], ids=str)
+def test_a_net_that_cannot_be_made_leaves_the_old_one(fitted, digits, params):
+    X, y, group = digits
+    proba, epochs = fitted.prune(0.3).predict_proba(X), len(fitted.history)
+    vars(fitted).update(params)
+    with pytest.raises((TypeError, ValueError), match=r"hiden|one score per class"):
+        fitted.fit(X[:, :32], np.array(list("abcdefghij"))[y], sensitive_features=group)
+    for name in params:
+        delattr(fitted, name)
+    np.testing.assert_array_equal(fitted.predict_proba(X), proba)
+    assert len(fitted.history) == epochs
+    assert fitted.prune_rate_ == 0.3
+    assert fitted.classes_.tolist() == list(range(10))
+
+
 def test_unseen_groups_and_labels(fitted, digits):
     X, y, group = digits
     strangers = np.where(y == 1, "thin", group)

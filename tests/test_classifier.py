@@ -403,6 +403,26 @@ def test_warm_start_goes_on(digits):
     assert warm.score(X, y) > classifier().fit(X, y).score(X, y)
 
 
+def test_warm_start_goes_on_from_the_dense_net(digits):
+    X, y, _ = digits
+    straight = classifier(warm_start=True).fit(X, y).fit(X, y)
+    detour = classifier(warm_start=True).fit(X, y).prune(0.9).fit(X, y)
+    assert_same_weights(straight.module_, detour.module_)
+    assert detour.prune_rate_ == 0.0
+
+
+def test_initialize_is_seeded(digits):
+    X, y, group = digits
+    params = {"module__n_features": 64, "classes": list(range(10)), "max_epochs": 2}
+    nets = [classifier(**params).initialize() for _ in range(2)]
+    assert_same_weights(nets[0].module_, nets[1].module_)
+    for net in nets:
+        net.prune(0.5, X, y, sensitive_features=group, finetune_epochs=1)
+    assert_same_weights(nets[0].module_, nets[1].module_)
+    assert len(nets[0].history) == 1
+    assert nets[0].groups_.tolist() == ["other", "round"]
+
+
 def test_validation_is_stratified_by_label_and_group(digits):
     X, y, _ = digits
     seen = {}

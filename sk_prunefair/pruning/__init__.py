@@ -1,7 +1,13 @@
 """Which weights are removed, and how."""
 
 from sk_prunefair.pruning.criteria import MagnitudePruner, Pruner, get_pruner
-from sk_prunefair.pruning.masks import apply_masks, keep_largest, prunable_parameters, sparsity
+from sk_prunefair.pruning.masks import (
+    apply_masks,
+    check_masks,
+    keep_largest,
+    prunable_parameters,
+    sparsity,
+)
 from sk_prunefair.pruning.state import PruningState
 
 __all__ = [
@@ -9,6 +15,7 @@ __all__ = [
     "Pruner",
     "PruningState",
     "apply_masks",
+    "check_masks",
     "get_pruner",
     "keep_largest",
     "prunable_parameters",

@@ -111,6 +111,48 @@ def keep_largest(scores: Mapping[str, torch.Tensor], rate: float) -> Masks:
     }
 
 
+def check_masks(module: nn.Module, masks: Mapping[str, torch.Tensor]) -> Masks:
+    """Return a pruner's masks, or raise an error that says what is wrong with them.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The net that they are for.
+    masks : mapping of str to torch.Tensor
+        What the pruner returned.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        The same.
+
+    Raises
+    ------
+    ValueError
+        If a name is no parameter of the net, or a mask is not boolean or of another shape.
+
+    Examples
+    --------
+    >>> import torch
+    >>> list(check_masks(torch.nn.Linear(2, 1), {"weight": torch.tensor([[True, False]])}))
+    ['weight']
+    """
+    parameters = dict(module.named_parameters())
+    for name, mask in masks.items():
+        if name not in parameters:
+            raise ValueError(
+                f"pruner returned a mask for {name!r}, but the parameters of module are "
+                f"{list(parameters)[:10]}"
+            )
+        shape = tuple(parameters[name].shape)
+        if mask.dtype != torch.bool or tuple(mask.shape) != shape:
+            raise ValueError(
+                f"pruner must return a boolean mask of shape {shape} for {name!r}, got "
+                f"{mask.dtype} of shape {tuple(mask.shape)}"
+            )
+    return dict(masks)
+
+
 @torch.no_grad()
 def apply_masks(module: nn.Module, masks: Mapping[str, torch.Tensor]) -> None:
     """Set the weights that the masks remove to zero, in place.

@@ -186,7 +186,7 @@ def _training(**params: Any) -> dict[str, Any]:
 
 
 TASKS: dict[str, Task] = {
-    "digits": Task(digits, True, _training(module=MLP, max_epochs=40, batch_size=32)),
+    "digits": Task(digits, True, _training(module=MLP, lr=2e-3, max_epochs=30, batch_size=16)),
     "compas": Task(
         compas, False, _training(module=MLP, module__hidden=(64, 32), max_epochs=10, batch_size=64)
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -181,9 +181,10 @@ class BatchRows(Sampler[torch.Tensor]):
         Whether each pass has an order of its own.
     drop_last : bool, default=False
         Whether a smaller last batch is left out.
-    draw_weights : torch.Tensor of shape (n_rows,), default=None
-        How often each row is drawn, relative to the others: a pass still has `n_rows` draws, and
-        each row comes as often as its share says, rounded up or down at random. Needs `shuffle`.
+    draw_weights : callable, default=None
+        Called before each pass, returns how often each row is drawn relative to the others, a
+        tensor of shape (n_rows,), or None for once each. A pass still has `n_rows` draws, and each
+        row comes as often as its share says, rounded up or down at random. Needs `shuffle`.
     generator : torch.Generator, default=None
         Where the order is drawn from; None is torch's global generator.
 
@@ -199,7 +200,7 @@ class BatchRows(Sampler[torch.Tensor]):
         batch_size: int,
         shuffle: bool = False,
         drop_last: bool = False,
-        draw_weights: torch.Tensor | None = None,
+        draw_weights: Callable[[], torch.Tensor | None] | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         self.n_rows = n_rows
@@ -215,9 +216,10 @@ class BatchRows(Sampler[torch.Tensor]):
 
     def __iter__(self) -> Iterator[torch.Tensor]:
         order = self._shuffled(self.n_rows) if self.shuffle else torch.arange(self.n_rows)
-        if self.draw_weights is not None:
+        weights = self.draw_weights() if self.draw_weights is not None else None
+        if weights is not None:
             # Systematic sampling along a random order: less noise than drawing with replacement.
-            shares = self.draw_weights[order].double().cumsum(0)
+            shares = weights[order].double().cumsum(0)
             offset = torch.rand(1, generator=self.generator).double()
             marks = (shares / shares[-1] * self.n_rows + offset).floor().long()
             marks[-1] = self.n_rows

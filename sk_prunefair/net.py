@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -182,8 +183,9 @@ class GroupNet(NeuralNetClassifier):
             if not {"sampler", "batch_sampler"} & kwargs.keys():
                 batching = ("batch_size", "shuffle", "drop_last", "generator")
                 given = {name: kwargs.pop(name) for name in batching if name in kwargs}
-                draws = self._draw_weights(dataset) if training else None
-                kwargs["batch_sampler"] = BatchRows(len(dataset), draw_weights=draws, **given)
+                if training and given["shuffle"]:
+                    given["draw_weights"] = functools.partial(self._draw_weights, dataset)
+                kwargs["batch_sampler"] = BatchRows(len(dataset), **given)
                 kwargs["generator"] = given.get("generator")
         return iterator(dataset, **kwargs)
 

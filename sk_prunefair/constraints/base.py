@@ -44,7 +44,7 @@ class Constraint(Callback):
         return self.phase in (net.phase_, "both")
 
     def draw_weights(self, net: GroupNet, data: GroupDataset) -> torch.Tensor | None:
-        """Return how often each row of the training data is drawn in an epoch.
+        """Return how often each row of the training data is drawn in the epoch that begins.
 
         Parameters
         ----------

@@ -1,0 +1,124 @@
+"""Constraints side by side: data set × method × seed, every rate, one-shot and fine-tuned.
+
+Run ``python benchmarks/constraints.py`` (hours on two cores; it takes up again where it stopped),
+or ``--quick`` for tiny sizes in minutes. Rows go to ``benchmarks/constraints.csv``, the tables to
+``benchmarks/constraints.md``. Data is looked for in the folder SK_PRUNEFAIR_DATA.
+
+The step size of the literal method is chosen on the validation rows, per data set and rate; every
+other method has one setting for everything. The test rows are looked at once, in the tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from constraints_tables import write_tables
+from harness import Cell, run_cells
+from tasks import TASKS, Split
+
+from sk_prunefair import EqualLossConstraint, FairPrunedClassifier
+from sk_prunefair.constraints import Constraint
+from sk_prunefair.metrics import accuracy_gap_floor
+
+RATES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98)
+FINETUNE_EPOCHS = 3
+LITERAL_STEPS = (0.001, 0.01, 0.1, 1.0)
+
+METHODS: dict[str, Callable[[], Constraint | None]] = {
+    "none": lambda: None,
+    "ours": lambda: EqualLossConstraint(),
+    **{
+        f"literal {step:g}": lambda step=step: EqualLossConstraint(
+            violation="absolute", step_size=step
+        )
+        for step in LITERAL_STEPS
+    },
+    **{f"ours, step {s:g}": lambda s=s: EqualLossConstraint(step_size=s) for s in (1e-3, 10.0)},
+}
+SEEDS = {name: 3 if name.startswith("faces") else 5 for name in TASKS}
+
+
+def work(cell: Cell) -> list[dict[str, Any]]:
+    """Train one dense net and prune it at every rate; one row per rate, way and split."""
+    task, seed = TASKS[cell["task"]], cell["seed"]
+    train, valid, test = task.load(seed)
+    constraint = METHODS[cell["method"]]()
+    clf = FairPrunedClassifier(
+        **task.params,
+        classes=sorted(set(test.y.tolist())),
+        callbacks=None if constraint is None else [("constraint", constraint)],
+        random_state=seed,
+    )
+    start = time.perf_counter()
+    clf.fit(train.X, train.y, sensitive_features=train.group)
+    seconds = time.perf_counter() - start
+    out = []
+    for rate, epochs in itertools.product(RATES, (0, FINETUNE_EPOCHS)):
+        if rate == 0 and epochs:
+            continue
+        if epochs:
+            clf.prune(
+                rate, train.X, train.y, sensitive_features=train.group, finetune_epochs=epochs
+            )
+        else:
+            clf.prune(rate)
+        for name, split in (("valid", valid), ("test", test)):
+            row = {"rate": rate, "finetuned": bool(epochs), "split": name}
+            out.append(row | scores(clf, split) | {"fit_seconds": seconds})
+    return out
+
+
+def scores(clf: FairPrunedClassifier, split: Split) -> dict[str, float]:
+    """Return what the tables show of one net on one split."""
+    report = clf.fairness_report(split.X, split.y, sensitive_features=split.group)
+    by_group = report.pruned.by_group
+    accuracy = report.pruned.overall["accuracy"]
+    return {
+        "accuracy": accuracy,
+        "balanced": by_group["accuracy"].mean(),
+        "worst": by_group["accuracy"].min(),
+        "best": by_group["accuracy"].max(),
+        "gap": report.accuracy_gap["pruned"],
+        "floor": accuracy_gap_floor(accuracy, by_group["count"].to_numpy(), n_draws=2000),
+        "xi": report.fairness_violation,
+    }
+
+
+def cells(tasks: list[str], methods: list[str]) -> list[Cell]:
+    """Return all cells, the first seed of everything before the second of anything."""
+    most = max(SEEDS.values())
+    return [
+        {"task": task, "method": method, "seed": seed}
+        for seed in range(most)
+        for task in tasks
+        for method in methods
+        if seed < SEEDS[task]
+    ]
+
+
+def main() -> None:
+    """Run what is missing, then write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--n-jobs", type=int, default=2)
+    parser.add_argument(
+        "--quick", action="store_true", help="digits and COMPAS, one seed, in a minute"
+    )
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".csv"))
+    args = parser.parse_args()
+    todo = cells(args.tasks, args.methods)
+    if args.quick:
+        todo = [c for c in todo if c["seed"] == 0 and c["task"] in ("digits", "compas")]
+    rows: pd.DataFrame = run_cells(todo, work, args.out, args.n_jobs)
+    write_tables(rows, args.out.with_suffix(".md"))
+
+
+if __name__ == "__main__":
+    main()

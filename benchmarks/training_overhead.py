@@ -29,7 +29,7 @@ from sk_prunefair.modules import MLP
 BATCH_SIZE = 256
 LR = 0.05
 CLAMP = 2.0
-STEP = 0.2
+STEP = 0.5
 
 
 def adult() -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
@@ -50,23 +50,35 @@ def hand_written(X: np.ndarray, y: np.ndarray, group: np.ndarray, epochs: int) -
     optimizer = torch.optim.SGD(net.parameters(), lr=LR)
     Xt, yt, gt = torch.from_numpy(X), torch.from_numpy(y), torch.from_numpy(group)
     n_groups = int(group.max()) + 1
-    sizes = torch.bincount(gt, minlength=n_groups).double()
+    shares = torch.bincount(gt, minlength=n_groups).double() / len(y)
     multipliers = torch.zeros(n_groups, dtype=torch.float64)
+    first_loss = None
     for _ in range(epochs):
-        weights = multipliers.exp()
-        factors = (weights / (weights @ sizes / sizes.sum())).float()
-        epoch_losses = torch.empty(len(y))
-        order = torch.randperm(len(y))
+        order = draw(multipliers.exp()[gt])
+        epoch_losses = []
         for rows in order.split(BATCH_SIZE):
             losses = nn.functional.cross_entropy(net(Xt[rows]), yt[rows], reduction="none")
-            objective = (factors[gt[rows]] * losses).mean()
             optimizer.zero_grad()
-            objective.backward()
+            losses.mean().backward()
             optimizer.step()
-            epoch_losses[rows] = losses.detach()
-        sums = torch.bincount(gt, epoch_losses.double(), minlength=n_groups)
-        ratios = sums / sizes / (sums.sum() / sizes.sum())
-        multipliers = (multipliers + STEP * (ratios - 1)).clamp(-CLAMP, CLAMP)
+            epoch_losses.append(losses.detach())
+        drawn = gt[order]
+        sums = torch.bincount(drawn, torch.cat(epoch_losses).double(), minlength=n_groups)
+        means = sums / torch.bincount(drawn, minlength=n_groups).clamp(min=1)
+        overall = shares @ means
+        first_loss = overall if first_loss is None else first_loss
+        step = STEP * (means - overall) / max(overall, first_loss)
+        multipliers = (multipliers + step).clamp(-CLAMP, CLAMP)
+
+
+def draw(weights: torch.Tensor) -> torch.Tensor:
+    """Return as many rows as there are, drawn by weight, systematically along a random order."""
+    order = torch.randperm(len(weights))
+    marks = weights[order].cumsum(0)
+    marks = (marks / marks[-1] * len(order) + torch.rand(1)).floor().long()
+    marks[-1] = len(order)
+    order = order.repeat_interleave(marks.diff(prepend=torch.zeros(1, dtype=torch.int64)))
+    return order[torch.randperm(len(order))]
 
 
 def ours(X: np.ndarray, y: np.ndarray, group: np.ndarray, epochs: int, constrained: bool) -> None:

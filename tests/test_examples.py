@@ -25,6 +25,12 @@ def test_quickstart():
     assert done.stdout.count("fairness violation ξ = ") == 3
 
 
+def test_own_constraint():
+    done = run("examples/own_constraint.py")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Pruning by group") == 2
+
+
 def test_adult_pipeline():
     done = run("examples/adult_pipeline.py", data_home())
     assert done.returncode == 0, done.stderr

@@ -22,7 +22,7 @@ from constraints_tables import write_tables
 from harness import Cell, run_cells
 from tasks import TASKS, Split
 
-from sk_prunefair import EqualLossConstraint, FairPrunedClassifier
+from sk_prunefair import EqualGradientConstraint, EqualLossConstraint, FairPrunedClassifier
 from sk_prunefair.constraints import Constraint
 from sk_prunefair.metrics import accuracy_gap_floor
 
@@ -40,6 +40,7 @@ METHODS: dict[str, Callable[[], Constraint | None]] = {
         for step in LITERAL_STEPS
     },
     **{f"ours, step {s:g}": lambda s=s: EqualLossConstraint(step_size=s) for s in (1e-3, 10.0)},
+    "equal gradient": EqualGradientConstraint,
 }
 SEEDS = {name: 3 if name.startswith("faces") else 5 for name in TASKS}
 

@@ -187,9 +187,7 @@ def _training(**params: Any) -> dict[str, Any]:
 
 TASKS: dict[str, Task] = {
     "digits": Task(digits, True, _training(module=MLP, lr=2e-3, max_epochs=30, batch_size=16)),
-    "compas": Task(
-        compas, False, _training(module=MLP, module__hidden=(64, 32), max_epochs=10, batch_size=64)
-    ),
+    "compas": Task(compas, False, _training(module=MLP, lr=5e-3, max_epochs=10, batch_size=64)),
     "adult": Task(adult, False, _training(module=MLP, max_epochs=6, batch_size=256)),
     "fashion": Task(fashion, True, _training(module=SmallCNN, max_epochs=6, batch_size=64)),
     "faces_race": Task(

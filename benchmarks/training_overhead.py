@@ -41,7 +41,7 @@ def adult() -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
     )
     X = encode.fit_transform(bunch.data).astype(np.float32)
     y = (bunch.target == np.unique(bunch.target)[1]).astype(np.int64)
-    return X, y, bunch.sensitive_features
+    return np.ascontiguousarray(X), y, bunch.sensitive_features
 
 
 def hand_written(X: np.ndarray, y: np.ndarray, group: np.ndarray, epochs: int) -> None:
@@ -122,7 +122,7 @@ def seconds(run: Callable[[], None]) -> float:
 def measure(rounds: int, epochs: int) -> pd.DataFrame:
     """Time all contenders in turn; one row per round and contender."""
     X, y, sensitive = adult()
-    race_sex = sensitive.groupby(list(sensitive), observed=True).ngroup().to_numpy()
+    race_sex = sensitive.groupby(list(sensitive), observed=True).ngroup().to_numpy(copy=True)
     rng = np.random.default_rng(0)
     random_groups = {n: rng.integers(0, n, len(y)) for n in (2, 10, 100, 500)}
     contenders: dict[str, Callable[[], None]] = {

@@ -1,8 +1,20 @@
 """Prune PyTorch classifiers the scikit-learn way, and know what it did to every group."""
 
 from sk_prunefair.classifier import FairPrunedClassifier
-from sk_prunefair.constraints import Constraint, EqualLossConstraint
+from sk_prunefair.constraints import (
+    Constraint,
+    EqualCurvatureConstraint,
+    EqualGradientConstraint,
+    EqualLossConstraint,
+)
 from sk_prunefair.report import FairnessReport
 
-__all__ = ["Constraint", "EqualLossConstraint", "FairPrunedClassifier", "FairnessReport"]
+__all__ = [
+    "Constraint",
+    "EqualCurvatureConstraint",
+    "EqualGradientConstraint",
+    "EqualLossConstraint",
+    "FairPrunedClassifier",
+    "FairnessReport",
+]
 __version__ = "0.1.0"

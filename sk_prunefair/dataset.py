@@ -231,6 +231,28 @@ class BatchRows(Sampler[torch.Tensor]):
         return torch.randperm(n_rows, generator=self.generator)
 
 
+class Batches:
+    """The batches of a dataset, one after the other, fetched in this process.
+
+    Parameters
+    ----------
+    data : GroupDataset
+        The dataset.
+    rows : BatchRows
+        The rows of each batch.
+    """
+
+    def __init__(self, data: GroupDataset, rows: BatchRows) -> None:
+        self.data = data
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return map(self.data.__getitems__, self.rows)
+
+
 def identity_collate(batch: Batch) -> Batch:
     """Hand a batch that `GroupDataset.__getitems__` has already put together on to the net."""
     return batch

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from skorch import NeuralNetClassifier
+from skorch.callbacks import Callback
 from skorch.dataset import Dataset as SkorchDataset
 from skorch.history import History
 from skorch.utils import to_device, to_tensor
@@ -22,6 +23,7 @@ from torch.utils.data import DataLoader, Subset
 from sk_prunefair._validation import encode_labels
 from sk_prunefair.constraints.base import Constraint, Phase
 from sk_prunefair.dataset import (
+    Batches,
     BatchRows,
     GroupDataset,
     dataset_targets,
@@ -185,8 +187,11 @@ class GroupNet(NeuralNetClassifier):
                 given = {name: kwargs.pop(name) for name in batching if name in kwargs}
                 if training and given["shuffle"]:
                     given["draw_weights"] = functools.partial(self._draw_weights, dataset)
-                kwargs["batch_sampler"] = BatchRows(len(dataset), **given)
-                kwargs["generator"] = given.get("generator")
+                rows = BatchRows(len(dataset), **given)
+                if iterator is DataLoader and kwargs == {"collate_fn": identity_collate}:
+                    # What the loader would do in this process, without what it costs per batch.
+                    return Batches(dataset, rows)
+                kwargs |= {"batch_sampler": rows, "generator": given.get("generator")}
         return iterator(dataset, **kwargs)
 
     def _draw_weights(self, data: GroupDataset) -> torch.Tensor | None:
@@ -215,14 +220,17 @@ class GroupNet(NeuralNetClassifier):
             return
         losses: list[torch.Tensor] = []
         first = len(self.history[-1]["batches"])
+        begin, end = self._listeners("on_batch_begin"), self._listeners("on_batch_end")
         try:
             for batch in iterator:
-                self.notify("on_batch_begin", batch=batch, training=training)
+                for listen in begin:
+                    listen(self, batch=batch, training=training)
                 step = step_fn(batch, **fit_params)
                 losses.append(step["loss"].detach())
-                self.history.record_batch(prefix + "_loss", losses[-1])
-                self.history.record_batch(prefix + "_batch_size", len(batch[1]))
-                self.notify("on_batch_end", batch=batch, training=training, **step)
+                row = self.history[-1]["batches"][-1]
+                row |= {prefix + "_loss": losses[-1], prefix + "_batch_size": len(batch[1])}
+                for listen in end:
+                    listen(self, batch=batch, training=training, **step)
         finally:
             rows = self.history[-1]["batches"][first:]
             values = torch.stack(losses).tolist() if losses else []
@@ -230,9 +238,20 @@ class GroupNet(NeuralNetClassifier):
                 row[prefix + "_loss"] = value
         self.history.record(prefix + "_batch_count", len(losses))
 
+    def _listeners(self, hook: str) -> list[Callable[..., None]]:
+        # Most callbacks do nothing in most hooks; asking each of them adds up over the batches.
+        listening = [
+            callback
+            for _, callback in self.callbacks_
+            if getattr(type(callback), hook) is not getattr(Callback, hook)
+        ]
+        return [getattr(listener, hook) for listener in (self, *listening)]
+
     def infer(self, x: Any, **fit_params: Any) -> Any:
         """Run the module on the features of a batch; groups and weights are kept from it."""
         x = x["X"] if isinstance(x, dict) and "group" in x else x
+        if isinstance(x, torch.Tensor):
+            return self.module_(x.to(self.device), **fit_params)
         return super().infer(x, **fit_params)
 
     def sample_losses(self, y_pred: Any, y_true: torch.Tensor) -> torch.Tensor:

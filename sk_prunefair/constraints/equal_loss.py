@@ -154,11 +154,13 @@ class EqualLossConstraint(Constraint):
         self.device_factors_ = self.factors_.to(net.device)
 
     def draw_weights(self, net: GroupNet, data: GroupDataset) -> torch.Tensor | None:
-        """Return the factor of each row's group; None for the literal method."""
+        """Return the factor of each row's group; None where all are equal, or never drawn by."""
         if self.violation == "absolute":
             return None
         self.is_drawn_ = True
         assert self.factors_ is not None
+        if (self.factors_ == self.factors_[0]).all():
+            return None
         return self.factors_[data.group[data.rows]]
 
     def weights(self, net: GroupNet, batch: dict[str, Any]) -> torch.Tensor | None:

@@ -1,0 +1,106 @@
+"""Derivatives of group losses: what the constraints of eq. 6 ask of autograd."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import nn
+
+from sk_prunefair.pruning import prunable_parameters
+
+Layers = int | Literal["all"]
+
+
+def chosen_parameters(module: nn.Module, layers: Layers) -> dict[str, nn.Parameter]:
+    """Return all trainable parameters, or the last `layers` trainable weight tensors."""
+    named = dict(module.named_parameters()) if layers == "all" else prunable_parameters(module)
+    trainable = [(name, value) for name, value in named.items() if value.requires_grad]
+    if not trainable:
+        raise ValueError(f"layers={layers!r} leaves no weights: all of module's are frozen")
+    return dict(trainable if layers == "all" else trainable[-layers:])
+
+
+def flat_mask(named: dict[str, nn.Parameter], masks: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return the masks of these parameters as one vector, True where there is none."""
+    ones = {name: torch.ones_like(value, dtype=torch.bool) for name, value in named.items()}
+    return torch.cat([masks.get(name, one).to(one.device).flatten() for name, one in ones.items()])
+
+
+def group_shares(group: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the groups that weigh something, and each one's weights, a row that sums to 1."""
+    sizes = torch.bincount(group, weight)
+    codes = sizes.nonzero().flatten()
+    return codes, (group == codes[:, None]) * weight / sizes[codes, None]
+
+
+def first_rows(group: torch.Tensor, max_samples: int) -> torch.Tensor:
+    """Return the first rows of each group, at most `max_samples`; batches are shuffled."""
+    order = group.argsort(stable=True)
+    counts = torch.bincount(group)
+    place = torch.arange(len(group), device=group.device)
+    rank = place - (counts.cumsum(0) - counts)[group[order]]
+    return order[rank < max_samples]
+
+
+def flat_gradient(
+    outputs: torch.Tensor,
+    grad_outputs: torch.Tensor | None,
+    parameters: list[nn.Parameter],
+    create_graph: bool = False,
+) -> torch.Tensor:
+    """Return ∇(outputs · grad_outputs) as one vector; zero where nothing depends on a weight."""
+    if not outputs.requires_grad:
+        return torch.cat([torch.zeros_like(value).flatten() for value in parameters])
+    gradients = torch.autograd.grad(
+        outputs,
+        parameters,
+        grad_outputs,
+        create_graph=create_graph,
+        retain_graph=True,
+        allow_unused=True,
+        materialize_grads=True,
+    )
+    return torch.cat([gradient.reshape(-1) for gradient in gradients])
+
+
+def bounded(
+    penalty: torch.Tensor, loss: torch.Tensor, max_ratio: float, module: nn.Module
+) -> torch.Tensor:
+    """Return the same value with a gradient at most `max_ratio` times as long as the loss's."""
+    parameters = [value for value in module.parameters() if value.requires_grad]
+    pull = flat_gradient(penalty, None, parameters)
+    norm = torch.linalg.vector_norm(pull).clamp(min=torch.finfo(pull.dtype).tiny)
+    bound = max_ratio * torch.linalg.vector_norm(flat_gradient(loss, None, parameters))
+    # A linear function with this gradient: the graph of the penalty is not walked a second time.
+    weights = torch.cat([value.reshape(-1) for value in parameters])
+    return penalty.detach() + (weights - weights.detach()) @ (pull * (bound / norm).clamp(max=1))
+
+
+def top_eigenvector(
+    product: Callable[[torch.Tensor], torch.Tensor], start: torch.Tensor, n_iter: int
+) -> torch.Tensor:
+    """Return the unit vector of largest vᵀHv in the Krylov space of `start` (Lanczos).
+
+    Power iteration would find the eigenvalue of largest absolute value, which may be negative;
+    a shift cures that and slows it down. The same products, put together, need no shift.
+    """
+    tiny = torch.finfo(start.dtype).tiny
+    basis = [start / torch.linalg.vector_norm(start).clamp(min=tiny)]
+    images = []
+    for _ in range(n_iter):
+        images.append(product(basis[-1]))
+        span = torch.stack(basis)
+        rest = images[-1] - span.T @ (span @ images[-1])
+        rest = rest - span.T @ (span @ rest)  # once more: the first time leaves rounding errors
+        norm = torch.linalg.vector_norm(rest)
+        noise = torch.finfo(rest.dtype).eps * torch.linalg.vector_norm(images[-1])
+        if not norm > noise:
+            break
+        basis.append(rest / norm)
+    span = torch.stack(basis[: len(images)])
+    inner = span @ torch.stack(images).T
+    if not inner.isfinite().all():
+        return basis[0]
+    return torch.linalg.eigh((inner + inner.T) / 2).eigenvectors[:, -1] @ span

@@ -1,0 +1,222 @@
+"""What the constraints on derivatives of the group losses (eq. 6) have in common."""
+
+from __future__ import annotations
+
+import math
+import sys
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from sk_prunefair.constraints._autograd import (
+    Layers,
+    bounded,
+    chosen_parameters,
+    first_rows,
+    flat_gradient,
+    flat_mask,
+    group_shares,
+)
+from sk_prunefair.constraints.base import Constraint, Phase
+
+if TYPE_CHECKING:
+    from sk_prunefair.net import GroupNet
+
+
+class DerivativeConstraint(Constraint):
+    """Push one number per group together, a number made of derivatives of the group's loss.
+
+    A subclass says in `_group_values` how the numbers follow from the losses, and in
+    `_value_name` and `_history_key` under which names they and their gap are recorded.
+
+    Parameters
+    ----------
+    phase : {"before", "after", "both"}
+        When the constraint acts.
+    strength : float
+        Factor of the penalty, at least 0; with 0 the numbers are only recorded.
+    interval : int
+        The penalty is computed every this many steps, and multiplied by as many.
+    layers : int or "all"
+        With respect to which weights derivatives are taken.
+    max_samples : int or None
+        Rows per group and step, for a forward pass of their own; None takes the batch's losses.
+    max_ratio : float or None
+        Bound on the length of the penalty's gradient relative to that of the loss.
+    """
+
+    _value_name: str
+    _history_key: str
+    values_: pd.Series | None
+    dense_values_: pd.Series | None
+    parameters_: list[nn.Parameter]
+    mask_: torch.Tensor | None
+    labels_: torch.Tensor | None
+    step_values_: torch.Tensor | None
+    epoch_: list[torch.Tensor]
+
+    def __init__(
+        self,
+        phase: Phase,
+        strength: float,
+        interval: int,
+        layers: Layers,
+        max_samples: int | None,
+        max_ratio: float | None,
+    ) -> None:
+        super().__init__(phase)
+        self.strength = strength
+        self.interval = interval
+        self.layers = layers
+        self.max_samples = max_samples
+        self.max_ratio = max_ratio
+
+    def initialize(self) -> DerivativeConstraint:
+        """Check the parameters and forget all state; a new ``fit`` calls this."""
+        super().initialize()
+        if not (is_finite(self.strength) and self.strength >= 0):
+            raise ValueError(f"strength must be a finite number >= 0, got {self.strength!r}")
+        check_count("interval", self.interval)
+        if not (isinstance(self.layers, str) and self.layers == "all"):
+            check_count("layers", self.layers, or_else=" or 'all'")
+        if self.max_samples is not None:
+            check_count("max_samples", self.max_samples, or_else=" or None")
+        if self.max_ratio is not None and not (is_finite(self.max_ratio) and self.max_ratio > 0):
+            raise ValueError(
+                f"max_ratio must be a finite number > 0 or None, got {self.max_ratio!r}"
+            )
+        self.values_ = None
+        self.dense_values_ = None
+        self._forget_training()
+        return self
+
+    def on_train_begin(self, net: GroupNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Look up the weights that derivatives are taken with respect to."""
+        self._forget_training()
+        if not self.is_active(net):
+            return
+        named = chosen_parameters(net.module_, self.layers)
+        self.parameters_ = list(named.values())
+        if net.pruning_ is not None:
+            self.mask_ = flat_mask(named, net.pruning_.masks)
+
+    def on_epoch_begin(self, net: GroupNet, **kwargs: Any) -> None:
+        """Start the epoch's record."""
+        self.epoch_ = []
+
+    def on_batch_begin(
+        self, net: GroupNet, batch: Any = None, training: bool | None = None, **kwargs: Any
+    ) -> None:
+        """Keep the labels, which a forward pass of our own needs."""
+        self.labels_ = batch[1] if training else None
+        self.step_values_ = None
+
+    def penalty(
+        self, net: GroupNet, losses: torch.Tensor, batch: dict[str, Any]
+    ) -> torch.Tensor | None:
+        """Return the penalty of every ``interval``-th batch, else None."""
+        if self.n_steps_ % self.interval:
+            return None
+        group = batch["group"]
+        weight = batch.get("sample_weight", torch.ones(len(group), device=group.device))
+        if self.max_samples is not None:
+            rows = first_rows(group, self.max_samples)
+            losses, group, weight = self._losses_of(net, batch, rows), group[rows], weight[rows]
+        codes, shares = group_shares(group, weight)
+        if not len(codes):
+            return None
+        shares = shares.to(losses)
+        values = self._group_values(losses, shares, codes.tolist())
+        record = torch.full((len(net.groups_),), torch.nan, device=values.device)
+        self.step_values_ = record.index_copy(0, codes.to(values.device), values.detach().float())
+        if not (self.strength and values.requires_grad):
+            return None
+        spread = (values - values.mean()).abs().mean()
+        scale = values.detach().abs().mean().clamp(min=torch.finfo(values.dtype).tiny)
+        weight = weight.to(losses)
+        mean_loss = weight @ losses / weight.sum()
+        level = mean_loss.detach().abs()
+        penalty = self.strength * self.interval * level * spread / scale
+        if self.max_ratio is None:
+            return penalty
+        return bounded(penalty, mean_loss, self.max_ratio, net.module_)
+
+    def _losses_of(self, net: GroupNet, batch: dict[str, Any], rows: torch.Tensor) -> torch.Tensor:
+        # Batch norm must not count these rows twice: the pass works on copies of its averages.
+        buffers = {name: buffer.clone() for name, buffer in net.module_.named_buffers()}
+        X, y = batch["X"], self.labels_
+        assert y is not None
+        args, kwargs = ((), X) if isinstance(X, dict) else ((X[rows].to(net.device),), {})
+        kwargs = {name: value[rows].to(net.device) for name, value in kwargs.items()}
+        output = torch.func.functional_call(net.module_, buffers, args, kwargs)
+        return net.sample_losses(output, y[rows].to(net.device))
+
+    def _group_values(
+        self, losses: torch.Tensor, shares: torch.Tensor, codes: list[int]
+    ) -> torch.Tensor:
+        """Return the number of each group, part of the graph.
+
+        Row i of `shares` makes the mean loss of the group ``codes[i]`` out of the `losses`.
+        """
+        raise NotImplementedError
+
+    def _derivative(
+        self, outputs: torch.Tensor, grad_outputs: torch.Tensor, create_graph: bool
+    ) -> torch.Tensor:
+        """Return ∇(outputs · grad_outputs) as a vector; zero for weights that are pruned.
+
+        Losses and a group's shares give its gradient, a gradient and v give the Hessian times v.
+        """
+        flat = flat_gradient(outputs, grad_outputs, self.parameters_, create_graph)
+        return flat if self.mask_ is None else flat * self.mask_
+
+    def on_batch_end(
+        self, net: GroupNet, batch: Any = None, training: bool | None = None, **kwargs: Any
+    ) -> None:
+        """Keep the step's numbers where they are, so that nothing waits for the device."""
+        if not training:
+            return
+        self.n_steps_ += 1
+        if self.step_values_ is not None:
+            self.epoch_.append(self.step_values_)
+
+    def on_epoch_end(self, net: GroupNet, **kwargs: Any) -> None:
+        """Record the relative gap between the groups' means over the epoch's steps."""
+        gap = np.nan
+        if self.epoch_:
+            means = torch.stack(self.epoch_).nanmean(0).cpu().double().numpy()
+            known = means[~np.isnan(means)]
+            if known.size:
+                gap = np.ptp(known).item() / max(abs(known.mean().item()), sys.float_info.min)
+            self.values_ = pd.Series(means, index=net.groups_, name=self._value_name)
+        net.history.record(self._history_key, float(gap))
+        if net.phase_ == "before":
+            self.dense_values_ = self.values_
+
+    def on_train_end(self, net: GroupNet, **kwargs: Any) -> None:
+        """Let go of all tensors, so that they are not pickled with the net."""
+        self._forget_training()
+
+    def rewind(self) -> None:
+        """Go back to the numbers at the end of the dense training."""
+        self.values_ = self.dense_values_
+
+    def _forget_training(self) -> None:
+        self.parameters_, self.epoch_ = [], []
+        self.mask_ = self.labels_ = self.step_values_ = None
+        self.n_steps_ = 0
+
+
+def is_finite(value: Any) -> bool:
+    """Tell whether `value` is a finite number."""
+    return isinstance(value, Real) and math.isfinite(value)
+
+
+def check_count(name: str, value: Any, or_else: str = "") -> None:
+    """Raise unless `value` is an integer of at least 1."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be an integer >= 1{or_else}, got {value!r}")

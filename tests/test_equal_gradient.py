@@ -1,0 +1,299 @@
+"""The equal-gradient constraint: naive references, its effect, its state, bad parameters."""
+
+from __future__ import annotations
+
+import pickle
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from sk_prunefair import EqualGradientConstraint
+from sk_prunefair.constraints._autograd import chosen_parameters, first_rows, group_shares
+from sk_prunefair.modules import MLP
+from tests.conftest import SmallNet, assert_same_weights, classifier
+
+
+def tiny_net():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3)).double()
+
+
+def tiny_data(n_groups=4):
+    torch.manual_seed(1)
+    X, y = torch.randn(30, 3).double(), torch.arange(30) % 3
+    # The last group is absent, the one before has a single row.
+    group = torch.arange(30) % (n_groups - 2)
+    group[7] = n_groups - 2
+    return X, y, group, torch.rand(30).double() + 0.5
+
+
+def fake(module, n_groups=4, masks=None):
+    return SimpleNamespace(
+        module_=module,
+        groups_=list(range(n_groups)),
+        phase_="before",
+        device="cpu",
+        pruning_=None if masks is None else SimpleNamespace(masks=masks),
+        sample_losses=lambda output, y: cross_entropy(output, y, reduction="none"),
+    )
+
+
+def penalty_of(constraint, module, data, masks=None):
+    X, y, group, weight = data
+    net = fake(module, masks=masks)
+    batch = {"X": X, "group": group, "sample_weight": weight}
+    constraint.initialize().on_train_begin(net)
+    constraint.on_batch_begin(net, batch=(batch, y), training=True)
+    losses = net.sample_losses(module(X), y)
+    return constraint.penalty(net, losses, batch)
+
+
+def group_loss(module, data, a):
+    X, y, group, weight = data
+    rows = group == a
+    losses = cross_entropy(module(X[rows]), y[rows], reduction="none")
+    return (weight[rows] * losses).sum() / weight[rows].sum()
+
+
+def mean_loss(module, data):
+    X, y, _, weight = data
+    losses = cross_entropy(module(X), y, reduction="none")
+    return float(((weight * losses).sum() / weight.sum()).detach())
+
+
+def naive_norms(module, data, layers, masks=None):
+    named = chosen_parameters(module, layers)
+    norms = []
+    for a in range(3):
+        gradients = torch.autograd.grad(group_loss(module, data, a), list(named.values()))
+        masked = [g * (masks or {}).get(n, 1) for n, g in zip(named, gradients, strict=True)]
+        norms.append(sum(float((g**2).sum()) for g in masked) ** 0.5)
+    return np.array(norms)
+
+
+def spread(values):
+    return abs(values - values.mean()).mean()
+
+
+@pytest.mark.parametrize("layers", [1, 2, "all"])
+def test_penalty_against_naive(layers):
+    module, data = tiny_net(), tiny_data()
+    constraint = EqualGradientConstraint(strength=0.3, interval=2, layers=layers)
+    value = penalty_of(constraint, module, data)
+    norms = naive_norms(module, data, layers)
+    expected = 0.3 * 2 * mean_loss(module, data) * spread(norms) / norms.mean()
+    assert float(value.detach()) == pytest.approx(expected, rel=1e-9)
+    np.testing.assert_allclose(constraint.step_values_[:3], norms, rtol=1e-5)
+    assert constraint.step_values_[3].isnan()
+
+
+def test_pruned_weights_do_not_count():
+    module, data = tiny_net(), tiny_data()
+    masks = {"2.weight": torch.rand(3, 4, generator=torch.Generator().manual_seed(0)) > 0.5}
+    constraint = EqualGradientConstraint(layers="all")
+    penalty_of(constraint, module, data, masks)
+    norms = naive_norms(module, data, "all", masks)
+    np.testing.assert_allclose(constraint.step_values_[:3], norms, rtol=1e-5)
+
+
+def finite_differences(function, module, step=1e-6):
+    slopes = []
+    for parameter in module.parameters():
+        flat = parameter.data.view(-1)
+        for i in range(len(flat)):
+            middle = float(flat[i])
+            ends = []
+            for sign in (1, -1):
+                flat[i] = middle + sign * step
+                ends.append(function())
+            flat[i] = middle
+            slopes.append((ends[0] - ends[1]) / (2 * step))
+    return np.array(slopes)
+
+
+def flat_grad(value, module):
+    gradients = torch.autograd.grad(value, list(module.parameters()))
+    return torch.cat([g.flatten() for g in gradients])
+
+
+@pytest.mark.parametrize("layers", [1, "all"])
+def test_gradient_of_the_penalty(layers):
+    module, data = tiny_net(), tiny_data()
+    constraint = EqualGradientConstraint(interval=1, layers=layers, max_ratio=None)
+    found = flat_grad(penalty_of(constraint, module, data), module)
+    # The scales count as constants.
+    factor = mean_loss(module, data) / naive_norms(module, data, layers).mean()
+    slopes = finite_differences(lambda: spread(naive_norms(module, data, layers)), module)
+    np.testing.assert_allclose(found, factor * slopes, atol=1e-6)
+
+
+def test_bound_on_the_gradient():
+    module, data = tiny_net(), tiny_data()
+    X, y, _, weight = data
+    free = penalty_of(EqualGradientConstraint(strength=100.0, max_ratio=None), module, data)
+    bound = penalty_of(EqualGradientConstraint(strength=100.0, max_ratio=0.7), module, data)
+    assert float(bound.detach()) == float(free.detach())
+    loss = (weight * cross_entropy(module(X), y, reduction="none")).sum() / weight.sum()
+    free, bound, plain = (flat_grad(value, module) for value in (free, bound, loss))
+    assert float(bound.norm() / plain.norm()) == pytest.approx(0.7)
+    np.testing.assert_allclose(bound / bound.norm(), free / free.norm(), atol=1e-9)
+
+
+def test_scale_of_the_loss_scales_the_penalty():
+    module, (X, y, group, _) = tiny_net(), tiny_data()
+    losses = cross_entropy(module(X), y, reduction="none")
+    constraint = EqualGradientConstraint().initialize()
+    net = fake(module)
+    constraint.on_train_begin(net)
+    one = constraint.penalty(net, losses, {"group": group})
+    thousand = constraint.penalty(net, 1000 * losses, {"group": group})
+    assert float(thousand.detach() / one.detach()) == pytest.approx(1000)
+
+
+def test_zero_gradients_and_one_group_give_no_nan():
+    module, (X, y, group, weight) = tiny_net(), tiny_data()
+    (penalty := penalty_of(EqualGradientConstraint(), module, (X, y, 0 * group, weight))).backward()
+    assert penalty.detach() == 0
+    assert all((p.grad == 0).all() for p in module.parameters())
+    dead = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 3, bias=False)).double()
+    nn.init.constant_(dead[0].bias, -100.0)
+    penalty_of(EqualGradientConstraint(), dead, (X, y, group, weight)).backward()
+    assert all((p.grad == 0).all() for p in dead.parameters())
+
+
+def test_max_samples_takes_the_first_rows_of_each_group():
+    assert first_rows(torch.tensor([2, 0, 2, 2, 0, 5]), 2).tolist() == [1, 4, 0, 2, 5]
+    module, (X, y, group, weight) = tiny_net(), tiny_data()
+    module.append(nn.BatchNorm1d(3).double())
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    limited = EqualGradientConstraint(max_samples=5)
+    penalty_of(limited, module, (X, y, group, weight))
+    assert module[3].num_batches_tracked == before["3.num_batches_tracked"] + 1
+    rows = first_rows(group, 5)
+    plain = EqualGradientConstraint()
+    penalty_of(plain, module, (X[rows], y[rows], group[rows], weight[rows]))
+    assert len(rows) == 11
+    torch.testing.assert_close(limited.step_values_, plain.step_values_, equal_nan=True)
+
+
+def test_groups_without_weight_are_absent():
+    codes, shares = group_shares(torch.tensor([0, 1, 3, 3]), torch.tensor([1.0, 0.0, 1.0, 3.0]))
+    assert codes.tolist() == [0, 3]
+    assert shares.tolist() == [[1, 0, 0, 0], [0, 0, 0.25, 0.75]]
+    module, (X, y, group, weight) = tiny_net(), tiny_data()
+    assert penalty_of(EqualGradientConstraint(), module, (X, y, group, 0 * weight)) is None
+
+
+def constrained(constraint, module=SmallNet, **params):
+    options = {"max_epochs": 12, "train_split": None}
+    return classifier(module, callbacks=[("constraint", constraint)], **(options | params))
+
+
+def state(clf):
+    return dict(clf.callbacks_)["constraint"]
+
+
+def test_it_brings_the_norms_together(digits):
+    X, y, _ = digits
+    plain = constrained(EqualGradientConstraint(strength=0.0, interval=1), MLP)
+    plain.fit(X, y, sensitive_features=y)
+    fair = constrained(EqualGradientConstraint(interval=1), MLP).fit(X, y, sensitive_features=y)
+    ours, theirs = fair.history[-1, "gradient_norm_gap"], plain.history[-1, "gradient_norm_gap"]
+    assert ours < 0.8 * theirs
+    assert fair.score(X, y) > plain.score(X, y) - 0.02
+    norms = state(fair).gradient_norms_
+    assert ours == pytest.approx((norms.max() - norms.min()) / norms.mean())
+    assert norms.index.tolist() == list(range(10))
+    after = constrained(EqualGradientConstraint(phase="after"), MLP)
+    assert_same_weights(plain.module_, after.fit(X, y, sensitive_features=y).module_)
+
+
+def test_a_huge_strength_does_not_collapse(digits):
+    X, y, _ = digits
+    clf = constrained(EqualGradientConstraint(strength=1e4), MLP)
+    assert clf.fit(X, y, sensitive_features=y).score(X, y) > 0.8
+
+
+def test_phases_masks_and_pickle(digits):
+    X, y, group = digits
+    clf = constrained(EqualGradientConstraint(interval=3), max_epochs=2)
+    clf.fit(X, y, sensitive_features=group)
+    dense = state(clf).gradient_norms_
+    clf.prune(0.9, X, y, sensitive_features=group, finetune_epochs=2)
+    assert len(clf.history[:, "gradient_norm_gap"]) == 4
+    assert all((clf.module_.get_parameter(n)[~m] == 0).all() for n, m in clf.masks_.items())
+    assert (state(clf).gradient_norms_ != dense).all()
+    copy = pickle.loads(pickle.dumps(clf))
+    assert (copy.predict(X) == clf.predict(X)).all()
+    assert len(pickle.dumps(state(clf))) < 5000
+    assert state(clf.prune(0.9)).gradient_norms_.equals(dense)
+    before = constrained(EqualGradientConstraint(phase="before"), max_epochs=1)
+    before.fit(X, y, sensitive_features=group)
+    before.prune(0.5, X, y, sensitive_features=group, finetune_epochs=1)
+    assert np.isnan(before.history[-1, "gradient_norm_gap"])
+    assert state(before).gradient_norms_.notna().all()
+
+
+def test_one_group_many_groups_and_lbfgs(digits):
+    X, y, _ = digits
+    X, y = X[:600], y[:600]
+    one = constrained(EqualGradientConstraint(), max_epochs=1).fit(X, y, sensitive_features=0 * y)
+    plain = classifier(max_epochs=1, train_split=None).fit(X, y, sensitive_features=0 * y)
+    assert_same_weights(one.module_, plain.module_)
+    assert one.history[-1, "gradient_norm_gap"] == 0
+    many = constrained(EqualGradientConstraint(interval=5), max_epochs=1)
+    many.fit(X, y, sensitive_features=np.arange(600) // 2)
+    assert state(many).gradient_norms_.shape == (300,)
+    assert state(many).gradient_norms_.isna().any()
+    lbfgs = constrained(
+        EqualGradientConstraint(), MLP, max_epochs=2, batch_size=-1, optimizer=torch.optim.LBFGS
+    )
+    assert lbfgs.fit(X, y, sensitive_features=y % 2).score(X, y) > 0.5
+
+
+class Frozen(nn.Sequential):
+    def __init__(self, frozen):
+        super().__init__(nn.Linear(64, 16), nn.Tanh(), nn.Linear(16, 10))
+        for i in frozen:
+            self[i].requires_grad_(False)
+
+
+@pytest.mark.parametrize("layers", [1, "all"])
+def test_frozen_parameters_are_skipped(digits, layers):
+    X, y, group = digits
+    assert next(iter(chosen_parameters(Frozen([2]), layers))) == "0.weight"
+    clf = classifier(
+        Frozen,
+        module__frozen=[2],
+        max_epochs=1,
+        callbacks=[("constraint", EqualGradientConstraint(layers=layers))],
+    )
+    assert clf.fit(X, y, sensitive_features=group).history[-1, "gradient_norm_gap"] > 0
+    with pytest.raises(ValueError, match="layers="):
+        chosen_parameters(Frozen([0, 2]), layers)
+
+
+BAD = [
+    {"phase": "during"},
+    {"strength": -1.0},
+    {"strength": float("nan")},
+    {"strength": "1"},
+    {"interval": 0},
+    {"interval": 1.5},
+    {"layers": 0},
+    {"layers": "last"},
+    {"max_samples": 0},
+    {"max_ratio": 0.0},
+    {"max_ratio": float("inf")},
+]
+
+
+@pytest.mark.parametrize("bad", BAD, ids=str)
+def test_bad_parameters(bad):
+    ((name, value),) = bad.items()
+    with pytest.raises(ValueError, match=f"{name} must be .*{value!r}"):
+        EqualGradientConstraint(**bad).initialize()

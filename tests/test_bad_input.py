@@ -152,12 +152,12 @@ def test_masks_that_do_not_fit(fitted, digits, masks, message):
     assert fitted.prune_rate_ == 0.3
 
 
-@pytest.mark.parametrize("params", [{"module__hiden": 3}, {"module__n_classes": 3}], ids=str)
+@pytest.mark.parametrize("params", [{"module__breadth": 3}, {"module__n_classes": 3}], ids=str)
 def test_a_net_that_cannot_be_made_leaves_the_old_one(fitted, digits, params):
     X, y, group = digits
     proba, epochs = fitted.prune(0.3).predict_proba(X), len(fitted.history)
     vars(fitted).update(params)
-    with pytest.raises((TypeError, ValueError), match=r"hiden|one score per class"):
+    with pytest.raises((TypeError, ValueError), match=r"breadth|one score per class"):
         fitted.fit(X[:, :32], np.array(list("abcdefghij"))[y], sensitive_features=group)
     for name in params:
         delattr(fitted, name)

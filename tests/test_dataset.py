@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Subset, TensorDataset
 
 from sk_prunefair.dataset import (
+    Batches,
     BatchRows,
     GroupDataset,
     dataset_targets,
@@ -101,3 +102,32 @@ def test_strata_are_the_cells_where_those_are_large():
     strata = split_strata(y, group, min_count=5)
     cells = {(a, b, c) for a, b, c in zip(y, group, strata, strict=True)}
     assert len(cells) == len(set(strata)) == 6
+
+
+def test_batches_in_this_process_are_those_of_a_loader(data):
+    torch.manual_seed(0)
+    ours = list(Batches(data, BatchRows(len(data), 4, shuffle=True)))
+    torch.manual_seed(0)
+    rows = BatchRows(len(data), 4, shuffle=True)
+    # A generator of its own: the loader's seed is drawn from it, not from the order's.
+    generator = torch.Generator()
+    theirs = DataLoader(data, batch_sampler=rows, collate_fn=identity_collate, generator=generator)
+    for (left, y_left), (right, y_right) in zip(ours, theirs, strict=True):
+        assert torch.equal(left["X"], right["X"])
+        assert torch.equal(y_left, y_right)
+
+
+def test_draws_follow_the_weights_with_little_noise():
+    weights = torch.tensor([1.0, 3.0, 0.5, 0.5] * 25)
+    rows = BatchRows(100, 7, shuffle=True, draw_weights=lambda: weights)
+    expected = weights / weights.sum() * 100
+    for _ in range(20):
+        counts = torch.cat(list(rows)).bincount(minlength=100)
+        assert counts.sum() == 100
+        assert (counts - expected).abs().max() < 1 + 1e-6
+    average = torch.stack([torch.cat(list(rows)).bincount(minlength=100) for _ in range(400)])
+    torch.testing.assert_close(average.double().mean(0), expected.double(), atol=0.15, rtol=0)
+    assert (
+        torch.cat(list(BatchRows(5, 2, shuffle=True, draw_weights=lambda: None))).unique().numel()
+        == 5
+    )

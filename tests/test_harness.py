@@ -1,0 +1,42 @@
+"""The benchmarks' harness: cells are run once, kept, and taken up again."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def harness(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import harness
+
+    yield harness
+    sys.modules.pop("harness")
+
+
+def test_only_missing_cells_are_run(harness, tmp_path):
+    path, ran = tmp_path / "cells.csv", []
+
+    def work(cell):
+        ran.append(cell["seed"])
+        if cell["seed"] == 2 and len(ran) < 4:
+            raise RuntimeError("stopped")
+        return [{"rate": rate, "score": cell["seed"] + rate} for rate in (0.0, 0.5)]
+
+    cells = [{"method": "none", "seed": seed} for seed in range(4)]
+    with pytest.raises(RuntimeError, match="stopped"):
+        harness.run_cells(cells, work, path)
+    assert ran == [0, 1, 2]
+    assert len(pd.read_csv(path)) == 4
+    rows = harness.run_cells(cells, work, path)
+    assert ran == [0, 1, 2, 2, 3]
+    assert rows.seed.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert rows.score.tolist() == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5]
+    harness.run_cells(cells, work, path)
+    assert len(ran) == 5

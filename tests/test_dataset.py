@@ -127,7 +127,5 @@ def test_draws_follow_the_weights_with_little_noise():
         assert (counts - expected).abs().max() < 1 + 1e-6
     average = torch.stack([torch.cat(list(rows)).bincount(minlength=100) for _ in range(400)])
     torch.testing.assert_close(average.double().mean(0), expected.double(), atol=0.15, rtol=0)
-    assert (
-        torch.cat(list(BatchRows(5, 2, shuffle=True, draw_weights=lambda: None))).unique().numel()
-        == 5
-    )
+    once = BatchRows(5, 2, shuffle=True, draw_weights=lambda: None)
+    assert sorted(torch.cat(list(once)).tolist()) == [0, 1, 2, 3, 4]

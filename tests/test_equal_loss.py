@@ -268,6 +268,22 @@ def test_five_hundred_groups_and_lbfgs(digits):
     assert lbfgs.score(X, y) > 0.5
 
 
+@pytest.mark.parametrize("step_size", [1e-3, 1e-2, 0.1, 1.0, 10.0])
+def test_no_step_size_collapses(digits, step_size):
+    X, y, _ = digits
+    test = np.arange(len(y)) % 2 == 0
+    X_train, y_train = long_tailed((X[~test], y[~test], None))
+    options = {"max_epochs": 12, "train_split": None, "prune_rate": 0.7, "finetune_epochs": 3}
+    fits = [classifier(**options), constrained(step_size=step_size, **options)]
+    scores = []
+    for clf in fits:
+        clf.fit(X_train, y_train, sensitive_features=y_train)
+        report = clf.fairness_report(X[test], y[test], sensitive_features=y[test])
+        scores.append([net.overall["accuracy"] for net in (report.dense, report.pruned)])
+    assert np.isfinite(state(fits[1]).multipliers_).all()
+    assert (np.subtract(*scores) < 0.05).all()
+
+
 class Weigh(Constraint):
     def weights(self, net, batch):
         return 1.0 + (batch["group"] == 1)

@@ -32,6 +32,10 @@ def check_labels(y: Any, n_samples: int) -> npt.NDArray[Any]:
     """Return y as a one-dimensional array of discrete labels, or raise ValueError."""
     if isinstance(y, torch.Tensor):
         y = y.detach().cpu().numpy()
+    if isinstance(y, pd.Series):
+        if y.isna().any():
+            raise ValueError(f"y contains NaN: {int(y.isna().sum())} missing values")
+        y = y.to_numpy()  # nullable integers stay integers
     y = column_or_1d(y, warn=True)
     check_array(y, ensure_2d=False, dtype=None, input_name="y")
     check_classification_targets(y)

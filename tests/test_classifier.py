@@ -258,6 +258,17 @@ def test_string_labels_and_string_groups(digits):
     assert report.dense.overall["accuracy"] == texts.score(X, names[y])
 
 
+@pytest.mark.parametrize("dtype", ["Int64", "string", "category", "boolean", object])
+def test_labels_of_pandas_keep_their_kind(digits, dtype):
+    X, y, _ = digits
+    plain = {"Int64": y, "boolean": y > 4}.get(dtype, np.array(list("abcdefghij"))[y])
+    clf = classifier(max_epochs=1).fit(X, pd.Series(plain, dtype=dtype))
+    assert clf.classes_.tolist() == np.unique(plain).tolist()
+    assert type(clf.predict(X[:1]).tolist()[0]) is type(plain.tolist()[0])
+    with pytest.raises(ValueError, match="y contains NaN"):
+        clf.fit(X, pd.Series(plain, dtype=dtype).where(np.arange(len(y)) > 0))
+
+
 def test_groups_as_frame_intersect(digits):
     X, y, group = digits
     frame = pd.DataFrame({"shape": group, "even": y % 2 == 0}, index=np.arange(len(y))[::-1] * 3)

@@ -2,6 +2,7 @@
 
 from sk_prunefair.classifier import FairPrunedClassifier
 from sk_prunefair.constraints import (
+    AccuracyGapConstraint,
     Constraint,
     EqualCurvatureConstraint,
     EqualGradientConstraint,
@@ -10,6 +11,7 @@ from sk_prunefair.constraints import (
 from sk_prunefair.report import FairnessReport
 
 __all__ = [
+    "AccuracyGapConstraint",
     "Constraint",
     "EqualCurvatureConstraint",
     "EqualGradientConstraint",

@@ -1,0 +1,31 @@
+"""The groups' shares of the data, and mean values by group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from sk_prunefair.dataset import GroupDataset
+
+
+def group_shares(data: GroupDataset, n_groups: int) -> npt.NDArray[np.float64]:
+    """Return each group's share of the data's weight, shape (n_groups,), sum 1."""
+    weights = None if data.sample_weight is None else data.sample_weight[data.rows].numpy()
+    sizes = np.bincount(data.group[data.rows].numpy(), weights, minlength=n_groups)
+    return sizes / sizes.sum()
+
+
+def group_means(
+    values: npt.NDArray[np.float64],
+    group: npt.NDArray[np.int64],
+    weight: npt.NDArray[np.float64] | None,
+    n_groups: int,
+) -> npt.NDArray[np.float64]:
+    """Return the weighted mean of the values in each group, NaN for a group without weight."""
+    weight = np.ones_like(values) if weight is None else weight
+    sizes = np.bincount(group, weight, minlength=n_groups)
+    sums = np.bincount(group, weight * values, minlength=n_groups)
+    return np.divide(sums, sizes, out=np.full(n_groups, np.nan), where=sizes > 0)

@@ -1,0 +1,240 @@
+"""The accuracy-gap constraint: no group's accuracy falls much more than the overall accuracy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from sk_prunefair.constraints._shares import group_means, group_shares
+from sk_prunefair.constraints.base import Constraint, Phase
+
+if TYPE_CHECKING:
+    from sk_prunefair.net import GroupNet
+
+
+class AccuracyGapConstraint(Constraint):
+    r"""Bound how much more accuracy than all the data together a group loses by the pruning.
+
+    With :math:`A_a` and :math:`\bar A_a` the accuracies of the dense and of the pruned net on
+    group a, and :math:`A`, :math:`\bar A` those on all the data, the constraint asks of every
+    group that
+
+    .. math:: \psi_a = (A_a - \bar A_a) - (A - \bar A) \le \text{tolerance}.
+
+    It acts while a pruned net is fine-tuned. Accuracy has no gradient, so the net descends on
+    the losses in its place, :math:`J + \sum_a \lambda_a (J_a - J)`, while the multipliers follow
+    the true violation, :math:`\lambda_a \leftarrow \max(0, \lambda_a + \eta(\psi_a -
+    \text{tolerance}))`, after each batch and up to a bound. A batch seldom holds
+    enough of a small group, so :math:`\bar A_a` is taken over the last ``memory`` predictions of
+    the group, as they were made in training, and a group has no say until its memory is full or
+    all of the group is in it.
+    The dense net's accuracies are measured on the training data when the fine-tuning begins.
+
+    The Lagrangian is a reweighting. It is divided by :math:`1 + \sum_a \lambda_a`, which leaves
+    its direction as it is with :math:`\sum_a \lambda_a` in the place of 1 - its own share, so that
+    no sample has a negative weight however large the multipliers are.
+
+    Parameters
+    ----------
+    tolerance : float, default=0.01
+        How much more accuracy than the overall drop a group may lose, in [0, 1]; 0.01 is one point.
+    step_size : float, default=0.5
+        η, at least 0, for one epoch; a batch moves the multipliers by its share of the epoch.
+    memory : int, default=40
+        Predictions of each group that are remembered, at least 1.
+    max_multiplier : float, default=1.0
+        Bound on the multipliers, above 0; with 1, one hurt group among satisfied ones has at most
+        as much weight as all the data.
+
+    Attributes
+    ----------
+    multipliers_ : pandas.Series
+        λ by group, after the last epoch. They start at zero with every ``prune``. Each epoch's
+        largest ψ, from the predictions made in training, stands as ``accuracy_gap_violation`` in
+        ``net.history``.
+    dense_accuracy_ : pandas.Series or None
+        The dense net's accuracy on each group of the training data; None before any fine-tuning.
+
+    References
+    ----------
+    M. Hashemizadeh, J. Ramirez, R. Sukumaran, G. Farnadi, S. Lacoste-Julien, J. Gallego-Posada,
+    "Balancing Act: Constraining Disparate Impact in Sparse Models", ICLR 2024.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_prunefair import FairPrunedClassifier
+    >>> from sk_prunefair.datasets import load_digits
+    >>> from sk_prunefair.modules import MLP
+    >>> digits = load_digits()
+    >>> clf = FairPrunedClassifier(
+    ...     MLP,
+    ...     criterion=torch.nn.CrossEntropyLoss,
+    ...     max_epochs=2,
+    ...     callbacks=[("accuracy_gap", AccuracyGapConstraint(tolerance=0.02))],
+    ...     prune_rate=0.8,
+    ...     finetune_epochs=1,
+    ...     verbose=0,
+    ...     random_state=0,
+    ... ).fit(digits.data, digits.target, sensitive_features=digits.target)
+    >>> constraint = dict(clf.callbacks_)["accuracy_gap"]
+    >>> constraint.dense_accuracy_.shape, bool((constraint.multipliers_ >= 0).all())
+    ((10,), True)
+    """
+
+    # Not a parameter: before pruning there is nothing to compare with.
+    phase: Phase = "after"
+    multipliers_: pd.Series | None
+    dense_accuracy_: pd.Series | None
+
+    def __init__(
+        self,
+        tolerance: float = 0.01,
+        step_size: float = 0.5,
+        memory: int = 40,
+        max_multiplier: float = 1.0,
+    ) -> None:
+        self.tolerance = tolerance
+        self.step_size = step_size
+        self.memory = memory
+        self.max_multiplier = max_multiplier
+
+    def initialize(self) -> AccuracyGapConstraint:
+        """Check the parameters and forget all state; a new ``fit`` calls this."""
+        super().initialize()
+        if not 0 <= self.tolerance <= 1:
+            raise ValueError(f"tolerance must be in [0, 1], got {self.tolerance!r}")
+        if not (np.isfinite(self.step_size) and self.step_size >= 0):
+            raise ValueError(f"step_size must be a finite number >= 0, got {self.step_size!r}")
+        if not (isinstance(self.memory, int) and self.memory >= 1):
+            raise ValueError(f"memory must be an integer >= 1, got {self.memory!r}")
+        if not (np.isfinite(self.max_multiplier) and self.max_multiplier > 0):
+            raise ValueError(f"max_multiplier must be finite and > 0, got {self.max_multiplier!r}")
+        self.rewind()
+        return self
+
+    def rewind(self) -> None:
+        """Start again at zero."""
+        self.multipliers_ = self.dense_accuracy_ = None
+        self.training_: _Training | None = None
+
+    def on_epoch_begin(self, net: GroupNet, dataset_train: Any = None, **kwargs: Any) -> None:
+        """Measure the dense net on what the pruned one is tuned on, once in a fine-tuning."""
+        if not self.is_active(net) or self.training_ is not None:
+            return
+        groups = pd.Index(net.groups_)
+        _, labels = net.evaluate(net.dense_module_, dataset_train)
+        right = (labels == dataset_train.y).astype(np.float64)
+        group = dataset_train.group[dataset_train.rows].numpy()
+        accuracy = group_means(right, group, None, len(groups))
+        self.dense_accuracy_ = pd.Series(accuracy, index=groups, name="accuracy")
+        if self.multipliers_ is None:
+            self.multipliers_ = pd.Series(0.0, index=groups, name="multiplier")
+        self.training_ = _Training(
+            self.multipliers_.to_numpy(),
+            accuracy,
+            group_shares(dataset_train, len(groups)),
+            np.bincount(group, minlength=len(groups)),
+            self.memory,
+            net.device,
+        )
+
+    def weights(self, net: GroupNet, batch: dict[str, Any]) -> torch.Tensor | None:
+        """Return (1 + λ_a / share_a) / (1 + Σ λ) for each sample, a its group."""
+        assert self.training_ is not None
+        return self.training_.factors()[batch["group"].to(net.device, non_blocking=True)]
+
+    def on_batch_end(
+        self,
+        net: GroupNet,
+        batch: Any = None,
+        training: bool | None = None,
+        y_pred: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Remember which predictions were right and step; nothing waits for the device."""
+        if not training or self.training_ is None:
+            return
+        output = y_pred[0] if isinstance(y_pred, tuple) else y_pred
+        group = batch[0]["group"].to(output.device, non_blocking=True)
+        y = batch[1].to(output.device, non_blocking=True)
+        self.training_.remember(group, output.detach().argmax(1) == y)
+        self.training_.step(self.tolerance, self.step_size, self.max_multiplier)
+
+    def on_epoch_end(self, net: GroupNet, **kwargs: Any) -> None:
+        """Record the largest violation and read the multipliers from the device."""
+        if self.training_ is None:
+            return
+        assert self.multipliers_ is not None
+        self.multipliers_[:] = self.training_.multipliers.cpu().numpy()
+        largest = self.training_.violations().nan_to_num(-torch.inf).max()
+        net.history.record("accuracy_gap_violation", float(largest))
+
+    def on_train_end(self, net: GroupNet, **kwargs: Any) -> None:
+        """Let go of what lies on the device."""
+        self.training_ = None
+
+
+class _Training:
+    """Multipliers and the groups' last predictions in one fine-tuning, on the device."""
+
+    def __init__(
+        self,
+        multipliers: npt.NDArray[np.float64],
+        dense_accuracy: npt.NDArray[np.float64],
+        shares: npt.NDArray[np.float64],
+        sizes: npt.NDArray[np.int64],
+        memory: int,
+        device: str,
+    ) -> None:
+        def place(values: npt.NDArray[Any]) -> torch.Tensor:
+            return torch.tensor(values, dtype=torch.float32, device=device)
+
+        self.multipliers, self.shares = place(multipliers), place(shares)
+        self.dense_accuracy = place(np.nan_to_num(dense_accuracy))
+        self.sizes = place(sizes)
+        self.n_rows = int(sizes.sum())
+        self.n_new = 0
+        # The last column takes what a batch brings beyond the memory.
+        self.right = torch.zeros(len(sizes), memory + 1, device=device)
+        self.seen = torch.zeros(len(sizes), dtype=torch.int64, device=device)
+
+    def factors(self) -> torch.Tensor:
+        tiny = torch.finfo(self.shares.dtype).tiny
+        factors = 1 + self.multipliers / self.shares.clamp(min=tiny)
+        return factors / (1 + self.multipliers.sum())
+
+    def remember(self, group: torch.Tensor, right: torch.Tensor) -> None:
+        """Keep the last predictions of each group, the oldest overwritten first."""
+        memory = self.right.shape[1] - 1
+        order = group.argsort(stable=True)
+        group, right = group[order], right[order]
+        counts = torch.zeros_like(self.seen).index_add(0, group, torch.ones_like(group))
+        first = counts.cumsum(0) - counts
+        rank = torch.arange(len(group), device=group.device) - first[group]
+        slot = (self.seen[group] + rank) % memory
+        slot = slot.where(rank >= counts[group] - memory, memory)
+        self.right[group, slot] = right.to(self.right.dtype)
+        self.seen += counts
+        self.n_new += len(group)
+
+    def violations(self) -> torch.Tensor:
+        """Return ψ by group, NaN where too little is remembered."""
+        memory = self.right.shape[1] - 1
+        known = (self.seen >= self.sizes.clamp(max=memory)) & (self.sizes > 0)
+        accuracy = self.right[:, :memory].sum(1) / self.seen.clamp(min=1, max=memory)
+        drop = self.dense_accuracy - accuracy
+        share = self.shares * known
+        overall = (share @ drop) / share.sum()
+        return (drop - overall).where(known, torch.nan)
+
+    def step(self, tolerance: float, step_size: float, bound: float) -> None:
+        """Move the multipliers by the share of an epoch that was remembered since the last step."""
+        excess = (self.violations() - tolerance).nan_to_num(0.0)
+        size = step_size * self.n_new / self.n_rows
+        self.multipliers = (self.multipliers + size * excess).clamp(0, bound)
+        self.n_new = 0

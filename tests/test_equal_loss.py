@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +16,8 @@ from torch import nn
 
 from sk_prunefair import EqualLossConstraint
 from sk_prunefair.constraints import Constraint
+from sk_prunefair.constraints._best_group import BestGroupLimit
+from sk_prunefair.constraints.equal_loss import _draw_factors
 from sk_prunefair.dataset import GroupDataset
 from tests.conftest import assert_same_weights, classifier, weights
 
@@ -22,7 +27,7 @@ def constrained(**params):
     return classifier(callbacks=[("equal_loss", EqualLossConstraint(**params))], **clf_params)
 
 
-PARAMETERS = ("phase", "step_size", "violation", "max_log_weight", "multipliers_from")
+PARAMETERS = tuple(inspect.signature(EqualLossConstraint).parameters)
 
 
 def state(clf):
@@ -54,7 +59,7 @@ def test_phases_are_the_papers_four_models(digits):
 
 
 def test_signed_step_by_hand():
-    constraint = EqualLossConstraint(step_size=0.5, max_log_weight=1.0).initialize()
+    constraint = EqualLossConstraint(step_size=0.5, max_multiplier=1.0).initialize()
     constraint.multipliers_ = pd.Series([0.0, 0.9, 0.3], index=list("abc"))
     constraint.shares_ = np.array([0.5, 0.25, 0.25])
     constraint._step(np.array([0.5, 2.0, np.nan]))
@@ -131,6 +136,12 @@ class Groups(EqualLossConstraint):
             self.seen_ = self.weights(net, batch[0])
 
 
+def factors_by_hand(y):
+    """(share + λ / G) / share, a tenth at least, for λ from -1 to 1."""
+    shares = np.bincount(y) / len(y)
+    return np.maximum((shares + np.linspace(-1, 1, 10) / 10) / shares, 0.1)
+
+
 def test_groups_are_drawn_by_their_multipliers(digits):
     X, y = long_tailed(digits)
     constraint = Groups(step_size=0.0)
@@ -138,7 +149,7 @@ def test_groups_are_drawn_by_their_multipliers(digits):
     clf.fit(X, y, sensitive_features=y)
     counts = np.sum(state(clf).counts_, axis=0)
     assert counts.sum() == 3 * len(y)
-    target = np.bincount(y) * np.exp(np.linspace(-1, 1, 10))
+    target = np.bincount(y) * factors_by_hand(y)
     np.testing.assert_allclose(counts / counts.sum(), target / target.sum(), atol=0.01)
     assert state(clf).seen_ is None
 
@@ -157,7 +168,7 @@ def test_draws_that_are_the_users_are_weighted_instead(digits, sampler):
     )
     clf.fit(X, y, sensitive_features=y)
     np.testing.assert_array_equal(np.sum(state(clf).counts_, axis=0), np.bincount(y))
-    factors = np.exp(np.linspace(-1, 1, 10))
+    factors = factors_by_hand(y)
     expected = factors[y] / factors[y].mean()
     np.testing.assert_allclose(np.sort(state(clf).seen_), np.sort(expected), rtol=1e-5)
 
@@ -223,7 +234,9 @@ def test_set_params_reaches_the_constraint(digits):
         {"step_size": -1.0},
         {"step_size": float("inf")},
         {"violation": "squared"},
-        {"max_log_weight": 0.0},
+        {"max_multiplier": 0.0},
+        {"max_accuracy_loss": -0.1},
+        {"max_accuracy_loss": 1.1},
         {"multipliers_from": "test"},
     ],
     ids=str,
@@ -282,6 +295,107 @@ def test_no_step_size_collapses(digits, step_size):
         scores.append([net.overall["accuracy"] for net in (report.dense, report.pruned)])
     assert np.isfinite(state(fits[1]).multipliers_).all()
     assert (np.subtract(*scores) < 0.05).all()
+
+
+def test_draws_are_bounded_however_small_a_group_is(digits):
+    shares = np.array([0.6, 0.3999, 0.0001, 0.0])
+    factors = _draw_factors(np.array([-1.0, 0.0, 4.0, 0.0]), shares)
+    # 1 - 1 / 2.4, 1, 1 + 4 / 0.0004 cut to 50, and 1 for the group without a share.
+    by_hand = np.array([1 - 1 / 2.4, 1, 50, 1])
+    np.testing.assert_allclose(factors, by_hand / (shares @ by_hand))
+
+
+class Held(EqualLossConstraint):
+    """Keeps the losses, groups and weights of every training batch."""
+
+    def on_train_begin(self, net, **kwargs):
+        super().on_train_begin(net, **kwargs)
+        self.seen_ = []
+
+    def weights(self, net, batch):
+        weights = super().weights(net, batch)
+        self.seen_.append((net.batch_losses_, batch, weights))
+        return weights
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_groups_ahead_in_a_batch_are_held_back(digits, drawn):
+    X, y = long_tailed(digits)
+    mixed = np.random.default_rng(0).permutation(len(y))
+    X, y = X[mixed], y[mixed]
+    options = {} if drawn else {"iterator_train__shuffle": False}
+    constraint = Held(hold_back=True, step_size=0.0)
+    clf = classifier(callbacks=[("equal_loss", constraint)], train_split=None, **options)
+    clf.fit(X, y, sensitive_features=y % 4, sample_weight=1.0 + y)
+    for losses, batch, factors in state(clf).seen_:
+        frame = pd.DataFrame(
+            {
+                "loss": losses.double(),
+                "group": batch["group"],
+                "weight": batch["sample_weight"].double(),
+            }
+        )
+        total = (frame.loss * frame.weight).groupby(frame.group).sum()
+        ahead = total / frame.weight.groupby(frame.group).sum() < np.average(
+            frame.loss, weights=frame.weight
+        )
+        assert 0 < ahead.sum() < len(ahead)
+        np.testing.assert_array_equal(factors == 0, frame.group.map(ahead))
+
+
+def test_holding_back_one_group_holds_back_nothing(digits):
+    X, y, _ = digits
+    group = np.zeros(len(y))
+    plain = constrained().fit(X, y, sensitive_features=group)
+    held = constrained(hold_back=True).fit(X, y, sensitive_features=group)
+    for name, value in weights(held.module_).items():
+        np.testing.assert_allclose(weights(plain.module_)[name], value, atol=1e-6)
+
+
+def test_limit_of_the_best_group_by_hand():
+    limit = BestGroupLimit(0.05, np.full(3, np.nan))
+    for accuracy, fallen, is_kept in (
+        ([0.8, 0.6, np.nan], 0.0, True),
+        ([0.7, 0.75, np.nan], 0.1, False),
+        ([0.78, 0.7, np.nan], 0.02, True),
+        ([np.nan, 0.7, np.nan], 0.02, True),
+        ([0.5, 0.9, 0.1], 0.0, True),
+        ([0.8, 0.8, 0.1], 0.1, False),
+    ):
+        limit = limit.after(np.array(accuracy))
+        assert limit.fallen == pytest.approx(fallen, abs=1e-12)
+        assert limit.is_kept is is_kept
+    with pytest.warns(UserWarning, match="best group, b, is 0.100 below"):
+        limit.warn(np.array(["a", "b", "c"], dtype=object))
+
+
+def test_the_best_group_loses_only_what_it_may():
+    # What is right for one group is wrong for the other: equal losses take from the first.
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(3000, 8))
+    group = np.where(rng.random(3000) < 0.2, "few", "many")
+    y = (X[:, 0] > 0) ^ (group == "few")
+    accuracy = {}
+    for limit in (None, 0.15):
+        clf = constrained(max_accuracy_loss=limit, max_epochs=16, train_split=None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            clf.fit(X, y, sensitive_features=group)
+        many = group == "many"
+        accuracy[limit] = clf.score(X[many], y[many])
+    assert accuracy[None] < 0.6
+    assert accuracy[0.15] > 0.8
+
+
+def test_multipliers_are_halved_while_the_best_group_pays(digits):
+    X, y = long_tailed(digits)
+    clf = constrained(max_accuracy_loss=0.05, train_split=None).fit(X, y, sensitive_features=y)
+    before = state(clf).multipliers_.copy()
+    with pytest.warns(UserWarning, match=r"more than max_accuracy_loss=0\.05"):
+        clf.prune(0.98, X, y, sensitive_features=y, finetune_epochs=1)
+    pd.testing.assert_series_equal(state(clf).multipliers_, before / 2)
+    # A new pruning knows nothing of the one before.
+    assert state(clf.prune(0.0)).limit_.is_kept
 
 
 class Weigh(Constraint):

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from sk_prunefair.constraints._shares import group_means, group_shares
+from sk_prunefair.constraints._groups import group_means, group_shares, is_right
 from sk_prunefair.constraints.base import Constraint, Phase
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class AccuracyGapConstraint(Constraint):
             return
         groups = pd.Index(net.groups_)
         _, labels = net.evaluate(net.dense_module_, dataset_train)
-        right = (labels == dataset_train.y).astype(np.float64)
+        right = labels == dataset_train.y
         group = dataset_train.group[dataset_train.rows].numpy()
         accuracy = group_means(right, group, None, len(groups))
         self.dense_accuracy_ = pd.Series(accuracy, index=groups, name="accuracy")
@@ -159,10 +159,9 @@ class AccuracyGapConstraint(Constraint):
         """Remember which predictions were right and step; nothing waits for the device."""
         if not training or self.training_ is None:
             return
-        output = y_pred[0] if isinstance(y_pred, tuple) else y_pred
-        group = batch[0]["group"].to(output.device, non_blocking=True)
-        y = batch[1].to(output.device, non_blocking=True)
-        self.training_.remember(group, output.detach().argmax(1) == y)
+        right = is_right(y_pred, batch[1])
+        group = batch[0]["group"].to(right.device, non_blocking=True)
+        self.training_.remember(group, right)
         self.training_.step(self.tolerance, self.step_size, self.max_multiplier)
 
     def on_epoch_end(self, net: GroupNet, **kwargs: Any) -> None:

@@ -9,11 +9,17 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from sk_prunefair.constraints._best_group import BestGroupLimit
+from sk_prunefair.constraints._groups import group_means, group_shares, is_right
 from sk_prunefair.constraints.base import Constraint, Phase
 
 if TYPE_CHECKING:
     from sk_prunefair.dataset import GroupDataset
     from sk_prunefair.net import GroupNet
+
+
+# A row is drawn this often at least and at most, beside one of a group with λ = 0.
+FACTORS = (0.1, 50.0)
 
 
 class EqualLossConstraint(Constraint):
@@ -22,20 +28,28 @@ class EqualLossConstraint(Constraint):
     This is the mitigation of Tran, Fioretto, Kim and Naidu (eq. 7). Each group has a multiplier,
     updated once an epoch from the mean loss of the group.
 
-    With ``violation="signed"``, the default, a multiplier is the logarithm of how much more often
-    than others a group is drawn: an epoch has as many draws as before, of which group a gets a
-    share in proportion to :math:`e^{\lambda_a}` times its size, with
+    With ``violation="signed"``, the default, the multipliers say how much more than its share of
+    the data a group is drawn. Of G groups, a is drawn in proportion to
 
-    .. math:: \lambda_a \leftarrow \operatorname{clip}\left(\lambda_a +
-        \eta\,\frac{J_a - J}{\max(J, J^{(1)})},\ \pm\,\text{max\_log\_weight}\right),
+    .. math:: \text{share}_a + \lambda_a / G, \qquad \lambda_a \leftarrow \operatorname{clip}\left(
+        \lambda_a + \eta\,\frac{J_a - J}{\max(J, J^{(1)})},\ -1,\ \text{max\_multiplier}\right),
 
-    where :math:`J^{(1)}` is the loss of the first epoch. Four things make it stable. Only ratios
-    of losses enter, so the step size does not depend on their scale. Bounded log-weights cannot run
-    away. Differences between losses that have all become small, which are noise, move nothing:
-    that is what :math:`J^{(1)}` is for. And multipliers carry over from the dense training into
-    the fine-tuning. Drawing more often did better on held-out data than weighing more: see
-    ``benchmarks/constraints.md``. Where the draws are not the constraint's to make (a ``sampler``,
-    ``shuffle=False`` or an iterator of the user's own), losses are weighted by the same factor.
+    where :math:`J^{(1)}` is the loss of the first epoch: the signed Lagrangian
+    :math:`J + \sum_a \lambda_a (J_a - J) / G`, normalised. A small group of high loss soon gets
+    the weight of a large one; a large group needs little, as most of the weight is its own. Five
+    things make it stable. Only ratios of losses enter, so the step size does not depend on their
+    scale. Multipliers are bounded, and no row is drawn more than 50 times as often as one of a
+    group with :math:`\lambda = 0`. Differences between losses that have all become small, which
+    are noise, move nothing: that is what :math:`J^{(1)}` is for. Multipliers carry over from the
+    dense training into the fine-tuning. And drawing more often did better on held-out data than
+    weighing more: see ``benchmarks/constraints.md``. Where the draws are not the constraint's to
+    make (a ``sampler``, ``shuffle=False`` or an iterator of the user's own), losses are weighted
+    by the same factor.
+
+    With ``hold_back=True`` a batch's samples of a group whose mean loss in the batch is below the
+    batch's have no weight in it: nothing is gained from groups that are ahead. Training losses
+    stay larger, as with flooding, and the gap and the fairness violation on held-out data become
+    smaller, at a price in accuracy.
 
     With ``violation="absolute"`` this is the authors' literal Lagrangian-dual method: the batch
     objective is :math:`J + \sum_a \lambda_a |J_a - J|`, and
@@ -54,23 +68,35 @@ class EqualLossConstraint(Constraint):
         η, at least 0. With 0 the constraint only records ``loss_gap``.
     violation : {"signed", "absolute"}, default="signed"
         How a group's distance from the equal loss is measured, see above.
-    max_log_weight : float, default=2.0
-        Bound on the log-weights, above 0; with 2, no group is drawn more than e⁴ = 55 times as
-        often as another of its size. Not used by ``violation="absolute"``.
+    max_multiplier : float, default=4.0
+        Bound on λ, above 0; a group with 4 is drawn as often as four groups of average size. Not
+        used by ``violation="absolute"``.
+    hold_back : bool, default=False
+        Leave out groups that are ahead, see above. Not used by ``violation="absolute"``.
     multipliers_from : {"train", "valid"}, default="train"
         Whose losses move the multipliers: those of the training batches, as they come, or those
         of the validation set that ``train_split`` makes.
+    max_accuracy_loss : float, default=None
+        How much accuracy the best group may lose to the others, in [0, 1]; 0.02 is two points.
+        "Best" is the group with the highest accuracy after any epoch since ``fit``, measured on
+        the data that moves the multipliers. While it is further below that, the multipliers are
+        halved after each epoch; if it still is when the training ends, a warning says so. Of data
+        that the net can learn by heart this says little: use ``multipliers_from="valid"``.
 
     Attributes
     ----------
     multipliers_ : pandas.Series
         λ by group. Each epoch's largest minus smallest mean group loss stands as ``loss_gap`` in
-        ``net.history``.
+        ``net.history``; with ``max_accuracy_loss``, what the best group has lost stands there as
+        ``best_group_loss``.
 
     References
     ----------
     C. Tran, F. Fioretto, J.-E. Kim, R. Naidu, "Pruning has a disparate impact on model accuracy",
     NeurIPS 2022.
+
+    T. Ishida, I. Yamane, T. Sakai, G. Niu, M. Sugiyama, "Do We Need Zero Training Loss After
+    Achieving Zero Training Error?", ICML 2020 (flooding).
 
     Examples
     --------
@@ -98,28 +124,37 @@ class EqualLossConstraint(Constraint):
     factors_: torch.Tensor | None
     device_factors_: torch.Tensor | None
     batch_violation_: torch.Tensor | None
+    limit_: BestGroupLimit | None
 
     def __init__(
         self,
         phase: Phase = "both",
         step_size: float = 0.5,
         violation: Literal["signed", "absolute"] = "signed",
-        max_log_weight: float = 2.0,
+        max_multiplier: float = 4.0,
+        hold_back: bool = False,
         multipliers_from: Literal["train", "valid"] = "train",
+        max_accuracy_loss: float | None = None,
     ) -> None:
         super().__init__(phase)
         self.step_size = step_size
         self.violation = violation
-        self.max_log_weight = max_log_weight
+        self.max_multiplier = max_multiplier
+        self.hold_back = hold_back
         self.multipliers_from = multipliers_from
+        self.max_accuracy_loss = max_accuracy_loss
 
     def initialize(self) -> EqualLossConstraint:
         """Check the parameters and forget the multipliers; a new ``fit`` calls this."""
         super().initialize()
         if not (np.isfinite(self.step_size) and self.step_size >= 0):
             raise ValueError(f"step_size must be a finite number >= 0, got {self.step_size!r}")
-        if not (np.isfinite(self.max_log_weight) and self.max_log_weight > 0):
-            raise ValueError(f"max_log_weight must be finite and > 0, got {self.max_log_weight!r}")
+        if not (np.isfinite(self.max_multiplier) and self.max_multiplier > 0):
+            raise ValueError(f"max_multiplier must be finite and > 0, got {self.max_multiplier!r}")
+        if self.max_accuracy_loss is not None and not 0 <= self.max_accuracy_loss <= 1:
+            raise ValueError(
+                f"max_accuracy_loss must be None or in [0, 1], got {self.max_accuracy_loss!r}"
+            )
         if self.violation not in ("signed", "absolute"):
             raise ValueError(f"violation must be 'signed' or 'absolute', got {self.violation!r}")
         if self.multipliers_from not in ("train", "valid"):
@@ -128,6 +163,7 @@ class EqualLossConstraint(Constraint):
             )
         self.multipliers_ = None
         self.first_loss_ = None
+        self.limit_ = None
         self._forget_epoch()
         return self
 
@@ -135,6 +171,10 @@ class EqualLossConstraint(Constraint):
         """Start the multipliers at zero, unless there are some from an earlier training."""
         if self.multipliers_ is None:
             self.multipliers_ = pd.Series(0.0, index=net.groups_, name="multiplier")
+            if self.max_accuracy_loss is not None:
+                self.limit_ = BestGroupLimit(
+                    self.max_accuracy_loss, np.full(len(self.multipliers_), np.nan)
+                )
             self._remember_dense()
 
     def on_epoch_begin(
@@ -145,11 +185,10 @@ class EqualLossConstraint(Constraint):
             raise ValueError("multipliers_from='valid' needs a validation set; train_split is None")
         self._forget_epoch()
         assert self.multipliers_ is not None
-        self.shares_ = _shares(dataset_train, len(net.groups_))
+        self.shares_ = group_shares(dataset_train, len(net.groups_))
         factors = self.multipliers_.to_numpy(copy=True)
         if self.violation == "signed":
-            factors = np.exp(factors)
-            factors /= self.shares_ @ factors
+            factors = _draw_factors(factors, self.shares_)
         self.factors_ = torch.as_tensor(factors, dtype=torch.float32)
         self.device_factors_ = self.factors_.to(net.device)
 
@@ -164,11 +203,19 @@ class EqualLossConstraint(Constraint):
         return self.factors_[data.group[data.rows]]
 
     def weights(self, net: GroupNet, batch: dict[str, Any]) -> torch.Tensor | None:
-        """Return the factor of each sample's group, where it was not drawn by that already."""
-        if self.violation == "absolute" or self.is_drawn_:
+        """Return the factor of each sample's group, if not drawn by that; 0 if held back."""
+        if self.violation == "absolute" or (self.is_drawn_ and not self.hold_back):
             return None
         assert self.device_factors_ is not None
-        return self.device_factors_[batch["group"].to(net.device, non_blocking=True)]
+        assert net.batch_losses_ is not None
+        factors = self.device_factors_
+        if self.is_drawn_:
+            factors = torch.ones_like(factors)
+        if self.hold_back:
+            distances, overall = self._distances(net.batch_losses_, batch, factors)
+            # The noise of a sum is not worth holding a group back for.
+            factors = factors * (distances >= -1e-6 * overall.abs())
+        return factors[batch["group"].to(net.device, non_blocking=True)]
 
     def penalty(
         self, net: GroupNet, losses: torch.Tensor, batch: dict[str, Any]
@@ -177,51 +224,70 @@ class EqualLossConstraint(Constraint):
         if self.violation == "signed":
             return None
         assert self.device_factors_ is not None
+        distances, _ = self._distances(losses, batch, torch.ones_like(self.device_factors_))
+        self.batch_violation_ = distances.detach().abs()
+        return self.device_factors_ @ distances.abs()
+
+    @staticmethod
+    def _distances(
+        losses: torch.Tensor, batch: dict[str, Any], factors: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return J_a − J of a batch by group, 0 for those absent from it, and J."""
         group = batch["group"].to(losses.device, non_blocking=True)
-        weight = batch.get("sample_weight", torch.ones(len(losses))).to(losses.device)
-        none = torch.zeros_like(self.device_factors_)
-        sums = none.index_add(0, group, weight * losses)
-        sizes = none.index_add(0, group, weight)
+        weight = factors[group]
+        if "sample_weight" in batch:
+            weight = weight * batch["sample_weight"].to(losses.device, non_blocking=True)
+        sums = torch.zeros_like(factors).index_add(0, group, weight * losses)
+        sizes = torch.zeros_like(factors).index_add(0, group, weight)
         tiny = torch.finfo(sizes.dtype).tiny
         overall = sums.sum() / sizes.sum().clamp(min=tiny)
-        distances = (sums / sizes.clamp(min=tiny) - overall).abs() * (sizes > 0)
-        self.batch_violation_ = distances.detach()
-        return self.device_factors_ @ distances
+        return (sums / sizes.clamp(min=tiny) - overall) * (sizes > 0), overall
 
     def on_batch_end(
-        self, net: GroupNet, batch: Any = None, training: bool | None = None, **kwargs: Any
+        self,
+        net: GroupNet,
+        batch: Any = None,
+        training: bool | None = None,
+        y_pred: Any = None,
+        **kwargs: Any,
     ) -> None:
-        """Keep the batch's losses; nothing is computed, so nothing waits for the device."""
+        """Keep the batch's losses; nothing waits for the device."""
         if training == (self.multipliers_from == "train"):
-            rows = (net.batch_losses_, batch[0]["group"], batch[0].get("sample_weight"))
-            self.epoch_.append(rows)
+            columns = {"loss": net.batch_losses_, "group": batch[0]["group"]}
+            if "sample_weight" in batch[0]:
+                columns["weight"] = batch[0]["sample_weight"]
+            if self.limit_ is not None:
+                columns["right"] = is_right(y_pred, batch[1])
+            self.epoch_.append(columns)
         if training and self.batch_violation_ is not None:
             self.epoch_violations_.append(self.batch_violation_)
 
     def on_epoch_end(self, net: GroupNet, **kwargs: Any) -> None:
         """Record the gap between the groups' mean losses and step the multipliers."""
-        means = self._group_means(len(net.groups_))
+        assert self.multipliers_ is not None
+        columns = {
+            name: torch.cat([batch[name] for batch in self.epoch_]).cpu().numpy()
+            for name in self.epoch_[0]
+        }
+        by_group = columns["group"], columns.get("weight"), len(net.groups_)
+        means = group_means(columns["loss"], *by_group)
         net.history.record("loss_gap", float(np.nanmax(means) - np.nanmin(means)))
+        if self.limit_ is not None:
+            self.limit_ = self.limit_.after(group_means(columns["right"], *by_group))
+            net.history.record("best_group_loss", float(self.limit_.fallen))
         if self.is_active(net):
-            self._step(means)
+            if self.limit_ is None or self.limit_.is_kept:
+                self._step(means)
+            else:
+                self.multipliers_ = self.multipliers_ / 2
         if net.phase_ == "before":
             self._remember_dense()
-
-    def _group_means(self, n_groups: int) -> npt.NDArray[np.float64]:
-        """Return the mean loss of each group over the epoch, NaN for a group without samples."""
-        losses, groups, weights = zip(*self.epoch_, strict=True)
-        loss = torch.cat(losses).cpu().numpy().astype(np.float64)
-        group = torch.cat(groups).numpy()
-        weight = np.ones_like(loss) if weights[0] is None else torch.cat(weights).numpy()
-        sizes = np.bincount(group, weight, minlength=n_groups)
-        sums = np.bincount(group, weight * loss, minlength=n_groups)
-        return np.divide(sums, sizes, out=np.full(n_groups, np.nan), where=sizes > 0)
 
     def _step(self, means: npt.NDArray[np.float64]) -> None:
         assert self.multipliers_ is not None
         if self.violation == "absolute":
             step = torch.stack(self.epoch_violations_).mean(0).cpu().numpy()
-            bound = np.inf
+            bounds = (0.0, np.inf)
         else:
             seen = np.isfinite(means)
             overall = np.average(means[seen], weights=self.shares_[seen]) if seen.any() else 0.0
@@ -229,32 +295,38 @@ class EqualLossConstraint(Constraint):
                 self.first_loss_ = overall
             scale = max(overall, self.first_loss_)
             step = (means - overall) / scale if scale > 0 else np.zeros_like(means)
-            bound = self.max_log_weight
+            bounds = (-1.0, self.max_multiplier)
         # Absent groups, and nets that diverged, have no finite loss to learn a multiplier from.
         step = np.where(np.isfinite(step), self.step_size * step, 0.0)
-        self.multipliers_ = (self.multipliers_ + step).clip(-bound, bound)
+        self.multipliers_ = (self.multipliers_ + step).clip(*bounds)
 
     def on_train_end(self, net: GroupNet, **kwargs: Any) -> None:
-        """Let go of the last epoch's tensors, so that they are not pickled with the net."""
+        """Say so if the best group lost too much, and let go of the last epoch's tensors."""
+        if self.limit_ is not None and self.is_active(net):
+            self.limit_.warn(net.groups_)
         self._forget_epoch()
 
     def rewind(self) -> None:
         """Go back to the multipliers at the end of the dense training."""
         if self.multipliers_ is not None:
-            self.multipliers_, self.first_loss_ = self.dense_[0].copy(), self.dense_[1]
+            multipliers, self.first_loss_, self.limit_ = self.dense_
+            self.multipliers_ = multipliers.copy()
 
     def _remember_dense(self) -> None:
         assert self.multipliers_ is not None
-        self.dense_ = (self.multipliers_.copy(), self.first_loss_)
+        self.dense_ = (self.multipliers_.copy(), self.first_loss_, self.limit_)
 
     def _forget_epoch(self) -> None:
         self.factors_ = self.device_factors_ = self.batch_violation_ = None
         self.is_drawn_ = False
-        self.epoch_: list[tuple[Any, ...]] = []
+        self.epoch_: list[dict[str, Any]] = []
         self.epoch_violations_: list[torch.Tensor] = []
 
 
-def _shares(data: GroupDataset, n_groups: int) -> npt.NDArray[np.float64]:
-    weights = None if data.sample_weight is None else data.sample_weight[data.rows].numpy()
-    sizes = np.bincount(data.group[data.rows].numpy(), weights, minlength=n_groups)
-    return sizes / sizes.sum()
+def _draw_factors(
+    multipliers: npt.NDArray[np.float64], shares: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return how often a row of each group is drawn, with mean 1 over the data."""
+    more = np.divide(multipliers, len(shares) * shares, out=np.zeros_like(shares), where=shares > 0)
+    factors = (1 + more).clip(*FACTORS)
+    return factors / (shares @ factors)

@@ -1,11 +1,12 @@
-"""The groups' shares of the data, and mean values by group."""
+"""Shares of the groups, means by group, right predictions: what several constraints need."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 if TYPE_CHECKING:
     from sk_prunefair.dataset import GroupDataset
@@ -19,13 +20,20 @@ def group_shares(data: GroupDataset, n_groups: int) -> npt.NDArray[np.float64]:
 
 
 def group_means(
-    values: npt.NDArray[np.float64],
+    values: npt.NDArray[Any],
     group: npt.NDArray[np.int64],
-    weight: npt.NDArray[np.float64] | None,
+    weight: npt.NDArray[Any] | None,
     n_groups: int,
 ) -> npt.NDArray[np.float64]:
     """Return the weighted mean of the values in each group, NaN for a group without weight."""
+    values = values.astype(np.float64)
     weight = np.ones_like(values) if weight is None else weight
     sizes = np.bincount(group, weight, minlength=n_groups)
     sums = np.bincount(group, weight * values, minlength=n_groups)
     return np.divide(sums, sizes, out=np.full(n_groups, np.nan), where=sizes > 0)
+
+
+def is_right(y_pred: Any, y: torch.Tensor) -> torch.Tensor:
+    """Return which predictions of a batch are right, on the device they are on."""
+    output = (y_pred[0] if isinstance(y_pred, tuple) else y_pred).detach()
+    return output.argmax(1) == y.to(output.device, non_blocking=True)

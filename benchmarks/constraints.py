@@ -22,7 +22,12 @@ from constraints_tables import write_tables
 from harness import Cell, run_cells
 from tasks import TASKS, Split
 
-from sk_prunefair import EqualGradientConstraint, EqualLossConstraint, FairPrunedClassifier
+from sk_prunefair import (
+    AccuracyGapConstraint,
+    EqualGradientConstraint,
+    EqualLossConstraint,
+    FairPrunedClassifier,
+)
 from sk_prunefair.constraints import Constraint
 from sk_prunefair.metrics import accuracy_gap_floor
 
@@ -40,6 +45,8 @@ METHODS: dict[str, Callable[[], Constraint | None]] = {
         for step in LITERAL_STEPS
     },
     **{f"ours, step {s:g}": lambda s=s: EqualLossConstraint(step_size=s) for s in (1e-3, 10.0)},
+    "held back": lambda: EqualLossConstraint(hold_back=True),
+    "accuracy gap": AccuracyGapConstraint,
     "equal gradient": EqualGradientConstraint,
 }
 SEEDS = {name: 3 if name.startswith("faces") else 5 for name in TASKS}
@@ -47,11 +54,26 @@ SEEDS = {name: 3 if name.startswith("faces") else 5 for name in TASKS}
 
 def work(cell: Cell) -> list[dict[str, Any]]:
     """Train one dense net and prune it at every rate; one row per rate, way and split."""
-    task, seed = TASKS[cell["task"]], cell["seed"]
+    ways = [
+        (rate, epochs)
+        for rate, epochs in itertools.product(RATES, (0, FINETUNE_EPOCHS))
+        if rate or not epochs
+    ]
+    return train_and_prune(cell["task"], cell["seed"], METHODS[cell["method"]](), ways)
+
+
+def train_and_prune(
+    task_name: str,
+    seed: int,
+    constraint: Constraint | None,
+    ways: list[tuple[float, int]],
+    **params: Any,
+) -> list[dict[str, Any]]:
+    """Return the scores on validation and test rows for each rate and epochs of fine-tuning."""
+    task = TASKS[task_name]
     train, valid, test = task.load(seed)
-    constraint = METHODS[cell["method"]]()
     clf = FairPrunedClassifier(
-        **task.params,
+        **(task.params | params),
         classes=sorted(set(test.y.tolist())),
         callbacks=None if constraint is None else [("constraint", constraint)],
         random_state=seed,
@@ -60,9 +82,7 @@ def work(cell: Cell) -> list[dict[str, Any]]:
     clf.fit(train.X, train.y, sensitive_features=train.group)
     seconds = time.perf_counter() - start
     out = []
-    for rate, epochs in itertools.product(RATES, (0, FINETUNE_EPOCHS)):
-        if rate == 0 and epochs:
-            continue
+    for rate, epochs in ways:
         if epochs:
             clf.prune(
                 rate, train.X, train.y, sensitive_features=train.group, finetune_epochs=epochs

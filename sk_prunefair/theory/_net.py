@@ -1,0 +1,213 @@
+"""A net over data sorted by group, and the derivatives of each group's mean loss."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from sk_prunefair._groups import as_group_frame, encode_groups
+from sk_prunefair._validation import check_labels
+
+# What the activations of one chunk may take, in bytes, counted four times for double backward.
+CHUNK_BYTES = 2**28
+
+
+class GroupedNet:
+    """A frozen copy of a net, a criterion, and data whose rows are sorted by group.
+
+    The copy is in evaluation mode, so that batch norm uses its running averages and no sample
+    changes what another one costs; the net it was copied from is never touched. Derivatives are
+    taken with respect to the parameters that require a gradient, in their order, as one vector of
+    length ``n_parameters``.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Returns one score per class, or a tuple whose first entry does.
+    X : array-like of shape (n_samples, ...)
+        Features; converted to the dtype and the device of the parameters.
+    y : array-like of shape (n_samples,), integer dtype
+        Labels from 0 to n_classes - 1, as the criterion takes them.
+    sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
+        The group of each sample; columns intersect.
+    criterion : torch.nn.Module, class of one, or callable, default=None
+        Loss of ``(scores, y)``; one with a ``reduction`` is asked for one loss per sample, a
+        function must return that. None takes cross entropy on logits.
+    batch_size : int, default=None
+        Samples per chunk. None chooses as many, from 1 to 4,096, as keep four times the outputs
+        of all layers within 256 MiB.
+
+    Attributes
+    ----------
+    module : torch.nn.Module
+        The copy.
+    groups : pandas.Index of shape (n_groups,)
+        Sorted.
+    sizes : ndarray of shape (n_groups,), dtype int64
+        Samples of each group, at least 1.
+    parameters : dict of str to torch.Tensor
+        The parameters that require a gradient, by name; they belong to the copy.
+    batch_size : int
+        Samples per chunk.
+
+    Raises
+    ------
+    ValueError
+        If an argument is malformed, or the net has no parameter that requires a gradient.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        X: Any,
+        y: Any,
+        sensitive_features: Any,
+        criterion: Any = None,
+        batch_size: int | None = None,
+    ) -> None:
+        if not isinstance(module, nn.Module):
+            raise ValueError(f"module must be a torch.nn.Module, got {type(module).__name__}")
+        self.module = copy.deepcopy(module).eval()
+        self.parameters = {
+            name: value for name, value in self.module.named_parameters() if value.requires_grad
+        }
+        if not self.parameters:
+            raise ValueError("module must have at least one parameter that requires a gradient")
+        first = next(iter(self.parameters.values()))
+        X = torch.as_tensor(np.asarray(X) if not isinstance(X, torch.Tensor) else X)
+        if len(X) == 0:
+            raise ValueError("X must hold at least one sample, got none")
+        if X.is_floating_point():
+            X = X.to(first.dtype)
+        if not bool(X.isfinite().all()):
+            raise ValueError("X must be finite, got NaN or infinite values")
+        labels = np.asarray(check_labels(y, len(X)))
+        if labels.dtype.kind not in "iub" or labels.min() < 0:
+            raise ValueError(
+                "y must hold integers from 0 to n_classes - 1, as the criterion takes them, got "
+                f"{labels[:5].tolist()}"
+            )
+        codes, self.groups = encode_groups(as_group_frame(sensitive_features, len(X)))
+        order = np.argsort(codes, kind="stable")
+        self.order: npt.NDArray[np.int64] = order
+        self.X = X[torch.from_numpy(order)].detach().to(first.device)
+        self.y = torch.from_numpy(labels[order].astype(np.int64)).to(first.device)
+        self.sizes: npt.NDArray[np.int64] = np.bincount(codes, minlength=len(self.groups))
+        self.starts: npt.NDArray[np.int64] = np.concatenate([[0], np.cumsum(self.sizes)])
+        self.criterion = _per_sample(criterion)
+        if batch_size is not None and not (isinstance(batch_size, int) and batch_size >= 1):
+            raise ValueError(f"batch_size must be an integer >= 1 or None, got {batch_size!r}")
+        self.batch_size = chunk_size(self.module, self.X[:1]) if batch_size is None else batch_size
+        self._check_losses()
+
+    def _check_losses(self) -> None:
+        with torch.no_grad():
+            losses = self.losses(self.X[:2], self.y[:2])
+        if tuple(losses.shape) != (len(self.y[:2]),):
+            raise ValueError(
+                f"criterion must return one loss per sample, shape ({len(self.y[:2])},), got shape "
+                f"{tuple(losses.shape)}"
+            )
+
+    @property
+    def n_parameters(self) -> int:
+        """Length of the gradient."""
+        return sum(value.numel() for value in self.parameters.values())
+
+    def rows(self, code: int) -> torch.Tensor:
+        """Return the rows of a group, positions in the sorted data."""
+        return torch.arange(self.starts[code], self.starts[code + 1], device=self.y.device)
+
+    def chunks(self, rows: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Go through some rows, ``batch_size`` at a time."""
+        for part in rows.split(self.batch_size):
+            yield self.X[part], self.y[part]
+
+    def scores(self, X: torch.Tensor, tensors: Mapping[str, Any] | None = None) -> torch.Tensor:
+        """Return the net's output, with some of its parameters or buffers replaced by `tensors`."""
+        output = torch.func.functional_call(self.module, dict(tensors or {}), (X,))
+        return output[0] if isinstance(output, tuple) else output
+
+    def losses(
+        self, X: torch.Tensor, y: torch.Tensor, tensors: Mapping[str, Any] | None = None
+    ) -> torch.Tensor:
+        """Return one loss per sample, part of the graph."""
+        return self.criterion(self.scores(X, tensors), y)
+
+    def mean_loss(self, rows: torch.Tensor) -> float:
+        """Return the mean loss of some rows."""
+        with torch.no_grad():
+            return sum(float(self.losses(X, y).double().sum()) for X, y in self.chunks(rows)) / len(
+                rows
+            )
+
+    def gradient(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return ∇J over some rows, shape (n_parameters,)."""
+        total = torch.zeros(0)
+        for X, y in self.chunks(rows):
+            part = self._flat(self.losses(X, y).sum())
+            total = part if not len(total) else total + part
+        return total / len(rows)
+
+    def hessian_product(self, rows: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+        """Return ∇²J v over some rows, shape (n_parameters,), by double backward."""
+        total = torch.zeros_like(vector)
+        for X, y in self.chunks(rows):
+            gradient = self._flat(self.losses(X, y).sum(), create_graph=True)
+            # A loss that is linear in all parameters has a gradient without a graph.
+            if gradient.requires_grad:
+                total += self._flat(gradient @ vector)
+        return total / len(rows)
+
+    def _flat(self, value: torch.Tensor, create_graph: bool = False) -> torch.Tensor:
+        gradients = torch.autograd.grad(
+            value,
+            list(self.parameters.values()),
+            create_graph=create_graph,
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        return torch.cat([gradient.reshape(-1) for gradient in gradients])
+
+
+def chunk_size(module: nn.Module, example: torch.Tensor) -> int:
+    """Return how many samples' activations stay within the bound, from 1 to 4,096."""
+    numbers = 0
+
+    def count(_: nn.Module, __: Any, output: Any) -> None:
+        nonlocal numbers
+        numbers += sum(t.numel() for t in _tensors(output))
+
+    hooks = [part.register_forward_hook(count) for part in module.modules()]
+    try:
+        with torch.no_grad():
+            module(example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    bytes_each = 4 * (numbers + example.numel()) * example.element_size()
+    return int(np.clip(CHUNK_BYTES // max(bytes_each, 1), 1, 4096))
+
+
+def _tensors(output: Any) -> list[torch.Tensor]:
+    if isinstance(output, torch.Tensor):
+        return [output]
+    return [t for t in output if isinstance(t, torch.Tensor)] if isinstance(output, tuple) else []
+
+
+def _per_sample(criterion: Any) -> Any:
+    if criterion is None:
+        return nn.CrossEntropyLoss(reduction="none")
+    if inspect.isclass(criterion):
+        criterion = criterion()
+    if hasattr(criterion, "reduction"):
+        criterion = copy.deepcopy(criterion)
+        criterion.reduction = "none"
+    return criterion

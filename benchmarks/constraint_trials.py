@@ -84,21 +84,31 @@ class Proportional(EqualLossConstraint):
         self.multipliers_ = (self.integral_ + 4 * (self.integral_ - last)).clip(-1, 4)
 
 
+def distances(losses: torch.Tensor, group: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return J_a - J of a batch for each sample's group a, and J."""
+    sums = torch.zeros(int(group.max()) + 1).index_add(0, group, losses)
+    means = sums / group.bincount().clamp(min=1)
+    return means[group] - losses.mean(), losses.mean()
+
+
 class Augmented(EqualLossConstraint):
     """An augmented Lagrangian: the default plus Σ share_a (J_a - J)² / 2J on each batch."""
 
     def penalty(self, net: Any, losses: torch.Tensor, batch: dict[str, Any]) -> torch.Tensor:
-        distances, overall = self._distances(losses, batch, torch.ones(len(net.groups_)))
-        shares = batch["group"].bincount(minlength=len(distances)) / len(losses)
-        return (shares * distances**2).sum() / (2 * overall.detach())
+        distance, overall = distances(losses, batch["group"])
+        return distance.square().mean() / (2 * overall.detach())
 
 
-class LeftBehind(EqualLossConstraint):
-    """Groups ahead in a batch are not only held back but pushed back, at a fifth."""
+class GroupsAhead(EqualLossConstraint):
+    """Flooding by groups: those ahead in a batch get another weight in it, none or a negative."""
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weight = weight
 
     def weights(self, net: Any, batch: dict[str, Any]) -> torch.Tensor:
-        distances, _ = self._distances(net.batch_losses_, batch, torch.ones(len(net.groups_)))
-        return torch.where(distances >= 0, 1.0, -0.2)[batch["group"]]
+        distance, _ = distances(net.batch_losses_, batch["group"])
+        return torch.where(distance >= 0, 1.0, self.weight)
 
 
 class GroupDRO(Constraint):
@@ -136,8 +146,8 @@ TRIALS: dict[str, Callable[[], Constraint | None]] = {
     ),
     "… PI controller": Proportional,
     "… augmented Lagrangian": Augmented,
-    "… held back": lambda: EqualLossConstraint(hold_back=True),
-    "… pushed back": LeftBehind,
+    "… groups ahead held back": lambda: GroupsAhead(0.0),
+    "… groups ahead pushed back": lambda: GroupsAhead(-0.2),
     "group DRO, each batch": GroupDRO,
 }
 

@@ -45,7 +45,6 @@ METHODS: dict[str, Callable[[], Constraint | None]] = {
         for step in LITERAL_STEPS
     },
     **{f"ours, step {s:g}": lambda s=s: EqualLossConstraint(step_size=s) for s in (1e-3, 10.0)},
-    "held back": lambda: EqualLossConstraint(hold_back=True),
     "accuracy gap": AccuracyGapConstraint,
     "equal gradient": EqualGradientConstraint,
 }

@@ -28,7 +28,8 @@ from sk_prunefair.modules import MLP
 
 BATCH_SIZE = 256
 LR = 0.05
-CLAMP = 2.0
+BOUNDS = (-1.0, 4.0)
+FACTORS = (0.1, 50.0)
 STEP = 0.5
 
 
@@ -54,7 +55,8 @@ def hand_written(X: np.ndarray, y: np.ndarray, group: np.ndarray, epochs: int) -
     multipliers = torch.zeros(n_groups, dtype=torch.float64)
     first_loss = None
     for _ in range(epochs):
-        order = draw(multipliers.exp()[gt])
+        factors = (1 + multipliers / (n_groups * shares)).clamp(*FACTORS)
+        order = draw(factors[gt])
         epoch_losses = []
         for rows in order.split(BATCH_SIZE):
             losses = nn.functional.cross_entropy(net(Xt[rows]), yt[rows], reduction="none")
@@ -68,7 +70,7 @@ def hand_written(X: np.ndarray, y: np.ndarray, group: np.ndarray, epochs: int) -
         overall = shares @ means
         first_loss = overall if first_loss is None else first_loss
         step = STEP * (means - overall) / max(overall, first_loss)
-        multipliers = (multipliers + step).clamp(-CLAMP, CLAMP)
+        multipliers = (multipliers + step).clamp(*BOUNDS)
 
 
 def draw(weights: torch.Tensor) -> torch.Tensor:

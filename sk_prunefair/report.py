@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -186,6 +187,15 @@ class FairnessReport:
         quantiles = zip(self.change.ci_quantiles, self.change.by_group_ci, strict=True)
         return {f"{name}_q{quantile:g}": frame[name] for quantile, frame in quantiles}
 
+    def _who_paid(self) -> str:
+        """Say what became of the best group and who is worst off: a small gap may hide a loss."""
+        dense, pruned = (net.by_group["accuracy"].dropna() for net in (self.dense, self.pruned))
+        best, worst = dense.idxmax(), pruned.idxmin()
+        return (
+            f"best group before, {best}: accuracy {dense[best]:.3f} → {pruned[best]:.3f}; "
+            f"worst after, {worst}: {dense[worst]:.3f} → {pruned[worst]:.3f}"
+        )
+
     def _summary(self) -> str:
         gap, accuracy = self.accuracy_gap, (self.dense.overall, self.pruned.overall)
         if self.dense.control_levels:
@@ -194,7 +204,8 @@ class FairnessReport:
             overall = f"{accuracy[0]['accuracy']:.3f} → {accuracy[1]['accuracy']:.3f}"
         lines = [
             f"accuracy {overall}, accuracy gap {gap['dense']:.3f} → {gap['pruned']:.3f}, "
-            f"fairness violation ξ = {self.fairness_violation:.3f}"
+            f"fairness violation ξ = {self.fairness_violation:.3f}",
+            self._who_paid(),
         ]
         if self.compression is not None:
             c = self.compression
@@ -214,7 +225,8 @@ class FairnessReport:
     def _repr_html_(self) -> str:
         # pandas escapes group names, which come from users' data.
         table = self.to_frame().to_html(float_format="{:z.3f}".format, escape=True, border=0)
-        return f"<div>{table}<p>{self._summary().replace(chr(10), '<br>')}</p></div>"
+        summary = html.escape(self._summary()).replace("\n", "<br>")
+        return f"<div>{table}<p>{summary}</p></div>"
 
 
 def _group_columns(features: Any, n_samples: int, name: str = "sensitive_features") -> pd.DataFrame:

@@ -305,53 +305,6 @@ def test_draws_are_bounded_however_small_a_group_is(digits):
     np.testing.assert_allclose(factors, by_hand / (shares @ by_hand))
 
 
-class Held(EqualLossConstraint):
-    """Keeps the losses, groups and weights of every training batch."""
-
-    def on_train_begin(self, net, **kwargs):
-        super().on_train_begin(net, **kwargs)
-        self.seen_ = []
-
-    def weights(self, net, batch):
-        weights = super().weights(net, batch)
-        self.seen_.append((net.batch_losses_, batch, weights))
-        return weights
-
-
-@pytest.mark.parametrize("drawn", [True, False])
-def test_groups_ahead_in_a_batch_are_held_back(digits, drawn):
-    X, y = long_tailed(digits)
-    mixed = np.random.default_rng(0).permutation(len(y))
-    X, y = X[mixed], y[mixed]
-    options = {} if drawn else {"iterator_train__shuffle": False}
-    constraint = Held(hold_back=True, step_size=0.0)
-    clf = classifier(callbacks=[("equal_loss", constraint)], train_split=None, **options)
-    clf.fit(X, y, sensitive_features=y % 4, sample_weight=1.0 + y)
-    for losses, batch, factors in state(clf).seen_:
-        frame = pd.DataFrame(
-            {
-                "loss": losses.double(),
-                "group": batch["group"],
-                "weight": batch["sample_weight"].double(),
-            }
-        )
-        total = (frame.loss * frame.weight).groupby(frame.group).sum()
-        ahead = total / frame.weight.groupby(frame.group).sum() < np.average(
-            frame.loss, weights=frame.weight
-        )
-        assert 0 < ahead.sum() < len(ahead)
-        np.testing.assert_array_equal(factors == 0, frame.group.map(ahead))
-
-
-def test_holding_back_one_group_holds_back_nothing(digits):
-    X, y, _ = digits
-    group = np.zeros(len(y))
-    plain = constrained().fit(X, y, sensitive_features=group)
-    held = constrained(hold_back=True).fit(X, y, sensitive_features=group)
-    for name, value in weights(held.module_).items():
-        np.testing.assert_allclose(weights(plain.module_)[name], value, atol=1e-6)
-
-
 def test_limit_of_the_best_group_by_hand():
     limit = BestGroupLimit(0.05, np.full(3, np.nan))
     for accuracy, fallen, is_kept in (

@@ -162,6 +162,19 @@ def test_text_and_html_show_what_matters_and_escape_names(pruned, digits):
     assert "é &amp; ü" in html
 
 
+def test_the_text_says_who_paid():
+    report = FairnessReport(
+        [0, 0, 0, 0, 1, 1],
+        dense_pred=[0, 0, 0, 1, 0, 1],
+        pruned_pred=[1, 0, 0, 0, 0, 1],
+        dense_losses=[0.1] * 6,
+        pruned_losses=[0.2] * 6,
+        sensitive_features=["a", "a", "b", "b", "c", "c"],
+    )
+    who = "best group before, a: accuracy 1.000 → 0.500; worst after, a: 1.000 → 0.500"
+    assert who in str(report)
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [

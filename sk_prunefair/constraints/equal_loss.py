@@ -46,11 +46,6 @@ class EqualLossConstraint(Constraint):
     make (a ``sampler``, ``shuffle=False`` or an iterator of the user's own), losses are weighted
     by the same factor.
 
-    With ``hold_back=True`` a batch's samples of a group whose mean loss in the batch is below the
-    batch's have no weight in it: nothing is gained from groups that are ahead. Training losses
-    stay larger, as with flooding, and the gap and the fairness violation on held-out data become
-    smaller, at a price in accuracy.
-
     With ``violation="absolute"`` this is the authors' literal Lagrangian-dual method: the batch
     objective is :math:`J + \sum_a \lambda_a |J_a - J|`, and
     :math:`\lambda_a \leftarrow \lambda_a + \eta\,\overline{|J_a - J|}` with the violation averaged
@@ -71,8 +66,6 @@ class EqualLossConstraint(Constraint):
     max_multiplier : float, default=4.0
         Bound on λ, above 0; a group with 4 is drawn as often as four groups of average size. Not
         used by ``violation="absolute"``.
-    hold_back : bool, default=False
-        Leave out groups that are ahead, see above. Not used by ``violation="absolute"``.
     multipliers_from : {"train", "valid"}, default="train"
         Whose losses move the multipliers: those of the training batches, as they come, or those
         of the validation set that ``train_split`` makes.
@@ -94,9 +87,6 @@ class EqualLossConstraint(Constraint):
     ----------
     C. Tran, F. Fioretto, J.-E. Kim, R. Naidu, "Pruning has a disparate impact on model accuracy",
     NeurIPS 2022.
-
-    T. Ishida, I. Yamane, T. Sakai, G. Niu, M. Sugiyama, "Do We Need Zero Training Loss After
-    Achieving Zero Training Error?", ICML 2020 (flooding).
 
     Examples
     --------
@@ -132,7 +122,6 @@ class EqualLossConstraint(Constraint):
         step_size: float = 0.5,
         violation: Literal["signed", "absolute"] = "signed",
         max_multiplier: float = 4.0,
-        hold_back: bool = False,
         multipliers_from: Literal["train", "valid"] = "train",
         max_accuracy_loss: float | None = None,
     ) -> None:
@@ -140,7 +129,6 @@ class EqualLossConstraint(Constraint):
         self.step_size = step_size
         self.violation = violation
         self.max_multiplier = max_multiplier
-        self.hold_back = hold_back
         self.multipliers_from = multipliers_from
         self.max_accuracy_loss = max_accuracy_loss
 
@@ -203,19 +191,11 @@ class EqualLossConstraint(Constraint):
         return self.factors_[data.group[data.rows]]
 
     def weights(self, net: GroupNet, batch: dict[str, Any]) -> torch.Tensor | None:
-        """Return the factor of each sample's group, if not drawn by that; 0 if held back."""
-        if self.violation == "absolute" or (self.is_drawn_ and not self.hold_back):
+        """Return the factor of each sample's group, where it was not drawn by that already."""
+        if self.violation == "absolute" or self.is_drawn_:
             return None
         assert self.device_factors_ is not None
-        assert net.batch_losses_ is not None
-        factors = self.device_factors_
-        if self.is_drawn_:
-            factors = torch.ones_like(factors)
-        if self.hold_back:
-            distances, overall = self._distances(net.batch_losses_, batch, factors)
-            # The noise of a sum is not worth holding a group back for.
-            factors = factors * (distances >= -1e-6 * overall.abs())
-        return factors[batch["group"].to(net.device, non_blocking=True)]
+        return self.device_factors_[batch["group"].to(net.device, non_blocking=True)]
 
     def penalty(
         self, net: GroupNet, losses: torch.Tensor, batch: dict[str, Any]
@@ -224,24 +204,16 @@ class EqualLossConstraint(Constraint):
         if self.violation == "signed":
             return None
         assert self.device_factors_ is not None
-        distances, _ = self._distances(losses, batch, torch.ones_like(self.device_factors_))
-        self.batch_violation_ = distances.detach().abs()
-        return self.device_factors_ @ distances.abs()
-
-    @staticmethod
-    def _distances(
-        losses: torch.Tensor, batch: dict[str, Any], factors: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return J_a − J of a batch by group, 0 for those absent from it, and J."""
         group = batch["group"].to(losses.device, non_blocking=True)
-        weight = factors[group]
-        if "sample_weight" in batch:
-            weight = weight * batch["sample_weight"].to(losses.device, non_blocking=True)
-        sums = torch.zeros_like(factors).index_add(0, group, weight * losses)
-        sizes = torch.zeros_like(factors).index_add(0, group, weight)
+        weight = batch.get("sample_weight", torch.ones(len(losses))).to(losses.device)
+        none = torch.zeros_like(self.device_factors_)
+        sums = none.index_add(0, group, weight * losses)
+        sizes = none.index_add(0, group, weight)
         tiny = torch.finfo(sizes.dtype).tiny
         overall = sums.sum() / sizes.sum().clamp(min=tiny)
-        return (sums / sizes.clamp(min=tiny) - overall) * (sizes > 0), overall
+        distances = (sums / sizes.clamp(min=tiny) - overall).abs() * (sizes > 0)
+        self.batch_violation_ = distances.detach()
+        return self.device_factors_ @ distances
 
     def on_batch_end(
         self,

@@ -1,0 +1,175 @@
+"""Displays in the manner of scikit-learn's: numbers first, a picture when it is asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+THEORY_PANELS = {
+    "size": "samples",
+    "gradient_norm": "gradient norm ‖g‖",
+    "boundary_closeness": "closeness to the\ndecision boundary",
+    "hessian_max_eigenvalue": "largest Hessian\neigenvalue λ(H)",
+    "excessive_risk": "excessive risk R",
+}
+
+
+class GroupTheoryDisplay:
+    """Why pruning hurts some groups more: one row per group, one panel per quantity.
+
+    These are Figures 2 and 3 of Tran, Fioretto, Kim and Naidu side by side: small groups have large
+    gradients (Proposition 1), groups near the decision boundary have large Hessians (Theorem 2),
+    and both go with the excessive risk (Theorem 1). Groups are sorted by size; below each panel
+    stands its rank correlation with the excessive risk.
+
+    Parameters
+    ----------
+    diagnostics : pandas.DataFrame
+        By group: ``size``, ``gradient_norm``, ``boundary_closeness``, ``hessian_max_eigenvalue``,
+        ``excessive_risk``, as ``FairnessReport.diagnostics`` has them.
+
+    Attributes
+    ----------
+    ax_ : ndarray of matplotlib.axes.Axes, shape (5,)
+        The panels.
+    figure_ : matplotlib.figure.Figure
+        The figure.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame(
+    ...     {
+    ...         "size": [90, 10],
+    ...         "gradient_norm": [0.1, 0.4],
+    ...         "boundary_closeness": [0.05, 0.2],
+    ...         "hessian_max_eigenvalue": [1.0, 3.0],
+    ...         "excessive_risk": [0.2, 0.9],
+    ...     },
+    ...     index=["many", "few"],
+    ... )
+    >>> display = GroupTheoryDisplay.from_frame(frame)
+    >>> len(display.ax_)
+    5
+    """
+
+    ax_: Any
+    figure_: Figure
+
+    def __init__(self, diagnostics: pd.DataFrame) -> None:
+        self.diagnostics = diagnostics
+
+    @classmethod
+    def from_frame(cls, diagnostics: pd.DataFrame, *, ax: Any = None) -> GroupTheoryDisplay:
+        """Draw the diagnostics of a report.
+
+        Parameters
+        ----------
+        diagnostics : pandas.DataFrame
+            As for the class.
+        ax : sequence of five matplotlib axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        GroupTheoryDisplay
+            With ``ax_`` and ``figure_``.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, or `ax` does not hold five axes.
+        ImportError
+            If matplotlib is not there, the extra ``plot``.
+        """
+        return cls(diagnostics).plot(ax=ax)
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, X: Any, y: Any, *, sensitive_features: Any, ax: Any = None
+    ) -> GroupTheoryDisplay:
+        """Compute the diagnostics of a fitted, pruned classifier and draw them.
+
+        Parameters
+        ----------
+        estimator : FairPrunedClassifier
+            Fitted and pruned.
+        X, y, sensitive_features : array-like
+            As for ``FairPrunedClassifier.fairness_report``.
+        ax : sequence of five matplotlib axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        GroupTheoryDisplay
+            With ``ax_`` and ``figure_``.
+        """
+        report = estimator.fairness_report(
+            X, y, sensitive_features=sensitive_features, diagnostics=True
+        )
+        return cls.from_frame(report.diagnostics, ax=ax)
+
+    def plot(self, *, ax: Any = None) -> GroupTheoryDisplay:
+        """Draw the panels.
+
+        Parameters
+        ----------
+        ax : sequence of five matplotlib axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        GroupTheoryDisplay
+            This display, with ``ax_`` and ``figure_``.
+        """
+        missing = [name for name in THEORY_PANELS if name not in self.diagnostics]
+        if missing:
+            raise ValueError(
+                f"diagnostics must have the columns {list(THEORY_PANELS)}, got none of the name "
+                f"{missing[0]!r}; pass the diagnostics of a report"
+            )
+        frame = self.diagnostics.sort_values("size")
+        self.ax_ = self._axes(ax, len(frame))
+        self.figure_ = self.ax_[0].figure
+        names = [", ".join(map(str, g)) if isinstance(g, tuple) else str(g) for g in frame.index]
+        places = np.arange(len(frame))
+        ranks = frame[list(THEORY_PANELS)].rank().corr()["excessive_risk"]
+        for axis, (name, label) in zip(self.ax_, THEORY_PANELS.items(), strict=True):
+            axis.barh(places, frame[name], color="tab:blue", height=0.7)
+            axis.axvline(0, color="black", linewidth=0.8)
+            axis.set_title(label, fontsize="medium")
+            if name != "excessive_risk":
+                axis.set_xlabel(f"rank correlation with R: {ranks[name]:.2f}", fontsize="small")
+            axis.set_yticks(places, names if axis is self.ax_[0] else [])
+            axis.spines[["top", "right"]].set_visible(False)
+        return self
+
+    @staticmethod
+    def _axes(ax: Any, n_groups: int) -> Any:
+        if ax is not None:
+            axes = np.asarray(ax, dtype=object).ravel()
+            if len(axes) != len(THEORY_PANELS):
+                raise ValueError(f"ax must hold {len(THEORY_PANELS)} axes, got {len(axes)}")
+            return axes
+        _, axes = _pyplot().subplots(
+            1,
+            len(THEORY_PANELS),
+            figsize=(13, 1.6 + 0.35 * n_groups),
+            layout="constrained",
+        )
+        return axes
+
+
+def _pyplot() -> Any:
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise ImportError(
+            "plotting needs matplotlib: install the extra, pip install 'sk-prunefair[plot]'"
+        ) from error
+    return pyplot

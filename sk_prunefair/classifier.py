@@ -29,6 +29,9 @@ from sk_prunefair.pruning import (
 )
 from sk_prunefair.report import FairnessReport
 
+# Step of the seed for what a pruner draws: the same at every rate, so that masks are nested.
+_PRUNING = 2**31
+
 
 class FairPrunedClassifier(InputChecks, GroupNet):
     """A PyTorch classifier that is trained the scikit-learn way, pruned, and audited by group.
@@ -46,9 +49,11 @@ class FairPrunedClassifier(InputChecks, GroupNet):
         and the like say otherwise. An instance may be pretrained; it is copied, never changed.
     prune_rate : float in [0, 1), default=None
         Share of the weights that ``fit`` removes after training. None prunes nothing.
-    pruner : str or Pruner, default="magnitude"
-        Which weights go: "magnitude" removes the smallest absolute values over the whole net;
-        or an object with a method ``masks(module, rate)``. Biases and norms are left alone.
+    pruner : str, Pruner or callable, default="magnitude"
+        Which weights go: "magnitude" removes the smallest absolute values over the whole net,
+        "layer_magnitude" those of each layer, "random" any; or an object with a method
+        ``masks(module, rate)``, such as those in `sk_prunefair.pruning`, or a function from a
+        module to one score per weight. Biases and norms are left alone.
     finetune_epochs : int, default=0
         Epochs of training that ``fit``, or ``prune`` when given data, adds after pruning.
     random_state : int, RandomState instance or None, default=None
@@ -112,7 +117,7 @@ class FairPrunedClassifier(InputChecks, GroupNet):
         module: type[nn.Module] | nn.Module,
         *,
         prune_rate: float | None = None,
-        pruner: str | Pruner = "magnitude",
+        pruner: str | Pruner | Callable[[nn.Module], Any] = "magnitude",
         finetune_epochs: int = 0,
         random_state: int | np.random.RandomState | None = None,
         **kwargs: Any,
@@ -256,7 +261,8 @@ class FairPrunedClassifier(InputChecks, GroupNet):
         return self
 
     def _prune(self, pruner: Pruner, rate: float, data: GroupDataset | None, epochs: int) -> None:
-        masks = check_masks(self.dense_module_, pruner.masks(self.dense_module_, rate))
+        with self._seeded(_PRUNING):
+            masks = check_masks(self.dense_module_, pruner.masks(self.dense_module_, rate))
         self._restore_dense()
         if rate > 0 or epochs:
             dense = copy.deepcopy(self.module_)

@@ -11,6 +11,8 @@ from torch import nn
 
 from sk_prunefair.pruning import (
     MagnitudePruner,
+    RandomPruner,
+    ScorePruner,
     apply_masks,
     get_pruner,
     keep_largest,
@@ -103,3 +105,89 @@ def test_pruner_of_ones_own(digits):
 def test_frozen_weights_are_pruned_too():
     net = nn.Linear(4, 1).requires_grad_(False)
     assert sparsity(MagnitudePruner().masks(net, 0.5)) == 0.5
+
+
+def small_net():
+    net = nn.Sequential(nn.Linear(20, 30), nn.ReLU(), nn.Linear(30, 10), nn.Linear(10, 3))
+    # The last layer is small in size and in weights: it would die first.
+    net[3].weight.data *= 1e-3
+    return net
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.33, 0.9, 0.999])
+def test_layer_by_layer_each_loses_its_share(rate):
+    net = small_net()
+    masks = get_pruner("layer_magnitude").masks(net, rate)
+    for name, weight in prunable_parameters(net).items():
+        (expected,) = naive_masks([weight.detach().abs().numpy()], rate)
+        np.testing.assert_array_equal(masks[name].numpy(), expected)
+
+
+def test_no_layer_dies_with_a_floor():
+    net = small_net()
+    total = sum(weight.numel() for weight in prunable_parameters(net).values())
+    assert not MagnitudePruner().masks(net, 0.9)["3.weight"].any()
+    masks = MagnitudePruner(min_kept=0.05).masks(net, 0.9)
+    assert sum(int((~mask).sum()) for mask in masks.values()) == round(0.9 * total)
+    # 5 % of 30 weights, rounded up, are the two largest of the layer.
+    kept = net[3].weight.abs()[masks["3.weight"]]
+    assert sorted(kept.tolist()) == sorted(net[3].weight.abs().flatten().tolist())[-2:]
+    with pytest.raises(ValueError, match=r"min_kept=0\.2 keeps 186 of 930 weights, but the rate"):
+        MagnitudePruner(min_kept=0.2).masks(net, 0.9)
+
+
+def test_excluded_layers_are_left_alone():
+    net = small_net()
+    masks = MagnitudePruner(exclude=["3", "0.weight"]).masks(net, 0.5)
+    assert list(masks) == ["2.weight"]
+    assert sparsity(masks) == 0.5
+
+
+def test_random_masks_are_nested_and_seeded(digits):
+    net = small_net()
+    first, second = (RandomPruner(random_state=1).masks(net, rate) for rate in (0.5, 0.9))
+    other = RandomPruner(random_state=2).masks(net, 0.5)
+    for name in first:
+        assert (first[name] | ~second[name]).all()
+        assert (first[name] != other[name]).any()
+    X, y, group = digits
+    clfs = [classifier(pruner="random", prune_rate=0.7) for _ in range(2)]
+    masks = [clf.fit(X, y, sensitive_features=group).masks_ for clf in clfs]
+    for name in masks[0]:
+        assert (masks[0][name] == masks[1][name]).all()
+    assert clfs[0].sparsity_ == pytest.approx(0.7, abs=1e-3)
+    nested = clfs[0].prune(0.9).masks_
+    assert all((masks[0][name] | ~nested[name]).all() for name in nested)
+
+
+def test_a_function_is_a_criterion(digits):
+    X, y, group = digits
+
+    def largest_go(module):
+        return {name: -weight.abs() for name, weight in prunable_parameters(module).items()}
+
+    clf = classifier(pruner=largest_go, prune_rate=0.5).fit(X, y, sensitive_features=group)
+    for name, weight in prunable_parameters(clf.dense_module_).items():
+        removed = weight.abs()[~clf.masks_[name]]
+        assert removed.numel() == 0 or removed.max() >= weight.abs()[clf.masks_[name]].max()
+
+
+@pytest.mark.parametrize(
+    ("pruner", "message"),
+    [
+        (MagnitudePruner(scope="channel"), "scope must be 'global' or 'layer'"),
+        (MagnitudePruner(exclude="0"), "exclude must be a list of names"),
+        (MagnitudePruner(exclude=["head"]), r"exclude must name parameters .* \['head'\]"),
+        (MagnitudePruner(exclude=["0", "2", "3"]), "leave nothing to prune"),
+        (MagnitudePruner(min_kept=1.0), r"min_kept must be in \[0, 1\)"),
+        (ScorePruner(lambda net: {"0.weight": torch.ones(2)}), "score must return one score per"),
+        (ScorePruner(lambda net: {"weight": torch.ones(2)}), "score must return one score per"),
+        (
+            ScorePruner(lambda net: {"3.weight": torch.full((3, 10), torch.nan)}),
+            "scores contain NaN",
+        ),
+    ],
+)
+def test_pruners_say_what_is_wrong(pruner, message):
+    with pytest.raises(ValueError, match=message):
+        pruner.masks(small_net(), 0.5)

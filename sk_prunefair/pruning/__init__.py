@@ -1,6 +1,12 @@
 """Which weights are removed, and how."""
 
-from sk_prunefair.pruning.criteria import MagnitudePruner, Pruner, get_pruner
+from sk_prunefair.pruning.criteria import (
+    MagnitudePruner,
+    Pruner,
+    RandomPruner,
+    ScorePruner,
+    get_pruner,
+)
 from sk_prunefair.pruning.masks import (
     apply_masks,
     check_masks,
@@ -14,6 +20,8 @@ __all__ = [
     "MagnitudePruner",
     "Pruner",
     "PruningState",
+    "RandomPruner",
+    "ScorePruner",
     "apply_masks",
     "check_masks",
     "get_pruner",

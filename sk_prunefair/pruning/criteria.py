@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, Protocol, runtime_checkable
 
+import torch
 from torch import nn
 
 from sk_prunefair.pruning.masks import Masks, keep_largest, prunable_parameters
+
+Scope = Literal["global", "layer"]
+Scores = Mapping[str, torch.Tensor]
 
 
 @runtime_checkable
@@ -17,21 +22,49 @@ class Pruner(Protocol):
         """Return boolean masks by parameter name, True where a weight of `module` is kept."""
 
 
-class MagnitudePruner:
-    """Remove the weights of smallest absolute value, over the whole net.
+class ScorePruner:
+    """Remove the weights of smallest score; the score is a function of the user's.
+
+    Parameters
+    ----------
+    score : callable
+        From a module to a dict with one score per weight, by parameter name: a tensor of the
+        parameter's shape, larger for more important. Parameters that are not in it are left alone.
+    scope : {"global", "layer"}, default="global"
+        Whether weights compete over the whole net, or the rate holds in each tensor.
+    exclude : iterable of str, default=()
+        Parameters that are left alone: their names, or the names of modules that hold them. The
+        rate then counts the others.
+    min_kept : float, default=0.0
+        Share of each tensor, in [0, 1), that is kept whatever the rate, so that no layer dies. At
+        least one weight where it is above 0.
 
     Examples
     --------
     >>> import torch
     >>> net = torch.nn.Linear(2, 2)
-    >>> net.weight.data = torch.tensor([[0.5, -2.0], [-0.1, 1.0]])
-    >>> MagnitudePruner().masks(net, rate=0.5)
-    {'weight': tensor([[False,  True],
-            [False,  True]])}
+    >>> def from_the_right(module):
+    ...     return {"weight": torch.tensor([[0.0, 1.0], [2.0, 3.0]])}
+    >>> ScorePruner(from_the_right).masks(net, rate=0.5)
+    {'weight': tensor([[False, False],
+            [ True,  True]])}
     """
 
+    def __init__(
+        self,
+        score: Callable[[nn.Module], Scores],
+        *,
+        scope: Scope = "global",
+        exclude: Iterable[str] = (),
+        min_kept: float = 0.0,
+    ) -> None:
+        self.score = score
+        self.scope = scope
+        self.exclude = exclude
+        self.min_kept = min_kept
+
     def masks(self, module: nn.Module, rate: float) -> Masks:
-        """Return the masks that keep the largest weights.
+        """Return the masks that keep the weights of largest score.
 
         Parameters
         ----------
@@ -44,21 +77,135 @@ class MagnitudePruner:
         -------
         dict of str to torch.Tensor
             Boolean masks by parameter name, True where a weight is kept.
+
+        Raises
+        ------
+        ValueError
+            If a parameter of the pruner is malformed, a score has another shape than its weight,
+            or the rate leaves less than ``min_kept``.
         """
-        weights = prunable_parameters(module)
-        return keep_largest({name: weight.abs() for name, weight in weights.items()}, rate)
+        if self.scope not in ("global", "layer"):
+            raise ValueError(f"scope must be 'global' or 'layer', got {self.scope!r}")
+        scores = self._chosen(module)
+        if self.scope == "global":
+            return keep_largest(scores, rate, self.min_kept)
+        masks: Masks = {}
+        for name, score in scores.items():
+            masks |= keep_largest({name: score}, rate, self.min_kept)
+        return masks
+
+    def _chosen(self, module: nn.Module) -> dict[str, torch.Tensor]:
+        if isinstance(self.exclude, str):
+            raise ValueError(f"exclude must be a list of names, got the string {self.exclude!r}")
+        parameters = dict(module.named_parameters())
+        names = {*parameters, *(name for name, _ in module.named_modules())}
+        strangers = set(self.exclude) - names
+        if strangers:
+            raise ValueError(
+                f"exclude must name parameters or modules, got {sorted(strangers)}; there are "
+                f"{sorted(names)[:20]}"
+            )
+        scores = {
+            name: score.detach()
+            for name, score in self.score(module).items()
+            if not any(name == left or name.startswith(f"{left}.") for left in self.exclude)
+        }
+        if not scores:
+            raise ValueError("exclude and score leave nothing to prune")
+        for name, score in scores.items():
+            if name not in parameters or score.shape != parameters[name].shape:
+                raise ValueError(
+                    f"score must return one score per weight, by parameter name; got {name!r} of "
+                    f"shape {tuple(score.shape)}"
+                )
+        return scores
 
 
-PRUNERS: dict[str, type[Pruner]] = {"magnitude": MagnitudePruner}
-
-
-def get_pruner(pruner: str | Pruner) -> Pruner:
-    """Return the pruner of that name, or the given object.
+class MagnitudePruner(ScorePruner):
+    """Remove the weights of smallest absolute value.
 
     Parameters
     ----------
-    pruner : str or Pruner
-        ``"magnitude"``, or any object with a method ``masks(module, rate)``.
+    scope, exclude, min_kept
+        As for `ScorePruner`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> net = torch.nn.Linear(2, 2)
+    >>> net.weight.data = torch.tensor([[0.5, -2.0], [-0.1, 1.0]])
+    >>> MagnitudePruner().masks(net, rate=0.5)
+    {'weight': tensor([[False,  True],
+            [False,  True]])}
+    """
+
+    def __init__(
+        self, *, scope: Scope = "global", exclude: Iterable[str] = (), min_kept: float = 0.0
+    ) -> None:
+        super().__init__(_magnitude, scope=scope, exclude=exclude, min_kept=min_kept)
+
+
+class RandomPruner(ScorePruner):
+    """Remove weights at random: what every criterion has to beat.
+
+    Parameters
+    ----------
+    random_state : int, default=None
+        Seed; the same seed removes nested sets at growing rates. None takes torch's generator,
+        which `FairPrunedClassifier` seeds from its own ``random_state``.
+    scope, exclude, min_kept
+        As for `ScorePruner`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> masks = RandomPruner(random_state=0).masks(torch.nn.Linear(10, 10), rate=0.9)
+    >>> int(masks["weight"].sum())
+    10
+    """
+
+    def __init__(
+        self,
+        *,
+        random_state: int | None = None,
+        scope: Scope = "global",
+        exclude: Iterable[str] = (),
+        min_kept: float = 0.0,
+    ) -> None:
+        super().__init__(self._random, scope=scope, exclude=exclude, min_kept=min_kept)
+        self.random_state = random_state
+
+    def _random(self, module: nn.Module) -> Scores:
+        # On the CPU, so that the device does not change what is removed.
+        generator = None
+        if self.random_state is not None:
+            generator = torch.Generator().manual_seed(self.random_state)
+        # 24 random bits of a float32 would tie a lot among millions of weights.
+        return {
+            name: torch.rand(weight.shape, dtype=torch.float64, generator=generator)
+            for name, weight in prunable_parameters(module).items()
+        }
+
+
+def _magnitude(module: nn.Module) -> Scores:
+    return {name: weight.abs() for name, weight in prunable_parameters(module).items()}
+
+
+PRUNERS: dict[str, Callable[[], Pruner]] = {
+    "magnitude": MagnitudePruner,
+    "layer_magnitude": lambda: MagnitudePruner(scope="layer"),
+    "random": RandomPruner,
+}
+
+
+def get_pruner(pruner: str | Pruner | Callable[[nn.Module], Scores]) -> Pruner:
+    """Return the pruner of that name, the given object, or one of the given criterion.
+
+    Parameters
+    ----------
+    pruner : str, Pruner or callable
+        ``"magnitude"``, ``"layer_magnitude"`` or ``"random"``; any object with a method
+        ``masks(module, rate)``; or a function from a module to scores, as for `ScorePruner`.
 
     Returns
     -------
@@ -68,7 +215,7 @@ def get_pruner(pruner: str | Pruner) -> Pruner:
     Raises
     ------
     ValueError
-        If the name is unknown or the object has no method ``masks``.
+        If the name is unknown or the object is neither of these.
 
     Examples
     --------
@@ -79,7 +226,9 @@ def get_pruner(pruner: str | Pruner) -> Pruner:
         return PRUNERS[pruner]()
     if isinstance(pruner, Pruner) and not isinstance(pruner, type):
         return pruner
+    if callable(pruner) and not isinstance(pruner, type):
+        return ScorePruner(pruner)
     raise ValueError(
-        f"pruner must be one of {sorted(PRUNERS)} or an object with a method "
-        f"masks(module, rate), got {pruner!r}"
+        f"pruner must be one of {sorted(PRUNERS)}, an object with a method masks(module, rate), "
+        f"or a function from a module to scores, got {pruner!r}"
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -63,7 +66,7 @@ def prunable_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
     return weights
 
 
-def keep_largest(scores: Mapping[str, torch.Tensor], rate: float) -> Masks:
+def keep_largest(scores: Mapping[str, torch.Tensor], rate: float, min_kept: float = 0.0) -> Masks:
     """Keep the weights with the largest scores over all tensors together.
 
     Exactly ``round(rate * n)`` of the ``n`` weights are removed: among weights whose score ties
@@ -75,6 +78,8 @@ def keep_largest(scores: Mapping[str, torch.Tensor], rate: float) -> Masks:
         One score per weight, larger for more important.
     rate : float
         Share to remove, in [0, 1).
+    min_kept : float, default=0.0
+        Share of each tensor, in [0, 1), that is kept whatever the others' scores; rounded up.
 
     Returns
     -------
@@ -84,7 +89,8 @@ def keep_largest(scores: Mapping[str, torch.Tensor], rate: float) -> Masks:
     Raises
     ------
     ValueError
-        If a score is NaN, as it is for a net whose training diverged.
+        If a score is NaN, as it is for a net whose training diverged, or the rate leaves fewer
+        weights than `min_kept` asks for.
 
     Examples
     --------
@@ -95,20 +101,38 @@ def keep_largest(scores: Mapping[str, torch.Tensor], rate: float) -> Masks:
     flat = np.concatenate([score.detach().cpu().numpy().ravel() for score in scores.values()])
     n_removed = round(rate * flat.size)
     kept = np.ones(flat.size, dtype=bool)
+    ends = np.cumsum([score.numel() for score in scores.values()])[:-1]
     if n_removed:
-        # partition sorts NaN to the end.
-        threshold = np.partition(flat, n_removed - 1)[n_removed - 1]
         if np.isnan(flat).any():
             raise ValueError("the importance scores contain NaN; did the training diverge?")
+        if min_kept:
+            flat = _with_floor(np.split(flat, ends), min_kept, n_removed)
+        threshold = np.partition(flat, n_removed - 1)[n_removed - 1]
         below = flat < threshold
         ties = np.flatnonzero(flat == threshold)
         kept[below] = False
         kept[ties[: n_removed - np.count_nonzero(below)]] = False
-    ends = np.cumsum([score.numel() for score in scores.values()])[:-1]
     return {
         name: torch.from_numpy(part.reshape(tuple(score.shape))).to(score.device)
         for (name, score), part in zip(scores.items(), np.split(kept, ends), strict=True)
     }
+
+
+def _with_floor(parts: list[npt.NDArray[Any]], min_kept: float, n_removed: int) -> npt.NDArray[Any]:
+    """Return the scores with infinity at the largest of each tensor."""
+    if not 0 <= min_kept < 1:
+        raise ValueError(f"min_kept must be in [0, 1), got {min_kept!r}")
+    floors = [math.ceil(min_kept * part.size) for part in parts]
+    n_weights = sum(part.size for part in parts)
+    if n_weights - n_removed < sum(floors):
+        raise ValueError(
+            f"min_kept={min_kept} keeps {sum(floors)} of {n_weights} weights, but the rate leaves "
+            f"{n_weights - n_removed}; lower one of them"
+        )
+    raised = [part.astype(np.float64) for part in parts]
+    for part, floor in zip(raised, floors, strict=True):
+        part[np.argsort(part, kind="stable")[part.size - floor :]] = np.inf
+    return np.concatenate(raised)
 
 
 def check_masks(module: nn.Module, masks: Mapping[str, torch.Tensor]) -> Masks:

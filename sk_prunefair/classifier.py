@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from sklearn.utils import check_random_state
 from torch import nn
+from torch.utils.data import Dataset
 
 from sk_prunefair._inputs import InputChecks
 from sk_prunefair._validation import check_epochs, check_rate
@@ -25,6 +26,7 @@ from sk_prunefair.pruning import (
     apply_masks,
     check_masks,
     get_pruner,
+    recalibrate_batch_norm,
     sparsity,
 )
 from sk_prunefair.report import FairnessReport
@@ -214,6 +216,7 @@ class FairPrunedClassifier(InputChecks, GroupNet):
         sensitive_features: Any = None,
         sample_weight: Any = None,
         finetune_epochs: int | None = None,
+        recalibrate: bool = False,
     ) -> FairPrunedClassifier:
         """Remove a share of the dense net's weights and, given data, fine-tune what is left.
 
@@ -228,6 +231,9 @@ class FairPrunedClassifier(InputChecks, GroupNet):
             Data to fine-tune on, as in `fit`.
         finetune_epochs : int, default=None
             Epochs of fine-tuning. None takes the parameter of that name where data is given.
+        recalibrate : bool, default=False
+            Measure the averages of batch norms again on X once weights are gone, before any
+            fine-tuning. X alone is enough then, without labels.
 
         Returns
         -------
@@ -250,17 +256,32 @@ class FairPrunedClassifier(InputChecks, GroupNet):
                 f"finetune_epochs={finetune_epochs} needs data to train on: pass X, y and "
                 "sensitive_features"
             )
+        if X is None and recalibrate:
+            raise ValueError("recalibrate=True needs data to measure on: pass X")
         if X is None:
             self._prune(pruner, rate, None, 0)
             return self
-        epochs = check_epochs(self.finetune_epochs if finetune_epochs is None else finetune_epochs)
-        with self._intact_on_error():
-            data = self._training_data(X, y, sensitive_features, sample_weight, reset=False)
-            self.check_output(data)
-        self._prune(pruner, rate, data, epochs)
+        if y is None and recalibrate and not finetune_epochs and not isinstance(X, Dataset):
+            inputs = self._check_inputs(X)
+            data, epochs = self._dataset(inputs, np.zeros(len(inputs), dtype=np.int64)), 0
+        else:
+            if finetune_epochs is None:
+                finetune_epochs = self.finetune_epochs
+            epochs = check_epochs(finetune_epochs)
+            with self._intact_on_error():
+                data = self._training_data(X, y, sensitive_features, sample_weight, reset=False)
+                self.check_output(data)
+        self._prune(pruner, rate, data, epochs, recalibrate)
         return self
 
-    def _prune(self, pruner: Pruner, rate: float, data: GroupDataset | None, epochs: int) -> None:
+    def _prune(
+        self,
+        pruner: Pruner,
+        rate: float,
+        data: GroupDataset | None,
+        epochs: int,
+        recalibrate: bool = False,
+    ) -> None:
         with self._seeded(_PRUNING):
             masks = check_masks(self.dense_module_, pruner.masks(self.dense_module_, rate))
         self._restore_dense()
@@ -268,8 +289,20 @@ class FairPrunedClassifier(InputChecks, GroupNet):
             dense = copy.deepcopy(self.module_)
             self.pruning_ = PruningState(dense, masks, rate, len(self.history))
             apply_masks(self.module_, masks)
+        if data is not None and recalibrate and self.pruning_ is not None:
+            self._recalibrate(data)
         if data is not None:
             self._train(data, epochs)
+
+    def _recalibrate(self, data: GroupDataset) -> None:
+        """Go through the data once, shuffled: batches of one class would have averages apart."""
+        with self._seeded(_PRUNING):
+            order = torch.randperm(len(data))
+        # A last batch of one sample has no variance.
+        size = len(data) if self.batch_size == -1 else max(self.batch_size, 2)
+        parts = [part for part in order.split(size) if len(part) > 1]
+        batches = (data.__getitems__(part)[0]["X"].to(self.device) for part in parts)
+        recalibrate_batch_norm(self.module_, batches)
 
     def _restore_dense(self) -> None:
         """Go back to the dense net, its history and its constraints' state."""

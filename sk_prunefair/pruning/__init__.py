@@ -14,6 +14,7 @@ from sk_prunefair.pruning.masks import (
     prunable_parameters,
     sparsity,
 )
+from sk_prunefair.pruning.recalibrate import recalibrate_batch_norm
 from sk_prunefair.pruning.state import PruningState
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
     "get_pruner",
     "keep_largest",
     "prunable_parameters",
+    "recalibrate_batch_norm",
     "sparsity",
 ]

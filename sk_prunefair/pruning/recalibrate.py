@@ -1,0 +1,57 @@
+"""Batch norm's running averages, measured again for a net whose weights were removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+@torch.no_grad()
+def recalibrate_batch_norm(module: nn.Module, batches: Iterable[Any]) -> None:
+    """Replace the running mean and variance of every batch norm by those over the given data.
+
+    Removing weights shifts what reaches a batch norm, while its averages are still those of the
+    dense net. Each batch counts alike, so batches of one size are best; no labels are needed, and
+    nothing else of the net changes.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The net; its batch norms' buffers are changed in place.
+    batches : iterable of torch.Tensor of shape (batch_size, ...)
+        Features, on the device of the net; two samples or more each.
+
+    Examples
+    --------
+    >>> import torch
+    >>> net = torch.nn.BatchNorm1d(1)
+    >>> recalibrate_batch_norm(net, [torch.tensor([[1.0], [3.0]]), torch.tensor([[5.0], [7.0]])])
+    >>> net.running_mean
+    tensor([4.])
+    """
+    norms = [
+        part
+        for part in module.modules()
+        if isinstance(part, _BatchNorm) and part.track_running_stats
+    ]
+    if not norms:
+        return
+    modes = {part: part.training for part in module.modules()}
+    momenta = [norm.momentum for norm in norms]
+    module.eval()
+    try:
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain average over the batches
+            norm.train()
+        for X in batches:
+            module(X)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        for part, training in modes.items():
+            part.training = training

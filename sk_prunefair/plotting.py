@@ -137,6 +137,8 @@ class GroupTheoryDisplay:
         self.ax_ = self._axes(ax, len(frame))
         self.figure_ = self.ax_[0].figure
         names = [", ".join(map(str, g)) if isinstance(g, tuple) else str(g) for g in frame.index]
+        # Between two dollars matplotlib reads formulas.
+        names = [name.replace("$", r"\$") for name in names]
         places = np.arange(len(frame))
         ranks = frame[list(THEORY_PANELS)].rank().corr()["excessive_risk"]
         for axis, (name, label) in zip(self.ax_, THEORY_PANELS.items(), strict=True):
@@ -146,6 +148,7 @@ class GroupTheoryDisplay:
             if name != "excessive_risk":
                 axis.set_xlabel(f"rank correlation with R: {ranks[name]:.2f}", fontsize="small")
             axis.set_yticks(places, names if axis is self.ax_[0] else [])
+            axis.locator_params(axis="x", nbins=3)
             axis.spines[["top", "right"]].set_visible(False)
         return self
 

@@ -10,3 +10,8 @@
 #   risk_attribution(dense, pruned, X, y, sensitive_features, *, tol=1e-3, …) -> DataFrame:
 #       group × parameter tensor; rows sum to R(a)
 #   boundary_closeness(…), group_robustness(…)
+
+from sk_prunefair.theory.gradients import group_gradient_norms
+from sk_prunefair.theory.hessians import group_hessian_eigenvalues
+
+__all__ = ["group_gradient_norms", "group_hessian_eigenvalues"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import nn
 
 from sk_prunefair._groups import as_group_frame, encode_groups
 from sk_prunefair._validation import check_labels
+from sk_prunefair.dataset import _own
 
 # What the activations of one chunk may take, in bytes, counted four times for double backward.
 CHUNK_BYTES = 2**28
@@ -81,7 +82,7 @@ class GroupedNet:
         if not self.parameters:
             raise ValueError("module must have at least one parameter that requires a gradient")
         first = next(iter(self.parameters.values()))
-        X = torch.as_tensor(np.asarray(X) if not isinstance(X, torch.Tensor) else X)
+        X = X if isinstance(X, torch.Tensor) else torch.from_numpy(_own(np.asarray(X)))
         if len(X) == 0:
             raise ValueError("X must hold at least one sample, got none")
         if X.is_floating_point():
@@ -166,11 +167,27 @@ class GroupedNet:
                 total += self._flat(gradient @ vector)
         return total / len(rows)
 
-    def _flat(self, value: torch.Tensor, create_graph: bool = False) -> torch.Tensor:
+    def hessian(self, rows: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Return the function v ↦ ∇²J v over some rows, for many v.
+
+        Where the rows are one chunk, the graph of their gradient is kept, and a product is one
+        backward pass.
+        """
+        if len(rows) > self.batch_size:
+            return lambda vector: self.hessian_product(rows, vector)
+        gradient = self._flat(self.losses(self.X[rows], self.y[rows]).mean(), create_graph=True)
+        if not gradient.requires_grad:
+            return torch.zeros_like
+        return lambda vector: self._flat(gradient @ vector, retain_graph=True)
+
+    def _flat(
+        self, value: torch.Tensor, create_graph: bool = False, retain_graph: bool = False
+    ) -> torch.Tensor:
         gradients = torch.autograd.grad(
             value,
             list(self.parameters.values()),
             create_graph=create_graph,
+            retain_graph=retain_graph or create_graph,
             allow_unused=True,
             materialize_grads=True,
         )

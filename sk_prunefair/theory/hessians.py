@@ -1,0 +1,206 @@
+"""Group Hessians H_a = ∇²θ J(θ; D_a): their extreme eigenvalues."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from torch import nn
+from tqdm import tqdm
+
+from sk_prunefair.theory._lanczos import Eigenvalues, lanczos
+from sk_prunefair.theory._net import GroupedNet
+
+
+def group_hessian_eigenvalues(
+    module: nn.Module,
+    X: Any,
+    y: Any,
+    sensitive_features: Any,
+    *,
+    k: int = 1,
+    which: Literal["largest", "smallest"] = "largest",
+    max_samples: int | None = None,
+    n_resamples: int = 1,
+    criterion: Any = None,
+    tol: float = 1e-3,
+    max_iter: int = 100,
+    batch_size: int | None = None,
+    random_state: int = 0,
+    verbose: int = 0,
+) -> pd.DataFrame:
+    r"""Return the largest eigenvalues of each group's Hessian, :math:`\lambda(H_a)`.
+
+    In Theorem 1 of Tran, Fioretto, Kim and Naidu they bound what a displacement of the weights
+    costs a group. They are the largest in the algebraic sense, found by Lanczos on Hessian-vector
+    products (double backward). Each comes with its residual ‖Hv − λv‖: an eigenvalue lies within
+    that of the one returned.
+
+    A mean over few samples has a *larger* top eigenvalue than the same mean over many: from 50
+    samples of a group of 3,000, 3.9 in place of 1.7 was seen, from 250 2.0. Groups of different
+    sizes are compared fairly only at equal numbers of samples: that is ``max_samples``, and
+    ``n_resamples`` says how much chance is in it. Groups with fewer samples are flagged, and stay
+    biased upward.
+
+    Memory: the Lanczos vectors, up to ``max_iter`` times the parameters, and the activations of one
+    chunk of ``batch_size`` samples.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A net that returns one score per class; evaluated with batch norm frozen, never changed.
+        Parameters that do not require a gradient are left out.
+    X : array-like of shape (n_samples, ...)
+        Features.
+    y : array-like of shape (n_samples,), integer dtype
+        Labels from 0 to n_classes - 1.
+    sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
+        The group of each sample; columns intersect.
+    k : int, default=1
+        How many eigenvalues of each group, at most the number of parameters.
+    which : {"largest", "smallest"}, default="largest"
+        From which end, in the algebraic sense.
+    max_samples : int, default=None
+        Samples drawn of each group, without replacement; None takes all.
+    n_resamples : int, default=1
+        Draws of ``max_samples``; eigenvalues are means over them.
+    criterion : torch.nn.Module, class of one, or callable, default=None
+        Loss of ``(scores, y)``; None takes cross entropy on logits.
+    tol : float, default=1e-3
+        Largest residual, relative to the largest absolute Ritz value, at which a group is done.
+    max_iter : int, default=100
+        Most products for a group and draw.
+    batch_size : int, default=None
+        Samples per chunk; None chooses by the size of the net's activations.
+    random_state : int, default=0
+        Seed of the start vectors and the draws.
+    verbose : int, default=0
+        Above 0, a progress bar over groups, in a terminal.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By group: ``eigenvalue``, ``residual`` (the largest over draws), ``n_iter`` (products, over
+        all draws), ``n_samples`` (of a draw), ``is_small`` (fewer than ``max_samples``); for k
+        above 1 also ``eigenvalue_2``, ``residual_2`` …; for several draws the standard deviation
+        between them, ``eigenvalue_std``.
+
+    Raises
+    ------
+    ValueError
+        If an argument is malformed, or the net has no parameter that requires a gradient.
+
+    Warns
+    -----
+    sklearn.exceptions.ConvergenceWarning
+        If ``max_iter`` products were not enough for a group.
+
+    Examples
+    --------
+    A linear net without bias at zero: the Hessian of a sample with one feature x is x²/4 times
+    [[1, -1], [-1, 1]], whose eigenvalues are x²/2 and 0.
+
+    >>> import torch
+    >>> net = torch.nn.Linear(1, 2, bias=False)
+    >>> _ = torch.nn.init.zeros_(net.weight)
+    >>> frame = group_hessian_eigenvalues(net, [[2.0], [4.0]], [0, 1], ["a", "b"])
+    >>> frame["eigenvalue"].round(3).to_dict()
+    {'a': 2.0, 'b': 8.0}
+    """
+    net = GroupedNet(module, X, y, sensitive_features, criterion, batch_size)
+    _check(net, k, which, max_samples, n_resamples, tol, max_iter)
+    generator = torch.Generator().manual_seed(random_state)
+    sign = 1.0 if which == "largest" else -1.0
+    near = torch.zeros(net.n_parameters)
+    rows, failed = [], []
+    for code in tqdm(range(len(net.groups)), desc="Hessians", disable=None if verbose else True):
+        found = []
+        for _ in range(n_resamples):
+            chosen = _draw(net, code, max_samples, generator)
+            found.append(_extreme(net, chosen, near, sign, k, tol, max_iter, generator))
+            # The groups' Hessians have much in common: the next one starts near this one's vector.
+            near = found[-1].vector.cpu()
+        rows.append(_summary(found, sign) | {"n_samples": len(chosen)})
+        if not all(one.converged for one in found):
+            failed.append(net.groups[code])
+    frame = pd.DataFrame(rows, index=net.groups)
+    frame["is_small"] = False if max_samples is None else net.sizes < max_samples
+    if failed:
+        warnings.warn(
+            f"max_iter={max_iter} products did not bring the residual below tol={tol} for the "
+            f"groups {failed[:10]}; their eigenvalues are only as good as the column residual says",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return frame
+
+
+def _check(
+    net: GroupedNet,
+    k: int,
+    which: str,
+    max_samples: int | None,
+    n_resamples: int,
+    tol: float,
+    max_iter: int,
+) -> None:
+    if not (isinstance(k, int) and 1 <= k <= net.n_parameters):
+        raise ValueError(
+            f"k must be an integer from 1 to the number of parameters, {net.n_parameters}, got "
+            f"{k!r}"
+        )
+    if which not in ("largest", "smallest"):
+        raise ValueError(f"which must be 'largest' or 'smallest', got {which!r}")
+    for name, value in (("n_resamples", n_resamples), ("max_iter", max_iter)):
+        if not (isinstance(value, int) and value >= 1):
+            raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+    if max_samples is not None and not (isinstance(max_samples, int) and max_samples >= 1):
+        raise ValueError(f"max_samples must be an integer >= 1 or None, got {max_samples!r}")
+    if max_iter < k:
+        raise ValueError(f"max_iter must be at least k={k}, got {max_iter!r}")
+    if not 0 < tol < 1:
+        raise ValueError(f"tol must be in (0, 1), got {tol!r}")
+
+
+def _draw(
+    net: GroupedNet, code: int, max_samples: int | None, generator: torch.Generator
+) -> torch.Tensor:
+    rows = net.rows(code)
+    if max_samples is None or len(rows) <= max_samples:
+        return rows
+    return rows[torch.randperm(len(rows), generator=generator)[:max_samples].to(rows.device)]
+
+
+def _extreme(
+    net: GroupedNet,
+    rows: torch.Tensor,
+    near: torch.Tensor,
+    sign: float,
+    k: int,
+    tol: float,
+    max_iter: int,
+    generator: torch.Generator,
+) -> Eigenvalues:
+    hessian = net.hessian(rows)
+    like = next(iter(net.parameters.values()))
+    noise = torch.randn(net.n_parameters, generator=generator, dtype=torch.float64)
+    # As much noise as vector, so that nothing which the group before did not have is missed.
+    start = (near.double() + noise / noise.norm()).to(like)
+    return lanczos(lambda v: sign * hessian(v), start, k, tol, max_iter, generator)
+
+
+def _summary(found: list[Eigenvalues], sign: float) -> dict[str, float]:
+    values = sign * np.stack([one.values for one in found])
+    residuals = np.stack([one.residuals for one in found]).max(axis=0)
+    row = {}
+    for i in range(values.shape[1]):
+        suffix = f"_{i + 1}" if i else ""
+        row[f"eigenvalue{suffix}"] = values[:, i].mean()
+        row[f"residual{suffix}"] = residuals[i]
+    if len(found) > 1:
+        row["eigenvalue_std"] = values[:, 0].std(ddof=1)
+    return row | {"n_iter": sum(one.n_products for one in found)}

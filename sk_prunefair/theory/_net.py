@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -141,6 +142,16 @@ class GroupedNet:
     ) -> torch.Tensor:
         """Return one loss per sample, part of the graph."""
         return self.criterion(self.scores(X, tensors), y)
+
+    @contextlib.contextmanager
+    def replaced_by(self, module: nn.Module) -> Iterator[None]:
+        """Put a copy of another net of the same architecture in the place of this one's."""
+        own = self.module
+        self.module = copy.deepcopy(module).eval().to(self.X.device)
+        try:
+            yield
+        finally:
+            self.module = own
 
     def mean_loss(self, rows: torch.Tensor) -> float:
         """Return the mean loss of some rows."""

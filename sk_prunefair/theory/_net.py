@@ -123,6 +123,23 @@ class GroupedNet:
         """Length of the gradient."""
         return sum(value.numel() for value in self.parameters.values())
 
+    def keep(self, max_samples: int | None, random_state: int) -> None:
+        """Go on with at most this many samples of each group, drawn without replacement."""
+        if max_samples is None:
+            return
+        if not (isinstance(max_samples, int) and max_samples >= 1):
+            raise ValueError(f"max_samples must be an integer >= 1 or None, got {max_samples!r}")
+        rng = np.random.default_rng(random_state)
+        kept = np.concatenate(
+            [
+                start + np.sort(rng.permutation(size)[:max_samples])
+                for start, size in zip(self.starts[:-1], self.sizes, strict=True)
+            ]
+        )
+        self.X, self.y, self.order = self.X[kept], self.y[kept], self.order[kept]
+        self.sizes = np.minimum(self.sizes, max_samples)
+        self.starts = np.concatenate([[0], np.cumsum(self.sizes)])
+
     def rows(self, code: int) -> torch.Tensor:
         """Return the rows of a group, positions in the sorted data."""
         return torch.arange(self.starts[code], self.starts[code + 1], device=self.y.device)
@@ -164,7 +181,7 @@ class GroupedNet:
         """Return ∇J over some rows, shape (n_parameters,)."""
         total = torch.zeros(0)
         for X, y in self.chunks(rows):
-            part = self._flat(self.losses(X, y).sum())
+            part = self.flat_gradient(self.losses(X, y).sum())
             total = part if not len(total) else total + part
         return total / len(rows)
 
@@ -172,10 +189,10 @@ class GroupedNet:
         """Return ∇²J v over some rows, shape (n_parameters,), by double backward."""
         total = torch.zeros_like(vector)
         for X, y in self.chunks(rows):
-            gradient = self._flat(self.losses(X, y).sum(), create_graph=True)
+            gradient = self.flat_gradient(self.losses(X, y).sum(), create_graph=True)
             # A loss that is linear in all parameters has a gradient without a graph.
             if gradient.requires_grad:
-                total += self._flat(gradient @ vector)
+                total += self.flat_gradient(gradient @ vector)
         return total / len(rows)
 
     def hessian(self, rows: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -186,14 +203,17 @@ class GroupedNet:
         """
         if len(rows) > self.batch_size:
             return lambda vector: self.hessian_product(rows, vector)
-        gradient = self._flat(self.losses(self.X[rows], self.y[rows]).mean(), create_graph=True)
+        gradient = self.flat_gradient(
+            self.losses(self.X[rows], self.y[rows]).mean(), create_graph=True
+        )
         if not gradient.requires_grad:
             return torch.zeros_like
-        return lambda vector: self._flat(gradient @ vector, retain_graph=True)
+        return lambda vector: self.flat_gradient(gradient @ vector, retain_graph=True)
 
-    def _flat(
+    def flat_gradient(
         self, value: torch.Tensor, create_graph: bool = False, retain_graph: bool = False
     ) -> torch.Tensor:
+        """Return the gradient of a number as one vector, shape (n_parameters,)."""
         gradients = torch.autograd.grad(
             value,
             list(self.parameters.values()),

@@ -1,0 +1,178 @@
+"""What group gradients and Hessians cost, beside plain passes and other ways to the same numbers.
+
+Run ``python benchmarks/theory.py`` (a quarter of an hour), or ``--quick`` for tiny sizes. An MLP
+128-64 on Adult and a ResNet-18 of width 8 on 2,000 faces of 32×32, both trained for a little. The
+contenders take turns, several rounds, on one thread: small nets on two threads were seen a hundred
+times slower than on one when the cores are busy. Rows go to ``benchmarks/theory.csv``, the ratios
+to ``benchmarks/theory.md``. Peak memory is what a child process grows by.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.sparse.linalg import eigsh
+from tasks import TASKS
+from torch import nn
+from tqdm import tqdm
+
+from sk_prunefair import FairPrunedClassifier
+from sk_prunefair.theory import group_gradient_norms, group_hessian_eigenvalues
+from sk_prunefair.theory._net import GroupedNet
+
+TOL = 1e-3
+SIZES = {"adult": 30_000, "faces_race": 2_000}
+Problem = tuple[nn.Module, np.ndarray, np.ndarray, np.ndarray]
+
+
+def problem(task: str, n: int) -> Problem:
+    """Return a net that was trained for an epoch or two, and data with groups."""
+    train, _, _ = TASKS[task].load(0)
+    train = train.take(np.arange(min(n, len(train.y))))
+    clf = FairPrunedClassifier(**(TASKS[task].params | {"max_epochs": 2}), random_state=0)
+    clf.fit(train.X, train.y, sensitive_features=train.group)
+    return clf.module_, train.X, train.y, train.group
+
+
+def plain_pass(module: nn.Module, X: np.ndarray, y: np.ndarray) -> None:
+    """Go forward and backward over all rows, in chunks of the same size, without groups."""
+    net = GroupedNet(module, X, y, np.zeros(len(y)))
+    parameters = list(net.parameters.values())
+    for part in torch.arange(len(y)).split(net.batch_size):
+        torch.autograd.grad(net.losses(net.X[part], net.y[part]).sum(), parameters)
+
+
+def peer_eigenvalues(module: nn.Module, X: np.ndarray, y: np.ndarray, group: np.ndarray) -> None:
+    """Find each group's eigenvalue by curvlinops' operator and scipy's eigsh."""
+    from curvlinops import HessianLinearOperator
+
+    net = GroupedNet(module, X, y, group)
+    for code in range(len(net.groups)):
+        data = list(net.chunks(net.rows(code)))
+        operator = HessianLinearOperator(
+            net.module,
+            nn.CrossEntropyLoss(),
+            list(net.parameters.values()),
+            data,
+            check_deterministic=False,
+            num_data=int(net.sizes[code]),
+        )
+        eigsh(operator.to_scipy(), k=1, which="LA", tol=TOL, return_eigenvectors=False)
+
+
+def power_iteration(module: nn.Module, X: np.ndarray, y: np.ndarray, group: np.ndarray) -> None:
+    """Find each group's eigenvalue of largest absolute value by power iteration."""
+    net = GroupedNet(module, X, y, group)
+    for code in range(len(net.groups)):
+        product = net.hessian(net.rows(code))
+        vector = torch.randn(net.n_parameters, generator=torch.Generator().manual_seed(0))
+        for _ in range(100):
+            vector = vector / vector.norm()
+            image = product(vector)
+            value = float(vector @ image)
+            if float((image - value * vector).norm()) <= TOL * abs(value):
+                break
+            vector = image
+
+
+def contenders(given: Problem) -> dict[str, Callable[[], object]]:
+    """Return what is timed, by name."""
+    module, X, y, group = given
+    whole = np.zeros(len(y))
+    out: dict[str, Callable[[], object]] = {"plain pass": lambda: plain_pass(module, X, y)}
+    for n in (2, 10, 100):
+        codes = np.random.default_rng(0).integers(0, n, len(y))
+        out[f"gradients of {n} groups"] = lambda g=codes: group_gradient_norms(module, X, y, g)
+    out |= {
+        "eigenvalues": lambda: group_hessian_eigenvalues(module, X, y, group, tol=TOL),
+        "eigenvalue of all data": lambda: group_hessian_eigenvalues(module, X, y, whole, tol=TOL),
+        "eigenvalues, curvlinops + eigsh": lambda: peer_eigenvalues(module, X, y, group),
+        "eigenvalues, power iteration": lambda: power_iteration(module, X, y, group),
+    }
+    return out
+
+
+def in_child(run: Callable[[], object]) -> float:
+    """Return by how many MiB a child process that does this grows at its peak."""
+    read, write = os.pipe()
+    if os.fork() == 0:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        run()
+        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        os.write(write, f"{(after - before) / 1024}".encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        grown = float(pipe.read() or "nan")
+    os.wait()
+    return grown
+
+
+def measure(rounds: int, sizes: dict[str, int]) -> pd.DataFrame:
+    """Time all contenders in turn; one row per task, round and contender."""
+    rows = []
+    for task, n in sizes.items():
+        todo = contenders(problem(task, n))
+        memory = {name: in_child(run) for name, run in todo.items()}
+        for number in tqdm(range(rounds), desc=task, disable=None):
+            for name, run in todo.items():
+                start = time.perf_counter()
+                run()
+                seconds = time.perf_counter() - start
+                row = {"task": task, "round": number, "contender": name, "seconds": seconds}
+                rows.append(row | {"peak_mib": memory[name]})
+    return pd.DataFrame(rows)
+
+
+def ratios(times: pd.DataFrame) -> pd.DataFrame:
+    """Return medians over rounds of the ratios within a round."""
+    wide = times.pivot(index=["task", "round"], columns="contender", values="seconds")
+    pairs = [(f"gradients of {n} groups", "plain pass", "≤ 1.2") for n in (2, 10, 100)]
+    pairs += [
+        ("eigenvalues", "eigenvalues, curvlinops + eigsh", "≤ 0.3"),
+        ("eigenvalues", "eigenvalues, power iteration", "≤ 0.8"),
+        ("eigenvalues", "eigenvalue of all data", "≤ 1.5"),
+    ]
+    rows = []
+    for task in times["task"].unique():
+        for over, under, target in pairs:
+            ratio = wide.loc[task, over] / wide.loc[task, under]
+            spread = {"median": ratio.median(), "min": ratio.min(), "max": ratio.max()}
+            rows.append({"task": task, "ratio": f"{over} ÷ {under}", "target": target} | spread)
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="one round of tiny sizes")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".csv"))
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    # curvlinops' dependencies speak of torch.jit; power iteration and quick runs need no warning.
+    warnings.simplefilter("ignore")
+    sizes = {"adult": 1_000} if args.quick else SIZES
+    times = measure(1 if args.quick else args.rounds, sizes)
+    times.to_csv(args.out, index=False, float_format="%.4g")
+    medians = times.groupby(["task", "contender"], sort=False)[["seconds", "peak_mib"]].median()
+    args.out.with_suffix(".md").write_text(
+        "# What group gradients and Hessians cost\n\nWritten by `benchmarks/theory.py` from "
+        "`theory.csv`: one thread; medians over rounds, ratios within a round.\n\n"
+        f"{ratios(times).round(2).to_markdown(index=False)}\n\n"
+        f"{medians.round(2).reset_index().to_markdown(index=False)}\n"
+    )
+    print(args.out.with_suffix(".md").read_text())
+
+
+if __name__ == "__main__":
+    main()

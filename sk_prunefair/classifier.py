@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from sklearn.utils import check_random_state
 from torch import nn
@@ -19,7 +20,7 @@ from sk_prunefair._validation import check_epochs, check_rate
 from sk_prunefair.compression import compression_summary
 from sk_prunefair.constraints.base import Constraint
 from sk_prunefair.dataset import GroupDataset
-from sk_prunefair.net import GroupNet
+from sk_prunefair.net import GroupNet, LogProbabilities
 from sk_prunefair.pruning import (
     Pruner,
     PruningState,
@@ -30,6 +31,7 @@ from sk_prunefair.pruning import (
     sparsity,
 )
 from sk_prunefair.report import FairnessReport
+from sk_prunefair.theory import group_diagnostics
 
 # Step of the seed for what a pruner draws: the same at every rate, so that masks are nested.
 _PRUNING = 2**31
@@ -435,6 +437,7 @@ class FairPrunedClassifier(InputChecks, GroupNet):
         metrics: Mapping[str, Callable[..., Any]] | None = None,
         n_boot: int | None = None,
         ci_quantiles: list[float] | None = None,
+        diagnostics: bool = False,
         random_state: int | np.random.RandomState | None = None,
     ) -> FairnessReport:
         """Compare the dense and the pruned net on the same data, group by group.
@@ -451,6 +454,9 @@ class FairPrunedClassifier(InputChecks, GroupNet):
             More metrics ``f(y_true, y_pred)`` for the frames of both nets.
         n_boot, ci_quantiles, random_state : default=None
             Bootstrap intervals, as in `fairlearn.metrics.MetricFrame`.
+        diagnostics : bool, default=False
+            Whether to compute why groups are hurt as well, as
+            `sk_prunefair.theory.group_diagnostics` does: some tens of passes over the data.
 
         Returns
         -------
@@ -477,7 +483,24 @@ class FairPrunedClassifier(InputChecks, GroupNet):
             compression=compression_summary(
                 self.dense_module_, self.module_, self.masks_, example["X"].to(self.device)
             ),
+            diagnostics=self._diagnostics(data, sensitive_features) if diagnostics else None,
             n_boot=n_boot,
             ci_quantiles=ci_quantiles,
             random_state=random_state,
+        )
+
+    def _diagnostics(self, data: GroupDataset, sensitive_features: Any) -> pd.DataFrame:
+        X = torch.cat([batch["X"] for batch, _ in self.get_iterator(data, training=False)])
+        dense, pruned, criterion = self.dense_module_, self.module_, self.criterion_
+        if self._takes_probabilities():
+            dense, pruned, criterion = LogProbabilities(dense), LogProbabilities(pruned), None
+        return group_diagnostics(
+            dense,
+            pruned,
+            X,
+            data.y,
+            sensitive_features,
+            criterion=criterion,
+            random_state=self.seed_ or 0,
+            verbose=self.verbose,
         )

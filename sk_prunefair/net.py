@@ -404,5 +404,18 @@ class _ModuleWithPruning:
         self.net.pruning_ = unpack_state(self.net.module_, state)
 
 
+class LogProbabilities(nn.Module):
+    """A net that returns probabilities, as one that returns their logarithms, which are logits."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        """Return log-probabilities, as the loss takes them."""
+        output = _first(self.module(X))
+        return torch.log(output + torch.finfo(output.dtype).eps)
+
+
 def _first(output: Any) -> Any:
     return output[0] if isinstance(output, tuple) else output

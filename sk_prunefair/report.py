@@ -37,6 +37,8 @@ class FairnessReport:
         More metrics ``f(y_true, y_pred)``; a `fairlearn.metrics.MetricFrame` is made of them.
     compression : pandas.Series, default=None
         What pruning saved.
+    diagnostics : pandas.DataFrame, default=None
+        Why groups are hurt, by group, as `sk_prunefair.theory.group_diagnostics` has it.
     n_boot, ci_quantiles, random_state : default=None
         Bootstrap intervals, as in `fairlearn.metrics.MetricFrame`. The change between the nets is
         resampled in pairs: both nets see the same samples. A draw of 16,000 samples takes fairlearn
@@ -59,6 +61,8 @@ class FairnessReport:
     accuracy_drop : pandas.Series
         Accuracy lost by each group, dense minus pruned.
     compression : pandas.Series or None
+        As given.
+    diagnostics : pandas.DataFrame or None
         As given.
 
     Examples
@@ -89,6 +93,7 @@ class FairnessReport:
         control_features: Any = None,
         metrics: Mapping[str, Callable[..., Any]] | None = None,
         compression: pd.Series | None = None,
+        diagnostics: pd.DataFrame | None = None,
         n_boot: int | None = None,
         ci_quantiles: list[float] | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -134,6 +139,7 @@ class FairnessReport:
             **options,
         )
         self.compression = compression
+        self.diagnostics = diagnostics
 
     @property
     def excessive_risk(self) -> pd.Series:

@@ -1,17 +1,30 @@
 """Why pruning hurts some groups more: derivatives of the group losses, bounds, exact accounts."""
 
-# TO WHOEVER WRITES IN THIS FOLDER: these public names and shapes are FIXED (shared/EXAMPLE_API.md,
-# last part); use them in place of other names you were given, sensitive_features positional 4th:
-#   group_gradient_norms(module, X, y, sensitive_features, *, criterion=None, …) -> Series by group
-#   group_hessian_eigenvalues(module, X, y, sensitive_features, *, …) -> DataFrame by group:
-#       eigenvalue, residual, n_iter (+ eigenvalue_2 … with k=)
-#   risk_bounds(dense, pruned, X, y, sensitive_features, *, …) -> DataFrame by group: gradient_norm,
-#       hessian_max_eigenvalue, displacement_norm, risk_bound, risk_estimate, excessive_risk
-#   risk_attribution(dense, pruned, X, y, sensitive_features, *, tol=1e-3, …) -> DataFrame:
-#       group × parameter tensor; rows sum to R(a)
-#   boundary_closeness(…), group_robustness(…)
-
+from sk_prunefair.theory.boundary import boundary_bounds, boundary_closeness
+from sk_prunefair.theory.diagnostics import group_diagnostics
 from sk_prunefair.theory.gradients import group_gradient_norms
 from sk_prunefair.theory.hessians import group_hessian_eigenvalues
+from sk_prunefair.theory.path import RiskPath, excessive_risk_by_layer, risk_attribution
+from sk_prunefair.theory.propositions import (
+    GroupRelation,
+    error_and_gradient,
+    size_and_gradient,
+)
+from sk_prunefair.theory.risk_bound import risk_bounds
+from sk_prunefair.theory.robustness import group_robustness
 
-__all__ = ["group_gradient_norms", "group_hessian_eigenvalues"]
+__all__ = [
+    "GroupRelation",
+    "RiskPath",
+    "boundary_bounds",
+    "boundary_closeness",
+    "error_and_gradient",
+    "excessive_risk_by_layer",
+    "group_diagnostics",
+    "group_gradient_norms",
+    "group_hessian_eigenvalues",
+    "group_robustness",
+    "risk_attribution",
+    "risk_bounds",
+    "size_and_gradient",
+]

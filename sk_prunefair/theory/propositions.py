@@ -1,0 +1,154 @@
+"""Propositions 1 and 2: what goes with a group's gradient norm."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from sk_prunefair.theory._net import GroupedNet
+from sk_prunefair.theory._per_sample import squared_gradient_norms
+
+
+class GroupRelation(NamedTuple):
+    """A table by group, and how its last two columns are ranked.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        By group.
+    rank_correlation : float
+        Spearman's, over the groups; NaN for fewer than two groups, or where all are equal.
+    """
+
+    table: pd.DataFrame
+    rank_correlation: float
+
+
+def size_and_gradient(
+    module: nn.Module,
+    X: Any,
+    y: Any,
+    sensitive_features: Any,
+    *,
+    criterion: Any = None,
+    batch_size: int | None = None,
+) -> GroupRelation:
+    r"""Set the size of each group beside the length of its gradient (Proposition 1).
+
+    At a stationary point of the overall loss the groups' gradients, weighed by their sizes, sum to
+    zero. For two groups it follows that :math:`|D_a| > |D_b|` means
+    :math:`\|g_a\| < \|g_b\|` (Tran, Fioretto, Kim and Naidu); for more it need not, and a net that
+    was stopped early is at no such point. The rank correlation says what is: negative where the
+    proposition describes the net.
+
+    Parameters
+    ----------
+    module, X, y, sensitive_features, criterion, batch_size
+        As for `group_gradient_norms`.
+
+    Returns
+    -------
+    GroupRelation
+        With the columns ``size`` and ``gradient_norm``.
+
+    Raises
+    ------
+    ValueError
+        If an argument is malformed.
+
+    Examples
+    --------
+    >>> import torch
+    >>> net = torch.nn.Linear(1, 2, bias=False)
+    >>> _ = torch.nn.init.zeros_(net.weight)
+    >>> relation = size_and_gradient(net, [[1.0], [1.0], [4.0]], [0, 0, 0], ["a", "a", "b"])
+    >>> relation.table["size"].to_dict(), round(relation.rank_correlation, 3)
+    ({'a': 2, 'b': 1}, -1.0)
+    """
+    net = GroupedNet(module, X, y, sensitive_features, criterion, batch_size)
+    table = pd.DataFrame({"size": net.sizes, "gradient_norm": _norms(net)}, index=net.groups)
+    return GroupRelation(table, _rank_correlation(table))
+
+
+def error_and_gradient(
+    module: nn.Module,
+    X: Any,
+    y: Any,
+    sensitive_features: Any,
+    *,
+    batch_size: int | None = None,
+) -> GroupRelation:
+    r"""Set each group's errors beside the length of its gradient (Proposition 2).
+
+    For cross entropy on logits z with probabilities p, the gradient of a sample is
+    :math:`J_z^\top (p - y)`, y one-hot, so that for a group
+
+    .. math:: \|g_a\| \le \frac{1}{|D_a|} \sum_{D_a} \|p - y\|\;\|J_z\| ,
+
+    with the Frobenius norm of the Jacobian of the logits by the parameters: groups that the net is
+    more wrong about can have larger gradients (Tran, Fioretto, Kim and Naidu).
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A net that returns one logit per class; evaluated with batch norm frozen, never changed.
+    X, y, sensitive_features, batch_size
+        As for `group_gradient_norms`.
+
+    Returns
+    -------
+    GroupRelation
+        With the columns ``mean_error`` (of ‖p - y‖), ``error_bound`` (the right-hand side) and
+        ``gradient_norm``.
+
+    Raises
+    ------
+    ValueError
+        If an argument is malformed.
+
+    Examples
+    --------
+    A single sample of a linear net: p - y = (-1/2, 1/2), and the logits' gradients are x each.
+
+    >>> import torch
+    >>> net = torch.nn.Linear(1, 2, bias=False)
+    >>> _ = torch.nn.init.zeros_(net.weight)
+    >>> error_and_gradient(net, [[1.0], [3.0]], [0, 0], ["a", "b"]).table.round(3)
+                       mean_error  error_bound  gradient_norm
+    sensitive_feature
+    a                       0.707          1.0          0.707
+    b                       0.707          3.0          2.121
+    """
+    net = GroupedNet(module, X, y, sensitive_features, None, batch_size)
+    rows = [_errors(net, code) for code in range(len(net.groups))]
+    table = pd.DataFrame(rows, columns=["mean_error", "error_bound"], index=net.groups)
+    table["gradient_norm"] = _norms(net)
+    return GroupRelation(table, _rank_correlation(table))
+
+
+def _errors(net: GroupedNet, code: int) -> tuple[float, float]:
+    errors, products = [], []
+    for X, y in net.chunks(net.rows(code)):
+        with torch.no_grad():
+            p = net.scores(X).double().softmax(1)
+        error = (p - nn.functional.one_hot(y, p.shape[1])).norm(dim=1)
+        squared = torch.zeros(len(X), dtype=torch.float64, device=X.device)
+        for label in range(p.shape[1]):
+            squared += squared_gradient_norms(net, X, partial(torch.select, dim=1, index=label))
+        errors.append(error)
+        products.append(error * squared.sqrt())
+    return float(torch.cat(errors).mean()), float(torch.cat(products).mean())
+
+
+def _norms(net: GroupedNet) -> np.ndarray:
+    return np.array([float(net.gradient(net.rows(code)).norm()) for code in range(len(net.groups))])
+
+
+def _rank_correlation(table: pd.DataFrame) -> float:
+    first, second = (table[name].rank() for name in table.columns[-2:])
+    return float(first.corr(second)) if first.std() > 0 and second.std() > 0 else float("nan")

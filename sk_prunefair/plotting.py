@@ -159,12 +159,13 @@ class GroupTheoryDisplay:
             if len(axes) != len(THEORY_PANELS):
                 raise ValueError(f"ax must hold {len(THEORY_PANELS)} axes, got {len(axes)}")
             return axes
-        _, axes = _pyplot().subplots(
+        figure, axes = _pyplot().subplots(
             1,
             len(THEORY_PANELS),
             figsize=(13, 1.6 + 0.35 * n_groups),
             layout="constrained",
         )
+        figure.get_layout_engine().set(w_pad=0.12)
         return axes
 
 

@@ -24,6 +24,23 @@ have one setting.
 
 """
 
+IN_THE_WAY = """
+## What stands in the way
+
+- Adult and COMPAS: the gaps of a net without constraint are near their noise floor (COMPAS) or come
+  from labels that are rarer in some groups (Adult): no weighting of the groups closes those but by
+  making the better ones worse.
+- COMPAS from 0.9 on: magnitude pruning over the whole net leaves most seeds of every method with one
+  prediction for all; who is better is a matter of which seeds survive.
+- Fashion-MNIST at 0.8 and 0.9: training losses of all groups are close to zero, and a constraint that
+  goes by them stops. The literal method goes on until they are *equal*, pushing the losses of
+  groups that are ahead up again. Doing so with bounded multipliers (`constraint_trials.md`, groups
+  ahead held or pushed back) closed the gap as far, and cost one to three points of accuracy on
+  Adult and Fashion-MNIST; on UTKFace it collapsed at 0.95.
+- UTKFace: the smallest races are a third right at best; accuracy is moved from large races to them.
+- 0.98 on digits and UTKFace: near chance for every method.
+"""
+
 
 def write_tables(rows: pd.DataFrame, path: Path) -> None:
     """Write the Markdown page of whatever cells there are."""
@@ -31,7 +48,7 @@ def write_tables(rows: pd.DataFrame, path: Path) -> None:
     rows = pick_literal(rows)
     test = rows[rows.split == "test"]
     parts = [HEAD, "## What the targets say\n\n", verdicts(test)]
-    parts += ["\n## Never collapses\n\n", collapse_table(test)]
+    parts += [IN_THE_WAY, "\n## Never collapses\n\n", collapse_table(test)]
     for (task, finetuned), part in test.groupby(["task", "finetuned"], sort=False):
         how = "three epochs of fine-tuning" if finetuned else "one-shot"
         n_seeds = part.seed.nunique()

@@ -171,7 +171,9 @@ def rankings(sizes: dict[str, int]) -> pd.DataFrame:
                     "task": task,
                     "rate": rate,
                     "mean R": part["excessive_risk"].mean(),
-                    "bound ÷ |R|, median": (part.risk_bound / part.excessive_risk.abs()).median(),
+                    "bound ÷ absolute R, median": (
+                        part.risk_bound / part.excessive_risk.abs()
+                    ).median(),
                     "estimate ÷ R, median": (part.risk_estimate / part.excessive_risk).median(),
                     "rank correlation of bound": ranks["risk_bound"],
                     "… of estimate": ranks["risk_estimate"],

@@ -30,10 +30,10 @@ IN_THE_WAY = """
 - Adult and COMPAS: the gaps of a net without constraint are near their noise floor (COMPAS) or come
   from labels that are rarer in some groups (Adult): no weighting of the groups closes those but by
   making the better ones worse.
-- COMPAS from 0.9 on: magnitude pruning over the whole net leaves most seeds of every method with one
-  prediction for all; who is better is a matter of which seeds survive.
-- Fashion-MNIST at 0.8 and 0.9: training losses of all groups are close to zero, and a constraint that
-  goes by them stops. The literal method goes on until they are *equal*, pushing the losses of
+- COMPAS from 0.9 on: magnitude pruning over the whole net leaves most seeds of every method with
+  one prediction for all; who is better is a matter of which seeds survive.
+- Fashion-MNIST at 0.8 and 0.9: training losses of all groups are close to zero, and a constraint
+  that goes by them stops. The literal method goes on until they are *equal*, pushing the losses of
   groups that are ahead up again. Doing so with bounded multipliers (`constraint_trials.md`, groups
   ahead held or pushed back) closed the gap as far, and cost one to three points of accuracy on
   Adult and Fashion-MNIST; on UTKFace it collapsed at 0.95.

@@ -44,7 +44,10 @@ METHODS: dict[str, Callable[[], Constraint | None]] = {
         )
         for step in LITERAL_STEPS
     },
-    **{f"ours, step {s:g}": lambda s=s: EqualLossConstraint(step_size=s) for s in (1e-3, 10.0)},
+    **{
+        f"ours, step {s:g}": lambda s=s: EqualLossConstraint(step_size=s)
+        for s in (1e-3, 1e-2, 0.1, 1.0, 10.0)
+    },
     "accuracy gap": AccuracyGapConstraint,
     "equal gradient": EqualGradientConstraint,
 }

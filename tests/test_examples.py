@@ -38,6 +38,14 @@ def test_adult_pipeline():
     assert "Amer-Indian-Eskimo" in done.stdout
 
 
+def test_theory(tmp_path):
+    pytest.importorskip("matplotlib")
+    done = run("examples/theory.py", "--data", data_home(), "--picture", tmp_path / "why.png")
+    assert done.returncode == 0, done.stderr
+    assert "rows sum to R(a)" in done.stdout
+    assert (tmp_path / "why.png").stat().st_size > 10_000
+
+
 def test_faces_say_what_to_download(tmp_path):
     pytest.importorskip("PIL")
     done = run("examples/faces.py", tmp_path)

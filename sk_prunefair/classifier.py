@@ -437,7 +437,7 @@ class FairPrunedClassifier(InputChecks, GroupNet):
         metrics: Mapping[str, Callable[..., Any]] | None = None,
         n_boot: int | None = None,
         ci_quantiles: list[float] | None = None,
-        diagnostics: bool = False,
+        diagnostics: bool | Mapping[str, Any] = False,
         random_state: int | np.random.RandomState | None = None,
     ) -> FairnessReport:
         """Compare the dense and the pruned net on the same data, group by group.
@@ -454,9 +454,10 @@ class FairPrunedClassifier(InputChecks, GroupNet):
             More metrics ``f(y_true, y_pred)`` for the frames of both nets.
         n_boot, ci_quantiles, random_state : default=None
             Bootstrap intervals, as in `fairlearn.metrics.MetricFrame`.
-        diagnostics : bool, default=False
+        diagnostics : bool or dict, default=False
             Whether to compute why groups are hurt as well, as
-            `sk_prunefair.theory.group_diagnostics` does: some tens of passes over the data.
+            `sk_prunefair.theory.group_diagnostics` does: some tens of passes over the data. A
+            dict holds its options, such as ``{"max_samples": 500}``.
 
         Returns
         -------
@@ -483,13 +484,19 @@ class FairPrunedClassifier(InputChecks, GroupNet):
             compression=compression_summary(
                 self.dense_module_, self.module_, self.masks_, example["X"].to(self.device)
             ),
-            diagnostics=self._diagnostics(data, sensitive_features) if diagnostics else None,
+            diagnostics=(
+                self._diagnostics(data, sensitive_features, diagnostics)
+                if diagnostics is not False
+                else None
+            ),
             n_boot=n_boot,
             ci_quantiles=ci_quantiles,
             random_state=random_state,
         )
 
-    def _diagnostics(self, data: GroupDataset, sensitive_features: Any) -> pd.DataFrame:
+    def _diagnostics(
+        self, data: GroupDataset, sensitive_features: Any, options: bool | Mapping[str, Any]
+    ) -> pd.DataFrame:
         X = torch.cat([batch["X"] for batch, _ in self.get_iterator(data, training=False)])
         dense, pruned, criterion = self.dense_module_, self.module_, self.criterion_
         if self._takes_probabilities():
@@ -501,6 +508,8 @@ class FairPrunedClassifier(InputChecks, GroupNet):
             data.y,
             sensitive_features,
             criterion=criterion,
-            random_state=self.seed_ or 0,
-            verbose=self.verbose,
+            **(
+                {"random_state": self.seed_ or 0, "verbose": self.verbose}
+                | (dict(options) if isinstance(options, Mapping) else {})
+            ),
         )

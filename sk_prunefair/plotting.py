@@ -91,7 +91,14 @@ class GroupTheoryDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, X: Any, y: Any, *, sensitive_features: Any, ax: Any = None
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        sensitive_features: Any,
+        diagnostics: bool | dict[str, Any] = True,
+        ax: Any = None,
     ) -> GroupTheoryDisplay:
         """Compute the diagnostics of a fitted, pruned classifier and draw them.
 
@@ -101,6 +108,8 @@ class GroupTheoryDisplay:
             Fitted and pruned.
         X, y, sensitive_features : array-like
             As for ``FairPrunedClassifier.fairness_report``.
+        diagnostics : dict, default=True
+            Options, as for ``FairPrunedClassifier.fairness_report``.
         ax : sequence of five matplotlib axes, default=None
             Where to draw; None makes a figure.
 
@@ -110,7 +119,7 @@ class GroupTheoryDisplay:
             With ``ax_`` and ``figure_``.
         """
         report = estimator.fairness_report(
-            X, y, sensitive_features=sensitive_features, diagnostics=True
+            X, y, sensitive_features=sensitive_features, diagnostics=diagnostics
         )
         return cls.from_frame(report.diagnostics, ax=ax)
 

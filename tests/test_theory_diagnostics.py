@@ -52,6 +52,9 @@ def test_the_frame_is_made_of_the_functions(clf, digits):
     eigenvalues = group_hessian_eigenvalues(dense, *data)["eigenvalue"]
     np.testing.assert_allclose(frame.hessian_max_eigenvalue, eigenvalues, rtol=1e-2)
     assert clf.fairness_report(X, labels, sensitive_features=group).diagnostics is None
+    options = {"max_samples": 50}
+    drawn = clf.fairness_report(X, labels, sensitive_features=group, diagnostics=options)
+    assert (drawn.diagnostics.hessian_max_eigenvalue > frame.hessian_max_eigenvalue).all()
     for net, known in zip((clf.module_, clf.dense_module_), before, strict=True):
         for name, value in weights(net).items():
             np.testing.assert_array_equal(value, known[name])

@@ -70,26 +70,26 @@ print(why.round(3).to_string())
 print("\nrank correlation with the excessive risk, over the groups:")
 print(why.rank().corr()["excessive_risk"].drop("excessive_risk").round(2).to_string())
 
+if args.picture:
+    GroupTheoryDisplay.from_frame(why).figure_.savefig(args.picture, dpi=110)
+    print(f"\nwritten: {args.picture}")
+
 codes = np.searchsorted(clf.classes_, y)
 nets = clf.dense_module_, clf.module_
 relation = size_and_gradient(nets[0], X, codes, groups)
 print(f"\ngroup size against gradient norm: rank correlation {relation.rank_correlation:.2f}")
 
 # Some rows of each group are enough to see which layer it was.
-rows = np.random.default_rng(0).permutation(len(y))[:1000]
+rows = np.random.default_rng(0).permutation(len(y))[: 300 if args.faces else 1000]
 part = X[rows], codes[rows], groups.iloc[rows]
 layers = risk_attribution(*nets, *part, tol=1e-2)
-print("\nexcessive risk by parameter tensor, on 1,000 rows; rows sum to R(a):")
+print("\nexcessive risk by parameter tensor, on some rows; rows sum to R(a):")
 print(layers.loc[:, layers.abs().max() > 0.01].round(3).to_string())
 
 try:
     under_attack = [group_robustness(net, *part, epsilon=0.01) for net in nets]
     table = pd.concat(under_attack, axis=1, keys=["dense", "pruned"])
-    print("\naccuracy under attack, every feature moved by 0.01 at most, on 1,000 rows:")
+    print("\naccuracy under attack, every feature moved by 0.01 at most, on those rows:")
     print(table.round(3).to_string())
 except ImportError as error:
     print(f"\n{error}")
-
-if args.picture:
-    GroupTheoryDisplay.from_frame(why).figure_.savefig(args.picture, dpi=110)
-    print(f"\nwritten: {args.picture}")

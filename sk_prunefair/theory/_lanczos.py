@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 # Fewer products could stop at an eigenvector that the start happens to lie near.
-MIN_PRODUCTS = 6
+MIN_PRODUCTS = 3
 
 
 class Eigenvalues(NamedTuple):

@@ -149,29 +149,32 @@ def fashion(seed: int) -> tuple[Split, Split, Split]:
 
 
 @cache
-def _faces(target: str) -> Any:
-    return load_utkface(target=target, sensitive_features="race", size=32)
+def _faces(target: str, group: str, size: int) -> Any:
+    return load_utkface(target=target, sensitive_features=group, size=size)
 
 
-def _face_split(target: str, seed: int) -> tuple[Split, Split, Split]:
-    bunch = _faces(target)
-    y, group = (
+def face_split(
+    target: str, seed: int, group: str = "race", size: int = 32, n_train: int = 10_000
+) -> tuple[Split, Split, Split]:
+    """UTKFace, split three ways; so many images for training."""
+    bunch = _faces(target, group, size)
+    y, groups = (
         np.unique(np.asarray(column), return_inverse=True)[1]
-        for column in (bunch.target, bunch.sensitive_features["race"])
+        for column in (bunch.target, bunch.sensitive_features[group])
     )
-    train, valid, test = three_ways(Split(bunch.data, y, group), seed, valid=0.1, test=0.3)
-    rows = np.random.default_rng(seed).permutation(len(train.y))[:10_000]
+    train, valid, test = three_ways(Split(bunch.data, y, groups), seed, valid=0.1, test=0.3)
+    rows = np.random.default_rng(seed).permutation(len(train.y))[:n_train]
     return train.take(rows), valid, test
 
 
 def faces_race(seed: int) -> tuple[Split, Split, Split]:
     """UTKFace at 32×32, 10,000 for training; race is the label and the group."""
-    return _face_split("race", seed)
+    return face_split("race", seed)
 
 
 def faces_gender(seed: int) -> tuple[Split, Split, Split]:
     """UTKFace at 32×32, 10,000 for training; gender is the label, races are the groups."""
-    return _face_split("gender", seed)
+    return face_split("gender", seed)
 
 
 def _training(**params: Any) -> dict[str, Any]:

@@ -1,0 +1,160 @@
+"""The field's methods beside ours, with the same budget: same nets, same epochs, held-out rows.
+
+Run ``python benchmarks/field.py`` (two hours on one core; it takes up again where it stopped), or
+``--quick`` for tiny sizes in seconds. Rows go to ``benchmarks/field.csv``, Pareto tables to
+``benchmarks/field.md``. Data is looked for in the folder SK_PRUNEFAIR_DATA.
+
+Every method trains a dense net for the same epochs, removes the same share of its weights and
+fine-tunes for three epochs. Methods that act after pruning share one dense net. The step of the
+literal method is chosen on the validation rows, per data set and rate; every other method has one
+setting for everything: ours the library's default, the field's what its authors recommend.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from constraints import FINETUNE_EPOCHS, scores
+from field_page import write_page
+from harness import Cell, run_cells
+from tasks import TASKS, Split
+from torch.nn import functional as F
+
+from sk_prunefair import AccuracyGapConstraint, EqualLossConstraint, FairPrunedClassifier
+from sk_prunefair.constraints import Constraint
+
+RATES = (0.8, 0.9, 0.95, 0.98)
+SEEDS = {"digits": 5, "compas": 5, "adult": 5, "fashion": 3, "faces_race": 2}
+Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def distillation(scores: torch.Tensor, dense: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Hinton, Vinyals and Dean (2015): half the labels, half the dense net's answers at T = 4."""
+    soft = F.kl_div((scores / 4).log_softmax(1), (dense / 4).softmax(1), reduction="batchmean")
+    return 0.5 * F.cross_entropy(scores, y) + 0.5 * 16 * soft
+
+
+def performance_weighted(
+    scores: torch.Tensor, dense: torch.Tensor, y: torch.Tensor, least: float = 0.3
+) -> torch.Tensor:
+    """Meyer and Wong, A fair loss function for network pruning (2022), with its γ = 1.
+
+    Samples count by how unsure the dense net is of their label, θ + (1 - θ)(1 - p_y); what is
+    learned is the dense net's answer, in which the label and the likeliest class change places
+    where that was wrong.
+    """
+    p = dense.softmax(1)
+    own, best = p.gather(1, y[:, None]), p.max(1, keepdim=True)
+    target = p.scatter(1, best.indices, own).scatter(1, y[:, None], best.values)
+    weight = least + (1 - least) * (1 - own[:, 0])
+    return (weight * -(target * scores.log_softmax(1)).sum(1)).mean()
+
+
+class TaughtClassifier(FairPrunedClassifier):
+    """Fine-tunes by a loss that sees what the dense net says."""
+
+    taught_loss_: Loss | None = None
+
+    def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Any:
+        """Return the loss of the batch."""
+        loss = super().get_loss(y_pred, y_true, X=X, training=training)
+        if not training or self.phase_ == "before" or self.taught_loss_ is None:
+            return loss
+        with torch.no_grad():
+            dense = self.dense_module_.eval()(X["X"].to(y_pred.device))
+        return self.taught_loss_(y_pred, dense, y_true.to(y_pred.device))
+
+
+# What trains the dense net, and what then differs: the criterion, the constraint or the loss.
+LITERAL = {f"literal {step:g}": step for step in (0.01, 0.1)}
+METHODS: dict[str, tuple[str, dict[str, Any]]] = {
+    "none": ("plain", {}),
+    "accuracy gap": ("plain", {"constraint": AccuracyGapConstraint}),
+    "fairgrape": ("plain", {"pruner": "fairgrape"}),
+    "fairprune": ("plain", {"pruner": "fairprune"}),
+    "performance weighted": ("plain", {"loss": performance_weighted}),
+    "distillation": ("plain", {"loss": distillation}),
+    "ours": ("ours", {}),
+    "ours + fairgrape": ("ours", {"pruner": "fairgrape"}),
+    **{name: (name, {}) for name in LITERAL},
+}
+
+
+@functools.lru_cache(maxsize=1)
+def trained(task_name: str, seed: int, kind: str, quick: bool) -> tuple[Any, list[Split]]:
+    """Return a dense net, its callbacks as they were, and training, validation and test rows."""
+    task = TASKS[task_name]
+    splits = [_few(split, quick) for split in task.load(seed)]
+    constraint: Constraint | None = None
+    if kind != "plain":
+        literal = {"violation": "absolute", "step_size": LITERAL[kind]} if kind in LITERAL else {}
+        constraint = EqualLossConstraint(**literal)
+    params = task.params | ({"max_epochs": 1} if quick else {})
+    clf = TaughtClassifier(
+        **params,
+        classes=sorted(set(splits[2].y.tolist())),
+        callbacks=[("constraint", constraint)],
+        random_state=seed,
+    )
+    train = splits[0]
+    return clf.fit(train.X, train.y, sensitive_features=train.group), splits
+
+
+def _few(split: Split, quick: bool) -> Split:
+    rows = np.random.default_rng(0).permutation(len(split.y))
+    return split.take(rows[:600]) if quick else split
+
+
+def work(cell: Cell, quick: bool = False) -> list[dict[str, Any]]:
+    """Prune and fine-tune one dense net by one method, at every rate."""
+    kind, change = METHODS[cell["method"]]
+    clf, (train, valid, test) = trained(cell["task"], cell["seed"], kind, quick)
+    clf.set_params(pruner=change.get("pruner", "magnitude"))
+    clf.taught_loss_ = change.get("loss")
+    clf.callbacks_ = [(name, c) for name, c in clf.callbacks_ if name != "field"]
+    if "constraint" in change:
+        clf.callbacks_.append(("field", change["constraint"]().initialize()))
+    rows = []
+    for rate in RATES:
+        given = {"sensitive_features": train.group, "finetune_epochs": FINETUNE_EPOCHS}
+        clf.prune(rate, train.X, train.y, **given)
+        for name, split in (("valid", valid), ("test", test)):
+            rows.append({"rate": rate, "split": name} | scores(clf, split))
+    return rows
+
+
+def cells(tasks: list[str], seeds: int | None) -> list[Cell]:
+    """Return the cells, the first seed of everything before the second of anything."""
+    return [
+        {"task": task, "seed": seed, "method": method}
+        for seed in range(max(SEEDS.values()))
+        for task in tasks
+        for method in METHODS
+        if seed < (seeds or SEEDS[task])
+    ]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run what is missing, then write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tasks", nargs="+", default=list(SEEDS), choices=list(SEEDS))
+    parser.add_argument("--seeds", type=int)
+    parser.add_argument("--n-jobs", type=int, default=1)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".csv"))
+    args = parser.parse_args(argv)
+    if args.quick:
+        args.tasks, args.seeds = ["digits"], 1
+    todo = cells(args.tasks, args.seeds)
+    rows = run_cells(todo, functools.partial(work, quick=args.quick), args.out, args.n_jobs)
+    write_page(rows, args.out.with_suffix(".md"))
+
+
+if __name__ == "__main__":
+    main()

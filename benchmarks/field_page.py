@@ -1,0 +1,109 @@
+"""Pareto tables of the field's methods, from their CSV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from pandas.api.typing import DataFrameGroupBy
+
+OURS = ("ours", "ours + fairgrape")
+CONSTRAINTS = ("ours", "literal", "accuracy gap")
+KEYS = ["task", "rate"]
+# What is compared, and whether more of it is better.
+MEASURES = {"accuracy": 1, "balanced": 1, "worst": 1, "excess": -1, "xi": -1}
+NAMES = {"balanced": "balanced accuracy", "worst": "worst group", "excess": "excess gap", "xi": "ξ"}
+
+HEAD = """# The field's methods, same budget
+
+Written by `benchmarks/field.py` from `field.csv`: held-out test rows, mean ± standard deviation
+over seeds; every net is trained for the same epochs, pruned to the same rate and fine-tuned for three
+epochs. "ours" is `EqualLossConstraint` with its default settings; "literal" the authors' Lagrangian
+dual, the better of two step sizes by the validation rows (the smaller gap, among those within five
+points of the accuracy without constraint); "accuracy gap" is Balancing Act's constraint; FairGRAPE
+and FairPrune are the criteria of those names; "performance weighted" the loss of Meyer and Wong;
+"distillation" fine-tunes on the dense net's answers, too. The excess gap is the accuracy gap minus
+what equally good groups of these sizes would show. **Bold**: no other method is better in both
+accuracy and worst group (†), or in both accuracy and excess gap (‡).
+"""
+
+
+def write_page(rows: pd.DataFrame, path: Path) -> None:
+    """Write the Markdown page of whatever cells there are."""
+    rows = rows.assign(excess=(rows["gap"] - rows["floor"]).clip(lower=0))
+    test = pick_literal(rows)
+    cells = {
+        key: part.groupby("method", sort=False) for key, part in test.groupby(KEYS, sort=False)
+    }
+    parts = [HEAD, "\n## In short\n\n", verdicts(list(cells.values()))]
+    for (task, rate), cell in cells.items():
+        parts += [f"\n## {task}, {rate} (seeds: {cell['seed'].nunique().max()})\n\n", table(cell)]
+    path.write_text("".join(parts))
+
+
+def pick_literal(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the test rows, the literal method with the step that the validation rows choose."""
+    valid = rows[rows["split"] == "valid"].groupby([*KEYS, "method"])[["accuracy", "gap"]].mean()
+    chosen = {}
+    for key, part in valid.groupby(level=KEYS):
+        part = part.droplevel(KEYS)
+        steps = part[part.index.str.startswith("literal ")]
+        near = steps[steps["accuracy"] >= part["accuracy"].get("none", 0) - 0.05]
+        if len(steps):
+            chosen[key] = near["gap"].idxmin() if len(near) else steps["accuracy"].idxmax()
+    best = rows.set_index(KEYS).index.map(chosen.get)
+    others = ~rows["method"].str.startswith("literal ")
+    kept = rows[(rows["split"] == "test") & (others | (rows["method"] == best))]
+    return kept.assign(method=kept["method"].str.replace(r"literal .*", "literal", regex=True))
+
+
+def on_front(means: pd.DataFrame, against: str) -> pd.Series:
+    """Tell which methods no other beats in both accuracy and another measure."""
+    values = means[["accuracy", against]] * [1, MEASURES[against]]
+    beaten = [
+        bool(((values >= own).all(axis=1) & (values > own).any(axis=1)).any())
+        for _, own in values.iterrows()
+    ]
+    return ~pd.Series(beaten, index=means.index)
+
+
+def table(cell: DataFrameGroupBy) -> str:
+    """Return mean ± standard deviation by method, those on a front marked."""
+    means, spread = cell[list(MEASURES)].mean(), cell[list(MEASURES)].std().fillna(0)
+    shown = means.map("{:.3f}".format) + " ± " + spread.map("{:.3f}".format)
+    for against, mark in (("worst", "†"), ("excess", "‡")):
+        front = on_front(means, against)
+        shown.loc[front, against] = "**" + shown.loc[front, against] + "** " + mark
+    return shown.rename(columns=NAMES).reset_index().to_markdown(index=False) + "\n"
+
+
+def verdicts(groups: list[DataFrameGroupBy]) -> str:
+    """Return in how many of the cells ours is on a front, and as good as the best constraint."""
+    columns = list(MEASURES)
+    cells = [(cell[columns].mean(), cell[columns].sem().fillna(0)) for cell in groups]
+    rows: list[tuple[str, str, float]] = []
+    for against in ("worst", "excess"):
+        fronts = [on_front(mean, against) for mean, _ in cells]
+        pair = f"accuracy and {NAMES[against]}"
+        for method in ("none", *OURS):
+            share = sum(front.get(method, False) for front in fronts) / len(cells)
+            rows.append((f"{method}: on the front of {pair}", "≥ 0.75", share))
+        share = sum(any(front.get(name, False) for name in OURS) for front in fronts) / len(cells)
+        rows.append((f"one of ours: on the front of {pair}", "≥ 0.75", share))
+    for measure, sign in MEASURES.items():
+        near = [_is_near_best(mean[measure] * sign, error[measure]) for mean, error in cells]
+        name = NAMES.get(measure, measure)
+        share = sum(near) / len(cells)
+        rows.append(
+            (f"ours: within a standard error of the best constraint, {name}", "≥ 0.5", share)
+        )
+    names = [f"of {len(cells)} cells (data set × rate)", "target", "share"]
+    return pd.DataFrame(rows, columns=names).round(2).to_markdown(index=False) + "\n"
+
+
+def _is_near_best(values: pd.Series, errors: pd.Series) -> bool:
+    """Compare ours with the best constraint, which has an error, too."""
+    values = values.reindex(list(CONSTRAINTS)).dropna()
+    best = values.idxmax()
+    noise = (errors[best] ** 2 + errors["ours"] ** 2) ** 0.5
+    return bool(values["ours"] >= values[best] - noise)

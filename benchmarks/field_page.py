@@ -17,14 +17,14 @@ NAMES = {"balanced": "balanced accuracy", "worst": "worst group", "excess": "exc
 HEAD = """# The field's methods, same budget
 
 Written by `benchmarks/field.py` from `field.csv`: held-out test rows, mean ± standard deviation
-over seeds; every net is trained for the same epochs, pruned to the same rate and fine-tuned for three
-epochs. "ours" is `EqualLossConstraint` with its default settings; "literal" the authors' Lagrangian
-dual, the better of two step sizes by the validation rows (the smaller gap, among those within five
-points of the accuracy without constraint); "accuracy gap" is Balancing Act's constraint; FairGRAPE
-and FairPrune are the criteria of those names; "performance weighted" the loss of Meyer and Wong;
-"distillation" fine-tunes on the dense net's answers, too. The excess gap is the accuracy gap minus
-what equally good groups of these sizes would show. **Bold**: no other method is better in both
-accuracy and worst group (†), or in both accuracy and excess gap (‡).
+over seeds; every net is trained for the same epochs, pruned to the same rate and fine-tuned for
+three epochs. "ours" is `EqualLossConstraint` with its default settings; "literal" the authors'
+Lagrangian dual, the better of two step sizes by the validation rows (the smaller gap, among those
+within five points of the accuracy without constraint); "accuracy gap" is Balancing Act's
+constraint; FairGRAPE and FairPrune are the criteria of those names; "performance weighted" the loss
+of Meyer and Wong; "distillation" fine-tunes on the dense net's answers, too. The excess gap is the
+accuracy gap minus what equally good groups of these sizes would show. **Bold**: no other method is
+better in both accuracy and worst group (†), or in both accuracy and excess gap (‡).
 """
 
 

@@ -1,6 +1,237 @@
-def write_page(rows, path):
-    pass
+"""The page and the figures of the poster's benchmark, from its CSV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+from tqdm import tqdm
+
+from sk_prunefair.plotting import (
+    ConstraintEffectDisplay,
+    GroupTheoryDisplay,
+    PruningCurveDisplay,
+    TradeoffDisplay,
+)
+
+RUN = ["task", "net"]
+NET = [*RUN, "seed", "model", "finetuned", "rate"]
+RISK_RATE = 0.7  # one-shot, where no net has broken down to one prediction for all
+HIGH = (0.9, 0.95)
+
+HEAD = """# The poster's claims, and what we measured
+
+Written by `benchmarks/poster.py` from `poster.csv`: held-out test rows, mean ± standard deviation
+over seeds. The nets are slim (ResNet-18 and VGG-19 of width 8, ResNet-50 of width 4), trained for
+six epochs on some 6,000 images and fine-tuned for two: what the poster shows for nets of full
+width, trained to convergence, need not hold here, and the other way round. faces_race and faces_age
+have the label as group, faces_gender has races as groups; fashion and fashion_tail (20 : 1) have
+the class as group, in the place of CIFAR-10 and SVHN. *agrees*: on the poster's side by more than a
+standard error over seeds; *disagrees*: on the other side by as much.
+"""
+CLAIMS = {
+    "gap": (
+        "Pruning widens the gap",
+        "accuracy gap one-shot at 0.7, minus that of the dense net",
+        1,
+    ),
+    "size": (
+        "Smaller groups have larger gradients",
+        "rank correlation of size and gradient norm",
+        -1,
+    ),
+    "accuracy": (
+        "Less accurate groups have larger gradients",
+        "rank correlation of accuracy and gradient norm",
+        -1,
+    ),
+    "hessian": (
+        "Hessians follow closeness to the boundary",
+        "rank correlation of f(1 - f) and the top eigenvalue",
+        1,
+    ),
+    "level_accuracy": (
+        "Equal losses level accuracies",
+        "log of range with ÷ range without, dense nets",
+        -1,
+    ),
+    "level_gradient": ("… and gradients", "the same of gradient norms", -1),
+    "level_closeness": ("… and distances to the boundary", "the same of f(1 - f)", -1),
+    "after_gap": (
+        "*After* beats *before* at 0.9 and 0.95",
+        "accuracy gap of *before* minus that of *after*",
+        1,
+    ),
+    "after_xi": ("… in ξ", "ξ of *before* minus that of *after*", 1),
+    "after_balanced": ("… in balanced accuracy", "that of *after* minus that of *before*", 1),
+    "both_gap": (
+        "*Both* beats *before* at 0.9 and 0.95",
+        "accuracy gap of *before* minus that of *both*",
+        1,
+    ),
+    "both_xi": ("… in ξ", "ξ of *before* minus that of *both*", 1),
+    "both_balanced": ("… in balanced accuracy", "that of *both* minus that of *before*", 1),
+}
 
 
-def draw_figures(rows, folder):
-    pass
+def write_page(rows: pd.DataFrame, path: Path) -> None:
+    """Write claims and tables of whatever cells there are."""
+    nets = summarise(rows)
+    claims = pd.DataFrame(
+        [
+            {"task": task, "net": net, "seed": seed} | measure(own, nets.loc[(task, net, seed)])
+            for (task, net, seed), own in rows.groupby([*RUN, "seed"], sort=False)
+            if is_whole(own)
+        ]
+    )
+    parts = [HEAD, "\n## Claim by claim\n\n"]
+    parts.append(claim_table(claims) if len(claims) else "No run is complete yet.\n")
+    for (task, net), part in nets.groupby(RUN, sort=False):
+        seeds = part.index.get_level_values("seed").nunique()
+        parts.append(f"\n## {task}, {net} (seeds: {seeds})\n\n{net_table(part)}")
+    path.write_text("".join(parts))
+
+
+def is_whole(rows: pd.DataFrame) -> bool:
+    """Tell whether all four models of a seed are there."""
+    return rows["model"].nunique() == 4
+
+
+def summarise(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per net: accuracies over all rows and groups, accuracy gap, ξ."""
+    by_net = rows.assign(right=rows["accuracy"] * rows["count"]).groupby(NET, sort=False)
+    accuracy, risk = by_net["accuracy"], by_net["excessive_risk"]
+    return pd.DataFrame(
+        {
+            "accuracy": by_net["right"].sum() / by_net["count"].sum(),
+            "balanced": accuracy.mean(),
+            "worst": accuracy.min(),
+            "gap": accuracy.max() - accuracy.min(),
+            "xi": risk.max() - risk.min(),
+        }
+    ).reset_index(["model", "finetuned", "rate"])
+
+
+def measure(rows: pd.DataFrame, nets: pd.DataFrame) -> dict[str, float]:
+    """Return what each claim is about, of one seed of one run."""
+    dense = {
+        model: part.set_index("group")
+        for model, part in rows[(rows["rate"] == 0) & ~rows["finetuned"]].groupby("model")
+    }
+    plain = dense["none"]
+    one_shot = nets[(nets["model"] == "none") & ~nets["finetuned"]].set_index("rate")["gap"]
+    out = {
+        "gap": one_shot[RISK_RATE] - one_shot[0],
+        "size": rank_correlation(plain["train_count"], plain["gradient_norm"]),
+        "accuracy": rank_correlation(plain["accuracy"], plain["gradient_norm"]),
+        "hessian": rank_correlation(plain["boundary_closeness"], plain["hessian"]),
+    }
+    levelled = {
+        "accuracy": "accuracy",
+        "gradient": "gradient_norm",
+        "closeness": "boundary_closeness",
+    }
+    for name, column in levelled.items():
+        ranges = {model: np.ptp(dense[model][column]) for model in ("none", "before")}
+        out[f"level_{name}"] = float(np.log(ranges["before"] / ranges["none"]))
+    high = nets[nets["finetuned"] & nets["rate"].isin(HIGH)]
+    means = high.groupby("model")[["gap", "xi", "balanced"]].mean()
+    for model in ("after", "both"):
+        better = (means.loc["before"] - means.loc[model]) * [1, 1, -1]
+        out |= {f"{model}_{name}": float(value) for name, value in better.items()}
+    return out
+
+
+def rank_correlation(a: pd.Series, b: pd.Series) -> float:
+    """Return Spearman's; NaN where all groups are alike."""
+    return float(spearmanr(a, b).statistic) if a.nunique() > 1 and b.nunique() > 1 else np.nan
+
+
+def claim_table(claims: pd.DataFrame) -> str:
+    """Return, claim by claim and run by run, mean ± standard deviation and who is right."""
+    lines = []
+    for name, (claim, what, sign) in CLAIMS.items():
+        line = {"the poster": claim, "measured": what}
+        for (task, net), part in claims.groupby(RUN, sort=False):
+            line[f"{task}, {net}"] = verdict(part[name].dropna(), sign)
+        lines.append(line)
+    return pd.DataFrame(lines).to_markdown(index=False) + "\n"
+
+
+def verdict(values: pd.Series, sign: int) -> str:
+    """Say whether the values are on the poster's side by more than a standard error."""
+    if values.empty:
+        return "groups are of one size"
+    mean, spread = values.mean(), values.std() if len(values) > 1 else np.nan
+    noise = spread / len(values) ** 0.5
+    word = "undecided"
+    if abs(mean) > noise:
+        word = "agrees" if mean * sign > 0 else "disagrees"
+    return f"{mean:+.2f} ± {spread:.2f} {word}" if len(values) > 1 else f"{mean:+.2f} (one seed)"
+
+
+def net_table(nets: pd.DataFrame) -> str:
+    """Return mean ± standard deviation of each model at each rate."""
+    nets = nets.assign(way=np.where(nets["finetuned"], "fine-tuned", "one-shot"))
+    grouped = nets.groupby(["way", "model", "rate"], sort=False)
+    grouped = grouped[["accuracy", "balanced", "worst", "gap", "xi"]]
+    spread = grouped.std().fillna(0).map("{:.2f}".format)
+    shown = grouped.mean().map("{:.3f}".format) + " ± " + spread
+    return shown.rename(columns={"xi": "ξ"}).reset_index().to_markdown(index=False) + "\n"
+
+
+def draw_figures(rows: pd.DataFrame, folder: Path) -> None:
+    """Draw the poster's five figures of each run that is there, in one picture."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = rows.groupby([*RUN, "seed"], sort=False).filter(is_whole)
+    runs = list(whole.groupby(RUN, sort=False))
+    for (task, net), part in tqdm(runs, desc="figures", disable=None):
+        draw_run(part, folder / f"poster_{task}_{net}.png")
+
+
+def draw_run(rows: pd.DataFrame, path: Path) -> None:
+    """Draw curve and trade-offs, theory, and the constraint's effect."""
+    from matplotlib import pyplot as plt
+
+    n_groups = rows["group"].nunique()
+    figure = plt.figure(figsize=(13, 7.5 + 0.5 * n_groups), layout="constrained")
+    parts = figure.subfigures(3, 1, height_ratios=[4, 2 + 0.25 * n_groups, 2 + 0.25 * n_groups])
+    one_shot = rows[~rows["finetuned"]].assign(repeat=rows["seed"])
+    curve = one_shot[one_shot["model"] == "none"]
+    left, middle, right = parts[0].subplots(1, 3)
+    PruningCurveDisplay.from_frame(curve, ax=left)
+    left.set_title("one-shot, no constraint", fontsize="medium")
+    tuned = summarise(rows[rows["finetuned"]]).reset_index()
+    tuned = tuned.rename(
+        columns={"gap": "accuracy_gap", "xi": "fairness_violation", "model": "method"}
+    ).assign(repeat=tuned["seed"])
+    for axis, violation in ((middle, "accuracy_gap"), (right, "fairness_violation")):
+        TradeoffDisplay.from_frame(tuned, violation=violation, ax=axis)
+        axis.set_title("fine-tuned", fontsize="medium")
+    left.legend(fontsize="x-small", title="group", title_fontsize="x-small")
+    middle.get_legend().remove()
+    frames = {model: by_group(one_shot[one_shot["model"] == model]) for model in ("none", "before")}
+    risk = curve[curve["rate"] == RISK_RATE].groupby("group")["excessive_risk"].mean()
+    theory = frames["none"].rename(columns={"hessian": "hessian_max_eigenvalue"})
+    axes = parts[1].subplots(1, 5)
+    GroupTheoryDisplay.from_frame(theory.assign(excessive_risk=risk), ax=axes)
+    effects = {"no constraint": frames["none"], "equal losses": frames["before"]}
+    axes = parts[2].subplots(1, 3)
+    ConstraintEffectDisplay.from_frame(
+        {name: frame.drop(columns="size") for name, frame in effects.items()}, ax=axes
+    )
+    figure.savefig(path, dpi=70)
+    plt.close(figure)
+
+
+def by_group(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the dense net's groups, mean over seeds."""
+    # In the CSV, "size" is that of an image.
+    dense = rows[rows["rate"] == 0].drop(columns="size").rename(columns={"train_count": "size"})
+    columns = ["size", "accuracy", "gradient_norm", "boundary_closeness", "hessian"]
+    return dense.groupby("group")[columns].mean()

@@ -21,7 +21,7 @@ from torch import nn
 from torch.utils.data import Dataset, TensorDataset
 
 from sk_prunefair import EqualLossConstraint
-from sk_prunefair.pruning import prunable_parameters
+from sk_prunefair.pruning import MagnitudePruner, prunable_parameters
 from tests.conftest import assert_same_weights, classifier, weights
 
 
@@ -51,6 +51,19 @@ def test_prune_starts_from_the_dense_net(fitted):
         np.testing.assert_array_equal(value, dense[name])
 
 
+def test_a_layer_without_weights_is_warned_of(digits):
+    X, y, _ = digits
+    clf = classifier().fit(X, y)
+    with torch.no_grad():
+        clf.dense_module_.get_submodule("layers.5").weight.mul_(1e-3)
+    with pytest.warns(UserWarning, match=r"leaves no weight of \['layers\.5\.weight'\]"):
+        clf.prune(0.9)
+    assert np.ptp(clf.predict_proba(X), axis=0).max() == 0
+    clf.set_params(pruner=MagnitudePruner(min_kept=0.01)).prune(0.9)
+    assert np.ptp(clf.predict_proba(X), axis=0).max() > 0
+
+
+@pytest.mark.filterwarnings("ignore:pruning leaves no weight")
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9, 0.999])
 def test_prune_removes_exactly_that_share(fitted, rate):
     n_weights = sum(w.numel() for w in prunable_parameters(fitted.module_).values())

@@ -215,6 +215,7 @@ def test_best_estimator_is_the_net_that_was_tested(prefit):
     clf.prune(0.0)
 
 
+@pytest.mark.filterwarnings("ignore:pruning leaves no weight")
 def test_stops_at_the_first_rate_that_fails(prefit):
     class WorstInBetween:
         """Remove everything at 0.5, and nothing at other rates."""

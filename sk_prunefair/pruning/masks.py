@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -151,6 +152,9 @@ def _with_floor(
 def check_masks(module: nn.Module, masks: Mapping[str, torch.Tensor]) -> Masks:
     """Return a pruner's masks, or raise an error that says what is wrong with them.
 
+    A layer that loses all of its weights is warned of: unless a shortcut goes round it, the net
+    then gives the same prediction for every sample, and no fine-tuning brings it back.
+
     Parameters
     ----------
     module : torch.nn.Module
@@ -167,6 +171,11 @@ def check_masks(module: nn.Module, masks: Mapping[str, torch.Tensor]) -> Masks:
     ------
     ValueError
         If a name is no parameter of the net, or a mask is not boolean or of another shape.
+
+    Warns
+    -----
+    UserWarning
+        If a mask keeps nothing.
 
     Examples
     --------
@@ -187,6 +196,15 @@ def check_masks(module: nn.Module, masks: Mapping[str, torch.Tensor]) -> Masks:
                 f"pruner must return a boolean mask of shape {shape} for {name!r}, got "
                 f"{mask.dtype} of shape {tuple(mask.shape)}"
             )
+    empty = [name for name, mask in masks.items() if mask.numel() and not mask.any()]
+    if empty:
+        warnings.warn(
+            f"pruning leaves no weight of {empty[:5]}{' and others' * (len(empty) > 5)}: unless a "
+            "shortcut goes round it, every sample gets the same prediction, with fine-tuning too. "
+            "A pruner with min_kept=0.01 or scope='layer' keeps some of each layer, as in "
+            "pruner=MagnitudePruner(min_kept=0.01)",
+            stacklevel=2,
+        )
     return dict(masks)
 
 

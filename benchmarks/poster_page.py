@@ -205,6 +205,7 @@ def draw_run(rows: pd.DataFrame, path: Path) -> None:
     curve = one_shot[one_shot["model"] == "none"]
     left, middle, right = parts[0].subplots(1, 3)
     PruningCurveDisplay.from_frame(curve, ax=left)
+    left.set_title("", loc="left")
     left.set_title("one-shot, no constraint", fontsize="medium")
     tuned = summarise(rows[rows["finetuned"]]).reset_index()
     tuned = tuned.rename(

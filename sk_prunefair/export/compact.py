@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from sk_prunefair.export._tensors import read_part, read_tensors, write_part, write_tensors
 from sk_prunefair.pruning import PruningState, expand_module, kept_masks, shrink_module
 from sk_prunefair.pruning.shrink import Kept
 
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
 _FORMAT = "sk_prunefair compact 1"
 _HEADER = "header.json"
 _MAX_HEADER = 2**24
-# One date for all: the same net gives the same file.
-_DATE = (1980, 1, 1, 0, 0, 0)
 
 
-def save_compact(source: nn.Module | FairPrunedClassifier, path: str | Path) -> None:
+def save_compact(
+    source: nn.Module | FairPrunedClassifier, path: str | Path, *, dense: bool = False
+) -> None:
     """Write the tensors of a net to a file that is small where they hold zeros, or are small.
 
     A tensor of which enough is zero is stored as one bit per number and the numbers that are not;
@@ -40,9 +41,13 @@ def save_compact(source: nn.Module | FairPrunedClassifier, path: str | Path) -> 
     ----------
     source : torch.nn.Module or FairPrunedClassifier
         A net, pruned or not; of a classifier, the pruned net with its masks, or with which of the
-        dense net's channels it has, and its labels. The dense net is not in the file.
+        dense net's channels it has, and its labels.
     path : str or pathlib.Path
         Where to write; an existing file is replaced once the new one is complete.
+    dense : bool, default=False
+        Whether a pruned classifier's dense net goes into the file, too, so that the two can be
+        compared once it is loaded, as the command line does. The file is then larger than that of
+        the dense net.
 
     Raises
     ------
@@ -69,39 +74,37 @@ def save_compact(source: nn.Module | FairPrunedClassifier, path: str | Path) -> 
     header: dict[str, Any] = {"format": _FORMAT}
     masks: Mapping[str, torch.Tensor] = {}
     kept: Kept = {}
-    dense: Mapping[str, torch.Tensor] = {}
+    dense_net: nn.Module | None = None
     if isinstance(source, nn.Module):
         module = source
     else:
         source.check_is_fitted()
         module, state = source.module_, source.pruning_
         if state is not None:
-            masks, kept, dense = state.zeroed, state.kept or {}, state.dense.state_dict()
+            masks, kept, dense_net = state.zeroed, state.kept or {}, state.dense
         header["classes"] = _plain(source.classes_)
         header["rate"] = source.prune_rate_
         header["input_shape"] = getattr(source, "input_shape_", None)
     header["masks"] = sorted(masks)
-    header["tensors"] = {}
     header["kept"] = {
         name: [dim for dim, index in enumerate(dims) if index is not None]
         for name, dims in kept.items()
     }
+    whole = {} if dense_net is None else dense_net.state_dict()
     path = Path(path)
     draft = path.with_name(path.name + ".part")
     try:
         with zipfile.ZipFile(draft, "w") as archive:
-            for name, tensor in module.state_dict().items():
-                parts, described = _encode(tensor, masks.get(name))
-                header["tensors"][name] = described
-                for part, content in parts.items():
-                    _write(archive, f"{part}/{name}", content)
+            header["tensors"] = write_tensors(archive, module, masks)
+            if dense and dense_net is not None:
+                header["dense"] = write_tensors(archive, dense_net, {}, "dense/")
             for name, dims in kept.items():
                 for dim, index in enumerate(dims):
                     if index is not None:
-                        bits = np.zeros(dense[name].shape[dim], dtype=bool)
+                        bits = np.zeros(whole[name].shape[dim], dtype=bool)
                         bits[index.numpy()] = True
-                        _write(archive, f"kept/{dim}/{name}", np.packbits(bits).tobytes())
-            _write(archive, _HEADER, json.dumps(header).encode())
+                        write_part(archive, f"kept/{dim}/{name}", np.packbits(bits).tobytes())
+            write_part(archive, _HEADER, json.dumps(header).encode())
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
@@ -120,8 +123,8 @@ def load_compact(path: str | Path, target: Any) -> Any:
     target : torch.nn.Module or FairPrunedClassifier
         What to load into, of the architecture of the dense net. A classifier may be without a net
         yet: it takes its labels from the file, and its module must be an instance or know its own
-        sizes. The loaded net stands for the dense net too, which is not in the file, and its masks
-        go on holding.
+        sizes. Where the file has no dense net, the loaded one stands for it, too. Its masks go on
+        holding.
 
     Returns
     -------
@@ -142,8 +145,33 @@ def load_compact(path: str | Path, target: Any) -> Any:
             return target
         kept = _read_kept(archive, header, target)
         module = shrink_module(target, kept) if kept else target
-        module.load_state_dict(_read_tensors(archive, header, module)[0])
+        module.load_state_dict(read_tensors(archive, header["tensors"], module)[0])
     return module
+
+
+def holds_dense(path: str | Path) -> bool:
+    """Tell whether a file has all that a comparison needs: both nets, or one that is not pruned.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The file.
+
+    Returns
+    -------
+    bool
+        False for a pruned net alone.
+
+    Raises
+    ------
+    ValueError
+        If the file is not of this format, or is damaged.
+    FileNotFoundError
+        If there is no file.
+    """
+    with _damage_named(path), zipfile.ZipFile(path) as archive:
+        header = _read_header(archive)
+        return "dense" in header or not (header["masks"] or header.get("kept"))
 
 
 def _load_classifier(
@@ -166,7 +194,8 @@ def _load_classifier(
         dense = copy.deepcopy(clf.dense_module_)
         kept = _read_kept(archive, header, dense)
         module = shrink_module(dense, kept) if kept else copy.deepcopy(dense)
-        tensors, masks = _read_tensors(archive, header, module)
+        tensors, stored = read_tensors(archive, header["tensors"], module)
+        masks = {name: stored[name] for name in header["masks"] if name in stored}
         module.load_state_dict(tensors)
         state = None
         if masks or kept:
@@ -174,6 +203,9 @@ def _load_classifier(
                 dense, masks = expand_module(dense, module, kept), kept_masks(dense, kept)
             else:
                 dense.load_state_dict(tensors)
+            if "dense" in header:
+                whole = read_tensors(archive, header["dense"], dense, "dense/")[0]
+                dense.load_state_dict(whole)
             rate = float(header["rate"])
             state = PruningState(dense, masks, rate, goal=rate, kept=kept or None)
         clf.adopt(module, state)
@@ -199,7 +231,7 @@ def _read_header(archive: zipfile.ZipFile) -> dict[str, Any]:
     size = archive.getinfo(_HEADER).file_size
     if size > _MAX_HEADER:
         raise ValueError(f"the header of the file has {size} bytes, more than any net needs")
-    header = json.loads(_read(archive, _HEADER, size))
+    header = json.loads(read_part(archive, _HEADER, size))
     if header["format"] != _FORMAT:
         raise ValueError(f"the file's format is {header['format']!r}, known is {_FORMAT!r}")
     return header
@@ -214,72 +246,11 @@ def _read_kept(archive: zipfile.ZipFile, header: dict[str, Any], dense: nn.Modul
         indices: list[torch.Tensor | None] = [None] * tensors[name].ndim
         for dim in dims:
             size = tensors[name].shape[dim]
-            content = _read(archive, f"kept/{dim}/{name}", -(-size // 8))
+            content = read_part(archive, f"kept/{dim}/{name}", -(-size // 8))
             bits = np.unpackbits(np.frombuffer(content, dtype=np.uint8), count=size)
             indices[dim] = torch.from_numpy(np.flatnonzero(bits))
         kept[name] = tuple(indices)
     return kept
-
-
-def _read_tensors(
-    archive: zipfile.ZipFile, header: dict[str, Any], module: nn.Module
-) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """Return the state and the masks of a net, all of its sizes as the module has them."""
-    own, described = module.state_dict(), header["tensors"]
-    if own.keys() != described.keys():
-        raise ValueError(
-            f"the file does not fit the target: it lacks {sorted(own.keys() - described)[:5]} and "
-            f"has {sorted(described.keys() - own)[:5]} beyond it"
-        )
-    state, masks = {}, {}
-    for name, tensor in own.items():
-        found = described[name]["shape"], described[name]["dtype"]
-        expected = list(tensor.shape), _dtype_name(tensor)
-        if found != expected:
-            raise ValueError(
-                f"the file does not fit the target: {name!r} is {found[1]} of shape {found[0]} in "
-                f"the file, {expected[1]} of shape {expected[0]} in the target"
-            )
-        state[name], kept = _decode(archive, name, described[name].get("kept"), tensor)
-        if name in header["masks"]:
-            masks[name] = torch.from_numpy(kept).reshape(tensor.shape).to(tensor.device)
-    return state, masks
-
-
-def _decode(
-    archive: zipfile.ZipFile, name: str, n_kept: int | None, like: torch.Tensor
-) -> tuple[torch.Tensor, npt.NDArray[np.bool_]]:
-    """Return a tensor of the file, and which of its numbers were stored."""
-    n, width = like.numel(), like.element_size()
-    kept = np.ones(n, dtype=bool)
-    if n_kept is not None:
-        bits = np.frombuffer(_read(archive, f"bits/{name}", -(-n // 8)), dtype=np.uint8)
-        kept = np.unpackbits(bits, count=n).view(bool)
-        if np.count_nonzero(kept) != n_kept:
-            raise ValueError(f"the file is damaged: {name!r} has another number of values")
-    values = _read(archive, f"values/{name}", int(np.count_nonzero(kept)) * width)
-    number = np.dtype(f"u{width}" if width <= 8 else "c16")  # moved whole, four bytes at a time
-    raw = np.zeros(n, dtype=number)
-    raw[kept] = np.frombuffer(values, dtype=np.uint8).reshape(width, -1).T.copy().view(number)[:, 0]
-    if like.dtype == torch.bool and raw.max(initial=0) > 1:
-        raise ValueError(f"the file is damaged: {name!r} holds more than 0 and 1")
-    flat = torch.from_numpy(raw.view(np.uint8)).view(like.dtype)
-    return flat.reshape(like.shape), kept
-
-
-def _read(archive: zipfile.ZipFile, name: str, size: int) -> bytes:
-    """Return a part of the file, which must have this size, unpacked."""
-    with archive.open(name) as part:
-        # One byte more than there may be: the end is reached, where the checksum is compared.
-        content = part.read(size + 1)
-    if len(content) != size:
-        raise ValueError(f"the file is damaged: {name!r} does not have {size} bytes")
-    return content
-
-
-def _write(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
-    info = zipfile.ZipInfo(name, _DATE)
-    archive.writestr(info, content, zipfile.ZIP_DEFLATED, compresslevel=9)
 
 
 def _plain(labels: npt.NDArray[Any]) -> list[Any]:
@@ -287,29 +258,3 @@ def _plain(labels: npt.NDArray[Any]) -> list[Any]:
     if not all(isinstance(label, (str, int, float)) for label in plain):
         raise TypeError(f"labels must be strings, numbers or booleans, got {plain[:5]}")
     return plain
-
-
-def _dtype_name(tensor: torch.Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
-
-
-def _encode(
-    tensor: torch.Tensor, mask: torch.Tensor | None
-) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Return the parts of a tensor as bytes, and what the header says of it."""
-    raw = _bytes_of(tensor)
-    kept = raw.any(axis=1)
-    if mask is not None:
-        # A kept weight may happen to be zero.
-        kept |= mask.detach().cpu().numpy().ravel()
-    described: dict[str, Any] = {"shape": list(tensor.shape), "dtype": _dtype_name(tensor)}
-    if mask is None and len(raw) - kept.sum() <= len(raw) / (8 * raw.shape[1]):
-        return {"values": raw.T.tobytes()}, described
-    described["kept"] = int(kept.sum())
-    return {"bits": np.packbits(kept).tobytes(), "values": raw[kept].T.tobytes()}, described
-
-
-def _bytes_of(tensor: torch.Tensor) -> npt.NDArray[np.uint8]:
-    """Return one row of bytes per number."""
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy().reshape(len(flat), tensor.element_size())

@@ -1,0 +1,263 @@
+"""docs/results.md: what to use when, what it costs, where it does not help, from the CSVs.
+
+Run ``python benchmarks/results.py``; it takes seconds, and every number on the page is computed
+from a CSV that a benchmark wrote.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from field_page import pick_literal
+from field_page import verdicts as field_verdicts
+from poster_page import summarise
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "results.md"
+
+
+def rows(name: str) -> pd.DataFrame:
+    """Return a committed CSV."""
+    return pd.read_csv(HERE / f"{name}.csv")
+
+
+def mean(frame: pd.DataFrame, column: str, **where: Any) -> float:
+    """Return the mean of a column over the rows that match, of which there must be some."""
+    for name, value in where.items():
+        frame = frame[frame[name] == value]
+    if frame.empty:
+        raise ValueError(f"no rows with {where}")
+    return float(frame[column].mean())
+
+
+def ratio(times: pd.DataFrame, over: str, under: str, **where: Any) -> float:
+    """Return the median over rounds of two contenders' ratio within a round."""
+    for name, value in where.items():
+        times = times[times[name] == value]
+    wide = times.pivot(index="round", columns="contender", values="seconds")
+    return float((wide[over] / wide[under]).median())
+
+
+def harm() -> str:
+    """Say what one-shot pruning does before the overall accuracy shows it."""
+    nets = summarise(rows("poster")).reset_index()
+    nets = nets[(nets["model"] == "none") & ~nets["finetuned"]]
+    lines = []
+    for (task, net), part in nets.groupby(["task", "net"], sort=False):
+        at = part.groupby("rate")[["accuracy", "worst", "gap"]].mean()
+        steps = [0.0, 0.5, 0.7]
+        line = {"data, net": f"{task}, {net}"}
+        for name, title in (("accuracy", "accuracy"), ("worst", "worst group"), ("gap", "gap")):
+            line[f"{title} at 0 → 0.5 → 0.7"] = " → ".join(f"{at.at[r, name]:.2f}" for r in steps)
+        lines.append(line)
+    return pd.DataFrame(lines).to_markdown(index=False)
+
+
+def tuned(field: pd.DataFrame) -> str:
+    """Set no constraint and ours side by side, fine-tuned."""
+    lines = []
+    for (task, rate), part in field.groupby(["task", "rate"], sort=False):
+        if rate not in (0.8, 0.9, 0.95):
+            continue
+        line = {"data": task, "rate": rate}
+        for name, title in (("accuracy", "accuracy"), ("worst", "worst group"), ("excess", "gap")):
+            values = [mean(part, name, method=method) for method in ("none", "ours")]
+            line[title] = " → ".join(f"{value:.3f}" for value in values)
+        lines.append(line)
+    return pd.DataFrame(lines).to_markdown(index=False)
+
+
+def choices(field: pd.DataFrame) -> str:
+    """Return the table of what to use when, each with its evidence."""
+    pruners, promise = rows("pruners"), rows("promise")
+    recalibration, structured = rows("recalibration"), rows("structured")
+    broken = promise.groupby("rule")["broken"].max()
+
+    def of(task: str, rate: float, method: str, column: str) -> str:
+        return f"{mean(field, column, task=task, rate=rate, method=method):.3f}"
+
+    def criterion(name: str, column: str, task: str = "adult", rate: float = 0.9) -> str:
+        where = {"task": task, "rate": rate, "pruner": name, "finetuned": True}
+        return f"{mean(pruners, column, **where):.3f}"
+
+    def averages(again: bool, column: str) -> str:
+        where = {"task": "faces_race", "rate": 0.5, "recalibrated": again}
+        return f"{mean(recalibration, column, **where):.3f}"
+
+    threads = {"threads": 2, "batch": 1}
+    lines = [
+        (
+            "Groups are badly served because there is little data of them (a long tail)",
+            "`EqualLossConstraint()`, in training and fine-tuning",
+            f"digits 20 : 1 at 0.9: worst group {of('digits', 0.9, 'none', 'worst')} → "
+            f"{of('digits', 0.9, 'ours', 'worst')}, accuracy "
+            f"{of('digits', 0.9, 'none', 'accuracy')} → {of('digits', 0.9, 'ours', 'accuracy')}",
+        ),
+        (
+            "Tabular data, demographic groups",
+            '`pruner="fairgrape"`, with the constraint or without',
+            f"Adult at 0.9: ξ {criterion('magnitude', 'xi')} → {criterion('fairgrape', 'xi')}; "
+            f"COMPAS at 0.95: accuracy {of('compas', 0.95, 'ours', 'accuracy')} → "
+            f"{of('compas', 0.95, 'ours + fairgrape', 'accuracy')}",
+        ),
+        (
+            "Images and convolutions",
+            "magnitude; group-aware criteria do worse",
+            "UTKFace race at 0.9: accuracy "
+            f"{criterion('magnitude', 'accuracy', 'faces_race')} of magnitude, "
+            f"{criterion('fairgrape', 'accuracy', 'faces_race')} of FairGRAPE",
+        ),
+        (
+            "Rates of 0.95 and more, and time to fine-tune",
+            "a schedule, `GradualPruning()` or `IterativePruning(3)`",
+            f"Adult at 0.95: accuracy {criterion('magnitude', 'accuracy', rate=0.95)} → "
+            f"{criterion('magnitude, gradual', 'accuracy', rate=0.95)}, worst group "
+            f"{criterion('magnitude', 'worst', rate=0.95)} → "
+            f"{criterion('magnitude, gradual', 'worst', rate=0.95)}",
+        ),
+        (
+            "Data without labels",
+            "`prune(rate, X, recalibrate=True)`",
+            f"UTKFace race at 0.5: accuracy {averages(False, 'accuracy')} → "
+            f"{averages(True, 'accuracy')}, ξ {averages(False, 'xi')} → {averages(True, 'xi')}",
+        ),
+        (
+            "A promise to every group",
+            "`PruneRateSearchCV`, on data held out",
+            f"simulated: broken in at most {broken['ours: exact, paired']:.3f} of the draws, going "
+            f"by observed drops in up to {broken['naive: observed drop']:.3f}",
+        ),
+        (
+            "Less time per prediction",
+            '`pruner="channel_magnitude"`; masks save memory alone',
+            "half the channels of a ResNet-18, batch of one: "
+            f"{ratio(structured, 'pruned, torch', 'dense, torch', **threads):.2f} of the time",
+        ),
+    ]
+    columns = ["where", "what", "measured, held-out"]
+    return pd.DataFrame(lines, columns=columns).to_markdown(index=False)
+
+
+def costs() -> str:
+    """Say what groups, constraints and curves cost."""
+    overhead, constraint_cost = rows("training_overhead"), rows("constraint_cost")
+    curve = rows("curve_cost")["ratio"]
+    steps = {
+        name: ratio(constraint_cost, name, "no constraint", data="digits")
+        for name in ("accuracy gap", "equal gradient", "equal curvature")
+    }
+    return (
+        f"An epoch with equal losses takes {_with(overhead):.2f} times one without, and "
+        f"{ratio(overhead, 'ours, equal loss', 'skorch, no constraint'):.2f} times one of plain "
+        f"skorch (Adult). A step with `AccuracyGapConstraint` takes {steps['accuracy gap']:.1f}, "
+        f"with `EqualGradientConstraint` {steps['equal gradient']:.1f} and with "
+        f"`EqualCurvatureConstraint` {steps['equal curvature']:.1f} times one without (digits). A "
+        f"curve over ten rates costs {curve.min():.2f} to {curve.max():.2f} times its inference."
+    )
+
+
+def _with(overhead: pd.DataFrame) -> float:
+    return ratio(overhead, "ours, equal loss", "ours, no constraint")
+
+
+def limits(field: pd.DataFrame) -> str:
+    """Say where it does not help."""
+
+    def of(task: str, rate: float, method: str, column: str) -> float:
+        return mean(field, column, task=task, rate=rate, method=method)
+
+    faces = rows("constraints")
+    faces = faces[(faces["split"] == "test") & faces["finetuned"]]
+
+    def race(method: str, column: str) -> float:
+        return mean(faces, column, task="faces_race", rate=0.9, method=method)
+
+    lines = [
+        "Where the group is the label, equal losses move accuracy from large groups to small ones: "
+        f"UTKFace race at 0.9, accuracy {race('none', 'accuracy'):.3f} → "
+        f"{race('ours', 'accuracy'):.3f}, worst race {race('none', 'worst'):.3f} → "
+        f"{race('ours', 'worst'):.3f}.",
+        "On Adult and COMPAS the gaps come from labels that are rarer in some groups, or are noise: "
+        f"Adult at 0.9, excess gap {of('adult', 0.9, 'none', 'excess'):.3f} → "
+        f"{of('adult', 0.9, 'ours', 'excess'):.3f}.",
+        "On long-tailed Fashion-MNIST training losses are near zero for all groups, and a "
+        f"constraint that goes by them does little: excess gap at 0.9 "
+        f"{of('fashion', 0.9, 'none', 'excess'):.3f} → {of('fashion', 0.9, 'ours', 'excess'):.3f}, "
+        f"where the literal method reaches {of('fashion', 0.9, 'literal', 'excess'):.3f}.",
+        f"At 0.98 small nets are near chance with every method (digits: ours "
+        f"{of('digits', 0.98, 'ours', 'accuracy'):.3f}, none "
+        f"{of('digits', 0.98, 'none', 'accuracy'):.3f}).",
+        "The two measures of fairness can disagree: a constraint that repairs a group before "
+        "pruning has more to lose in it. UTKFace race at 0.9, ξ "
+        f"{race('none', 'xi'):.2f} → {race('ours', 'xi'):.2f} while the worst race gains. Read "
+        "both, beside the accuracies.",
+    ]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def page() -> str:
+    """Return the page."""
+    raw = rows("field")
+    field = pick_literal(raw.assign(excess=(raw["gap"] - raw["floor"]).clip(lower=0)))
+    cells = [part.groupby("method", sort=False) for _, part in field.groupby(["task", "rate"])]
+    return f"""# Results, in five minutes
+
+Written by `benchmarks/results.py`: every number comes from a CSV in [`benchmarks/`](../benchmarks),
+of held-out rows, mean over seeds; the pages there have the spreads. *Excess gap* is the gap between
+the best and the worst group's accuracy, minus what chance alone would show between equally good
+groups of these sizes; ξ is the fairness violation. Fine-tuning is three epochs; arrows go from no
+constraint to `EqualLossConstraint()` with its defaults where nothing else is said.
+
+## Is there harm?
+
+Yes, and the overall accuracy hides it. One-shot magnitude pruning of slim nets, without constraint
+([`poster.md`](../benchmarks/poster.md) has the poster's claims one by one):
+
+{harm()}
+
+Fine-tuning brings most of it back, not all, and not for every group. Where there is training data,
+fine-tune.
+
+## What to use when
+
+{choices(field)}
+
+What the default constraint does in the fine-tuned net, from none to ours:
+
+{tuned(field)}
+
+## Beside the field's methods and fairlearn's
+
+Same nets, same epochs ([`field.md`](../benchmarks/field.md)): literal Lagrangian dual, Balancing
+Act, FairGRAPE, FairPrune, performance-weighted loss, distillation.
+
+{field_verdicts(cells)}
+{fairlearn()}
+## What it costs
+
+{costs()}
+
+## Where it does not help
+
+{limits(field)}
+"""
+
+
+def fairlearn() -> str:
+    """Say how fairlearn's methods fare once they are pruned."""
+    return ""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=PAGE)
+    args = parser.parse_args(argv)
+    args.out.write_text(page())
+
+
+if __name__ == "__main__":
+    main()

@@ -180,7 +180,7 @@ def limits(field: pd.DataFrame) -> str:
         f"UTKFace race at 0.9, accuracy {race('none', 'accuracy'):.3f} → "
         f"{race('ours', 'accuracy'):.3f}, worst race {race('none', 'worst'):.3f} → "
         f"{race('ours', 'worst'):.3f}.",
-        "On Adult and COMPAS the gaps come from labels that are rarer in some groups, or are noise: "
+        "On Adult and COMPAS the gaps come from labels that are rarer in some groups, or noise: "
         f"Adult at 0.9, excess gap {of('adult', 0.9, 'none', 'excess'):.3f} → "
         f"{of('adult', 0.9, 'ours', 'excess'):.3f}.",
         "On long-tailed Fashion-MNIST training losses are near zero for all groups, and a "

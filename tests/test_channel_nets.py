@@ -18,7 +18,7 @@ from sk_prunefair.export import load_compact, save_compact, to_onnx
 from sk_prunefair.modules import MLP, ResNet18
 from sk_prunefair.pruning import IterativePruning, apply_masks, expand_module
 from sk_prunefair.theory import risk_attribution
-from tests.conftest import classifier, weights
+from tests.conftest import assert_same_weights, classifier, weights
 
 pytest.importorskip("torch_pruning")
 
@@ -136,6 +136,10 @@ def test_parameters_are_saved_with_what_was_kept(shrunk, digits, tmp_path):
 def test_compact_file_of_a_smaller_net(shrunk, digits, tmp_path):
     X, y, group = digits
     save_compact(shrunk, tmp_path / "net.zip")
+    save_compact(shrunk, tmp_path / "both.zip", dense=True)
+    both = load_compact(tmp_path / "both.zip", clone(shrunk))
+    assert_same_weights(both.module_, shrunk.module_)
+    assert_same_weights(both.dense_module_, shrunk.dense_module_)
     fresh = load_compact(tmp_path / "net.zip", clone(shrunk))
     np.testing.assert_array_equal(fresh.predict_proba(X), shrunk.predict_proba(X))
     assert fresh.sparsity_ == shrunk.sparsity_

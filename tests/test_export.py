@@ -102,6 +102,42 @@ def test_a_kept_weight_that_is_zero_stays_kept(pruned, digits, tmp_path):
     assert loaded.masks_[name][first]
 
 
+def test_the_dense_net_comes_back_where_it_is_asked_for(pruned, digits, tmp_path):
+    X, _, group = digits
+    y = pruned.predict(X)
+    path = tmp_path / "both.zip"
+    save_compact(pruned, path, dense=True)
+    fresh = load_compact(path, clone(pruned))
+    assert_same_weights(fresh.dense_module_, pruned.dense_module_)
+    assert_same_weights(fresh.module_, pruned.module_)
+    assert_same_weights(fresh.prune(0.5).module_, pruned.prune(0.5).module_)
+    report = fresh.fairness_report(X, y, sensitive_features=group)
+    expected = pruned.fairness_report(X, y, sensitive_features=group)
+    assert report.excessive_risk.to_dict() == expected.excessive_risk.to_dict()
+
+
+def test_a_forged_dense_net_changes_nothing(pruned, tmp_path):
+    save_compact(pruned, tmp_path / "both.zip", dense=True)
+    name = next(iter(pruned.masks_))
+    with zipfile.ZipFile(tmp_path / "both.zip") as archive:
+        parts = {part: archive.read(part) for part in archive.namelist()}
+    header = json.loads(parts["header.json"])
+    for change, message in (
+        (lambda: header["dense"].pop(name), "it lacks"),
+        (lambda: header["dense"].update({name: {"shape": [1], "dtype": "float32"}}), "of shape"),
+        (lambda: header.update(dense=3), "not a whole compact file"),
+    ):
+        change()
+        forged = parts | {"header.json": json.dumps(header).encode()}
+        with zipfile.ZipFile(tmp_path / "forged.zip", "w") as archive:
+            for part, content in forged.items():
+                archive.writestr(part, content)
+        before = weights(pruned.module_)
+        with pytest.raises(ValueError, match=message):
+            load_compact(tmp_path / "forged.zip", pruned)
+        assert all((before[n] == value).all() for n, value in weights(pruned.module_).items())
+
+
 def test_the_same_net_gives_the_same_file(pruned, tmp_path):
     save_compact(pruned, tmp_path / "a")
     save_compact(pruned, tmp_path / "b")

@@ -1,0 +1,282 @@
+"""The command line, ``python -m sk_prunefair audit``: a saved net and arrays in, an audit out.
+
+A net comes from a file of `sk_prunefair.export.save_compact` with ``dense=True``, from which
+nothing is executed, and its architecture from code that the user names. Data is as the net takes
+it: what a Pipeline does before the classifier has been done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.base import clone
+
+from sk_prunefair.classifier import FairPrunedClassifier
+from sk_prunefair.export.compact import holds_dense, load_compact
+from sk_prunefair.report import FairnessReport
+from sk_prunefair.selection import pruning_curve
+from sk_prunefair.selection._nets import Outcome
+from sk_prunefair.selection.promise import Promise
+
+KEPT, BROKEN, FAILED = 0, 1, 2
+_EPILOG = """\
+example:
+  python -m sk_prunefair audit --estimator model:make --net net.zip \\
+      --data test.csv --label income --groups race sex \\
+      --out audit.html --max-accuracy-drop 0.02
+
+where model.py has a function make() that returns an unfitted FairPrunedClassifier, and net.zip was
+written by sk_prunefair.export.save_compact(clf, "net.zip", dense=True).
+
+exit status: 0 the promise is kept, or none was given; 1 it is not, as far as the data can tell;
+2 the audit could not be made.
+"""
+
+
+class Data(NamedTuple):
+    """What a net is judged on."""
+
+    X: npt.NDArray[np.float32]
+    y: npt.NDArray[Any]
+    groups: pd.DataFrame
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, default=None
+        Arguments after the program's name; None takes those of the process.
+
+    Returns
+    -------
+    int
+        0 if the promise is kept or none was given, 1 if it is not kept as far as the data can tell,
+        2 if the audit could not be made; then standard error says why.
+
+    Examples
+    --------
+    >>> main(["audit", "--net", "missing.zip", "--estimator", "m:n", "--data", "d.csv"])
+    2
+    """
+    args = _parser().parse_args(argv)
+    try:
+        return _audit(args)
+    except (ValueError, TypeError, ImportError, OSError, KeyError) as error:
+        text = error.args[0] if isinstance(error, KeyError) else error
+        print(f"error: {text}", file=sys.stderr)
+        return FAILED
+
+
+def _audit(args: argparse.Namespace) -> int:
+    promise = _promise(args)
+    if not holds_dense(args.net):
+        raise ValueError(
+            f"--net {args.net} holds the pruned net alone, and nothing to compare it with: write "
+            "it by save_compact(clf, path, dense=True)"
+        )
+    clf = load_compact(args.net, _estimator(args.estimator))
+    data = _read(args)
+    _check_labels(data.y, clf.classes_)
+    report = clf.fairness_report(data.X, data.y, sensitive_features=data.groups)
+    curve = None
+    if args.curve:
+        curve = pruning_curve(
+            clf, data.X, data.y, sensitive_features=data.groups, rates=args.curve, verbose=0
+        )
+    verdict, judged = None, None
+    if promise is not None:
+        verdict, judged = _judge(promise, report)
+    if args.out is not None:
+        facts = {"Data": args.data.name, "Model": args.net.name}
+        if verdict is not None:
+            facts["Promise"] = verdict
+        report.to_html(
+            args.out, title=args.title, curve=curve, facts=facts, pictures=not args.no_pictures
+        )
+    if args.tables is not None:
+        _write_tables(args.tables, report, curve, judged)
+    print(report)
+    if judged is None:
+        return KEPT
+    print(f"\n{verdict}")
+    return KEPT if judged["passed"].all() else BROKEN
+
+
+def _promise(args: argparse.Namespace) -> Promise | None:
+    if args.max_accuracy_drop is None:
+        if args.max_violation is not None:
+            raise ValueError("--max-violation goes with --max-accuracy-drop, which is missing")
+        return None
+    return Promise(args.max_accuracy_drop, args.max_violation, args.loss_bound, args.confidence)
+
+
+def _judge(promise: Promise, report: FairnessReport) -> tuple[str, pd.DataFrame]:
+    """Return what became of the promise, in a sentence, and the row of each group."""
+    samples = report.samples
+    codes, groups = pd.factorize(samples["group"], sort=False)
+    dense, pruned = (
+        Outcome(samples[f"loss_{net}"].to_numpy(), samples[f"is_right_{net}"].to_numpy() == 1)
+        for net in ("dense", "pruned")
+    )
+    judged = promise.judge(dense, pruned, codes, pd.Index(groups, tupleize_cols=False))
+    level = f"with confidence {promise.confidence:g}"
+    if not judged["passed"].all():
+        return f"promise not kept, {level}: {promise.why_not(judged)}", judged
+    words = f"no group loses more than {promise.max_accuracy_drop:g} of accuracy"
+    if promise.max_violation is not None:
+        words += f", and ξ is at most {promise.max_violation:g}"
+    return f"promise kept, {level}: {words}", judged
+
+
+def _estimator(name: str) -> FairPrunedClassifier:
+    """Import what ``module:name`` names, from the current folder or the path, and make it."""
+    module_name, colon, attribute = name.partition(":")
+    if not (module_name and colon and attribute):
+        raise ValueError(f"--estimator must be module:name, got {name!r}")
+    sys.path.insert(0, "")
+    try:
+        made = getattr(importlib.import_module(module_name), attribute, None)
+    finally:
+        sys.path.remove("")
+    if made is None:
+        raise ValueError(f"--estimator {name}: module {module_name} has no {attribute!r}")
+    estimator = clone(made) if isinstance(made, FairPrunedClassifier) else made
+    if callable(estimator) and not isinstance(estimator, FairPrunedClassifier):
+        estimator = estimator()
+    if not isinstance(estimator, FairPrunedClassifier):
+        raise TypeError(
+            f"--estimator {name} must be a FairPrunedClassifier, or a function without arguments "
+            f"that returns one; got {type(estimator).__name__}"
+        )
+    return estimator
+
+
+def _read(args: argparse.Namespace) -> Data:
+    """Read features, labels and groups by the ending of the file's name."""
+    suffix = args.data.suffix.lower()
+    if suffix == ".npz":
+        return _read_npz(args.data)
+    readers: dict[str, Callable[[Path], pd.DataFrame]] = {
+        ".csv": pd.read_csv,
+        ".parquet": _read_parquet,
+    }
+    if suffix not in readers:
+        raise ValueError(f"--data must be a .csv, .parquet or .npz file, got {args.data.name!r}")
+    frame = readers[suffix](args.data)
+    if args.label is None or not args.groups:
+        raise ValueError("--label and --groups must name columns of --data")
+    taken = [args.label, *args.groups]
+    features = args.features or [column for column in frame if column not in taken]
+    missing = [column for column in [*taken, *features] if column not in frame]
+    if missing:
+        raise ValueError(f"--data has no column {missing[0]!r}; there are {list(frame)[:20]}")
+    for column in features:
+        if not pd.api.types.is_numeric_dtype(frame[column]):
+            raise ValueError(
+                f"--features must be numbers, as the net takes them, got {column!r} of dtype "
+                f"{frame[column].dtype}"
+            )
+    X = frame[features].to_numpy(dtype=np.float32)
+    return Data(X, frame[args.label].to_numpy(), frame[args.groups])
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except ImportError as error:
+        raise ImportError(
+            "--data: a .parquet file needs pyarrow, which is not installed: pip install "
+            "'sk-prunefair[parquet]'"
+        ) from error
+
+
+def _read_npz(path: Path) -> Data:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            missing = [name for name in Data._fields if name not in arrays]
+            if missing:
+                raise ValueError(
+                    f"--data must hold the arrays {list(Data._fields)}, {missing[0]!r} is missing"
+                )
+            X, y, groups = (arrays[name] for name in Data._fields)
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"--data {path.name} is not a whole npz file: {error}") from error
+    frame = pd.DataFrame(groups)
+    # One column is a name, several are numbered.
+    return Data(X, y, frame.set_axis([f"group {i}" for i in frame], axis=1))
+
+
+def _check_labels(y: npt.NDArray[Any], classes: npt.NDArray[Any]) -> None:
+    unknown = [label for label in pd.unique(y) if label not in set(classes.tolist())]
+    if unknown:
+        raise ValueError(
+            f"the labels of --data must be among {classes.tolist()[:20]}, which the net knows; got "
+            f"{unknown[:5]}"
+        )
+
+
+def _write_tables(
+    folder: Path, report: FairnessReport, curve: pd.DataFrame | None, judged: pd.DataFrame | None
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    report.to_frame().to_csv(folder / "groups.csv")
+    nets = {"dense": report.dense, "pruned": report.pruned}
+    summary = {f"accuracy_{name}": net.overall["accuracy"] for name, net in nets.items()}
+    summary |= {f"accuracy_gap_{name}": gap for name, gap in report.accuracy_gap.items()}
+    summary["fairness_violation"] = report.fairness_violation
+    table = pd.concat([pd.Series(summary), report.compression])
+    table.rename("value").rename_axis("quantity").to_csv(folder / "summary.csv")
+    for name, frame in (("curve", curve), ("promise", judged)):
+        if frame is not None:
+            frame.to_csv(folder / f"{name}.csv", index=False)
+
+
+def _parser() -> argparse.ArgumentParser:
+    from sk_prunefair import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="python -m sk_prunefair", description="Know what pruning did to every group."
+    )
+    parser.add_argument("--version", action="version", version=f"sk_prunefair {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    audit = commands.add_parser(
+        "audit",
+        help="compare a pruned net with its dense net, group by group",
+        description="Compare a pruned net with its dense net on data, group by group. The data "
+        "must be as the net takes it, with no preprocessing left to do.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = audit.add_argument
+    add("--estimator", required=True, metavar="MODULE:NAME", help="what makes the classifier")
+    add("--net", required=True, type=Path, help="file of save_compact(clf, path, dense=True)")
+    help_data = ".csv or .parquet with named columns, or .npz with the arrays X, y, groups"
+    add("--data", required=True, type=Path, help=help_data)
+    add("--label", metavar="COLUMN", help="what is predicted")
+    add(
+        "--groups", nargs="+", metavar="COLUMN", help="columns that make the groups; they intersect"
+    )
+    add("--features", nargs="+", metavar="COLUMN", help="in the net's order; default: all others")
+    add("--out", type=Path, metavar="PAGE", help="HTML page to write")
+    add("--tables", type=Path, metavar="FOLDER", help="folder for CSV tables")
+    add("--title", default="What pruning did to each group", help="of the page")
+    add("--no-pictures", action="store_true", help="a page without matplotlib")
+    add("--curve", nargs="+", type=float, metavar="RATE", help="also prune to these rates")
+    promise = audit.add_argument_group("promise", "what must hold for every group, tested")
+    add = promise.add_argument
+    add("--max-accuracy-drop", type=float, metavar="DROP", help="most that a group may lose")
+    add("--max-violation", type=float, metavar="XI", help="most that ξ may be, besides")
+    add("--loss-bound", type=float, default=5.0, help="losses are clipped to it for ξ (5)")
+    add("--confidence", type=float, default=0.95, help="of the tests (0.95)")
+    return parser

@@ -1,0 +1,234 @@
+"""The command line: pages, tables, exit codes, and errors without a traceback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from sk_prunefair.cli import main
+from sk_prunefair.export import load_compact, save_compact
+from sk_prunefair.selection import drop_upper_bound
+from tests.conftest import classifier
+
+MODEL = """
+from torch import nn
+from sk_prunefair import FairPrunedClassifier
+from tests.conftest import classifier
+
+template = classifier(module__n_features=64, module__n_classes=10)
+
+def make():
+    return classifier(module__n_features=64, module__n_classes=10)
+
+def useless():
+    return 3
+
+number = 3
+"""
+HOSTILE = {"round": "<script>alert(1)</script>", "other": '"x" & y'}
+
+
+@pytest.fixture
+def case(digits, tmp_path, monkeypatch):
+    """Return the options of an audit: a module, a file with both nets, and a CSV of digits."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_model.py").write_text(MODEL)
+    X, y, group = digits
+    clf = classifier().fit(X[:900], y[:900], sensitive_features=group[:900]).prune(0.5)
+    save_compact(clf, "net.zip", dense=True)
+    frame = pd.DataFrame(X[900:], columns=[f"pixel {i}" for i in range(64)])
+    frame["digit"], frame["shape"] = y[900:], group[900:]
+    frame["half"] = np.where(np.arange(len(frame)) % 2, "odd", "even")
+    frame.to_csv("test.csv", index=False)
+    yield clf, (X[900:], y[900:], group[900:])
+    sys.modules.pop("my_model", None)
+
+
+def audit(*options, estimator="my_model:make", net="net.zip", data="test.csv", label="digit"):
+    given = ["--estimator", estimator, "--net", net, "--data", data, "--label", label]
+    features = ["--features", *(f"pixel {i}" for i in range(64))]
+    return main(["audit", *given, "--groups", "shape", *features, *map(str, options)])
+
+
+def test_the_file_has_both_nets(case):
+    clf, (X, y, group) = case
+    loaded = load_compact("net.zip", classifier(module__n_features=64, module__n_classes=10))
+    expected = clf.fairness_report(X, y, sensitive_features=group)
+    found = loaded.fairness_report(X, y, sensitive_features=group)
+    pd.testing.assert_frame_equal(found.to_frame(), expected.to_frame())
+    assert loaded.prune_rate_ == 0.5
+    assert not torch.equal(
+        loaded.dense_module_.get_submodule("layers.1").weight,
+        loaded.module_.get_submodule("layers.1").weight,
+    )
+
+
+def test_page_and_tables_are_those_of_the_report(case, capsys):
+    pytest.importorskip("matplotlib").use("Agg")
+    clf, (X, y, group) = case
+    assert audit("--out", "page.html", "--tables", "tables", "--curve", 0.3, 0.9) == 0
+    report = clf.fairness_report(X, y, sensitive_features=pd.Series(group, name="shape"))
+    assert str(report) in capsys.readouterr().out
+    groups = pd.read_csv("tables/groups.csv", index_col=0)
+    np.testing.assert_allclose(groups["excessive_risk"], report.to_frame()["excessive_risk"])
+    assert groups.index.tolist() == report.to_frame().index.tolist()
+    summary = pd.read_csv("tables/summary.csv", index_col="quantity")["value"]
+    assert summary["fairness_violation"] == pytest.approx(report.fairness_violation)
+    assert summary["sparsity"] == pytest.approx(0.5, abs=1e-3)
+    assert pd.read_csv("tables/curve.csv")["rate"].unique().tolist() == [0.3, 0.9]
+    page = Path("page.html").read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert "Other pruning rates" in page
+
+
+@pytest.mark.parametrize("drop", [0.02, 0.5])
+def test_the_promise_is_the_test_of_the_search(case, capsys, drop):
+    clf, (X, y, group) = case
+    report = clf.fairness_report(X, y, sensitive_features=group)
+    lost = report.samples["is_right_dense"].gt(report.samples["is_right_pruned"])
+    won = report.samples["is_right_dense"].lt(report.samples["is_right_pruned"])
+    bounds = {
+        name: drop_upper_bound(len(rows), int(lost[rows].sum()), int(won[rows].sum()))
+        for name, rows in report.samples.groupby("group").indices.items()
+    }
+    is_kept = max(bounds.values()) <= drop
+    assert is_kept == (drop == 0.5)
+    options = ("--max-accuracy-drop", drop, "--tables", "t", "--out", "p.html", "--no-pictures")
+    assert audit(*options) == (0 if is_kept else 1)
+    said = capsys.readouterr().out
+    assert ("promise kept" if is_kept else "promise not kept") in said
+    judged = pd.read_csv("t/promise.csv").set_index("group")["drop_bound"]
+    assert judged.to_dict() == bounds
+    assert "Promise" in Path("p.html").read_text()
+    if not is_kept:
+        assert repr(max(bounds, key=bounds.get)) in said
+
+
+def test_a_promise_on_the_violation(case, capsys):
+    assert audit("--max-accuracy-drop", 0.5, "--max-violation", 4.0) == 0
+    assert "ξ is at most 4" in capsys.readouterr().out
+    assert audit("--max-accuracy-drop", 0.5, "--max-violation", 0.001) == 1
+    assert "max_violation=0.001" in capsys.readouterr().out
+
+
+def test_arrays_and_parquet(case, capsys):
+    clf, (X, y, group) = case
+    np.savez("test.npz", X=X.astype(np.float32), y=y, groups=group)
+    options = ["--estimator", "my_model:template", "--net", "net.zip", "--data"]
+    assert main(["audit", *options, "test.npz"]) == 0
+    expected = clf.fairness_report(X, y, sensitive_features=pd.Series(group, name="group 0"))
+    assert str(expected) in capsys.readouterr().out
+    pd.read_csv("test.csv").to_parquet("test.parquet")
+    assert audit(data="test.parquet") == 0
+
+
+def test_parquet_names_the_extra(case, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "fastparquet", None)
+    Path("test.parquet").write_bytes(b"")
+    assert audit(data="test.parquet") == 2
+    assert "sk-prunefair[parquet]" in capsys.readouterr().err
+
+
+def test_groups_intersect_and_hostile_names_stay_text(case):
+    frame = pd.read_csv("test.csv")
+    frame["shape"] = frame["shape"].map(HOSTILE)
+    frame.to_csv("hostile.csv", index=False)
+    options = ("--groups", "shape", "half", "--out", "page.html", "--no-pictures")
+    assert audit(*options, "--title", "<b>", data="hostile.csv") == 0
+    page = Path("page.html").read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;, odd" in page
+    assert "<b>" not in page
+
+
+def test_default_features_are_the_other_columns(case):
+    frame = pd.read_csv("test.csv").drop(columns="half")
+    frame.to_csv("plain.csv", index=False)
+    given = ["--estimator", "my_model:make", "--net", "net.zip", "--data", "plain.csv"]
+    assert main(["audit", *given, "--label", "digit", "--groups", "shape"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"estimator": "my_model"}, "--estimator must be module:name, got 'my_model'"),
+        ({"estimator": "no_such_module:make"}, "No module named 'no_such_module'"),
+        ({"estimator": "my_model:absent"}, "module my_model has no 'absent'"),
+        ({"estimator": "my_model:useless"}, "must be a FairPrunedClassifier, or a function"),
+        ({"estimator": "my_model:number"}, "got int"),
+        ({"net": "absent.zip"}, "No such file"),
+        ({"net": "test.csv"}, "is not a whole compact file"),
+        ({"data": "absent.csv"}, "No such file"),
+        ({"data": "my_model.py"}, "--data must be a .csv, .parquet or .npz file"),
+        ({"label": "absent"}, "--data has no column 'absent'"),
+        ({"label": "half"}, "the labels of --data must be among"),
+    ],
+)
+def test_errors_are_named(case, capsys, options, message):
+    assert audit(**options) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert message in captured.err
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--groups", "absent"], "--data has no column 'absent'"),
+        (["--features", "pixel 0", "half"], "--features must be numbers"),
+        (["--features", "pixel 0"], "X must have shape"),
+        (["--max-accuracy-drop", 1.5], "max_accuracy_drop must be a number in [0, 1)"),
+        (["--max-accuracy-drop", 0.1, "--confidence", 1], "confidence must be a number in (0, 1)"),
+        (["--max-violation", 0.1], "--max-violation goes with --max-accuracy-drop"),
+        (["--curve", 1.5], "rates"),
+    ],
+)
+def test_more_errors_are_named(case, capsys, options, message):
+    assert audit(*options) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_data_that_no_net_can_take(case, capsys):
+    frame = pd.read_csv("test.csv")
+    frame.loc[3, "pixel 7"] = np.nan
+    frame.to_csv("nan.csv", index=False)
+    assert audit(data="nan.csv") == 2
+    assert "NaN" in capsys.readouterr().err
+    np.savez("half.npz", X=np.zeros((2, 64)))
+    given = ["audit", "--estimator", "my_model:make", "--net", "net.zip", "--data"]
+    assert main([*given, "half.npz"]) == 2
+    assert "'y' is missing" in capsys.readouterr().err
+    Path("broken.npz").write_bytes(b"PK\x03\x04 nothing")
+    assert main([*given, "broken.npz"]) == 2
+    assert "error:" in capsys.readouterr().err
+    np.savez("objects.npz", X=np.zeros((2, 64)), y=np.array([{}, 1], dtype=object), groups=[0, 1])
+    assert main([*given, "objects.npz"]) == 2
+    assert "allow_pickle" in capsys.readouterr().err
+    assert main([*given, "test.csv"]) == 2
+    assert "--label and --groups must name columns" in capsys.readouterr().err
+
+
+def test_a_pruned_net_alone_cannot_be_compared(case, capsys):
+    clf, _ = case
+    save_compact(clf, "alone.zip")
+    assert audit(net="alone.zip") == 2
+    assert "save_compact(clf, path, dense=True)" in capsys.readouterr().err
+    save_compact(clf.prune(0.0), "dense.zip")
+    assert audit("--max-accuracy-drop", 0.02, net="dense.zip") == 0
+
+
+def test_as_a_program(case):
+    command = [sys.executable, "-W", "error", "-m", "sk_prunefair"]
+    done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout[:13]) == (0, "sk_prunefair ")
+    done = subprocess.run([*command, "audit"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "required: --estimator" in done.stderr

@@ -19,6 +19,7 @@ from sk_prunefair.datasets import (
     load_compas,
     load_digits,
     load_fashion_mnist,
+    load_german,
     load_utkface,
     long_tailed,
 )
@@ -129,6 +130,23 @@ def compas(seed: int) -> tuple[Split, Split, Split]:
     return three_ways(Split(X, np.asarray(bunch.target), group), seed, valid=0.2, test=0.3)
 
 
+def german(seed: int) -> tuple[Split, Split, Split]:
+    """German credit; groups are sex × whether older than 25."""
+    bunch = load_german()
+    encode = make_column_transformer(
+        (StandardScaler(), make_column_selector(dtype_include="number")),
+        (
+            OneHotEncoder(handle_unknown="ignore", sparse_output=False),
+            make_column_selector(dtype_exclude="number"),
+        ),
+    )
+    X = encode.fit_transform(bunch.data).astype(np.float32)
+    names = bunch.sensitive_features.astype(str).agg(", ".join, axis=1)
+    group = np.unique(names, return_inverse=True)[1]
+    y = np.unique(bunch.target, return_inverse=True)[1]
+    return three_ways(Split(X, y, group), seed, valid=0.1, test=0.4)
+
+
 @cache
 def _fashion(subset: str) -> Any:
     return load_fashion_mnist(subset=subset)
@@ -177,6 +195,12 @@ def faces_gender(seed: int) -> tuple[Split, Split, Split]:
     return face_split("gender", seed)
 
 
+def small_faces(seed: int) -> tuple[Split, Split, Split]:
+    """UTKFace at 32×32, 2,000 for training; gender is the label, races are the groups."""
+    train, valid, test = face_split("gender", seed, n_train=2000)
+    return train, valid, test.take(np.arange(3000))
+
+
 def _training(**params: Any) -> dict[str, Any]:
     shared = {
         "criterion": nn.CrossEntropyLoss,
@@ -200,5 +224,16 @@ TASKS: dict[str, Task] = {
         faces_gender,
         False,
         _training(module=ResNet18, module__width=8, max_epochs=6, batch_size=128),
+    ),
+}
+# Those of the comparison with fairlearn, whose methods train many nets.
+BINARY_TASKS: dict[str, Task] = {
+    "adult": TASKS["adult"],
+    "compas": TASKS["compas"],
+    "german": Task(german, False, _training(module=MLP, lr=5e-3, max_epochs=10, batch_size=32)),
+    "faces": Task(
+        small_faces,
+        False,
+        _training(module=ResNet18, module__width=8, max_epochs=5, batch_size=64),
     ),
 }

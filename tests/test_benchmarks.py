@@ -18,8 +18,10 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 PAGES = {
     "constraints": "constraints_tables.write_tables",
     "constraint_trials": "constraint_trials.write_table",
+    "fairlearn_baselines": "fairlearn_page.write_page",
     "field": "field_page.write_page",
     "poster": "poster_page.write_page",
+    "promise_violation": "promise_violation.write_page",
     "pruners": "pruners.write_table",
     "recalibration": "recalibration.write_table",
 }
@@ -80,6 +82,53 @@ def test_quick_field(tmp_path):
     assert set(rows["method"]) > {"none", "ours", "fairgrape", "performance weighted"}
     assert rows["accuracy"].between(0, 1).all()
     assert "on the front" in (tmp_path / "field.md").read_text()
+
+
+def test_quick_fairlearn(tmp_path):
+    data_home()
+    pytest.importorskip("matplotlib")
+    run_quick(
+        *("fairlearn_baselines", "--out", tmp_path / "peers.csv"),
+        *("--picture", tmp_path / "peers.png"),
+    )
+    rows = pd.read_csv(tmp_path / "peers.csv")
+    assert rows.groupby("method").size().to_dict() == dict.fromkeys(rows["method"].unique(), 7)
+    assert (rows.loc[rows["rate"] == 0, "xi"] == 0).all()
+    assert not rows.isna().any(axis=None)
+    assert "needed" not in (tmp_path / "peers.md").read_text().split("##")[1]
+    assert (tmp_path / "peers.png").stat().st_size > 10_000
+
+
+def test_a_reduction_is_pruned_net_by_net(benchmark_module):
+    data_home()
+    methods, tasks = benchmark_module("fairlearn_methods"), benchmark_module("tasks")
+    task = tasks.BINARY_TASKS["compas"]
+    train, _, test = task.load(0)
+    train, test = (split.take(np.arange(300)) for split in (train, test))
+    task = tasks.Task(task.load, False, task.params | {"max_epochs": 2})
+    method = methods.Reduction(task, 0, methods.error_rate_parity)
+    method.fit(train)
+    dense = method.probabilities(test)
+    mixture = sum(
+        share * net.predict_proba(test.X)[:, 1]
+        for share, net in zip(method.shares, method.nets, strict=True)
+    )
+    np.testing.assert_allclose(dense, mixture)
+    assert method.shares.sum() == pytest.approx(1)
+    drawn = method.labels(test)
+    method.prune(0.8, 0)
+    assert all(net.sparsity_ == pytest.approx(0.8, abs=1e-3) for net in method.nets)
+    assert method.n_bytes(test) == pytest.approx(
+        len(method.nets) * methods_bytes(method.nets[0], test)
+    )
+    assert (method.labels(test) != drawn).any()  # the reduction predicts by the pruned nets
+    method.prune(0.0, 0)
+    np.testing.assert_array_equal(method.labels(test), drawn)
+
+
+def methods_bytes(net, split):
+    report = net.fairness_report(split.X, split.y, sensitive_features=split.group)
+    return report.compression["bytes_stored"]
 
 
 def test_quick_poster(tmp_path):

@@ -1,0 +1,168 @@
+"""fairlearn's methods and ours, each pruned to the same rates, on three tables and on faces.
+
+Run ``python benchmarks/fairlearn_baselines.py`` (an hour on one core; it takes up again where it
+stopped), or ``--quick`` for tiny sizes in seconds. Rows go to
+``benchmarks/fairlearn_baselines.csv``, the tables to ``benchmarks/fairlearn_baselines.md``, the
+figure to ``docs/pictures/fairlearn_baselines.png``. Data is looked for in the folder
+SK_PRUNEFAIR_DATA.
+
+All methods train nets of one architecture for the same epochs, remove the same share of the weights
+by magnitude (but where a criterion is the method), and fine-tune for three epochs on the training
+rows. Nothing is tuned.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from constraints import FINETUNE_EPOCHS
+from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
+from fairlearn_methods import (
+    Adversarial,
+    Decorrelated,
+    Plain,
+    Reduction,
+    Thresholds,
+    bounded_loss,
+    equalized_odds,
+    error_rate_parity,
+)
+from fairlearn_page import draw_figure, write_page
+from harness import Cell, run_cells
+from tasks import BINARY_TASKS, Split, Task
+
+from sk_prunefair import (
+    AccuracyGapConstraint,
+    EqualCurvatureConstraint,
+    EqualGradientConstraint,
+    EqualLossConstraint,
+)
+from sk_prunefair.metrics import accuracy_gap_floor
+
+WAYS = [(0.0, 0), *((rate, epochs) for rate in (0.8, 0.9, 0.95) for epochs in (0, FINETUNE_EPOCHS))]
+SEEDS = {"adult": 5, "compas": 5, "german": 5, "faces": 2}
+
+METHODS: dict[str, Callable[[Task, int], Plain]] = {
+    "plain": Plain,
+    "equal losses": lambda task, seed: Plain(task, seed, EqualLossConstraint()),
+    "equal losses + fairgrape": lambda task, seed: Plain(
+        task, seed, EqualLossConstraint(), "fairgrape"
+    ),
+    "literal, step 0.1": lambda task, seed: Plain(
+        task, seed, EqualLossConstraint(violation="absolute", step_size=0.1)
+    ),
+    "accuracy gap": lambda task, seed: Plain(task, seed, AccuracyGapConstraint()),
+    "equal gradients": lambda task, seed: Plain(task, seed, EqualGradientConstraint()),
+    "equal curvatures": lambda task, seed: Plain(task, seed, EqualCurvatureConstraint()),
+    "reduction, equalized odds": lambda task, seed: Reduction(task, seed, equalized_odds),
+    "reduction, error-rate parity": lambda task, seed: Reduction(task, seed, error_rate_parity),
+    "reduction, bounded loss": lambda task, seed: Reduction(task, seed, bounded_loss),
+    "thresholds, equalized odds": Thresholds,
+    "adversarial, equalized odds": Adversarial,
+    "correlation remover": Decorrelated,
+}
+# These take nets of one layer after the other, or rows of features.
+TABLES_ONLY = {
+    *("equal gradients", "equal curvatures"),
+    *("adversarial, equalized odds", "correlation remover"),
+}
+QUICK = ("plain", "equal losses", "reduction, error-rate parity", "adversarial, equalized odds")
+
+
+def work(cell: Cell, quick: bool = False) -> list[dict[str, Any]]:
+    """Train by one method and prune to each rate, one-shot and fine-tuned."""
+    task = BINARY_TASKS[cell["task"]]
+    train, _, test = task.load(cell["seed"])
+    if quick:
+        task = Task(task.load, task.group_is_label, task.params | {"max_epochs": 1})
+        train, test = (split.take(np.arange(200)) for split in (train, test))
+    method = METHODS[cell["method"]](task, cell["seed"])
+    warm_up()
+    start = time.perf_counter()
+    method.fit(train)
+    shared = {"fit_seconds": time.perf_counter() - start, "needs_group": method.needs_group}
+    rows, dense = [], losses(method, test)
+    for rate, epochs in WAYS:
+        # At a rate of 0, this gives the dense net back.
+        method.prune(rate, epochs)
+        changes = losses(method, test) - dense
+        row = {"rate": rate, "finetuned": bool(epochs), "xi": np.ptp(by_group(changes, test))}
+        rows.append(row | scores(method.labels(test), test) | shared)
+        rows[-1] |= {"bytes": method.n_bytes(test), "nets": len(method.nets)}
+    return rows
+
+
+def losses(method: Plain, split: Split) -> np.ndarray:
+    """Return the cross entropy of each row under the method's probabilities."""
+    p = method.probabilities(split)
+    return -np.log(np.clip(np.where(split.y == 1, p, 1 - p), 1e-7, 1))
+
+
+def by_group(values: np.ndarray, split: Split) -> np.ndarray:
+    """Return the mean over each group that is there."""
+    codes = np.unique_inverse(split.group).inverse_indices
+    return np.bincount(codes, values) / np.bincount(codes)
+
+
+@functools.cache
+def warm_up() -> None:
+    """Train once before anything is timed."""
+    task = BINARY_TASKS["compas"]
+    Plain(task, 0).fit(task.load(0)[1])
+
+
+def scores(labels: np.ndarray, split: Split) -> dict[str, float]:
+    """Return what the tables show of one set of labels."""
+    right = labels == split.y
+    means = by_group(right, split)
+    counts = np.unique_counts(split.group).counts
+    groups = {"sensitive_features": split.group}
+    return {
+        "accuracy": right.mean(),
+        "balanced": means.mean(),
+        "worst": means.min(),
+        "gap": np.ptp(means),
+        "floor": accuracy_gap_floor(float(right.mean()), counts, n_draws=2000),
+        "dp": demographic_parity_difference(split.y, labels, **groups),
+        "eo": equalized_odds_difference(split.y, labels, **groups),
+    }
+
+
+def cells(tasks: list[str], methods: list[str], seeds: int | None) -> list[Cell]:
+    """Return the cells, the first seed of everything before the second of anything."""
+    return [
+        {"task": task, "method": method, "seed": seed}
+        for seed in range(max(SEEDS.values()))
+        for task in tasks
+        for method in methods
+        if seed < (seeds or SEEDS[task]) and not (task == "faces" and method in TABLES_ONLY)
+    ]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run what is missing, then write tables and figure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tasks", nargs="+", default=list(SEEDS), choices=list(SEEDS))
+    parser.add_argument("--seeds", type=int)
+    parser.add_argument("--n-jobs", type=int, default=1)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".csv"))
+    picture = Path(__file__).parents[1] / "docs" / "pictures" / "fairlearn_baselines.png"
+    parser.add_argument("--picture", type=Path, default=picture)
+    args = parser.parse_args(argv)
+    todo = cells(args.tasks, list(METHODS), args.seeds)
+    if args.quick:
+        todo = cells(["compas"], list(QUICK), 1)
+    rows = run_cells(todo, functools.partial(work, quick=args.quick), args.out, args.n_jobs)
+    write_page(rows, args.out.with_suffix(".md"))
+    draw_figure(rows, args.picture)
+
+
+if __name__ == "__main__":
+    main()

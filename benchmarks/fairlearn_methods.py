@@ -1,0 +1,229 @@
+"""What a user of fairlearn would prune, and what a user of this library would: one interface.
+
+Each method fits on a split, is pruned to a rate, and then gives labels and probabilities. It says
+whether it needs to know the groups of those it predicts for, and how many bytes its nets take.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from fairlearn.adversarial import AdversarialFairnessClassifier
+from fairlearn.postprocessing import ThresholdOptimizer
+from fairlearn.preprocessing import CorrelationRemover
+from fairlearn.reductions import (
+    BoundedGroupLoss,
+    EqualizedOdds,
+    ErrorRateParity,
+    ExponentiatedGradient,
+    ZeroOneLoss,
+)
+from tasks import Split, Task
+from torch import nn
+
+from sk_prunefair import FairPrunedClassifier
+from sk_prunefair.constraints import Constraint
+from sk_prunefair.pruning import MagnitudePruner
+
+MAX_ITER = 6  # nets that ExponentiatedGradient trains, at most twice as many
+
+
+class Plain:
+    """One net, by this library; with a constraint or another criterion it is one of ours."""
+
+    needs_group = False
+
+    def __init__(
+        self, task: Task, seed: int, constraint: Constraint | None = None, pruner: Any = None
+    ) -> None:
+        self.task, self.seed, self.constraint = task, seed, constraint
+        # A layer that dies would decide for all methods alike.
+        self.pruner = pruner or MagnitudePruner(min_kept=0.01)
+
+    def make(self, **params: Any) -> FairPrunedClassifier:
+        """Return the unfitted net that every method begins with."""
+        shared = self.task.params | {"classes": [0, 1], "random_state": self.seed}
+        callbacks = None if self.constraint is None else [("constraint", self.constraint)]
+        return FairPrunedClassifier(
+            **(shared | {"callbacks": callbacks, "pruner": self.pruner} | params)
+        )
+
+    def fit(self, train: Split) -> None:
+        """Train what there is to train."""
+        self.train, self.groups_of_fit = train, train.group
+        self.nets = [self.make().fit(train.X, train.y, sensitive_features=train.group)]
+        self.shares = np.ones(1)
+
+    def prune(self, rate: float, epochs: int) -> None:
+        """Prune every net, each from its own dense one, and fine-tune it on the training rows."""
+        given = {"sensitive_features": self.groups_of_fit, "finetune_epochs": epochs}
+        for net in self.nets:
+            net.prune(rate, self.train.X, self.train.y, **given)
+
+    def probabilities(self, split: Split) -> np.ndarray:
+        """Return the probability of label 1, by the nets' shares in the mixture."""
+        return self.shares @ [net.predict_proba(self.inputs(split))[:, 1] for net in self.nets]
+
+    def labels(self, split: Split) -> np.ndarray:
+        """Return a label for each row."""
+        return (self.probabilities(split) > 0.5).astype(int)
+
+    def inputs(self, split: Split) -> np.ndarray:
+        """Return what the nets take."""
+        return split.X
+
+    def n_bytes(self, split: Split) -> float:
+        """Return what the nets take to store, masks as bits."""
+        few = split.take(np.arange(10))
+        given = (self.inputs(few), few.y)
+        reports = [net.fairness_report(*given, sensitive_features=few.group) for net in self.nets]
+        return float(sum(report.compression["bytes_stored"] for report in reports))
+
+
+class Reduction(Plain):
+    """`ExponentiatedGradient`: a mixture of nets, trained on reweighted rows."""
+
+    def __init__(self, task: Task, seed: int, constraint: Callable[[float], Any]) -> None:
+        super().__init__(task, seed)
+        self.moment = constraint
+
+    def fit(self, train: Split) -> None:
+        """Train one net after another; keep those that are in the mixture."""
+        self.train, self.groups_of_fit = train, None  # its nets see weights, no groups
+        template = self.make()
+        error = 0.0
+        if self.moment is bounded_loss:
+            plain = self.make().fit(train.X, train.y)
+            error = float((plain.predict(train.X) != train.y).mean())
+        self.reduction = ExponentiatedGradient(
+            template, constraints=self.moment(error), max_iter=MAX_ITER
+        )
+        with warnings.catch_warnings():
+            # fairlearn 0.15 with pandas 3.
+            warnings.simplefilter("ignore")
+            self.reduction.fit(train.X, train.y, sensitive_features=train.group)
+        weights = self.reduction.weights_
+        used = weights.index[weights > 0]
+        self.nets = [self.reduction.predictors_[index] for index in used]
+        self.shares = weights[used].to_numpy()
+
+    def labels(self, split: Split) -> np.ndarray:
+        """Return the label of a net drawn for each row, as the reduction predicts."""
+        return np.asarray(self.reduction.predict(split.X, random_state=self.seed)).astype(int)
+
+
+def equalized_odds(error: float) -> Any:
+    """Return the constraint that both error rates are equal."""
+    return EqualizedOdds()
+
+
+def error_rate_parity(error: float) -> Any:
+    """Return the constraint that error rates are equal."""
+    return ErrorRateParity()
+
+
+def bounded_loss(error: float) -> Any:
+    """Return the constraint that no group's error is above the plain net's on all rows."""
+    return BoundedGroupLoss(ZeroOneLoss(), upper_bound=error)
+
+
+class Thresholds(Plain):
+    """`ThresholdOptimizer` on a pruned net: thresholds by group, fitted on the training rows."""
+
+    needs_group = True
+
+    def prune(self, rate: float, epochs: int) -> None:
+        """Prune the net, then find its thresholds."""
+        super().prune(rate, epochs)
+        self._find()
+
+    def fit(self, train: Split) -> None:
+        """Train the net and find its thresholds."""
+        super().fit(train)
+        self._find()
+
+    def _find(self) -> None:
+        self.optimizer = ThresholdOptimizer(
+            estimator=self.nets[0],
+            constraints="equalized_odds",
+            prefit=True,
+            predict_method="predict_proba",
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.optimizer.fit(
+                self.train.X, self.train.y, sensitive_features=self.train.group.astype(str)
+            )
+
+    def labels(self, split: Split) -> np.ndarray:
+        """Return labels by the group's threshold, drawn between two where it is mixed."""
+        groups = {"sensitive_features": split.group.astype(str)}
+        return np.asarray(self.optimizer.predict(split.X, random_state=self.seed, **groups))
+
+
+class TwoScores(nn.Module):
+    """A net of one sigmoid output as one with a score for each class."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        """Return logits of shape (n_samples, 2)."""
+        one = self.net(X).reshape(-1, 1)
+        return torch.cat([-one, one], dim=1) / 2
+
+
+class Adversarial(Plain):
+    """`AdversarialFairnessClassifier`, its net of the same layers as the plain one."""
+
+    def fit(self, train: Split) -> None:
+        """Train against an adversary that guesses the group."""
+        self.train, self.groups_of_fit = train, train.group
+        plain = self.make()
+        model = plain.module(n_features=train.X.shape[1], n_classes=2)
+        adversary = AdversarialFairnessClassifier(
+            backend="torch",
+            predictor_model=nn.Sequential(model.layers[:-1], nn.Linear(64, 1), nn.Sigmoid()),
+            adversary_model=[8, "relu"],
+            constraints="equalized_odds",
+            epochs=plain.max_epochs,
+            batch_size=plain.batch_size,
+            learning_rate=plain.lr,
+            shuffle=True,
+            random_state=self.seed,
+        )
+        torch.manual_seed(self.seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            adversary.fit(train.X, train.y, sensitive_features=train.group.astype(str))
+        # The sigmoid is what it ends in; a classifier here ends in scores.
+        found = adversary.backendEngine_.predictor_model[:-1]
+        net = self.make(module=TwoScores(found)).initialize()
+        self.nets, self.shares = [net], np.ones(1)
+
+
+class Decorrelated(Plain):
+    """`CorrelationRemover` on the features, then a plain net."""
+
+    needs_group = True
+
+    def fit(self, train: Split) -> None:
+        """Remove what correlates with the groups, then train."""
+        self.n_groups = int(train.group.max()) + 1
+        n_features = train.X.shape[1]
+        groups = list(range(n_features, n_features + self.n_groups))
+        self.remover = CorrelationRemover(sensitive_feature_ids=groups)
+        self.remover.fit(self._with_groups(train))
+        super().fit(Split(self.inputs(train), train.y, train.group))
+
+    def inputs(self, split: Split) -> np.ndarray:
+        """Return the features without what correlates with the groups."""
+        return self.remover.transform(self._with_groups(split)).astype(np.float32)
+
+    def _with_groups(self, split: Split) -> np.ndarray:
+        return np.concatenate([split.X, np.eye(self.n_groups)[split.group]], axis=1)

@@ -248,7 +248,28 @@ Act, FairGRAPE, FairPrune, performance-weighted loss, distillation.
 
 def fairlearn() -> str:
     """Say how fairlearn's methods fare once they are pruned."""
-    return ""
+    found = rows("fairlearn_baselines")
+    found = found.assign(excess=(found["gap"] - found["floor"]).clip(lower=0))
+    tuned = found[found["finetuned"] & (found["rate"] == 0.9)]
+    columns = {}
+    for task, part in tuned.groupby("task", sort=False):
+        means = part.groupby("method", sort=False)[["accuracy", "excess", "xi"]].mean()
+        columns[f"{task}: accuracy, excess gap, ξ"] = means.apply(
+            lambda row: " ".join(f"{value:.3f}" for value in row), axis=1
+        )
+    dense = found[(found["rate"] == 0) & (found["task"] == "adult")]
+    seconds = dense.pivot_table(index="seed", columns="method", values="fit_seconds", sort=False)
+    adult = tuned[tuned["task"] == "adult"].groupby("method", sort=False)
+    columns["fit ÷ plain"] = seconds.div(seconds["plain"], axis=0).median().map("{:.1f}".format)
+    columns["kB"] = (adult["bytes"].mean() / 1000).map("{:.0f}".format)
+    columns["groups to predict"] = adult["needs_group"].first().map({True: "needed", False: "no"})
+    table = pd.DataFrame(columns).reindex(tuned["method"].unique()).fillna("")
+    return f"""
+fairlearn's methods, pruned to 0.9 and fine-tuned like ours
+([`fairlearn_baselines.md`](../benchmarks/fairlearn_baselines.md); costs on Adult):
+
+{table.rename_axis("method").reset_index().to_markdown(index=False)}
+"""
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -50,15 +50,17 @@ def group_name(group: Any, max_length: int = MAX_NAME) -> str:
 
 
 def style(index: int) -> dict[str, Any]:
-    """Return how to draw the group or method of that number: no two of the first 12 look alike.
+    """Return how to draw the group or method of that number: no two of the first 24 look alike.
 
-    >>> len({tuple(style(i).values()) for i in range(12)})
-    12
+    Nor do they where there is no line.
+
+    >>> len({(style(i)["color"], style(i)["marker"]) for i in range(24)})
+    24
     """
     return {
         "color": COLOURS[index % len(COLOURS)],
         "linestyle": LINES[index // len(COLOURS) % len(LINES)],
-        "marker": MARKERS[index % len(MARKERS)],
+        "marker": MARKERS[(index + index // len(MARKERS)) % len(MARKERS)],
     }
 
 

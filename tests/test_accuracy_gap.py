@@ -122,6 +122,7 @@ def test_dense_accuracies_are_those_of_the_rows_tuned_on(digits):
     )
 
 
+@pytest.mark.filterwarnings("ignore:pruning leaves no weight")
 def test_every_pruning_starts_at_zero_and_training_on_does_not(digits):
     X, y, _ = digits
     data = {"X": X, "y": y, "sensitive_features": y}

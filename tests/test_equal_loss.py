@@ -340,6 +340,7 @@ def test_the_best_group_loses_only_what_it_may():
     assert accuracy[0.15] > 0.8
 
 
+@pytest.mark.filterwarnings("ignore:pruning leaves no weight")
 def test_multipliers_are_halved_while_the_best_group_pays(digits):
     X, y = long_tailed(digits)
     clf = constrained(max_accuracy_loss=0.05, train_split=None).fit(X, y, sensitive_features=y)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.conftest import data_home
@@ -18,11 +20,27 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+def assert_near(found, expected):
+    np.testing.assert_allclose(
+        [float(str(n).rstrip(",")) for n in found], [float(n) for n in expected], atol=0.06
+    )
+
+
 def test_quickstart():
     done = run("examples/quickstart.py")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Pruning by group") == 3
     assert done.stdout.count("fairness violation ξ = ") == 3
+    # What the README says of it, but for what another processor makes of the last digits.
+    summary = r"accuracy (\S+) → (\S+), accuracy gap (\S+) → (\S+), fairness violation ξ = (\S+)"
+    printed = re.findall(summary, done.stdout)
+    readme = (ROOT / "README.md").read_text()
+    assert_near(re.findall(summary, readme)[0], printed[0])
+    told = r"back to (\S+), with a gap of (\S+) and ξ = (\S+);[^;]*it is (\S+), (\S+) and"
+    assert_near(
+        re.findall(told, readme)[0],
+        [*np.array(printed[1])[[1, 3, 4]], *np.array(printed[2])[[1, 3]]],
+    )
 
 
 def test_own_constraint():

@@ -21,9 +21,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess:
 
 
 def assert_near(found, expected):
-    np.testing.assert_allclose(
-        [float(str(n).rstrip(",")) for n in found], [float(n) for n in expected], atol=0.06
-    )
+    np.testing.assert_allclose([float(n) for n in found], [float(n) for n in expected], atol=0.06)
 
 
 def test_quickstart():

@@ -26,6 +26,7 @@ from fairlearn.metrics import demographic_parity_difference, equalized_odds_diff
 from fairlearn_methods import (
     Adversarial,
     Decorrelated,
+    Diverged,
     Plain,
     Reduction,
     Thresholds,
@@ -46,6 +47,10 @@ from sk_prunefair import (
 from sk_prunefair.metrics import accuracy_gap_floor
 
 WAYS = [(0.0, 0), *((rate, epochs) for rate in (0.8, 0.9, 0.95) for epochs in (0, FINETUNE_EPOCHS))]
+ROW = (
+    *("xi", "accuracy", "balanced", "worst", "gap", "floor", "dp", "eo"),
+    *("fit_seconds", "needs_group", "bytes", "nets"),
+)
 SEEDS = {"adult": 5, "compas": 5, "german": 5, "faces": 2}
 
 METHODS: dict[str, Callable[[Task, int], Plain]] = {
@@ -76,7 +81,10 @@ QUICK = ("plain", "equal losses", "reduction, error-rate parity", "adversarial, 
 
 
 def work(cell: Cell, quick: bool = False) -> list[dict[str, Any]]:
-    """Train by one method and prune to each rate, one-shot and fine-tuned."""
+    """Train by one method and prune to each rate, one-shot and fine-tuned.
+
+    Where the training diverged, the rows have no values.
+    """
     task = BINARY_TASKS[cell["task"]]
     train, _, test = task.load(cell["seed"])
     if quick:
@@ -85,7 +93,11 @@ def work(cell: Cell, quick: bool = False) -> list[dict[str, Any]]:
     method = METHODS[cell["method"]](task, cell["seed"])
     warm_up()
     start = time.perf_counter()
-    method.fit(train)
+    try:
+        method.fit(train)
+    except Diverged:
+        empty = dict.fromkeys(ROW, np.nan) | {"needs_group": method.needs_group}
+        return [{"rate": rate, "finetuned": bool(epochs)} | empty for rate, epochs in WAYS]
     shared = {"fit_seconds": time.perf_counter() - start, "needs_group": method.needs_group}
     rows, dense = [], losses(method, test)
     for rate, epochs in WAYS:

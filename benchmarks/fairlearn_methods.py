@@ -178,6 +178,10 @@ class TwoScores(nn.Module):
         return torch.cat([-one, one], dim=1) / 2
 
 
+class Diverged(Exception):
+    """The training of a method ended in numbers that are none."""
+
+
 class Adversarial(Plain):
     """`AdversarialFairnessClassifier`, its net of the same layers as the plain one."""
 
@@ -185,6 +189,7 @@ class Adversarial(Plain):
         """Train against an adversary that guesses the group."""
         self.train, self.groups_of_fit = train, train.group
         plain = self.make()
+        torch.manual_seed(self.seed)
         model = plain.module(n_features=train.X.shape[1], n_classes=2)
         adversary = AdversarialFairnessClassifier(
             backend="torch",
@@ -197,10 +202,12 @@ class Adversarial(Plain):
             shuffle=True,
             random_state=self.seed,
         )
-        torch.manual_seed(self.seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            adversary.fit(train.X, train.y, sensitive_features=train.group.astype(str))
+            try:
+                adversary.fit(train.X, train.y, sensitive_features=train.group.astype(str))
+            except RuntimeError as error:  # its loss refuses NaN
+                raise Diverged from error
         # The sigmoid is what it ends in; a classifier here ends in scores.
         found = adversary.backendEngine_.predictor_model[:-1]
         net = self.make(module=TwoScores(found)).initialize()

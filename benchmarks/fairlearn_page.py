@@ -25,12 +25,13 @@ Written by `benchmarks/fairlearn_baselines.py` from `fairlearn_baselines.csv`: h
 mean ± standard deviation over seeds. The excess gap is the accuracy gap minus what equally good
 groups of these sizes would show; the last two are fairlearn's differences. *Fit* is the time to fit
 ÷ that of plain (median), *kB* what the nets take at 0.9, *groups* whether the sensitive feature is
-needed to predict. A reduction is a mixture of nets, all of which are pruned and stored; ξ is that
-of the mixture's probabilities. Thresholds do not change probabilities: their ξ is that of the plain
-net. Adversarial training and the correlation remover are for rows of features, and the constraints
-of eq. 6 too costly for this on faces. fairlearn's reductions take six iterations; their bounded
-loss is the plain net's training error. COMPAS groups are races, two of them tiny; German's sex ×
-age; Adult's race × sex; faces' races, with 2,000 images for training, gender the label.
+needed to predict, *diverged* in how many seeds the training did; those are left out. A reduction is
+a mixture of nets, all of which are pruned and stored; ξ is that of the mixture's probabilities.
+Thresholds do not change probabilities: their ξ is that of the plain net. Adversarial training and
+the correlation remover are for rows of features, and the constraints of eq. 6 too costly for this
+on faces. fairlearn's reductions take six iterations; their bounded loss is the plain net's training
+error. COMPAS groups are races, two of them tiny; German's sex × age; Adult's race × sex; faces'
+races, with 2,000 images for training, gender the label.
 """
 
 
@@ -56,11 +57,16 @@ def cost_table(part: pd.DataFrame) -> str:
         {
             "fit": seconds.div(seconds["plain"], axis=0).median().round(1),
             "nets": at_90["nets"].mean().round(1),
+            "diverged": dense.groupby("method", sort=False)["accuracy"].apply(_n_missing),
             "kB": (at_90["bytes"].mean() / 1000).round(1),
             "groups": at_90["needs_group"].first().map({True: "needed", False: "no"}),
         }
     )
     return shown.reindex(dense["method"].unique()).reset_index().to_markdown(index=False) + "\n"
+
+
+def _n_missing(values: pd.Series) -> str:
+    return f"{values.isna().sum()} of {len(values)}"
 
 
 def table(part: pd.DataFrame) -> str:

@@ -31,7 +31,7 @@ from sk_prunefair.constraints import Constraint
 from sk_prunefair.pruning import MagnitudePruner
 
 RATES = (0.8, 0.9, 0.95, 0.98)
-SEEDS = {"digits": 5, "compas": 5, "adult": 5, "fashion": 3, "faces_race": 2}
+SEEDS = {"digits": 5, "compas": 5, "adult": 5, "fashion": 3}
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sk_prunefair.plotting import TradeoffDisplay
+from sk_prunefair.plotting._common import style
 
 COLUMNS = {
     "accuracy": "accuracy",
@@ -90,12 +90,16 @@ def draw_figure(rows: pd.DataFrame, path: Path) -> None:
     )
     for axis, task in zip(axes[0], tasks, strict=True):
         part = rows[(rows["task"] == task) & (rows["finetuned"]) & (rows["rate"] == 0.9)]
-        means = part.groupby("method", sort=False)[["accuracy", "gap"]].mean().reset_index()
-        TradeoffDisplay.from_frame(
-            means.rename(columns={"gap": "accuracy_gap"}), violation="accuracy_gap", ax=axis
-        )
+        means = part.groupby("method")[["accuracy", "gap"]].mean()
+        # Not every method is in every panel, and each has one mark in all.
+        for number, method in enumerate(rows["method"].unique()):
+            own = means.reindex([method])
+            look = style(number) | {"linestyle": "none"}
+            axis.plot(own["gap"], own["accuracy"], **look, label=method)
         axis.set_title(f"{task}, 0.9, fine-tuned", fontsize="medium")
-        axis.get_legend().remove()
+        axis.set_xlabel("accuracy gap (less is better)")
+        axis.set_ylabel("accuracy")
+        axis.spines[["top", "right"]].set_visible(False)
     handles = axes[0][0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=3, frameon=False, fontsize="small")
     path.parent.mkdir(parents=True, exist_ok=True)

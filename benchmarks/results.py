@@ -290,6 +290,8 @@ fairlearn's methods, pruned to 0.9 and fine-tuned like ours
 ([`fairlearn_baselines.md`](../benchmarks/fairlearn_baselines.md); costs on Adult):
 
 {table.rename_axis("method").reset_index().to_markdown(index=False)}
+
+![Accuracy against accuracy gap of each method, by data set](pictures/fairlearn_baselines.png)
 """
 
 

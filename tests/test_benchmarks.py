@@ -44,6 +44,12 @@ def benchmark_module(monkeypatch):
             del sys.modules[name]
 
 
+@pytest.fixture
+def real_data(monkeypatch):
+    """Let the benchmarks find the data, or skip."""
+    monkeypatch.setenv("SK_PRUNEFAIR_DATA", str(data_home()))
+
+
 def run_quick(name: str, *options: str | Path) -> None:
     command = [sys.executable, BENCHMARKS / f"{name}.py", "--quick", *options]
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
@@ -84,8 +90,8 @@ def test_quick_field(tmp_path):
     assert "on the front" in (tmp_path / "field.md").read_text()
 
 
+@pytest.mark.usefixtures("real_data")
 def test_quick_fairlearn(tmp_path):
-    data_home()
     pytest.importorskip("matplotlib")
     run_quick(
         *("fairlearn_baselines", "--out", tmp_path / "peers.csv"),
@@ -99,8 +105,8 @@ def test_quick_fairlearn(tmp_path):
     assert (tmp_path / "peers.png").stat().st_size > 10_000
 
 
+@pytest.mark.usefixtures("real_data")
 def test_a_reduction_is_pruned_net_by_net(benchmark_module):
-    data_home()
     methods, tasks = benchmark_module("fairlearn_methods"), benchmark_module("tasks")
     task = tasks.BINARY_TASKS["compas"]
     train, _, test = task.load(0)
@@ -131,8 +137,8 @@ def methods_bytes(net, split):
     return report.compression["bytes_stored"]
 
 
+@pytest.mark.usefixtures("real_data")
 def test_quick_poster(tmp_path):
-    data_home()
     pytest.importorskip("matplotlib")
     run_quick("poster", "--out", tmp_path / "poster.csv", "--pictures", tmp_path)
     rows = pd.read_csv(tmp_path / "poster.csv")

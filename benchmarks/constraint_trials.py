@@ -54,13 +54,6 @@ class Balanced(Exponential):
         self.step_size = 0.0
 
 
-class Weighted(EqualLossConstraint):
-    """The default's factors, as weights of the losses."""
-
-    def draw_weights(self, net: Any, data: Any) -> None:
-        return None
-
-
 class Restarted(EqualLossConstraint):
     """Multipliers that start at zero in the fine-tuning."""
 
@@ -111,6 +104,19 @@ class GroupsAhead(EqualLossConstraint):
         return torch.where(distance >= 0, 1.0, self.weight)
 
 
+class Margin(EqualLossConstraint):
+    """Wider margins for groups behind: their logits are divided by 1 + λ⁺, by way of the loss.
+
+    Of two classes, a loss of l has the margin m = -log(e^l - 1), and dividing m by t changes the
+    gradient by σ(-m / t) / σ(-m), up to the factor t; of more classes m is the log odds.
+    """
+
+    def weights(self, net: Any, batch: dict[str, Any]) -> torch.Tensor:
+        wider = 1 + torch.as_tensor(self.multipliers_.clip(lower=0).to_numpy())[batch["group"]]
+        margin = -net.batch_losses_.double().clamp(1e-12, 50).expm1().log()
+        return ((-margin / wider).sigmoid() / (-margin).sigmoid()).clamp(max=1e4).float()
+
+
 class GroupDRO(Constraint):
     """Group DRO: weights e^λ, λ grows with the group's loss after each batch."""
 
@@ -137,7 +143,7 @@ TRIALS: dict[str, Callable[[], Constraint | None]] = {
     "draws ∝ e^λ": Exponential,
     "balanced draws × e^λ": lambda: Exponential(prior=1.0),
     "balanced draws": Balanced,
-    "weights, share + λ / G": Weighted,
+    "weights, share + λ / G": lambda: EqualLossConstraint(by="reweighting"),
     "draws, share + λ / G (the default)": EqualLossConstraint,
     "… step 0.1": lambda: EqualLossConstraint(step_size=0.1),
     "… restarted at zero in the fine-tuning": Restarted,
@@ -148,6 +154,7 @@ TRIALS: dict[str, Callable[[], Constraint | None]] = {
     "… augmented Lagrangian": Augmented,
     "… groups ahead held back": lambda: GroupsAhead(0.0),
     "… groups ahead pushed back": lambda: GroupsAhead(-0.2),
+    "… wider margins for groups behind": Margin,
     "group DRO, each batch": GroupDRO,
 }
 

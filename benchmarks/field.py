@@ -27,7 +27,6 @@ from tasks import TASKS, Split
 from torch.nn import functional as F
 
 from sk_prunefair import AccuracyGapConstraint, EqualLossConstraint, FairPrunedClassifier
-from sk_prunefair.constraints import Constraint
 from sk_prunefair.pruning import MagnitudePruner
 
 RATES = (0.8, 0.9, 0.95, 0.98)
@@ -73,7 +72,12 @@ class TaughtClassifier(FairPrunedClassifier):
 
 
 # What trains the dense net, and what then differs: the criterion, the constraint or the loss.
-LITERAL = {f"literal {step:g}": step for step in (0.01, 0.1)}
+EQUAL_LOSSES: dict[str, dict[str, Any]] = {
+    "ours": {},
+    "ours, reweighting": {"by": "reweighting"},
+    "literal 0.01": {"violation": "absolute", "step_size": 0.01},
+    "literal 0.1": {"violation": "absolute", "step_size": 0.1},
+}
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "none": ("plain", {}),
     "accuracy gap": ("plain", {"constraint": AccuracyGapConstraint}),
@@ -83,7 +87,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "distillation": ("plain", {"loss": distillation}),
     "ours": ("ours", {}),
     "ours + fairgrape": ("ours", {"pruner": "fairgrape"}),
-    **{name: (name, {}) for name in LITERAL},
+    **{name: (name, {}) for name in EQUAL_LOSSES if name != "ours"},
 }
 
 
@@ -92,10 +96,7 @@ def trained(task_name: str, seed: int, kind: str, quick: bool) -> tuple[Any, lis
     """Return a dense net, its callbacks as they were, and training, validation and test rows."""
     task = TASKS[task_name]
     splits = [_few(split, quick) for split in task.load(seed)]
-    constraint: Constraint | None = None
-    if kind != "plain":
-        literal = {"violation": "absolute", "step_size": LITERAL[kind]} if kind in LITERAL else {}
-        constraint = EqualLossConstraint(**literal)
+    constraint = None if kind == "plain" else EqualLossConstraint(**EQUAL_LOSSES[kind])
     params = task.params | ({"max_epochs": 1} if quick else {})
     clf = TaughtClassifier(
         **params,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 from pandas.api.typing import DataFrameGroupBy
 
-OURS = ("ours", "ours + fairgrape")
-CONSTRAINTS = ("ours", "literal", "accuracy gap")
+OURS = ("ours", "ours + fairgrape", "ours, reweighting")
+CONSTRAINTS = ("ours", "ours, reweighting", "literal", "accuracy gap")
 KEYS = ["task", "rate"]
 # What is compared, and whether more of it is better.
 MEASURES = {"accuracy": 1, "balanced": 1, "worst": 1, "excess": -1, "xi": -1}
@@ -18,13 +18,14 @@ HEAD = """# The field's methods, same budget
 
 Written by `benchmarks/field.py` from `field.csv`: held-out test rows, mean ± standard deviation
 over seeds; every net is trained for the same epochs, pruned to the same rate and fine-tuned for
-three epochs. "ours" is `EqualLossConstraint` with its default settings; "literal" the authors'
-Lagrangian dual, the better of two step sizes by the validation rows (the smaller gap, among those
-within five points of the accuracy without constraint); "accuracy gap" is Balancing Act's
-constraint; FairGRAPE and FairPrune are the criteria of those names; "performance weighted" the loss
-of Meyer and Wong; "distillation" fine-tunes on the dense net's answers, too. The excess gap is the
-accuracy gap minus what equally good groups of these sizes would show. **Bold**: no other method is
-better in both accuracy and worst group (†), or in both accuracy and excess gap (‡).
+three epochs. "ours" is `EqualLossConstraint` with its default settings, "ours, reweighting" the
+same with `by="reweighting"`; "literal" the authors' Lagrangian dual, the better of two step sizes
+by the validation rows (the smaller gap, among those within five points of the accuracy without
+constraint); "accuracy gap" is Balancing Act's constraint; FairGRAPE and FairPrune are the criteria
+of those names; "performance weighted" the loss of Meyer and Wong; "distillation" fine-tunes on the
+dense net's answers, too. The excess gap is the accuracy gap minus what equally good groups of these
+sizes would show. **Bold**: no other method is better in both accuracy and worst group (†), or in
+both accuracy and excess gap (‡).
 """
 
 

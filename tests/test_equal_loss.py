@@ -173,6 +173,22 @@ def test_draws_that_are_the_users_are_weighted_instead(digits, sampler):
     np.testing.assert_allclose(np.sort(state(clf).seen_), np.sort(expected), rtol=1e-5)
 
 
+def test_reweighting_is_one_weight_for_each_group(digits):
+    X, y = long_tailed(digits)
+    constraint = Groups(step_size=0.0, by="reweighting")
+    options = {"train_split": None, "batch_size": -1, "max_epochs": 1}
+    clf = classifier(callbacks=[("equal_loss", constraint)], **options)
+    clf.fit(X, y, sensitive_features=y)
+    np.testing.assert_array_equal(np.sum(state(clf).counts_, axis=0), np.bincount(y))
+    factors = factors_by_hand(y)
+    expected = factors[y] / factors[y].mean()
+    np.testing.assert_allclose(np.sort(state(clf).seen_), np.sort(expected), rtol=1e-5)
+    # The whole data in one batch: the same step as with these as the user's own weights.
+    weighted = classifier(**options).fit(X, y, sample_weight=expected)
+    for name, value in weights(weighted.module_).items():
+        np.testing.assert_allclose(weights(clf.module_)[name], value, atol=1e-6)
+
+
 def test_multipliers_from_the_validation_set(digits):
     X, y = long_tailed(digits)
     clf = constrained(multipliers_from="valid").fit(X, y, sensitive_features=y)
@@ -238,6 +254,7 @@ def test_set_params_reaches_the_constraint(digits):
         {"max_accuracy_loss": -0.1},
         {"max_accuracy_loss": 1.1},
         {"multipliers_from": "test"},
+        {"by": "luck"},
     ],
     ids=str,
 )

@@ -43,9 +43,9 @@ class EqualLossConstraint(Constraint):
     are noise, move nothing: that is what :math:`J^{(1)}` is for. Multipliers carry over from the
     dense training into the fine-tuning. And drawing more often keeps batches of equal weights:
     on held-out digits it cost less accuracy at high rates than weighing more, while weighing
-    closed more of the gap on Fashion-MNIST (``benchmarks/constraint_trials.md``). Where the draws
-    are not the constraint's to make (a ``sampler``, ``shuffle=False`` or an iterator of the
-    user's own), losses are weighted by the same factor.
+    closed more of the gap on Fashion-MNIST (``benchmarks/constraint_trials.md``); that is what
+    ``by="reweighting"`` is for. Where the draws are not the constraint's to make (a ``sampler``,
+    ``shuffle=False`` or an iterator of the user's own), losses are weighted by the same factor.
 
     With ``violation="absolute"`` this is the authors' literal Lagrangian-dual method: the batch
     objective is :math:`J + \sum_a \lambda_a |J_a - J|`, and
@@ -76,6 +76,9 @@ class EqualLossConstraint(Constraint):
         the data that moves the multipliers. While it is further below that, the multipliers are
         halved after each epoch; if it still is when the training ends, a warning says so. Of data
         that the net can learn by heart this says little: use ``multipliers_from="valid"``.
+    by : {"resampling", "reweighting"}, default="resampling"
+        Whether the rows of a group are drawn more often, or drawn once and their losses weighted.
+        Not used by ``violation="absolute"``.
 
     Attributes
     ----------
@@ -125,6 +128,7 @@ class EqualLossConstraint(Constraint):
         max_multiplier: float = 4.0,
         multipliers_from: Literal["train", "valid"] = "train",
         max_accuracy_loss: float | None = None,
+        by: Literal["resampling", "reweighting"] = "resampling",
     ) -> None:
         super().__init__(phase)
         self.step_size = step_size
@@ -132,6 +136,7 @@ class EqualLossConstraint(Constraint):
         self.max_multiplier = max_multiplier
         self.multipliers_from = multipliers_from
         self.max_accuracy_loss = max_accuracy_loss
+        self.by = by
 
     def initialize(self) -> EqualLossConstraint:
         """Check the parameters and forget the multipliers; a new ``fit`` calls this."""
@@ -146,6 +151,8 @@ class EqualLossConstraint(Constraint):
             )
         if self.violation not in ("signed", "absolute"):
             raise ValueError(f"violation must be 'signed' or 'absolute', got {self.violation!r}")
+        if self.by not in ("resampling", "reweighting"):
+            raise ValueError(f"by must be 'resampling' or 'reweighting', got {self.by!r}")
         if self.multipliers_from not in ("train", "valid"):
             raise ValueError(
                 f"multipliers_from must be 'train' or 'valid', got {self.multipliers_from!r}"
@@ -183,7 +190,7 @@ class EqualLossConstraint(Constraint):
 
     def draw_weights(self, net: GroupNet, data: GroupDataset) -> torch.Tensor | None:
         """Return the factor of each row's group; None where all are equal, or never drawn by."""
-        if self.violation == "absolute":
+        if self.violation == "absolute" or self.by == "reweighting":
             return None
         self.is_drawn_ = True
         assert self.factors_ is not None

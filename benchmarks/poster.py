@@ -42,11 +42,11 @@ NETS = {"ResNet18": ResNet18, "ResNet50": ResNet50, "VGG19": VGG19}
 SLIM = {"ResNet18": 8, "ResNet50": 4, "VGG19": 8}
 # Task and net, and over how many seeds.
 RUNS = {
-    ("faces_race", "ResNet18"): 2,
-    ("fashion_tail", "VGG19"): 2,
+    ("faces_race", "ResNet18"): 3,
+    ("fashion_tail", "VGG19"): 3,
     ("faces_gender", "ResNet18"): 2,
     ("faces_age", "ResNet18"): 2,
-    ("fashion", "VGG19"): 2,
+    ("fashion", "VGG19"): 3,
     ("faces_race", "ResNet50"): 1,
 }
 MODELS = ("none", "after", "before", "both")

@@ -291,7 +291,8 @@ def fairlearn() -> str:
     table = pd.DataFrame(columns).reindex(tuned["method"].unique()).fillna("")
     return f"""
 fairlearn's methods, pruned to 0.9 and fine-tuned like ours
-([`fairlearn_baselines.md`](../benchmarks/fairlearn_baselines.md); costs on Adult):
+([`fairlearn_baselines.md`](../benchmarks/fairlearn_baselines.md); costs on Adult; on faces the
+reductions have one seed, the others three):
 
 {table.rename_axis("method").reset_index().to_markdown(index=False)}
 

@@ -491,7 +491,9 @@ def test_fashion_mnist_damaged(images: bytes, labels: bytes, message: str, tmp_p
         datasets.load_fashion_mnist(data_home=tmp_path)
 
 
-@pytest.mark.parametrize("raw", [b"no gzip", gzip.compress(PIXELS)[:-12]])
+@pytest.mark.parametrize(
+    "raw", [b"no gzip", gzip.compress(PIXELS)[:-12]], ids=["no gzip", "cut short"]
+)
 def test_fashion_mnist_damaged_gzip(raw: bytes, tmp_path: Path) -> None:
     write_fashion(tmp_path, PIXELS, LABELS)
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(raw)

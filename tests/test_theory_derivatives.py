@@ -202,7 +202,6 @@ def test_frames_with_odd_indexes_and_one_group(data):
         ({"max_iter": 0}, "max_iter must be"),
         ({"tol": 0.0}, "tol must be in"),
     ],
-    ids=str,
 )
 def test_what_is_wrong_is_named(data, change, message):
     X, y, group = data

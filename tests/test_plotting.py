@@ -42,6 +42,12 @@ def test_bars_are_the_numbers_sorted_by_size(frame):
     display.figure_.canvas.draw()
 
 
+def test_a_constant_column_has_no_rank_correlation(frame):
+    display = GroupTheoryDisplay.from_frame(frame.assign(gradient_norm=1.0))
+    assert display.ax_[1].get_xlabel() == "all alike"
+    assert display.ax_[2].get_xlabel().startswith("rank correlation")
+
+
 def test_own_axes_and_what_is_wrong(frame):
     _, axes = pyplot.subplots(1, 5)
     assert GroupTheoryDisplay(frame).plot(ax=axes).ax_[0] is axes[0]

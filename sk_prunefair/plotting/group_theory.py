@@ -149,7 +149,10 @@ class GroupTheoryDisplay:
             axis.axvline(0, color="black", linewidth=0.8)
             axis.set_title(label, fontsize="medium")
             if name != "excessive_risk":
-                axis.set_xlabel(f"rank correlation with R: {ranks[name]:.2f}", fontsize="small")
+                rank = ranks[name]
+                # One group, or all groups alike, have no correlation.
+                told = f"rank correlation with R: {rank:.2f}" if np.isfinite(rank) else "all alike"
+                axis.set_xlabel(told, fontsize="small")
             label_rows(axis, frame.index)
             if axis is not self.ax_[0]:
                 axis.set_yticklabels([])

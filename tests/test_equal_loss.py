@@ -72,6 +72,15 @@ def test_signed_step_by_hand():
     np.testing.assert_allclose(constraint.multipliers_, [-0.275, 0.975, 0.375])
 
 
+def test_no_epoch_moves_a_multiplier_from_bound_to_bound():
+    constraint = EqualLossConstraint(step_size=10.0).initialize()
+    constraint.multipliers_ = pd.Series(0.0, index=list("abcd"))
+    constraint.shares_ = np.array([0.5, 0.3, 0.1, 0.1])
+    # J = 1: violations of -0.5, 0.01, 0.47 and 2, of which 10 times is too much but for 0.01.
+    constraint._step(np.array([0.5, 1.01, 1.47, 3.0]))
+    np.testing.assert_allclose(constraint.multipliers_, [-0.5, 0.1, 0.5, 1.0])
+
+
 class Scaled(nn.Module):
     reduction = "mean"
 

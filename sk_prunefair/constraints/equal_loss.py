@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # A row is drawn this often at least and at most, beside one of a group with λ = 0.
 FACTORS = (0.1, 50.0)
 
+# One epoch moves λ by this much at most, or by this much of a violation above 1.
+MOST = 0.5
+
 
 class EqualLossConstraint(Constraint):
     r"""Push the losses of all groups together: J(θ; D_a) = J(θ; D) for every group a.
@@ -36,16 +39,18 @@ class EqualLossConstraint(Constraint):
 
     where :math:`J^{(1)}` is the loss of the first epoch: the signed Lagrangian
     :math:`J + \sum_a \lambda_a (J_a - J) / G`, normalised. A small group of high loss soon gets
-    the weight of a large one; a large group needs little, as most of the weight is its own. Five
+    the weight of a large one; a large group needs little, as most of the weight is its own. Six
     things make it stable. Only ratios of losses enter, so the step size does not depend on their
     scale. Multipliers are bounded, and no row is drawn more than 50 times as often as one of a
-    group with :math:`\lambda = 0`. Differences between losses that have all become small, which
-    are noise, move nothing: that is what :math:`J^{(1)}` is for. Multipliers carry over from the
-    dense training into the fine-tuning. And drawing more often keeps batches of equal weights:
-    on held-out digits it cost less accuracy at high rates than weighing more, while weighing
-    closed more of the gap on Fashion-MNIST (``benchmarks/constraint_trials.md``); that is what
-    ``by="reweighting"`` is for. Where the draws are not the constraint's to make (a ``sampler``,
-    ``shuffle=False`` or an iterator of the user's own), losses are weighted by the same factor.
+    group with :math:`\lambda = 0`. No epoch moves a multiplier by more than ½, or half the
+    violation where that is above 1, so with a large step size they do not jump from bound to
+    bound. Differences between losses that have all become small, which are noise, move nothing:
+    that is what :math:`J^{(1)}` is for. Multipliers carry over from the dense training into the
+    fine-tuning. And drawing more often keeps batches of equal weights: on held-out digits it cost
+    less accuracy at high rates than weighing more, while weighing closed more of the gap on
+    Fashion-MNIST (``benchmarks/constraint_trials.md``); that is what ``by="reweighting"`` is for.
+    Where the draws are not the constraint's to make (a ``sampler``, ``shuffle=False`` or an
+    iterator of the user's own), losses are weighted by the same factor.
 
     With ``violation="absolute"`` this is the authors' literal Lagrangian-dual method: the batch
     objective is :math:`J + \sum_a \lambda_a |J_a - J|`, and
@@ -61,7 +66,8 @@ class EqualLossConstraint(Constraint):
     phase : {"before", "after", "both"}, default="both"
         When the constraint acts: training of the dense net, fine-tuning of the pruned net, both.
     step_size : float, default=0.5
-        η, at least 0. With 0 the constraint only records ``loss_gap``.
+        η, at least 0. With 0 the constraint only records ``loss_gap``. Above ½ only small
+        violations move the multipliers faster than at ½.
     violation : {"signed", "absolute"}, default="signed"
         How a group's distance from the equal loss is measured, see above.
     max_multiplier : float, default=4.0
@@ -277,8 +283,12 @@ class EqualLossConstraint(Constraint):
             step = (means - overall) / scale if scale > 0 else np.zeros_like(means)
             bounds = (-1.0, self.max_multiplier)
         # Absent groups, and nets that diverged, have no finite loss to learn a multiplier from.
-        step = np.where(np.isfinite(step), self.step_size * step, 0.0)
-        self.multipliers_ = (self.multipliers_ + step).clip(*bounds)
+        step = np.where(np.isfinite(step), step, 0.0)
+        moves = self.step_size * step
+        if self.violation == "signed":
+            most = MOST * np.maximum(np.abs(step), 1.0)
+            moves = moves.clip(-most, most)
+        self.multipliers_ = (self.multipliers_ + moves).clip(*bounds)
 
     def on_train_end(self, net: GroupNet, **kwargs: Any) -> None:
         """Say so if the best group lost too much, and let go of the last epoch's tensors."""

@@ -64,7 +64,7 @@ search = GridSearchCV(
     pipe,
     {
         "clf__prune_rate": [0.5, 0.9, 0.95],
-        "clf__callbacks__equal_loss__step_size": [0.0, 0.2, 1.0],
+        "clf__callbacks__equal_loss__step_size": [0.0, 0.1, 0.5],
     },
     scoring={"accuracy": "accuracy", "gap": accuracy_gap_scorer},
     refit=False,

@@ -31,6 +31,7 @@ LR = 0.05
 BOUNDS = (-1.0, 4.0)
 FACTORS = (0.1, 50.0)
 STEP = 0.5
+POWER = 8
 
 
 def adult() -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
@@ -51,26 +52,37 @@ def hand_written(X: np.ndarray, y: np.ndarray, group: np.ndarray, epochs: int) -
     optimizer = torch.optim.SGD(net.parameters(), lr=LR)
     Xt, yt, gt = torch.from_numpy(X), torch.from_numpy(y), torch.from_numpy(group)
     n_groups = int(group.max()) + 1
-    shares = torch.bincount(gt, minlength=n_groups).double() / len(y)
+    sizes = torch.bincount(gt, minlength=n_groups).double()
+    shares = sizes / len(y)
     multipliers = torch.zeros(n_groups, dtype=torch.float64)
     first_loss = None
     for _ in range(epochs):
         factors = (1 + multipliers / (n_groups * shares)).clamp(*FACTORS)
         order = draw(factors[gt])
-        epoch_losses = []
-        for rows in order.split(BATCH_SIZE):
+        epoch_losses, average = [], None
+        for number, rows in enumerate(order.split(BATCH_SIZE), start=1):
             losses = nn.functional.cross_entropy(net(Xt[rows]), yt[rows], reduction="none")
             optimizer.zero_grad()
             losses.mean().backward()
             optimizer.step()
             epoch_losses.append(losses.detach())
-        drawn = gt[order]
-        sums = torch.bincount(drawn, torch.cat(epoch_losses).double(), minlength=n_groups)
-        means = sums / torch.bincount(drawn, minlength=n_groups).clamp(min=1)
+            with torch.no_grad():
+                tensors = list(net.parameters())
+                average = average or [tensor.clone() for tensor in tensors]
+                torch._foreach_lerp_(average, tensors, (POWER + 1) / (POWER + number))
+        seen, losses = gt[order], torch.cat(epoch_losses).double()
+        counts = torch.bincount(seen, minlength=n_groups).clamp(min=1)
+        means = torch.bincount(seen, losses, minlength=n_groups) / counts
+        variances = torch.bincount(seen, (losses - means[seen]) ** 2, minlength=n_groups) / counts
         overall = shares @ means
         first_loss = overall if first_loss is None else first_loss
-        step = STEP * (means - overall) / max(overall, first_loss)
+        distances = means - overall
+        noise = (variances / (torch.minimum(counts, sizes) - 1)).sqrt()
+        beyond = distances.sign() * (distances.abs() - noise).clamp(min=0)
+        step = STEP * beyond / max(overall, first_loss)
         multipliers = (multipliers + step).clamp(*BOUNDS)
+    with torch.no_grad():
+        torch._foreach_copy_(tensors, average)
 
 
 def draw(weights: torch.Tensor) -> torch.Tensor:

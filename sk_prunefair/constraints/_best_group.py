@@ -41,6 +41,11 @@ class BestGroupLimit:
         """Whether the best group is no further below its highest accuracy than allowed."""
         return bool(self.fallen <= self.limit)
 
+    @property
+    def slack(self) -> float:
+        """How much of the limit is left, from 1 to 0."""
+        return max(0.0, 1 - self.fallen / self.limit) if self.limit > 0 else float(self.is_kept)
+
     def warn(self, groups: npt.NDArray[np.object_]) -> None:
         """Say so if the limit is not kept."""
         if not self.is_kept:

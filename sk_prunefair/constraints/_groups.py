@@ -1,4 +1,4 @@
-"""Shares of the groups, means by group, right predictions: what several constraints need."""
+"""Sizes and shares of the groups, means by group and their errors, right predictions."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ import torch
 
 if TYPE_CHECKING:
     from sk_prunefair.dataset import GroupDataset
+
+
+def group_sizes(data: GroupDataset, n_groups: int) -> npt.NDArray[np.int64]:
+    """Return how many rows of the data each group has, shape (n_groups,)."""
+    return np.bincount(data.group[data.rows].numpy(), minlength=n_groups)
 
 
 def group_shares(data: GroupDataset, n_groups: int) -> npt.NDArray[np.float64]:
@@ -31,6 +36,29 @@ def group_means(
     sizes = np.bincount(group, weight, minlength=n_groups)
     sums = np.bincount(group, weight * values, minlength=n_groups)
     return np.divide(sums, sizes, out=np.full(n_groups, np.nan), where=sizes > 0)
+
+
+def group_errors(
+    values: npt.NDArray[Any],
+    group: npt.NDArray[np.int64],
+    weight: npt.NDArray[Any] | None,
+    sizes: npt.NDArray[np.int64],
+) -> npt.NDArray[np.float64]:
+    """Return the standard error of each group's weighted mean, inf for a group of fewer than two.
+
+    Values of a row that was drawn more than once are counted once: there is no more to be known
+    of a group than what its ``sizes`` rows tell. Unequal weights tell less (Kish's effective size).
+    """
+    n_groups = len(sizes)
+    values = values.astype(np.float64)
+    weight = np.ones_like(values) if weight is None else weight.astype(np.float64)
+    means = group_means(values, group, weight, n_groups)
+    with np.errstate(invalid="ignore"):  # of a net that diverged
+        variance = group_means((values - means[group]) ** 2, group, weight, n_groups)
+    sums, squares = (np.bincount(group, weight**power, minlength=n_groups) for power in (1, 2))
+    effective = np.divide(sums**2, squares, out=np.zeros(n_groups), where=squares > 0)
+    free = np.minimum(effective, sizes) - 1
+    return np.sqrt(np.divide(variance, free, out=np.full(n_groups, np.inf), where=free > 1e-9))
 
 
 def is_right(y_pred: Any, y: torch.Tensor) -> torch.Tensor:

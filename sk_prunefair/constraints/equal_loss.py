@@ -9,20 +9,21 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from sk_prunefair.constraints._average import WeightAverage
 from sk_prunefair.constraints._best_group import BestGroupLimit
-from sk_prunefair.constraints._groups import group_means, group_shares, is_right
+from sk_prunefair.constraints._groups import (
+    group_errors,
+    group_means,
+    group_shares,
+    group_sizes,
+    is_right,
+)
+from sk_prunefair.constraints._multipliers import moves, overall_loss, row_factors
 from sk_prunefair.constraints.base import Constraint, Phase
 
 if TYPE_CHECKING:
     from sk_prunefair.dataset import GroupDataset
     from sk_prunefair.net import GroupNet
-
-
-# A row is drawn this often at least and at most, beside one of a group with λ = 0.
-FACTORS = (0.1, 50.0)
-
-# One epoch moves λ by this much at most, or by this much of a violation above 1.
-MOST = 0.5
 
 
 class EqualLossConstraint(Constraint):
@@ -32,30 +33,43 @@ class EqualLossConstraint(Constraint):
     updated once an epoch from the mean loss of the group.
 
     With ``violation="signed"``, the default, the multipliers say how much more than its share of
-    the data a group is drawn. Of G groups, a is drawn in proportion to
+    the data a group counts. Of G groups, a counts in proportion to
 
     .. math:: \text{share}_a + \lambda_a / G, \qquad \lambda_a \leftarrow \operatorname{clip}\left(
-        \lambda_a + \eta\,\frac{J_a - J}{\max(J, J^{(1)})},\ -1,\ \text{max\_multiplier}\right),
+        \lambda_a + \eta\,\frac{J_a - J \mp s_a}{\max(J, J^{(1)})},\ -1,\
+        \text{max\_multiplier}\right),
 
     where :math:`J^{(1)}` is the loss of the first epoch: the signed Lagrangian
     :math:`J + \sum_a \lambda_a (J_a - J) / G`, normalised. A small group of high loss soon gets
-    the weight of a large one; a large group needs little, as most of the weight is its own. Six
-    things make it stable. Only ratios of losses enter, so the step size does not depend on their
-    scale. Multipliers are bounded, and no row is drawn more than 50 times as often as one of a
-    group with :math:`\lambda = 0`. No epoch moves a multiplier by more than ½, or half the
-    violation where that is above 1, so with a large step size they do not jump from bound to
-    bound. Differences between losses that have all become small, which are noise, move nothing:
-    that is what :math:`J^{(1)}` is for. Multipliers carry over from the dense training into the
-    fine-tuning. And drawing more often keeps batches of equal weights: on held-out digits it cost
-    less accuracy at high rates than weighing more, while weighing closed more of the gap on
-    Fashion-MNIST (``benchmarks/constraint_trials.md``); that is what ``by="reweighting"`` is for.
-    Where the draws are not the constraint's to make (a ``sampler``, ``shuffle=False`` or an
-    iterator of the user's own), losses are weighted by the same factor.
+    the weight of a large one; a large group needs little, as most of the weight is its own.
+
+    What makes it stable, and hold on unseen data (``benchmarks/constraint_trials.md`` has what
+    each of these is worth, and what else was tried):
+
+    - Only ratios of losses enter, so the step size does not depend on their scale, and no row
+      counts more than 50 times as much as one of a group with :math:`\lambda = 0`.
+    - No epoch moves a multiplier by more than ½, or half the violation where that is above 1, so
+      with a large step size multipliers do not jump from bound to bound.
+    - Noise moves nothing: a difference counts as far as it is beyond the standard error
+      :math:`s_a` of the group's mean, and what is small beside :math:`J^{(1)}` stays small.
+    - Multipliers carry over from the dense training into the fine-tuning.
+    - The net that is left in the end is the average of the last epoch's weights, the later ones
+      the more. Gradient steps on a saddle point circle around it: from one batch to the next a net
+      trades one group for another, and it is the average that settles (``average=False`` keeps
+      the last weights).
+
+    A group counts more as its rows are drawn more often, which keeps batches of equal weights: at
+    high rates, where a pruned net has to recover in few epochs, that costs less accuracy than
+    weighting losses. ``by="reweighting"`` weights them: on images, at rates that a net recovers
+    from, that closes more of the gap, as rows that are seen again and again are soon learned by
+    heart. Where the draws are not the constraint's to make (a ``sampler``, ``shuffle=False`` or an
+    iterator of the user's own), losses are weighted in any case.
 
     With ``violation="absolute"`` this is the authors' literal Lagrangian-dual method: the batch
     objective is :math:`J + \sum_a \lambda_a |J_a - J|`, and
     :math:`\lambda_a \leftarrow \lambda_a + \eta\,\overline{|J_a - J|}` with the violation averaged
-    over the epoch's batches.
+    over the epoch's batches. The parameters below it in the list, but for ``multipliers_from`` and
+    ``max_accuracy_loss``, are not used.
 
     .. warning:: The literal multipliers only ever grow, and the noise of a small group's batch
        mean is itself a violation. With many groups or a large step the penalty drowns the loss:
@@ -66,25 +80,29 @@ class EqualLossConstraint(Constraint):
     phase : {"before", "after", "both"}, default="both"
         When the constraint acts: training of the dense net, fine-tuning of the pruned net, both.
     step_size : float, default=0.5
-        η, at least 0. With 0 the constraint only records ``loss_gap``. Above ½ only small
-        violations move the multipliers faster than at ½.
+        η, at least 0. With 0 the multipliers stay at zero, and ``loss_gap`` is recorded all the
+        same. Above ½ only small violations move the multipliers faster than at ½.
     violation : {"signed", "absolute"}, default="signed"
         How a group's distance from the equal loss is measured, see above.
     max_multiplier : float, default=4.0
-        Bound on λ, above 0; a group with 4 is drawn as often as four groups of average size. Not
-        used by ``violation="absolute"``.
+        Bound on λ, above 0; a group with 4 counts as much as four groups of average size.
     multipliers_from : {"train", "valid"}, default="train"
         Whose losses move the multipliers: those of the training batches, as they come, or those
         of the validation set that ``train_split`` makes.
     max_accuracy_loss : float, default=None
         How much accuracy the best group may lose to the others, in [0, 1]; 0.02 is two points.
         "Best" is the group with the highest accuracy after any epoch since ``fit``, measured on
-        the data that moves the multipliers. While it is further below that, the multipliers are
-        halved after each epoch; if it still is when the training ends, a warning says so. Of data
-        that the net can learn by heart this says little: use ``multipliers_from="valid"``.
+        the data that moves the multipliers. Steps are the shorter the more of it is lost; while it
+        is further below than allowed, the multipliers are halved after each epoch, and if it still
+        is when the training ends, a warning says so. Of data that the net can learn by heart this
+        says little: use ``multipliers_from="valid"``.
     by : {"resampling", "reweighting"}, default="resampling"
         Whether the rows of a group are drawn more often, or drawn once and their losses weighted.
-        Not used by ``violation="absolute"``.
+    average : bool, default=True
+        Whether training ends with the average of the last epoch's weights, where there is more
+        than one group. ``history`` shows
+        losses along the way, before they are averaged; a callback that loads a checkpoint when
+        the training ends has the last word where it comes after this one.
 
     Attributes
     ----------
@@ -125,6 +143,7 @@ class EqualLossConstraint(Constraint):
     device_factors_: torch.Tensor | None
     batch_violation_: torch.Tensor | None
     limit_: BestGroupLimit | None
+    weight_average_: WeightAverage | None
 
     def __init__(
         self,
@@ -135,6 +154,7 @@ class EqualLossConstraint(Constraint):
         multipliers_from: Literal["train", "valid"] = "train",
         max_accuracy_loss: float | None = None,
         by: Literal["resampling", "reweighting"] = "resampling",
+        average: bool = True,
     ) -> None:
         super().__init__(phase)
         self.step_size = step_size
@@ -143,6 +163,7 @@ class EqualLossConstraint(Constraint):
         self.multipliers_from = multipliers_from
         self.max_accuracy_loss = max_accuracy_loss
         self.by = by
+        self.average = average
 
     def initialize(self) -> EqualLossConstraint:
         """Check the parameters and forget the multipliers; a new ``fit`` calls this."""
@@ -159,6 +180,8 @@ class EqualLossConstraint(Constraint):
             raise ValueError(f"violation must be 'signed' or 'absolute', got {self.violation!r}")
         if self.by not in ("resampling", "reweighting"):
             raise ValueError(f"by must be 'resampling' or 'reweighting', got {self.by!r}")
+        if not isinstance(self.average, (bool, np.bool_)):
+            raise ValueError(f"average must be True or False, got {self.average!r}")
         if self.multipliers_from not in ("train", "valid"):
             raise ValueError(
                 f"multipliers_from must be 'train' or 'valid', got {self.multipliers_from!r}"
@@ -188,9 +211,14 @@ class EqualLossConstraint(Constraint):
         self._forget_epoch()
         assert self.multipliers_ is not None
         self.shares_ = group_shares(dataset_train, len(net.groups_))
+        measured = dataset_train if self.multipliers_from == "train" else dataset_valid
+        self.sizes_ = group_sizes(measured, len(net.groups_))
+        has_trades = self.violation == "signed" and len(net.groups_) > 1
+        if self.average and has_trades and self.is_active(net):
+            self.weight_average_ = WeightAverage(net.module_)
         factors = self.multipliers_.to_numpy(copy=True)
         if self.violation == "signed":
-            factors = _draw_factors(factors, self.shares_)
+            factors = row_factors(factors, self.shares_)
         self.factors_ = torch.as_tensor(factors, dtype=torch.float32)
         self.device_factors_ = self.factors_.to(net.device)
 
@@ -247,6 +275,8 @@ class EqualLossConstraint(Constraint):
             self.epoch_.append(columns)
         if training and self.batch_violation_ is not None:
             self.epoch_violations_.append(self.batch_violation_)
+        if training and self.weight_average_ is not None:
+            self.weight_average_.update()
 
     def on_epoch_end(self, net: GroupNet, **kwargs: Any) -> None:
         """Record the gap between the groups' mean losses and step the multipliers."""
@@ -263,35 +293,37 @@ class EqualLossConstraint(Constraint):
             net.history.record("best_group_loss", float(self.limit_.fallen))
         if self.is_active(net):
             if self.limit_ is None or self.limit_.is_kept:
-                self._step(means)
+                slack = 1.0 if self.limit_ is None else self.limit_.slack
+                errors = group_errors(columns["loss"], *by_group[:2], self.sizes_)
+                self._step(means, errors, slack)
             else:
                 self.multipliers_ = self.multipliers_ / 2
         if net.phase_ == "before":
             self._remember_dense()
 
-    def _step(self, means: npt.NDArray[np.float64]) -> None:
+    def _step(
+        self,
+        means: npt.NDArray[np.float64],
+        errors: npt.NDArray[np.float64] | float = 0.0,
+        slack: float = 1.0,
+    ) -> None:
         assert self.multipliers_ is not None
         if self.violation == "absolute":
-            step = torch.stack(self.epoch_violations_).mean(0).cpu().numpy()
-            bounds = (0.0, np.inf)
+            step = self.step_size * torch.stack(self.epoch_violations_).mean(0).cpu().numpy()
+            # A net that diverged has nothing to say.
+            step, bounds = np.where(np.isfinite(step), step, 0.0), (0.0, np.inf)
         else:
-            seen = np.isfinite(means)
-            overall = np.average(means[seen], weights=self.shares_[seen]) if seen.any() else 0.0
+            overall = overall_loss(means, self.shares_)
             if self.first_loss_ is None:
                 self.first_loss_ = overall
-            scale = max(overall, self.first_loss_)
-            step = (means - overall) / scale if scale > 0 else np.zeros_like(means)
+            step = moves(means, errors, overall, self.first_loss_, self.step_size)
             bounds = (-1.0, self.max_multiplier)
-        # Absent groups, and nets that diverged, have no finite loss to learn a multiplier from.
-        step = np.where(np.isfinite(step), step, 0.0)
-        moves = self.step_size * step
-        if self.violation == "signed":
-            most = MOST * np.maximum(np.abs(step), 1.0)
-            moves = moves.clip(-most, most)
-        self.multipliers_ = (self.multipliers_ + moves).clip(*bounds)
+        self.multipliers_ = (self.multipliers_ + slack * step).clip(*bounds)
 
     def on_train_end(self, net: GroupNet, **kwargs: Any) -> None:
-        """Say so if the best group lost too much, and let go of the last epoch's tensors."""
+        """Load the average, say so if the best group lost too much, let go of the last epoch."""
+        if self.weight_average_ is not None:
+            self.weight_average_.load()
         if self.limit_ is not None and self.is_active(net):
             self.limit_.warn(net.groups_)
         self._forget_epoch()
@@ -307,16 +339,8 @@ class EqualLossConstraint(Constraint):
         self.dense_ = (self.multipliers_.copy(), self.first_loss_, self.limit_)
 
     def _forget_epoch(self) -> None:
+        self.weight_average_ = None
         self.factors_ = self.device_factors_ = self.batch_violation_ = None
         self.is_drawn_ = False
         self.epoch_: list[dict[str, Any]] = []
         self.epoch_violations_: list[torch.Tensor] = []
-
-
-def _draw_factors(
-    multipliers: npt.NDArray[np.float64], shares: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Return how often a row of each group is drawn, with mean 1 over the data."""
-    more = np.divide(multipliers, len(shares) * shares, out=np.zeros_like(shares), where=shares > 0)
-    factors = (1 + more).clip(*FACTORS)
-    return factors / (shares @ factors)

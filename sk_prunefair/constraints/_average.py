@@ -1,0 +1,56 @@
+"""The average of a net's weights over an epoch: what a saddle point's iterates circle around."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+# How much more the later weights count: of t steps, the k-th counts about as k to this power.
+POWER = 8
+
+
+class WeightAverage:
+    """A running average of a module's weights and buffers, the later ones the more.
+
+    This is polynomial-decay averaging (Shamir and Zhang, *Stochastic gradient descent for
+    non-smooth optimization*, ICML 2013): of t steps, nearly all of the average comes from the last
+    third, and t need not be known beforehand.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Whose parameters and buffers of floating point are averaged, wherever they live.
+
+    Examples
+    --------
+    >>> net = nn.Linear(1, 1, bias=False)
+    >>> average = WeightAverage(net)
+    >>> for value in (1.0, 2.0, 4.0):
+    ...     _ = nn.init.constant_(net.weight, value)
+    ...     average.update()
+    >>> average.load()
+    >>> round(net.weight.item(), 3)
+    3.618
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        tensors = [*module.parameters(), *module.buffers()]
+        self.tensors = [tensor for tensor in tensors if tensor.is_floating_point()]
+        self.means: list[torch.Tensor] = []
+        self.n_steps = 0
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take the present weights into the average."""
+        self.n_steps += 1
+        if self.n_steps == 1:
+            self.means = [tensor.detach().clone() for tensor in self.tensors]
+        else:
+            weight = (POWER + 1) / (POWER + self.n_steps)
+            torch._foreach_lerp_(self.means, self.tensors, weight)
+
+    @torch.no_grad()
+    def load(self) -> None:
+        """Put the average in the place of the weights; without any update, leave them."""
+        for tensor, mean in zip(self.tensors, self.means, strict=False):
+            tensor.copy_(mean)

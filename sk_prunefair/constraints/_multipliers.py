@@ -1,0 +1,51 @@
+"""What the equal-loss constraint's multipliers weigh, and how an epoch's losses move them."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+# A row counts this much at least and at most, beside one of a group with λ = 0.
+FACTORS = (0.1, 50.0)
+
+# One epoch moves λ by this much at most, or by this much of a violation above 1.
+MOST = 0.5
+
+
+def row_factors(multipliers: Floats, shares: Floats) -> Floats:
+    """Return how much a row of each group counts, (share + λ / G) / share, mean 1 over the data."""
+    more = np.divide(multipliers, len(shares) * shares, out=np.zeros_like(shares), where=shares > 0)
+    factors = (1 + more).clip(*FACTORS)
+    return factors / (shares @ factors)
+
+
+def overall_loss(means: Floats, shares: Floats) -> float:
+    """Return J, the mean over the data of the groups that have a loss."""
+    seen = np.isfinite(means)
+    return float(np.average(means[seen], weights=shares[seen])) if seen.any() else 0.0
+
+
+def moves(
+    means: Floats, errors: Floats | float, overall: float, least: float, step_size: float
+) -> Floats:
+    """Return by how much the multipliers move, zero for a group without a finite loss.
+
+    Parameters
+    ----------
+    means, errors : ndarray of shape (n_groups,)
+        Mean loss of each group and its standard error.
+    overall : float
+        J.
+    least : float
+        What a distance from J is measured against, or J where that is more.
+    step_size : float
+        η.
+    """
+    distances = np.where(np.isfinite(means), means - overall, 0.0)
+    beyond = np.sign(distances) * np.nan_to_num(np.abs(distances) - errors).clip(min=0)
+    scale = max(overall, least)
+    violation = beyond / scale if scale > 0 else np.zeros_like(means)
+    most = MOST * np.maximum(np.abs(violation), 1.0)
+    return (step_size * violation).clip(-most, most)

@@ -104,7 +104,7 @@ def collapse_table(test: pd.DataFrame) -> str:
     less = accuracy[steps].sub(accuracy["none"], axis=0)
     by_task = less.groupby("task")
     cells = by_task.min().map("{:.3f}".format) + " / " + by_task.median().map("{:.3f}".format)
-    means = less.groupby(KEYS).mean().stack()
+    means = less.groupby(KEYS).mean().stack().dropna()
     lost = means[means < -0.05].sort_values()
     named = [
         f"{task} at {rate:g}, {method} ({value:.3f})"

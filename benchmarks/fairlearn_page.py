@@ -31,8 +31,9 @@ Thresholds do not change probabilities: their ξ is that of the plain net. Adver
 the correlation remover are for rows of features, and the constraints of eq. 6 too costly for this
 on faces. fairlearn's reductions take six iterations; their bounded loss is the plain net's training
 error. COMPAS groups are races, two of them tiny; German's sex × age; Adult's race × sex; faces'
-races, with 2,000 images for training, gender the label. On faces the reductions have one seed, and
-the bounded loss was not run.
+races, with 2,000 images for training, gender the label. On faces the reductions and equal losses
+have one seed, and the bounded loss was not run. Equal losses ran again later than the others, on a
+busier machine: `training_overhead.py` says what they cost.
 """
 
 

@@ -300,7 +300,7 @@ def fairlearn() -> str:
     return f"""
 fairlearn's methods, pruned to 0.9 and fine-tuned like ours
 ([`fairlearn_baselines.md`](../benchmarks/fairlearn_baselines.md); costs on Adult; on faces the
-reductions have one seed, the others three):
+reductions and equal losses have one seed, the others three):
 
 {table.rename_axis("method").reset_index().to_markdown(index=False)}
 

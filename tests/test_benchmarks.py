@@ -82,6 +82,17 @@ def test_a_committed_cell_comes_out_again(benchmark_module):
     assert found["rate"].tolist() == committed["rate"].tolist()
 
 
+@pytest.mark.parametrize("trial", ["draws, share + λ / G", "… PI controller"])
+def test_a_committed_trial_comes_out_again(benchmark_module, trial):
+    trials = benchmark_module("constraint_trials")
+    cell = {"task": "digits", "trial": trial, "seed": 0}
+    found = pd.DataFrame(trials.work(cell))
+    rows = pd.read_csv(BENCHMARKS / "constraint_trials.csv")
+    committed = rows[np.logical_and.reduce([rows[key] == value for key, value in cell.items()])]
+    np.testing.assert_allclose(found["accuracy"], committed["accuracy"], atol=0.03)
+    assert found["rate"].tolist() == committed["rate"].tolist()
+
+
 def test_quick_field(tmp_path):
     run_quick("field", "--out", tmp_path / "field.csv")
     rows = pd.read_csv(tmp_path / "field.csv")

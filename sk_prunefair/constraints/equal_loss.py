@@ -293,19 +293,14 @@ class EqualLossConstraint(Constraint):
             net.history.record("best_group_loss", float(self.limit_.fallen))
         if self.is_active(net):
             if self.limit_ is None or self.limit_.is_kept:
-                slack = 1.0 if self.limit_ is None else self.limit_.slack
-                errors = group_errors(columns["loss"], *by_group[:2], self.sizes_)
-                self._step(means, errors, slack)
+                self._step(means, group_errors(columns["loss"], *by_group[:2], self.sizes_))
             else:
                 self.multipliers_ = self.multipliers_ / 2
         if net.phase_ == "before":
             self._remember_dense()
 
     def _step(
-        self,
-        means: npt.NDArray[np.float64],
-        errors: npt.NDArray[np.float64] | float = 0.0,
-        slack: float = 1.0,
+        self, means: npt.NDArray[np.float64], errors: npt.NDArray[np.float64] | float = 0.0
     ) -> None:
         assert self.multipliers_ is not None
         if self.violation == "absolute":
@@ -318,6 +313,7 @@ class EqualLossConstraint(Constraint):
                 self.first_loss_ = overall
             step = moves(means, errors, overall, self.first_loss_, self.step_size)
             bounds = (-1.0, self.max_multiplier)
+        slack = 1.0 if self.limit_ is None else self.limit_.slack
         self.multipliers_ = (self.multipliers_ + slack * step).clip(*bounds)
 
     def on_train_end(self, net: GroupNet, **kwargs: Any) -> None:

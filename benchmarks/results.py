@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from constraints_tables import epoch_cost
 from field_page import pick_literal
 from field_page import verdicts as field_verdicts
 from poster_page import summarise
@@ -160,7 +161,7 @@ def costs() -> str:
         for name in ("accuracy gap", "equal gradient", "equal curvature")
     }
     return textwrap.fill(
-        f"An epoch with equal losses takes {_with(overhead):.2f} times one without, and "
+        f"An epoch with equal losses takes {epoch_cost():.2f} times one without, and "
         f"{ratio(overhead, 'ours, equal loss', 'skorch, no constraint'):.2f} times one of plain "
         f"skorch (Adult). A step with `AccuracyGapConstraint` takes {steps['accuracy gap']:.1f}, "
         f"with `EqualGradientConstraint` {steps['equal gradient']:.1f} and with "
@@ -168,10 +169,6 @@ def costs() -> str:
         f"curve over ten rates costs {curve.min():.2f} to {curve.max():.2f} times its inference.",
         100,
     )
-
-
-def _with(overhead: pd.DataFrame) -> float:
-    return ratio(overhead, "ours, equal loss", "ours, no constraint")
 
 
 def limits(field: pd.DataFrame) -> str:

@@ -171,6 +171,7 @@ class FairPrunedClassifier(InputChecks, PrunedNet):
             if not (self.warm_start and self.initialized_):
                 self.initialize()
             self.check_output(data)
+            self.check_constraints()
             self.check_plan(epochs)
         self._restore_dense()
         self._train(data, self.max_epochs)
@@ -208,6 +209,7 @@ class FairPrunedClassifier(InputChecks, PrunedNet):
             if is_fresh:
                 self.initialize()
             self.check_output(data)
+            self.check_constraints()
         self._train(data, self.max_epochs)
         return self
 
@@ -276,6 +278,8 @@ class FairPrunedClassifier(InputChecks, PrunedNet):
             with self._intact_on_error():
                 data = self._training_data(X, y, sensitive_features, sample_weight, reset=False)
                 self.check_output(data)
+                if epochs:
+                    self.check_constraints()
         self._prune(rate, data, epochs, recalibrate)
         return self
 

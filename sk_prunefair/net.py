@@ -305,6 +305,19 @@ class GroupNet(NeuralNetClassifier):
         super().on_train_end(net, X=X, y=y, **kwargs)
         self.batch_losses_ = None
 
+    def check_constraints(self) -> None:
+        """Raise ValueError where a constraint cannot do what it is asked to."""
+        for _, callback in self.callbacks_:
+            if isinstance(callback, Constraint):
+                callback.check(self)
+
+    @property
+    def has_validation_groups(self) -> bool:
+        """Whether ``train_split`` makes a validation set whose rows have groups."""
+        # predefined_split of skorch is a partial; a data set of the user's knows labels alone.
+        given = getattr(self.train_split, "keywords", {}).get("valid_ds")
+        return bool(self.train_split) and (given is None or isinstance(given, GroupDataset))
+
     def check_output(self, data: GroupDataset) -> None:
         """Run the module once on a few rows and check that it can be trained on these labels.
 

@@ -172,6 +172,18 @@ def test_no_step_size_collapses(tailed, step_size):
     assert clf.score(X_test, y_test) > plain.score(X_test, y_test) - 0.05
 
 
+def test_groups_that_weigh_nothing_have_no_say(tailed):
+    X, y, *_ = tailed
+    clf = constrained(AccuracyGapConstraint(memory=np.int64(20)), max_epochs=8)
+    clf.fit(X, y, sensitive_features=y)
+    weight = np.where(y == 9, 0.0, 1.0)
+    clf.prune(0.9, X, y, sensitive_features=y, sample_weight=weight, finetune_epochs=3)
+    multipliers = dict(clf.callbacks_)["accuracy_gap"].multipliers_
+    assert multipliers[9] == 0
+    assert multipliers.max() > 0
+    assert np.isfinite(clf.history[:, "train_loss"]).all()
+
+
 @pytest.mark.parametrize(
     "bad",
     [
@@ -182,6 +194,7 @@ def test_no_step_size_collapses(tailed, step_size):
         {"step_size": float("inf")},
         {"memory": 0},
         {"memory": 2.5},
+        {"memory": True},
         {"max_multiplier": 0.0},
     ],
     ids=str,

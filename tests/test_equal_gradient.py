@@ -11,9 +11,15 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from sk_prunefair import EqualGradientConstraint
-from sk_prunefair.constraints._autograd import chosen_parameters, first_rows, group_shares
+from sk_prunefair import EqualGradientConstraint, FairPrunedClassifier
+from sk_prunefair.constraints._autograd import (
+    chosen_parameters,
+    first_rows,
+    flat_mask,
+    group_weights,
+)
 from sk_prunefair.modules import MLP
+from sk_prunefair.pruning import GradualPruning
 from tests.conftest import SmallNet, assert_same_weights, classifier
 
 
@@ -182,7 +188,7 @@ def test_max_samples_takes_the_first_rows_of_each_group():
 
 
 def test_groups_without_weight_are_absent():
-    codes, shares = group_shares(torch.tensor([0, 1, 3, 3]), torch.tensor([1.0, 0.0, 1.0, 3.0]))
+    codes, shares = group_weights(torch.tensor([0, 1, 3, 3]), torch.tensor([1.0, 0.0, 1.0, 3.0]))
     assert codes.tolist() == [0, 3]
     assert shares.tolist() == [[1, 0, 0, 0], [0, 0, 0.25, 0.75]]
     module, (X, y, group, weight) = tiny_net(), tiny_data()
@@ -276,6 +282,40 @@ def test_frozen_parameters_are_skipped(digits, layers):
     assert clf.fit(X, y, sensitive_features=group).history[-1, "gradient_norm_gap"] > 0
     with pytest.raises(ValueError, match="layers="):
         chosen_parameters(Frozen([0, 2]), layers)
+    frozen = FairPrunedClassifier(
+        Frozen([0, 2]),
+        classes=list(range(10)),
+        criterion=nn.CrossEntropyLoss,
+        callbacks=[EqualGradientConstraint(layers=layers)],
+    ).initialize()
+    with pytest.raises(ValueError, match="all of module's are frozen"):
+        frozen.prune(0.9, X, y, sensitive_features=group, finetune_epochs=1)
+    assert frozen.sparsity_ == 0
+
+
+class Masks(EqualGradientConstraint):
+    """Whether the mask is that of the net, batch by batch."""
+
+    def initialize(self):
+        self.agree_ = []
+        return super().initialize()
+
+    def penalty(self, net, losses, batch):
+        named = chosen_parameters(net.module_, self.layers)
+        self.agree_.append(bool((self.mask_ == flat_mask(named, net.pruning_.zeroed)).all()))
+        return super().penalty(net, losses, batch)
+
+
+@pytest.mark.parametrize("schedule_first", [False, True])
+def test_masks_of_a_schedule_are_seen_in_either_order(digits, schedule_first):
+    X, y, group = digits
+    callbacks = [("constraint", Masks(phase="after")), ("schedule", GradualPruning())]
+    clf = classifier(callbacks=callbacks[:: -1 if schedule_first else 1], max_epochs=1)
+    clf.fit(X, y, sensitive_features=group)
+    clf.prune(0.9, X, y, sensitive_features=group, finetune_epochs=2)
+    agree = dict(clf.callbacks_)["constraint"].agree_
+    assert agree
+    assert all(agree)
 
 
 BAD = [

@@ -11,12 +11,13 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.metrics import log_loss
+from skorch.dataset import Dataset
 from skorch.helper import predefined_split
 from torch import nn
 
 from sk_prunefair import EqualLossConstraint
 from sk_prunefair.constraints import Constraint
-from sk_prunefair.constraints._best_group import BestGroupLimit
+from sk_prunefair.constraints._best_group import BestGroupLimit, lower_bound
 from sk_prunefair.constraints._groups import group_errors
 from sk_prunefair.constraints._multipliers import row_factors
 from sk_prunefair.dataset import GroupDataset
@@ -233,8 +234,54 @@ def test_multipliers_from_the_validation_set(digits):
     clf = constrained(multipliers_from="valid").fit(X, y, sensitive_features=y)
     train = constrained().fit(X, y, sensitive_features=y)
     assert (state(clf).multipliers_ - state(train).multipliers_).abs().max() > 0.05
-    with pytest.raises(ValueError, match="multipliers_from='valid' needs a validation set"):
-        constrained(multipliers_from="valid", train_split=None).fit(X, y, sensitive_features=y)
+
+
+@pytest.mark.parametrize("split", [None, "without groups"])
+def test_a_validation_set_without_groups_is_refused_and_nothing_lost(fitted, digits, split):
+    X, y, group = digits
+    before = fitted.predict_proba(X)
+    if split is not None:
+        split = predefined_split(Dataset(X[:300].astype(np.float32), y[:300]))
+    constraint = EqualLossConstraint(multipliers_from="valid")
+    fitted.set_params(callbacks=[("equal_loss", constraint)], train_split=split)
+    with pytest.raises(ValueError, match="multipliers_from='valid' needs a validation set with"):
+        fitted.fit(X, y, sensitive_features=group)
+    np.testing.assert_array_equal(fitted.predict_proba(X), before)
+
+
+def test_one_group_is_what_it_is_without_a_constraint(digits):
+    X, y, _ = digits
+    alone = np.full(len(y), "all")
+    clf = constrained().fit(X, y, sensitive_features=alone)
+    assert state(clf).multipliers_.to_dict() == {"all": 0.0}
+    assert_same_weights(clf.module_, classifier().fit(X, y, sensitive_features=alone).module_)
+
+
+@pytest.mark.parametrize("batch_size", [16, 512])
+def test_batch_size_needs_no_other_step(digits, batch_size):
+    X, y = long_tailed(digits)
+    options = {"max_epochs": 12, "train_split": None, "batch_size": batch_size, "lr": 0.5}
+    gaps = [
+        constrained(step_size=step, **options)
+        .fit(X, y, sensitive_features=y)
+        .history[-3:, "loss_gap"]
+        for step in (0.0, 0.5)
+    ]
+    assert np.mean(gaps[1]) < 0.8 * np.mean(gaps[0])
+
+
+def test_a_net_that_diverges_moves_nothing(digits):
+    X, y, group = digits
+    clf = constrained(lr=1e30, max_epochs=2).fit(X, y, sensitive_features=group)
+    assert np.isnan(clf.history[-1, "loss_gap"])
+    assert np.isfinite(state(clf).multipliers_).all()
+
+
+def test_warm_start_with_other_groups_starts_at_zero(digits):
+    X, y, group = digits
+    clf = constrained(warm_start=True).fit(X, y, sensitive_features=group)
+    clf.fit(X, y, sensitive_features=y % 3)
+    assert state(clf).multipliers_.index.tolist() == [0, 1, 2]
 
 
 def test_it_brings_the_losses_together(digits):
@@ -288,6 +335,8 @@ def test_set_params_reaches_the_constraint(digits):
         {"phase": "during"},
         {"step_size": -1.0},
         {"step_size": float("inf")},
+        {"step_size": "0.5"},
+        {"max_accuracy_loss": "0.02"},
         {"violation": "squared"},
         {"max_multiplier": 0.0},
         {"max_accuracy_loss": -0.1},
@@ -363,7 +412,7 @@ def test_factors_are_bounded_however_small_a_group_is():
 
 
 def test_limit_of_the_best_group_by_hand():
-    limit = BestGroupLimit(0.05, np.full(3, np.nan))
+    limit = BestGroupLimit(0.05)
     for accuracy, fallen, is_kept in (
         ([0.8, 0.6, np.nan], 0.0, True),
         ([0.7, 0.75, np.nan], 0.1, False),
@@ -372,13 +421,22 @@ def test_limit_of_the_best_group_by_hand():
         ([0.5, 0.9, 0.1], 0.0, True),
         ([0.8, 0.8, 0.1], 0.1, False),
     ):
-        limit = limit.after(np.array(accuracy))
+        limit = limit.after(np.array(accuracy), np.full(3, 10**6))
         assert limit.fallen == pytest.approx(fallen, abs=1e-12)
         assert limit.is_kept is is_kept
         assert limit.slack == pytest.approx(max(0, 1 - fallen / 0.05))
-    assert [BestGroupLimit(0.0, limit.highest, fallen).slack for fallen in (0.0, 0.1)] == [1, 0]
+    assert [BestGroupLimit(0.0, limit.highest, 1, fallen).slack for fallen in (0.0, 0.1)] == [1, 0]
     with pytest.warns(UserWarning, match="best group, b, is 0.100 below"):
         limit.warn(np.array(["a", "b", "c"], dtype=object))
+
+
+def test_a_lone_row_that_is_right_is_not_the_best_group():
+    # Wilson at z = 2: (1 + 2 - 2) / 5 of one row, some 0.89 of 1,000 at 0.91.
+    np.testing.assert_allclose(lower_bound(np.array([1.0]), np.array([1])), [0.2])
+    limit = BestGroupLimit(0.05).after(np.array([1.0, 0.91, 0.6]), np.array([1, 1000, 1000]))
+    limit = limit.after(np.array([0.0, 0.9, 0.6]), np.array([1, 1000, 1000]))
+    assert limit.best == 1
+    assert limit.fallen == pytest.approx(0.01)
 
 
 def test_the_best_group_loses_only_what_it_may():

@@ -28,7 +28,7 @@ def flat_mask(named: dict[str, nn.Parameter], masks: dict[str, torch.Tensor]) ->
     return torch.cat([masks.get(name, one).to(one.device).flatten() for name, one in ones.items()])
 
 
-def group_shares(group: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def group_weights(group: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the groups that weigh something, and each one's weights, a row that sums to 1."""
     sizes = torch.bincount(group, weight)
     codes = sizes.nonzero().flatten()

@@ -17,24 +17,38 @@ class BestGroupLimit:
     ----------
     limit : float
         How far it may fall, in [0, 1].
-    highest : ndarray of shape (n_groups,)
-        Highest accuracy of each group after any epoch; NaN before the first.
+    highest : ndarray of shape (n_groups,), default=None
+        Highest accuracy of each group after any epoch; None before the first.
+    best : int, default=-1
+        The group with the highest of those, by what its rows can tell.
     fallen : float, default=0.0
         Highest accuracy of the best group less its accuracy after the last epoch.
     """
 
     limit: float
-    highest: npt.NDArray[np.float64]
+    highest: npt.NDArray[np.float64] | None = None
+    best: int = -1
     fallen: float = 0.0
 
-    def after(self, accuracy: npt.NDArray[np.float64]) -> BestGroupLimit:
-        """Return the state after an epoch with these accuracies, NaN for an absent group."""
-        highest = np.fmax(self.highest, accuracy)
+    def after(
+        self, accuracy: npt.NDArray[np.float64], sizes: npt.NDArray[np.int64]
+    ) -> BestGroupLimit:
+        """Return the state after an epoch.
+
+        Parameters
+        ----------
+        accuracy : ndarray of shape (n_groups,)
+            Of each group, NaN for one that was absent.
+        sizes : ndarray of shape (n_groups,)
+            Of how many rows.
+        """
+        highest = accuracy if self.highest is None else np.fmax(self.highest, accuracy)
         if np.isnan(highest).all():
             return self
-        best = np.nanargmax(highest)
+        best = int(np.nanargmax(lower_bound(highest, np.maximum(sizes, 1))))
         fallen = highest[best] - accuracy[best]
-        return BestGroupLimit(self.limit, highest, self.fallen if np.isnan(fallen) else fallen)
+        fallen = self.fallen if np.isnan(fallen) else float(fallen)
+        return BestGroupLimit(self.limit, highest, best, fallen)
 
     @property
     def is_kept(self) -> bool:
@@ -49,11 +63,19 @@ class BestGroupLimit:
     def warn(self, groups: npt.NDArray[np.object_]) -> None:
         """Say so if the limit is not kept."""
         if not self.is_kept:
-            best = groups[np.nanargmax(self.highest)]
             warnings.warn(
-                f"the accuracy of the best group, {best}, is {self.fallen:.3f} below the highest "
-                f"that it had, more than max_accuracy_loss={self.limit}; pruning may cost it that "
-                "without any constraint, a lower rate or more fine-tuning may give it back",
+                f"the accuracy of the best group, {groups[self.best]}, is {self.fallen:.3f} below "
+                f"the highest that it had, more than max_accuracy_loss={self.limit}; pruning may "
+                "cost it that without any constraint, a lower rate or more fine-tuning may give it "
+                "back",
                 UserWarning,
                 stacklevel=2,
             )
+
+
+def lower_bound(
+    accuracy: npt.NDArray[np.float64], sizes: npt.NDArray[np.int64], z: float = 2.0
+) -> npt.NDArray[np.float64]:
+    """Return Wilson's lower bound on accuracies: one row that is right may well be luck."""
+    variance = accuracy * (1 - accuracy) / sizes + (z / (2 * sizes)) ** 2
+    return (accuracy + z**2 / (2 * sizes) - z * np.sqrt(variance)) / (1 + z**2 / sizes)

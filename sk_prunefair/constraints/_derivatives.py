@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import sys
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +17,9 @@ from sk_prunefair.constraints._autograd import (
     first_rows,
     flat_gradient,
     flat_mask,
-    group_shares,
+    group_weights,
 )
+from sk_prunefair.constraints._checks import check_count, is_finite
 from sk_prunefair.constraints.base import Constraint, Phase
 
 if TYPE_CHECKING:
@@ -94,6 +93,10 @@ class DerivativeConstraint(Constraint):
         self._forget_training()
         return self
 
+    def check(self, net: GroupNet) -> None:
+        """Raise ValueError where no weights are left to take derivatives with respect to."""
+        chosen_parameters(net.module_, self.layers)
+
     def on_train_begin(self, net: GroupNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Look up the weights that derivatives are taken with respect to."""
         self._forget_training()
@@ -103,11 +106,9 @@ class DerivativeConstraint(Constraint):
         self.parameters_ = list(named.values())
 
     def on_epoch_begin(self, net: GroupNet, **kwargs: Any) -> None:
-        """Start the epoch's record; a schedule may have removed more weights."""
+        """Start the epoch's record; a schedule may remove more weights before the first batch."""
         self.epoch_ = []
-        if net.pruning_ is not None and self.is_active(net):
-            named = chosen_parameters(net.module_, self.layers)
-            self.mask_ = flat_mask(named, net.pruning_.zeroed)
+        self.mask_ = None
 
     def on_batch_begin(
         self, net: GroupNet, batch: Any = None, training: bool | None = None, **kwargs: Any
@@ -115,6 +116,9 @@ class DerivativeConstraint(Constraint):
         """Keep the labels, which a forward pass of our own needs."""
         self.labels_ = batch[1] if training else None
         self.step_values_ = None
+        if self.mask_ is None and net.pruning_ is not None and self.is_active(net):
+            named = chosen_parameters(net.module_, self.layers)
+            self.mask_ = flat_mask(named, net.pruning_.zeroed)
 
     def penalty(
         self, net: GroupNet, losses: torch.Tensor, batch: dict[str, Any]
@@ -127,7 +131,7 @@ class DerivativeConstraint(Constraint):
         if self.max_samples is not None:
             rows = first_rows(group, self.max_samples)
             losses, group, weight = self._losses_of(net, batch, rows), group[rows], weight[rows]
-        codes, shares = group_shares(group, weight)
+        codes, shares = group_weights(group, weight)
         if not len(codes):
             return None
         shares = shares.to(losses)
@@ -210,14 +214,3 @@ class DerivativeConstraint(Constraint):
         self.parameters_, self.epoch_ = [], []
         self.mask_ = self.labels_ = self.step_values_ = None
         self.n_steps_ = 0
-
-
-def is_finite(value: Any) -> bool:
-    """Tell whether `value` is a finite number."""
-    return isinstance(value, Real) and math.isfinite(value)
-
-
-def check_count(name: str, value: Any, or_else: str = "") -> None:
-    """Raise unless `value` is an integer of at least 1."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} must be an integer >= 1{or_else}, got {value!r}")

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from sk_prunefair.constraints._checks import check_count, is_finite
 from sk_prunefair.constraints._groups import group_means, group_shares, is_right
 from sk_prunefair.constraints.base import Constraint, Phase
 
@@ -33,6 +34,8 @@ class AccuracyGapConstraint(Constraint):
     the group, as they were made in training, and a group has no say until its memory is full or
     all of the group is in it.
     The dense net's accuracies are measured on the training data when the fine-tuning begins.
+    Sample weights count in the losses and in what a group's share of the data is; accuracies are
+    those of rows. A group whose rows all weigh nothing has no say.
 
     The Lagrangian is a reweighting. It is divided by :math:`1 + \sum_a \lambda_a`, which leaves
     its direction as it is with :math:`\sum_a \lambda_a` in the place of 1 - its own share, so that
@@ -106,13 +109,12 @@ class AccuracyGapConstraint(Constraint):
     def initialize(self) -> AccuracyGapConstraint:
         """Check the parameters and forget all state; a new ``fit`` calls this."""
         super().initialize()
-        if not 0 <= self.tolerance <= 1:
+        if not (is_finite(self.tolerance) and 0 <= self.tolerance <= 1):
             raise ValueError(f"tolerance must be in [0, 1], got {self.tolerance!r}")
-        if not (np.isfinite(self.step_size) and self.step_size >= 0):
+        if not (is_finite(self.step_size) and self.step_size >= 0):
             raise ValueError(f"step_size must be a finite number >= 0, got {self.step_size!r}")
-        if not (isinstance(self.memory, int) and self.memory >= 1):
-            raise ValueError(f"memory must be an integer >= 1, got {self.memory!r}")
-        if not (np.isfinite(self.max_multiplier) and self.max_multiplier > 0):
+        check_count("memory", self.memory)
+        if not (is_finite(self.max_multiplier) and self.max_multiplier > 0):
             raise ValueError(f"max_multiplier must be finite and > 0, got {self.max_multiplier!r}")
         self.rewind()
         return self
@@ -132,7 +134,7 @@ class AccuracyGapConstraint(Constraint):
         group = dataset_train.group[dataset_train.rows].numpy()
         accuracy = group_means(right, group, None, len(groups))
         self.dense_accuracy_ = pd.Series(accuracy, index=groups, name="accuracy")
-        if self.multipliers_ is None:
+        if self.multipliers_ is None or not self.multipliers_.index.equals(groups):
             self.multipliers_ = pd.Series(0.0, index=groups, name="multiplier")
         self.training_ = _Training(
             self.multipliers_.to_numpy(),
@@ -203,9 +205,9 @@ class _Training:
         self.seen = torch.zeros(len(sizes), dtype=torch.int64, device=device)
 
     def factors(self) -> torch.Tensor:
-        tiny = torch.finfo(self.shares.dtype).tiny
-        factors = 1 + self.multipliers / self.shares.clamp(min=tiny)
-        return factors / (1 + self.multipliers.sum())
+        # A group without weight has no loss to weigh, and no say.
+        more = (self.multipliers / self.shares).where(self.shares > 0, 0.0)
+        return (1 + more) / (1 + self.multipliers.sum())
 
     def remember(self, group: torch.Tensor, right: torch.Tensor) -> None:
         """Keep the last predictions of each group, the oldest overwritten first."""
@@ -224,7 +226,7 @@ class _Training:
     def violations(self) -> torch.Tensor:
         """Return ψ by group, NaN where too little is remembered."""
         memory = self.right.shape[1] - 1
-        known = (self.seen >= self.sizes.clamp(max=memory)) & (self.sizes > 0)
+        known = (self.seen >= self.sizes.clamp(max=memory)) & (self.shares > 0)
         accuracy = self.right[:, :memory].sum(1) / self.seen.clamp(min=1, max=memory)
         drop = self.dense_accuracy - accuracy
         share = self.shares * known

@@ -39,6 +39,17 @@ class Constraint(Callback):
             raise ValueError(f"phase must be 'before', 'after' or 'both', got {self.phase!r}")
         return self
 
+    def check(self, net: GroupNet) -> None:
+        """Raise ValueError where the net's parameters do not allow what the constraint does.
+
+        It is called before anything is trained, so that what was trained before is kept.
+
+        Parameters
+        ----------
+        net : GroupNet
+            The net that is about to be trained, its module already there.
+        """
+
     def is_active(self, net: GroupNet) -> bool:
         """Tell whether the constraint acts in the present phase of the net."""
         return self.phase in (net.phase_, "both")

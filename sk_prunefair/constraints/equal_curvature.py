@@ -6,7 +6,8 @@ import pandas as pd
 import torch
 
 from sk_prunefair.constraints._autograd import Layers, top_eigenvector
-from sk_prunefair.constraints._derivatives import DerivativeConstraint, check_count
+from sk_prunefair.constraints._checks import check_count
+from sk_prunefair.constraints._derivatives import DerivativeConstraint
 from sk_prunefair.constraints.base import Phase
 
 

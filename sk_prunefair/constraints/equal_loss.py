@@ -11,6 +11,7 @@ import torch
 
 from sk_prunefair.constraints._average import WeightAverage
 from sk_prunefair.constraints._best_group import BestGroupLimit
+from sk_prunefair.constraints._checks import is_finite
 from sk_prunefair.constraints._groups import (
     group_errors,
     group_means,
@@ -68,8 +69,8 @@ class EqualLossConstraint(Constraint):
     With ``violation="absolute"`` this is the authors' literal Lagrangian-dual method: the batch
     objective is :math:`J + \sum_a \lambda_a |J_a - J|`, and
     :math:`\lambda_a \leftarrow \lambda_a + \eta\,\overline{|J_a - J|}` with the violation averaged
-    over the epoch's batches. The parameters below it in the list, but for ``multipliers_from`` and
-    ``max_accuracy_loss``, are not used.
+    over the epoch's batches. Of the parameters below it in the list, ``max_accuracy_loss`` is used,
+    and ``multipliers_from`` says where that is measured; the others are not used.
 
     .. warning:: The literal multipliers only ever grow, and the noise of a small group's batch
        mean is itself a violation. With many groups or a large step the penalty drowns the loss:
@@ -92,7 +93,8 @@ class EqualLossConstraint(Constraint):
     max_accuracy_loss : float, default=None
         How much accuracy the best group may lose to the others, in [0, 1]; 0.02 is two points.
         "Best" is the group with the highest accuracy after any epoch since ``fit``, measured on
-        the data that moves the multipliers. Steps are the shorter the more of it is lost; while it
+        the data that moves the multipliers; a small group is only best where its rows are enough
+        to tell (Wilson's lower bound). Steps are the shorter the more of it is lost; while it
         is further below than allowed, the multipliers are halved after each epoch, and if it still
         is when the training ends, a warning says so. Of data that the net can learn by heart this
         says little: use ``multipliers_from="valid"``.
@@ -100,9 +102,9 @@ class EqualLossConstraint(Constraint):
         Whether the rows of a group are drawn more often, or drawn once and their losses weighted.
     average : bool, default=True
         Whether training ends with the average of the last epoch's weights, where there is more
-        than one group. ``history`` shows
-        losses along the way, before they are averaged; a callback that loads a checkpoint when
-        the training ends has the last word where it comes after this one.
+        than one group, whatever the step size. ``history`` shows losses along the way, before
+        they are averaged; a callback that loads a checkpoint when the training ends has the last
+        word where it comes after this one.
 
     Attributes
     ----------
@@ -168,11 +170,12 @@ class EqualLossConstraint(Constraint):
     def initialize(self) -> EqualLossConstraint:
         """Check the parameters and forget the multipliers; a new ``fit`` calls this."""
         super().initialize()
-        if not (np.isfinite(self.step_size) and self.step_size >= 0):
+        if not (is_finite(self.step_size) and self.step_size >= 0):
             raise ValueError(f"step_size must be a finite number >= 0, got {self.step_size!r}")
-        if not (np.isfinite(self.max_multiplier) and self.max_multiplier > 0):
+        if not (is_finite(self.max_multiplier) and self.max_multiplier > 0):
             raise ValueError(f"max_multiplier must be finite and > 0, got {self.max_multiplier!r}")
-        if self.max_accuracy_loss is not None and not 0 <= self.max_accuracy_loss <= 1:
+        limit = self.max_accuracy_loss
+        if limit is not None and not (is_finite(limit) and 0 <= limit <= 1):
             raise ValueError(
                 f"max_accuracy_loss must be None or in [0, 1], got {self.max_accuracy_loss!r}"
             )
@@ -192,22 +195,26 @@ class EqualLossConstraint(Constraint):
         self._forget_epoch()
         return self
 
+    def check(self, net: GroupNet) -> None:
+        """Raise ValueError where the multipliers' rows are missing, or have no groups."""
+        if self.multipliers_from == "valid" and not net.has_validation_groups:
+            raise ValueError(
+                "multipliers_from='valid' needs a validation set with groups, which "
+                f"train_split={net.train_split!r} does not make; use skorch.dataset.ValidSplit"
+            )
+
     def on_train_begin(self, net: GroupNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Start the multipliers at zero, unless there are some from an earlier training."""
-        if self.multipliers_ is None:
+        if self.multipliers_ is None or not self.multipliers_.index.equals(net.groups_):
             self.multipliers_ = pd.Series(0.0, index=net.groups_, name="multiplier")
             if self.max_accuracy_loss is not None:
-                self.limit_ = BestGroupLimit(
-                    self.max_accuracy_loss, np.full(len(self.multipliers_), np.nan)
-                )
+                self.limit_ = BestGroupLimit(self.max_accuracy_loss)
             self._remember_dense()
 
     def on_epoch_begin(
         self, net: GroupNet, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
     ) -> None:
         """Put this epoch's multipliers where the batches are."""
-        if self.multipliers_from == "valid" and dataset_valid is None:
-            raise ValueError("multipliers_from='valid' needs a validation set; train_split is None")
         self._forget_epoch()
         assert self.multipliers_ is not None
         self.shares_ = group_shares(dataset_train, len(net.groups_))
@@ -287,9 +294,10 @@ class EqualLossConstraint(Constraint):
         }
         by_group = columns["group"], columns.get("weight"), len(net.groups_)
         means = group_means(columns["loss"], *by_group)
-        net.history.record("loss_gap", float(np.nanmax(means) - np.nanmin(means)))
+        known = means[~np.isnan(means)]
+        net.history.record("loss_gap", float(np.ptp(known)) if known.size else np.nan)
         if self.limit_ is not None:
-            self.limit_ = self.limit_.after(group_means(columns["right"], *by_group))
+            self.limit_ = self.limit_.after(group_means(columns["right"], *by_group), self.sizes_)
             net.history.record("best_group_loss", float(self.limit_.fallen))
         if self.is_active(net):
             if self.limit_ is None or self.limit_.is_kept:

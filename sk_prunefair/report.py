@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from fairlearn.metrics import MetricFrame, count
+from fairlearn.metrics import MetricFrame
 
-from sk_prunefair._groups import as_group_frame, encode_groups
+from sk_prunefair._frames import (
+    gap_floor,
+    group_columns,
+    largest_difference,
+    mean_values,
+    net_frame,
+    one_column,
+)
 from sk_prunefair._validation import as_labels, as_losses, check_same_length
 
 if TYPE_CHECKING:
@@ -62,6 +69,9 @@ class FairnessReport:
     accuracy_gap : pandas.Series
         Largest minus smallest group accuracy: ``dense``, ``pruned``. With control features, the
         largest over their levels.
+    accuracy_gap_floor : pandas.Series
+        The gap that sampling alone would show, were all groups served equally well:
+        `sk_prunefair.metrics.accuracy_gap_floor` of each net.
     accuracy_drop : pandas.Series
         Accuracy lost by each group, dense minus pruned.
     compression : pandas.Series or None
@@ -128,13 +138,13 @@ class FairnessReport:
             "ci_quantiles": ci_quantiles,
             "random_state": random_state,
         }
-        groups = _group_columns(sensitive_features, len(y_true))
+        groups = group_columns(sensitive_features, len(y_true))
         options["sensitive_features"], level = groups, None
         if control_features is not None:
-            controls = _group_columns(control_features, len(y_true), "control_features")
-            options["control_features"], level = controls, _one_column(controls)
-        self.dense = _net_frame(dense_pred, dense_losses, metrics, options)
-        self.pruned = _net_frame(pruned_pred, pruned_losses, metrics, options)
+            controls = group_columns(control_features, len(y_true), "control_features")
+            options["control_features"], level = controls, one_column(controls)
+        self.dense = net_frame(dense_pred, dense_losses, metrics, options)
+        self.pruned = net_frame(pruned_pred, pruned_losses, metrics, options)
         self.samples = pd.DataFrame(
             {
                 "y_true": y_true,
@@ -142,13 +152,13 @@ class FairnessReport:
                 "is_right_pruned": (pruned_pred == y_true).astype(float),
                 "loss_dense": dense_losses,
                 "loss_pruned": pruned_losses,
-                "group": _one_column(groups),
+                "group": one_column(groups),
                 "level": level,
             }
         )
         dropped = self.samples["is_right_dense"] - self.samples["is_right_pruned"]
         self.change = MetricFrame(
-            metrics={"excessive_risk": _mean_values, "accuracy_drop": _mean_values},
+            metrics={"excessive_risk": mean_values, "accuracy_drop": mean_values},
             y_pred=pruned_pred,
             sample_params={
                 "excessive_risk": {"values": pruned_losses - dense_losses},
@@ -167,16 +177,22 @@ class FairnessReport:
     @property
     def fairness_violation(self) -> float:
         """ξ, the largest minus the smallest excessive risk."""
-        return _largest_difference(self.change, "excessive_risk")
+        return largest_difference(self.change, "excessive_risk")
 
     @property
     def accuracy_gap(self) -> pd.Series:
         """Largest minus smallest group accuracy of each net."""
         gaps = {
-            "dense": _largest_difference(self.dense, "accuracy"),
-            "pruned": _largest_difference(self.pruned, "accuracy"),
+            "dense": largest_difference(self.dense, "accuracy"),
+            "pruned": largest_difference(self.pruned, "accuracy"),
         }
         return pd.Series(gaps, name="accuracy_gap")
+
+    @property
+    def accuracy_gap_floor(self) -> pd.Series:
+        """Gap to expect from sampling alone; the largest over the levels of control features."""
+        floors = {"dense": gap_floor(self.dense), "pruned": gap_floor(self.pruned)}
+        return pd.Series(floors, name="accuracy_gap_floor")
 
     @property
     def accuracy_drop(self) -> pd.Series:
@@ -237,7 +253,8 @@ class FairnessReport:
         )
 
     def _summary(self) -> str:
-        gap, accuracy = self.accuracy_gap, (self.dense.overall, self.pruned.overall)
+        gap, floor = self.accuracy_gap, self.accuracy_gap_floor
+        accuracy = (self.dense.overall, self.pruned.overall)
         if self.dense.control_levels:
             overall = "within control levels"
         else:
@@ -245,6 +262,8 @@ class FairnessReport:
         lines = [
             f"accuracy {overall}, accuracy gap {gap['dense']:.3f} → {gap['pruned']:.3f}, "
             f"fairness violation ξ = {self.fairness_violation:.3f}",
+            f"equally good groups of these sizes would show a gap of {floor['dense']:.3f} → "
+            f"{floor['pruned']:.3f}",
             self._who_paid(),
         ]
         if self.compression is not None:
@@ -272,47 +291,3 @@ class FairnessReport:
         table = self.to_frame().to_html(float_format="{:z.3f}".format, escape=True, border=0)
         summary = html.escape(self._summary()).replace("\n", "<br>")
         return f"<div>{table}<p>{summary}</p></div>"
-
-
-def _group_columns(features: Any, n_samples: int, name: str = "sensitive_features") -> pd.DataFrame:
-    frame = as_group_frame(features, n_samples, name)
-    # MetricFrame keeps labels, predictions and groups in one frame, by name.
-    taken = ("y_true", "y_pred")
-    return frame.rename(columns={column: f"{column} (group)" for column in taken})
-
-
-def _one_column(features: pd.DataFrame) -> pd.Index:
-    """Return the group of each sample, a tuple where there are several columns."""
-    codes, groups = encode_groups(features)
-    return groups.to_flat_index()[codes]
-
-
-def _net_frame(
-    y_pred: npt.NDArray[Any],
-    losses: npt.NDArray[Any],
-    metrics: Mapping[str, Callable[..., Any]] | None,
-    options: dict[str, Any],
-) -> MetricFrame:
-    own = {"accuracy": _accuracy, "loss": _mean_values, "count": count}
-    clash = own.keys() & (metrics or {}).keys()
-    if clash:
-        raise ValueError(f"metrics may not redefine {sorted(clash)}; choose other names")
-    return MetricFrame(
-        metrics=own | dict(metrics or {}),
-        y_pred=y_pred,
-        sample_params={"loss": {"values": losses}},
-        **options,
-    )
-
-
-def _accuracy(y_true: Any, y_pred: Any) -> float:
-    # scikit-learn's checks its input each time, which a bootstrap does for every draw and group.
-    return float(np.mean(np.asarray(y_true) == np.asarray(y_pred)))
-
-
-def _mean_values(y_true: Any, y_pred: Any, *, values: npt.NDArray[Any]) -> float:
-    return float(np.mean(values))
-
-
-def _largest_difference(frame: MetricFrame, metric: str) -> float:
-    return float(np.max(frame.difference(method="between_groups")[metric]))

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fairlearn.metrics import MetricFrame, false_positive_rate
+from scipy.stats import binom
 from sklearn.metrics import f1_score, log_loss
 
 from sk_prunefair import FairnessReport
@@ -36,6 +37,12 @@ def test_numbers_by_hand():
     # dense: 1 and 2/3; pruned: 1/2 and 2/3.
     np.testing.assert_allclose(report.accuracy_gap, [1 / 3, 1 / 6])
     assert report.accuracy_gap.index.tolist() == ["dense", "pruned"]
+    # The mean of |K / 2 - M / 3|, K and M binomial with the accuracies of all, 4/5 and 3/5.
+    k, m = np.arange(3)[:, np.newaxis], np.arange(4)
+    floors = [
+        (binom.pmf(k, 2, p) * binom.pmf(m, 3, p) * abs(k / 2 - m / 3)).sum() for p in (0.8, 0.6)
+    ]
+    np.testing.assert_allclose(report.accuracy_gap_floor, floors, atol=0.03)
     np.testing.assert_allclose(report.accuracy_drop, [0.5, 0.0], atol=1e-12)
     np.testing.assert_allclose(report.dense.by_group["loss"], [0.2, 0.5])
     assert report.pruned.by_group["count"].tolist() == [2, 3]

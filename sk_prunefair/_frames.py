@@ -1,0 +1,80 @@
+"""The MetricFrames that a report is made of, and what is read from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from fairlearn.metrics import MetricFrame, count
+
+from sk_prunefair._groups import as_group_frame, encode_groups
+from sk_prunefair.metrics import accuracy_gap_floor
+
+
+def group_columns(features: Any, n_samples: int, name: str = "sensitive_features") -> pd.DataFrame:
+    """Return the features as columns whose names a MetricFrame can take."""
+    frame = as_group_frame(features, n_samples, name)
+    # MetricFrame keeps labels, predictions and groups in one frame, by name.
+    taken = ("y_true", "y_pred")
+    return frame.rename(columns={column: f"{column} (group)" for column in taken})
+
+
+def one_column(features: pd.DataFrame) -> pd.Index:
+    """Return the group of each sample, a tuple where there are several columns."""
+    codes, groups = encode_groups(features)
+    return groups.to_flat_index()[codes]
+
+
+def net_frame(
+    y_pred: npt.NDArray[Any],
+    losses: npt.NDArray[Any],
+    metrics: Mapping[str, Callable[..., Any]] | None,
+    options: dict[str, Any],
+) -> MetricFrame:
+    """Return accuracy, loss, count and the user's metrics of one net."""
+    own = {"accuracy": _accuracy, "loss": mean_values, "count": count}
+    clash = own.keys() & (metrics or {}).keys()
+    if clash:
+        raise ValueError(f"metrics may not redefine {sorted(clash)}; choose other names")
+    return MetricFrame(
+        metrics=own | dict(metrics or {}),
+        y_pred=y_pred,
+        sample_params={"loss": {"values": losses}},
+        **options,
+    )
+
+
+def _accuracy(y_true: Any, y_pred: Any) -> float:
+    # scikit-learn's checks its input each time, which a bootstrap does for every draw and group.
+    return float(np.mean(np.asarray(y_true) == np.asarray(y_pred)))
+
+
+def mean_values(y_true: Any, y_pred: Any, *, values: npt.NDArray[Any]) -> float:
+    """Return the mean of a value per sample, as a metric."""
+    return float(np.mean(values))
+
+
+def largest_difference(frame: MetricFrame, metric: str) -> float:
+    """Return the largest difference between groups, over all levels of control features."""
+    return float(np.max(frame.difference(method="between_groups")[metric]))
+
+
+def gap_floor(net: MetricFrame) -> float:
+    """Return the accuracy gap that equally good groups would show, the largest over levels."""
+    frame = net.by_group.dropna(subset="accuracy")
+    parts = (
+        [part for _, part in frame.groupby(level=net.control_levels)]
+        if net.control_levels
+        else [frame]
+    )
+    return max(
+        accuracy_gap_floor(
+            float(np.average(part["accuracy"], weights=part["count"]).clip(0, 1)),
+            part["count"],
+            n_draws=2000,
+        )
+        for part in parts
+    )

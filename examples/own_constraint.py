@@ -1,9 +1,10 @@
 """A constraint of your own: group DRO in under thirty lines.
 
 Group distributionally robust optimisation (Sagawa et al., 2020) trains on the worst mixture of the
-groups: after each batch a group's log-weight grows with its mean loss. A constraint says what the
-losses of a batch are multiplied by (`weights`), what is added to their mean (`penalty`), or how
-often rows are drawn (`draw_weights`); skorch's ``on_...`` hooks move its state.
+groups, Σ q_a J_a: after each batch a group's log-weight grows with its mean loss. A constraint says
+what the losses of a batch are multiplied by (`weights`), what is added to their mean (`penalty`),
+or how often rows are drawn (`draw_weights`); skorch's ``on_...`` hooks move its state, and `rewind`
+takes it back to the dense net, where every pruning starts.
 Run ``python examples/own_constraint.py``.
 """
 
@@ -22,25 +23,28 @@ class GroupDRO(Constraint):
         super().__init__(phase)
         self.step_size = step_size
 
-    def initialize(self):
-        self.log_weights_ = None
-        return super().initialize()
-
     def on_train_begin(self, net, **kwargs):
-        if self.log_weights_ is None:
+        if net.phase_ == "before":
             self.log_weights_ = torch.zeros(len(net.groups_), device=net.device)
 
     def weights(self, net, batch):
-        shares = self.log_weights_.softmax(0) * len(self.log_weights_)
-        return shares[batch["group"].to(net.device)]
+        group = batch["group"].to(net.device)
+        counts = group.bincount(minlength=len(self.log_weights_))
+        return (self.log_weights_.softmax(0) * len(group) / counts)[group]
 
     def on_batch_end(self, net, batch=None, training=None, **kwargs):
         if training and self.is_active(net):
             group = batch[0]["group"].to(net.device)
             sums = torch.zeros_like(self.log_weights_).index_add(0, group, net.batch_losses_)
-            self.log_weights_ += (
-                self.step_size * sums / group.bincount(minlength=len(sums)).clamp(1)
-            )
+            means = sums / group.bincount(minlength=len(sums)).clamp(1)
+            self.log_weights_ = self.log_weights_ + self.step_size * means
+
+    def on_train_end(self, net, **kwargs):
+        if net.phase_ == "before":
+            self.dense_ = self.log_weights_
+
+    def rewind(self):
+        self.log_weights_ = self.dense_
 
 
 digits = load_digits()

@@ -7,8 +7,8 @@ figure to ``docs/pictures/fairlearn_baselines.png``. Data is looked for in the f
 SK_PRUNEFAIR_DATA.
 
 All methods train nets of one architecture for the same epochs, remove the same share of the weights
-by magnitude (but where a criterion is the method), and fine-tune for three epochs on the training
-rows. Nothing is tuned.
+by magnitude (but where a criterion is the method), and fine-tune for three epochs. Nothing is tuned
+here; but the default of ours became what it is on Adult and COMPAS, among others.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from fairlearn_methods import (
     error_rate_parity,
 )
 from fairlearn_page import draw_figure, write_page
-from harness import Cell, run_cells
+from harness import Cell, out_path, run_cells
 from tasks import BINARY_TASKS, Split, Task
 
 from sk_prunefair import (
@@ -51,6 +51,7 @@ ROW = (
     *("xi", "accuracy", "balanced", "worst", "gap", "floor", "dp", "eo"),
     *("fit_seconds", "needs_group", "bytes", "nets"),
 )
+PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "fairlearn_baselines.png"
 SEEDS = {"german": 5, "compas": 5, "adult": 5, "faces": 3}
 
 METHODS: dict[str, Callable[[Task, int], Plain]] = {
@@ -125,7 +126,7 @@ def by_group(values: np.ndarray, split: Split) -> np.ndarray:
 @functools.cache
 def warm_up() -> None:
     """Train once before anything is timed."""
-    task = BINARY_TASKS["compas"]
+    task = BINARY_TASKS["parity"]
     Plain(task, 0).fit(task.load(0)[1])
 
 
@@ -171,16 +172,17 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--n-jobs", type=int, default=1)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".csv"))
-    picture = Path(__file__).parents[1] / "docs" / "pictures" / "fairlearn_baselines.png"
-    parser.add_argument("--picture", type=Path, default=picture)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--picture", type=Path, help="by default docs/pictures, or beside --out")
     args = parser.parse_args(argv)
     todo = cells(args.tasks, list(METHODS), args.seeds)
     if args.quick:
-        todo = cells(["compas"], list(QUICK), 1)
-    rows = run_cells(todo, functools.partial(work, quick=args.quick), args.out, args.n_jobs)
-    write_page(rows, args.out.with_suffix(".md"))
-    draw_figure(rows, args.picture)
+        todo = cells(["parity"], list(QUICK), 1)
+    out = out_path(__file__, args.out, args.quick)
+    rows = run_cells(todo, functools.partial(work, quick=args.quick), out, args.n_jobs)
+    write_page(rows, out.with_suffix(".md"))
+    is_committed = out == Path(__file__).with_suffix(".csv")
+    draw_figure(rows, args.picture or (PICTURE if is_committed else out.with_suffix(".png")))
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ class Plain:
     """One net, by this library; with a constraint or another criterion it is one of ours."""
 
     needs_group = False
+    net_class: type[FairPrunedClassifier] = FairPrunedClassifier
 
     def __init__(
         self, task: Task, seed: int, constraint: Constraint | None = None, pruner: Any = None
@@ -48,9 +49,7 @@ class Plain:
         """Return the unfitted net that every method begins with."""
         shared = self.task.params | {"classes": [0, 1], "random_state": self.seed}
         callbacks = None if self.constraint is None else [("constraint", self.constraint)]
-        return FairPrunedClassifier(
-            **(shared | {"callbacks": callbacks, "pruner": self.pruner} | params)
-        )
+        return self.net_class(**(shared | {"callbacks": callbacks, "pruner": self.pruner} | params))
 
     def fit(self, train: Split) -> None:
         """Train what there is to train."""
@@ -84,8 +83,23 @@ class Plain:
         return float(sum(report.compression["bytes_stored"] for report in reports))
 
 
+class Remembering(FairPrunedClassifier):
+    """Keeps what its last fit was given."""
+
+    def fit(self, X: Any, y: Any = None, **given: Any) -> FairPrunedClassifier:
+        """Train, and keep the rows."""
+        self.given_ = {"X": X, "y": y} | given
+        return super().fit(X, y, **given)
+
+
 class Reduction(Plain):
-    """`ExponentiatedGradient`: a mixture of nets, trained on reweighted rows."""
+    """`ExponentiatedGradient`: a mixture of nets, trained on reweighted rows.
+
+    Each net is fine-tuned on the labels and weights that the reduction trained it on: on the rows
+    as they are it would unlearn them.
+    """
+
+    net_class = Remembering
 
     def __init__(self, task: Task, seed: int, constraint: Callable[[float], Any]) -> None:
         super().__init__(task, seed)
@@ -93,7 +107,6 @@ class Reduction(Plain):
 
     def fit(self, train: Split) -> None:
         """Train one net after another; keep those that are in the mixture."""
-        self.train, self.groups_of_fit = train, None  # its nets see weights, no groups
         template = self.make()
         error = 0.0
         if self.moment is bounded_loss:
@@ -110,6 +123,11 @@ class Reduction(Plain):
         used = weights.index[weights > 0]
         self.nets = [self.reduction.predictors_[index] for index in used]
         self.shares = weights[used].to_numpy()
+
+    def prune(self, rate: float, epochs: int) -> None:
+        """Prune every net of the mixture."""
+        for net in self.nets:
+            net.prune(rate, **net.given_, finetune_epochs=epochs)
 
     def labels(self, split: Split) -> np.ndarray:
         """Return the label of a net drawn for each row, as the reduction predicts."""

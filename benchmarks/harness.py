@@ -44,7 +44,7 @@ def run_cells(
         The CSV's rows.
     """
     cells = list(cells)
-    done = _done(path, list(cells[0]))
+    done = _done(path, list(cells[0])) if cells else set()
     waiting = [cell for cell in cells if tuple(map(str, cell.values())) not in done]
     finished = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
         joblib.delayed(_rows)(work, cell) for cell in waiting
@@ -52,6 +52,12 @@ def run_cells(
     for rows in tqdm(finished, total=len(waiting), desc=path.stem, disable=None):
         _append(pd.DataFrame(rows), path)
     return pd.read_csv(path)
+
+
+def out_path(script: str, given: Path | None, quick: bool) -> Path:
+    """Return where a benchmark's rows go: a quick run's never to those that are committed."""
+    name = Path(script).with_suffix(".csv")
+    return given or (name.with_name(f"{name.stem}_quick.csv") if quick else name)
 
 
 def _rows(work: Callable[[Cell], list[dict[str, Any]]], cell: Cell) -> list[dict[str, Any]]:

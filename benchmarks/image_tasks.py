@@ -16,7 +16,7 @@ import numpy as np
 from scipy.io import loadmat
 from tasks import Split, face_split
 
-from sk_prunefair.datasets import load_fashion_mnist, long_tailed
+from sk_prunefair.datasets import load_digits, load_fashion_mnist, long_tailed
 
 LONG_TAIL = 20
 N_TEST = 4000
@@ -25,6 +25,14 @@ N_TEST = 4000
 def _fashion(subset: str) -> Split:
     bunch = load_fashion_mnist(subset=subset)
     return Split(bunch.data, bunch.target, bunch.target)
+
+
+def _digits(subset: str) -> Split:
+    """scikit-learn's digits at 32×32; they need no download, for quick runs."""
+    bunch = load_digits()
+    images = np.kron(bunch.data.reshape(-1, 1, 8, 8), np.ones((4, 4))).astype(np.float32)
+    whole = Split(images, bunch.target, bunch.target)
+    return whole.take(np.arange(1200) if subset == "train" else np.arange(1200, 1797))
 
 
 def _folder(name: str) -> Path:
@@ -96,6 +104,7 @@ IMAGES: dict[str, Callable[..., tuple[Split, Split]]] = {
     "faces_gender": partial(faces, target="gender"),
     "fashion_tail": partial(class_as_group, read=_fashion, tail=LONG_TAIL),
     "fashion": partial(class_as_group, read=_fashion, tail=1),
+    "digits_tail": partial(class_as_group, read=_digits, tail=LONG_TAIL),
     "cifar10_tail": partial(class_as_group, read=_cifar10, tail=LONG_TAIL),
     "cifar10": partial(class_as_group, read=_cifar10, tail=1),
     "svhn_tail": partial(class_as_group, read=_svhn, tail=LONG_TAIL),

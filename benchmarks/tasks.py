@@ -147,6 +147,14 @@ def german(seed: int) -> tuple[Split, Split, Split]:
     return three_ways(Split(X, y, group), seed, valid=0.1, test=0.4)
 
 
+def parity(seed: int) -> tuple[Split, Split, Split]:
+    """Digits, odd or even, in two groups, for quick runs: nothing is downloaded."""
+    bunch = load_digits()
+    X = bunch.data.reshape(len(bunch.data), -1)
+    whole = Split(X, bunch.target % 2, (bunch.target >= 5).astype(np.int64))
+    return three_ways(whole, seed, valid=0.1, test=0.4)
+
+
 @cache
 def _fashion(subset: str) -> Any:
     return load_fashion_mnist(subset=subset)
@@ -230,6 +238,7 @@ TASKS: dict[str, Task] = {
 BINARY_TASKS: dict[str, Task] = {
     "adult": TASKS["adult"],
     "compas": TASKS["compas"],
+    "parity": Task(parity, False, _training(module=MLP, max_epochs=3, batch_size=64)),
     "german": Task(german, False, _training(module=MLP, lr=5e-3, max_epochs=10, batch_size=32)),
     "faces": Task(
         small_faces,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,6 +17,8 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from sk_prunefair import FairPrunedClassifier
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 torch.set_num_threads(1)
 
@@ -82,3 +88,20 @@ def assert_same_weights(left: nn.Module, right: nn.Module) -> None:
     """Compare two modules bit for bit."""
     for name, value in weights(left).items():
         np.testing.assert_array_equal(value, weights(right)[name], err_msg=name)
+
+
+@pytest.fixture
+def benchmark_module(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
+    """Import files of the benchmarks' folder, for the length of a test."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    before = set(sys.modules)
+
+    def load(name: str) -> ModuleType:
+        return importlib.import_module(name)
+
+    yield load
+    for name in set(sys.modules) - before:
+        if getattr(sys.modules[name], "__file__", None) and str(BENCHMARKS) in str(
+            sys.modules[name].__file__
+        ):
+            del sys.modules[name]

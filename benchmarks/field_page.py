@@ -22,14 +22,22 @@ three epochs. "ours" is `EqualLossConstraint` with its default settings, "ours, 
 same with `by="reweighting"`; "literal" the authors' Lagrangian dual, the better of two step sizes
 by the validation rows (the smaller gap, among those within five points of the accuracy without
 constraint); "accuracy gap" is Balancing Act's constraint; FairGRAPE and FairPrune are the criteria
-of those names; "performance weighted" the loss of Meyer and Wong; "distillation" fine-tunes on the
-dense net's answers, too. The excess gap is the accuracy gap minus what equally good groups of these
-sizes would show. **Bold**: no other method is better in both accuracy and worst group (†), or in
+of those names; "none, averaged" has the averaged weights that ours ends with; "performance
+weighted" the loss of Meyer and Wong; "distillation" fine-tunes on the dense net's answers, too. The
+excess gap is the accuracy gap minus what equally good groups of these sizes would show, of each
+seed at least 0. **Bold**: no other method is better in both accuracy and worst group (†), or in
 both accuracy and excess gap (‡).
 
-Off the front is all of ours on digits from 0.95 on, where the literal method's penalty acts from
-the first batch on a net that has three epochs to recover, and on Adult at 0.98, where FairGRAPE
-alone leaves the net more to work with than magnitude does.
+Adapted to the budget: Balancing Act's multipliers are bounded by 1 and its objective divided by
+1 + Σ λ, its fine-tuning is of three epochs (its authors': tens); FairGRAPE prunes at once, or
+("iterative") in three steps along the fine-tuning, where its authors remove a tenth at a time and
+train in between; performance weighting takes its authors' γ = 1 and least weight of 0.3,
+distillation half the labels and half the dense net's answers at a temperature of 4.
+
+To be read with this in mind: ours was developed on these data sets, and test rows of these seeds
+were seen on the way (`constraint_trials.md`; `constraints.md` has seeds on which nothing was
+decided). "The best of ours" has three tries where others have one: no single setting of ours
+reaches three quarters, and no method of the field does.
 """
 
 
@@ -93,8 +101,14 @@ def verdicts(groups: list[DataFrameGroupBy]) -> str:
         for method in ("none", *OURS):
             share = sum(front.get(method, False) for front in fronts) / len(cells)
             rows.append((f"{method}: on the front of {pair}", "≥ 0.75", share))
+        rivals = {
+            name: sum(front.get(name, False) for front in fronts) / len(cells)
+            for name in cells[0][0].index.difference(OURS)
+        }
+        best = max(rivals, key=lambda name: rivals[name])
+        rows.append((f"{best}, the best of the field: on the front of {pair}", "", rivals[best]))
         share = sum(any(front.get(name, False) for name in OURS) for front in fronts) / len(cells)
-        rows.append((f"one of ours: on the front of {pair}", "≥ 0.75", share))
+        rows.append((f"the best of our three: on the front of {pair}", "≥ 0.75", share))
     for measure, sign in MEASURES.items():
         near = [_is_near_best(mean[measure] * sign, error[measure]) for mean, error in cells]
         name = NAMES.get(measure, measure)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+from field_page import on_front
 
 from sk_prunefair.plotting._common import style
 
@@ -23,24 +24,27 @@ HEAD = """# fairlearn's methods, pruned
 
 Written by `benchmarks/fairlearn_baselines.py` from `fairlearn_baselines.csv`: held-out test rows,
 mean ± standard deviation over seeds. The excess gap is the accuracy gap minus what equally good
-groups of these sizes would show; the last two are fairlearn's differences. *Fit* is the time to fit
-÷ that of plain (median), *kB* what the nets take at 0.9, *groups* whether the sensitive feature is
-needed to predict, *diverged* in how many seeds the training did; those are left out. A reduction is
-a mixture of nets, all of which are pruned and stored; ξ is that of the mixture's probabilities.
-Thresholds do not change probabilities: their ξ is that of the plain net. Adversarial training and
-the correlation remover are for rows of features, and the constraints of eq. 6 too costly for this
-on faces. fairlearn's reductions take six iterations; their bounded loss is the plain net's training
-error. COMPAS groups are races, two of them tiny; German's sex × age; Adult's race × sex; faces'
-races, with 2,000 images for training, gender the label. On faces the reductions and equal losses
-have one seed, and the bounded loss was not run. Equal losses ran again later than the others, on a
-busier machine: `training_overhead.py` says what they cost.
+groups of these sizes would show, of each seed at least 0; the last two are fairlearn's differences.
+*Fit* is the time to fit ÷ that of plain (median), *kB* what the nets take at 0.9, *groups* whether
+the sensitive feature is needed to predict, *diverged* in how many seeds the training did; those are
+left out. A reduction is a mixture of nets, all of which are pruned and stored; ξ is that of the
+mixture's probabilities. Thresholds do not change probabilities: their ξ is that of the plain net.
+Adversarial training and the correlation remover are for rows of features, and the constraints of
+eq. 6 too costly for this on faces. fairlearn's reductions take six iterations; their bounded loss
+is the plain net's training error. What is fine-tuned goes on with what it was trained on where that
+is rows and weights: each net of a reduction with its own labels and weights, ours with its
+constraint; thresholds are found again afterwards; adversarial training does not go on, its nets are
+fine-tuned on the rows as they are, and lose in it what the adversary had brought about. COMPAS
+groups are races, two of them tiny; German's sex × age; Adult's race × sex; faces' races, with 2,000
+images for training, gender the label. On faces the reductions have one seed, and the bounded loss
+was not run. Times are of a busy machine: `training_overhead.py` says what equal losses cost.
 """
 
 
 def write_page(rows: pd.DataFrame, path: Path) -> None:
     """Write the Markdown page of whatever cells there are."""
     rows = rows.assign(excess=(rows["gap"] - rows["floor"]).clip(lower=0))
-    parts = [HEAD]
+    parts = [HEAD, "\n## In short\n\n", fronts(rows)]
     for task, part in rows.groupby("task", sort=False):
         parts.append(f"\n## {task} (seeds: {part['seed'].nunique()})\n\n{cost_table(part)}")
         for rate, tuned in SHOWN:
@@ -48,6 +52,26 @@ def write_page(rows: pd.DataFrame, path: Path) -> None:
             how = "dense" if not rate else f"{rate}, {'fine-tuned' if tuned else 'one-shot'}"
             parts.append(f"\n### {task}, {how}\n\n{table(chosen)}")
     path.write_text("".join(parts))
+
+
+def fronts(rows: pd.DataFrame) -> str:
+    """Return in how many of a method's cells no other is better in both of two measures."""
+    tuned = rows[rows["finetuned"]].dropna(subset="accuracy")
+    pairs = {f"accuracy and {COLUMNS[name]}": name for name in ("worst", "excess")}
+    found = [
+        pd.DataFrame({pair: on_front(means, name) for pair, name in pairs.items()})
+        for _, part in tuned.groupby(["task", "rate"])
+        for means in [part.groupby("method")[list(COLUMNS)].mean()]
+    ]
+    by_method = pd.concat(found).groupby(level=0)
+    share = by_method.mean().map("{:.2f}".format).reindex(rows["method"].unique())
+    share.insert(0, "cells", by_method.size())
+    return (
+        "Share of a method's cells (data set × rate, fine-tuned) in which no other is better in\n"
+        "both measures, by means over seeds, noise or not:\n\n"
+        + share.rename_axis("method").reset_index().to_markdown(index=False)
+        + "\n"
+    )
 
 
 def cost_table(part: pd.DataFrame) -> str:
@@ -80,26 +104,38 @@ def table(part: pd.DataFrame) -> str:
 
 
 def draw_figure(rows: pd.DataFrame, path: Path) -> None:
-    """Draw accuracy against the accuracy gap, fine-tuned, one panel for each data set."""
+    """Draw accuracy against the excess gap, fine-tuned, ± s.d.; one seed is a hollow mark."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
+    rows = rows.assign(excess=(rows["gap"] - rows["floor"]).clip(lower=0))
     tasks = list(rows["task"].unique())
     figure, axes = plt.subplots(
         1, len(tasks), figsize=(4 * len(tasks), 5), layout="constrained", squeeze=False
     )
     for axis, task in zip(axes[0], tasks, strict=True):
         part = rows[(rows["task"] == task) & (rows["finetuned"]) & (rows["rate"] == 0.9)]
-        means = part.groupby("method")[["accuracy", "gap"]].mean()
+        part = part.dropna(subset="accuracy")
+        by_method = part.groupby("method")[["accuracy", "excess"]]
+        means, spread, n = by_method.mean(), by_method.std().fillna(0), by_method.size()
         # Not every method is in every panel, and each has one mark in all.
         for number, method in enumerate(rows["method"].unique()):
-            own = means.reindex([method])
+            own, bars = means.reindex([method]), spread.reindex([method])
             look = style(number) | {"linestyle": "none"}
-            axis.plot(own["gap"], own["accuracy"], **look, label=method)
+            if n.get(method, 0) == 1:
+                look["markerfacecolor"] = "none"
+            axis.errorbar(
+                *(own["excess"], own["accuracy"]),
+                xerr=bars["excess"],
+                yerr=bars["accuracy"],
+                elinewidth=0.5,
+                **look,
+                label=method,
+            )
         axis.set_title(f"{task}, 0.9, fine-tuned", fontsize="medium")
-        axis.set_xlabel("accuracy gap (less is better)")
+        axis.set_xlabel("excess accuracy gap (less is better)")
         axis.set_ylabel("accuracy")
         axis.spines[["top", "right"]].set_visible(False)
     handles = axes[0][0].get_legend_handles_labels()

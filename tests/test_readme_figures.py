@@ -1,0 +1,125 @@
+"""Figures that the README quotes are those of the committed rows."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from tests.conftest import BENCHMARKS
+
+README = " ".join((BENCHMARKS.parent / "README.md").read_text().split())
+
+
+@pytest.fixture
+def of(benchmark_module):
+    """Return a function from the name of a CSV, a column and what is looked for to a mean."""
+    results, page = benchmark_module("results"), benchmark_module("field_page")
+    frames = {name: results.rows(name) for name in ("constraints", "field", "pruners")}
+    frames |= {"recalibration": results.rows("recalibration")}
+    for name in ("constraints", "field"):
+        rows = frames[name]
+        rows = rows.assign(excess=(rows["gap"] - rows["floor"]).clip(lower=0))
+        frames[name] = rows[rows["seed"] < 5]
+    frames["field"] = page.pick_literal(frames["field"])
+    constraints = frames["constraints"]
+    frames["constraints"] = constraints[(constraints["split"] == "test") & constraints["finetuned"]]
+    frames["pruners"] = frames["pruners"].query("finetuned")
+
+    def mean(name, column, task, rate, **where):
+        return results.mean(frames[name], column, task=task, rate=rate, **where)
+
+    return mean
+
+
+def test_recalibration(of):
+    at = ("faces_race", 0.7)
+    accuracy, xi = (
+        [of("recalibration", column, *at, recalibrated=again) for again in (False, True)]
+        for column in ("accuracy", "xi")
+    )
+    text = "goes from {:.3f} to {:.3f} accuracy and from {:.2f} to {:.2f} in ξ"
+    assert text.format(*accuracy, *xi) in README
+
+
+def test_criteria(of):
+    names = ("fairgrape", "fairprune", "magnitude")
+    xi = [of("pruners", "xi", "adult", 0.9, pruner=name) for name in names]
+    assert "lower ξ ({:.3f} and {:.3f} against {:.3f} of magnitude)".format(*xi) in README
+    faces = [of("pruners", "accuracy", "faces_race", 0.9, pruner=name) for name in names]
+    text = "{2:.3f} accuracy against {0:.3f} (FairGRAPE) and {1:.3f} (FairPrune)"
+    assert text.format(*faces) in README
+
+
+def test_constraints(of):
+    clothes = [
+        of("field", "excess", "fashion", 0.9, method=method)
+        for method in ("ours, reweighting", "ours", "literal", "none")
+    ]
+    text = "at 0.9 of {:.2f}; {:.2f} by default, {:.2f} by the literal method, {:.2f} by none"
+    assert text.format(*clothes) in README
+    digits = [
+        of("field", "accuracy", "digits", 0.95, method=m) for m in ("ours", "ours, reweighting")
+    ]
+    assert "digits at 0.95: {:.2f} → {:.2f}".format(*digits) in README
+    race = [
+        of("constraints", column, "faces_race", 0.9, method=method)
+        for column in ("accuracy", "worst", "balanced", "xi")
+        for method in ("none", "ours")
+    ]
+    text = (
+        "race at 0.9 goes from {:.2f} to {:.2f} while the worst race goes from {:.2f} to {:.2f}, "
+        "the group mean from {:.2f} to {:.2f}, and ξ doubles"
+    )
+    assert text.format(*race) in README
+    assert 1.8 < race[7] / race[6] < 2.3
+    lost = [
+        of("constraints", "accuracy", "faces_race", 0.95, method="none", seed=seed)
+        - of("constraints", "accuracy", "faces_race", 0.95, method=method, seed=seed)
+        for method, seed in (("ours, step 10", 0), ("ours", 0), ("ours", 1), ("ours", 2))
+    ]
+    assert "seven points of accuracy at 0.95 by default, and eleven with a step size" in README
+    assert round(100 * lost[0]) == 11
+    assert round(100 * sum(lost[1:]) / 3) == 7
+
+
+def test_accuracy_gap(of):
+    values = [
+        of("constraints", "excess", task, rate, method=method)
+        for task, rate in (("digits", 0.9), ("fashion", 0.98))
+        for method in ("none", "accuracy gap")
+    ]
+    assert "goes from {:.2f} to {:.2f}; on Fashion-MNIST".format(*values) in README
+    assert "nothing before 0.98 ({2:.2f} to {3:.2f})".format(*values) in README
+    widened = [
+        of("constraints", "excess", "adult", 0.8, method=m) for m in ("none", "equal gradient")
+    ]
+    assert "excess gap of Adult at 0.8 from {:.2f} to {:.2f}".format(*widened) in README
+    compas = of("constraints", "accuracy", "compas", 0.9, method="none")
+    assert f"({compas:.3f} accuracy after fine-tuning)" in README
+
+
+def test_promises():
+    broken = pd.read_csv(BENCHMARKS / "promise.csv").groupby("rule")["broken"].max() * 100
+    ours, naive = broken["ours: exact, paired"], broken["naive: observed drop"]
+    assert f"in at most {ours:.1f} % of the draws" in README
+    assert f"chose one in up to {naive:.0f} %" in README
+    rows = pd.read_csv(BENCHMARKS / "promise_violation.csv")
+    rules = rows[rows["true ξ"] == "just over"].iloc[:, 3:].max() * 100
+    text = "broken in {:.2f} % of the draws at most, where the observed ξ breaks it in {:.0f} % and"
+    assert text.format(rules.iloc[0], rules.iloc[1]) in README
+    assert f"normal intervals in {rules.iloc[2]:.0f} %" in README
+
+
+def test_costs(benchmark_module):
+    overhead = benchmark_module("training_overhead")
+    found = overhead.ratios(pd.read_csv(BENCHMARKS / "training_overhead.csv"))
+    for _, row in found.iterrows():
+        assert f"| {row['median']:.2f} | {row['min']:.2f} – {row['max']:.2f} |" in README
+    cost = benchmark_module("constraint_cost")
+    digits = cost.ratios(pd.read_csv(BENCHMARKS / "constraint_cost.csv"))[("digits", "ratio")]
+    gradient, curvature = digits["equal gradient"], digits["equal curvature"]
+    text = f"takes {gradient:.1f} and {curvature:.1f} times as long as one without, with "
+    assert text + f"`AccuracyGapConstraint` {digits['accuracy gap']:.1f} times" in README
+    files = pd.read_csv(BENCHMARKS / "compact.csv").query("rate == 0.9").iloc[0]
+    assert "a ResNet-18 at 0.9: a tenth of its state dict" in README
+    assert files["compact_bytes"] < 0.1 * files["dense_bytes"]

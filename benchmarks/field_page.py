@@ -44,7 +44,7 @@ reaches three quarters, and no method of the field does.
 
 
 WHY = (
-    " On digits from 0.95 on the literal method's penalty acts from the first batch of a fine-tuning "
+    " On digits from 0.95 on the literal method's penalty acts from the first batch of a tuning "
     "of three epochs, where ours moves once an epoch. On Adult from 0.95 on it is how weights go "
     "that counts, by layer and in steps, more than any constraint; a schedule is the user's to add "
     "(`pruners.md`). In most cells where the default is off the front, another of our three is on "

@@ -1,48 +1,18 @@
-"""What pruning did to each group, as plain functions of arrays, and as scorers.
-
-Samples count by position: pandas inputs are never aligned by their index. `J` is the mean loss of
-a net, `θ*` the dense net, `θ̄` the pruned one, and `D_a` the samples of group `a`; several columns
-of sensitive features intersect.
-
-The scorers go into ``scoring=`` of `sklearn.model_selection.cross_validate`, `GridSearchCV` and
-the like, alone or in a dict. They ask for ``sensitive_features``, which scikit-learn hands on with
-``sklearn.set_config(enable_metadata_routing=True)`` and
-``cross_validate(..., params={"sensitive_features": s})`` or
-``search.fit(X, y, sensitive_features=s)``.
-"""
+"""Losses and accuracies by group, and the differences between groups."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import sklearn
 from fairlearn.metrics import MetricFrame
-from sklearn.metrics import accuracy_score, make_scorer
-from sklearn.pipeline import Pipeline
-from sklearn.utils import check_random_state
-from sklearn.utils.metadata_routing import MetadataRequest
+from sklearn.metrics import accuracy_score
 
 from sk_prunefair._groups import as_group_frame
-from sk_prunefair._validation import as_labels, as_losses, as_vector, check_same_length
-
-__all__ = [
-    "accuracy_drop",
-    "accuracy_gap",
-    "accuracy_gap_floor",
-    "accuracy_gap_scorer",
-    "excessive_risk",
-    "fairness_violation",
-    "fairness_violation_scorer",
-    "group_mean_accuracy",
-    "group_mean_accuracy_scorer",
-    "worst_group_accuracy",
-    "worst_group_accuracy_scorer",
-]
+from sk_prunefair._validation import as_labels, as_losses, check_same_length
 
 
 def excessive_risk(
@@ -251,108 +221,6 @@ def accuracy_drop(
     dense = _group_accuracies(y_true, y_pred_dense, sensitive_features, "y_pred_dense")
     pruned = _group_accuracies(y_true, y_pred_pruned, sensitive_features, "y_pred_pruned")
     return (dense - pruned).rename("accuracy_drop")
-
-
-def accuracy_gap_floor(
-    accuracy: float,
-    counts: npt.ArrayLike,
-    *,
-    n_draws: int = 10_000,
-    random_state: int | np.random.RandomState | None = 0,
-) -> float:
-    """Accuracy gap to expect from sampling alone, were all groups served equally well.
-
-    ``E[max_a K_a / n_a − min_a K_a / n_a]`` with independent ``K_a ~ Binomial(n_a, accuracy)``,
-    by simulation. A measured gap near this floor is no evidence of a difference between groups:
-    small groups make large gaps.
-
-    Parameters
-    ----------
-    accuracy : float
-        The true accuracy of every group, in [0, 1].
-    counts : array-like of shape (n_groups,)
-        Samples n_a of each group, whole numbers of at least 1.
-    n_draws : int, default=10_000
-        Simulated data sets. The standard error of the result is at most ``0.5 / sqrt(n_draws)``.
-    random_state : int, RandomState or None, default=0
-        The same number gives the same floor.
-
-    Returns
-    -------
-    float
-        In [0, 1]; 0 for a single group.
-
-    Raises
-    ------
-    ValueError
-        Where an argument is out of its range.
-
-    Examples
-    --------
-    >>> round(accuracy_gap_floor(0.8, [1000, 1000]), 2)
-    0.01
-    >>> round(accuracy_gap_floor(0.8, [1000, 1000, 10]), 2)
-    0.11
-    """
-    if not (isinstance(accuracy, Real) and 0 <= accuracy <= 1):
-        raise ValueError(f"accuracy must be a number in [0, 1], got {accuracy!r}")
-    if not isinstance(n_draws, Integral) or n_draws < 1:
-        raise ValueError(f"n_draws must be an integer >= 1, got {n_draws!r}")
-    sizes = as_vector(counts, "counts", np.float64)
-    if not (np.all(sizes >= 1) and np.all(sizes == np.floor(sizes)) and np.all(sizes < 2**53)):
-        raise ValueError(f"counts must be whole numbers >= 1, got {sizes.tolist()}")
-    draws = check_random_state(random_state).binomial(
-        sizes.astype(np.int64), accuracy, size=(n_draws, len(sizes))
-    )
-    return float(np.ptp(draws / sizes, axis=1).mean())
-
-
-class _FairnessViolationScorer:
-    """Negative fairness violation ξ between the dense and the pruned net of one estimator.
-
-    Works with `FairPrunedClassifier`, or a Pipeline that ends in one: both nets are needed, so
-    predictions alone do not do.
-    """
-
-    def __call__(self, estimator: Any, X: Any, y: Any, sensitive_features: Any) -> float:
-        """Return −ξ over X, y; higher is better."""
-        while isinstance(estimator, Pipeline):
-            if len(estimator) > 1:
-                X = estimator[:-1].transform(X)
-            estimator = estimator[-1]
-        if not hasattr(estimator, "fairness_report"):
-            raise ValueError(
-                "fairness_violation_scorer needs an estimator with a fairness_report method, got "
-                f"{type(estimator).__name__}"
-            )
-        report = estimator.fairness_report(X, y, sensitive_features=sensitive_features)
-        return -float(report.fairness_violation)
-
-    def get_metadata_routing(self) -> MetadataRequest:
-        """Tell scikit-learn that scoring takes the sensitive features."""
-        request = MetadataRequest(owner=self)
-        request.score.add_request(param="sensitive_features", alias=True)
-        return request
-
-    def __repr__(self) -> str:
-        return "fairness_violation_scorer"
-
-
-def _group_scorer(metric: Callable[..., float], greater_is_better: bool = True) -> Any:
-    # Requests can only be set while routing is on; the user's own setting is not touched.
-    with sklearn.config_context(enable_metadata_routing=True):
-        scorer = make_scorer(metric, greater_is_better=greater_is_better)
-        return scorer.set_score_request(sensitive_features=True)
-
-
-#: Negative `accuracy_gap`.
-accuracy_gap_scorer = _group_scorer(accuracy_gap, greater_is_better=False)
-#: `worst_group_accuracy`.
-worst_group_accuracy_scorer = _group_scorer(worst_group_accuracy)
-#: `group_mean_accuracy`.
-group_mean_accuracy_scorer = _group_scorer(group_mean_accuracy)
-#: Negative fairness violation ξ between the dense and the pruned net of a `FairPrunedClassifier`.
-fairness_violation_scorer = _FairnessViolationScorer()
 
 
 def _group_accuracies(

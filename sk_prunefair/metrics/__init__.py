@@ -1,0 +1,42 @@
+"""What pruning did to each group, as plain functions of arrays, and as scorers.
+
+Samples count by position: pandas inputs are never aligned by their index. `J` is the mean loss of
+a net, `θ*` the dense net, `θ̄` the pruned one, and `D_a` the samples of group `a`; several columns
+of sensitive features intersect.
+
+The scorers go into ``scoring=`` of `sklearn.model_selection.cross_validate`, `GridSearchCV` and
+the like, alone or in a dict. They ask for ``sensitive_features``, which scikit-learn hands on with
+``sklearn.set_config(enable_metadata_routing=True)`` and
+``cross_validate(..., params={"sensitive_features": s})`` or
+``search.fit(X, y, sensitive_features=s)``.
+"""
+
+from sk_prunefair.metrics._floor import accuracy_gap_floor
+from sk_prunefair.metrics._groups import (
+    accuracy_drop,
+    accuracy_gap,
+    excessive_risk,
+    fairness_violation,
+    group_mean_accuracy,
+    worst_group_accuracy,
+)
+from sk_prunefair.metrics._scorers import (
+    accuracy_gap_scorer,
+    fairness_violation_scorer,
+    group_mean_accuracy_scorer,
+    worst_group_accuracy_scorer,
+)
+
+__all__ = [
+    "accuracy_drop",
+    "accuracy_gap",
+    "accuracy_gap_floor",
+    "accuracy_gap_scorer",
+    "excessive_risk",
+    "fairness_violation",
+    "fairness_violation_scorer",
+    "group_mean_accuracy",
+    "group_mean_accuracy_scorer",
+    "worst_group_accuracy",
+    "worst_group_accuracy_scorer",
+]

@@ -190,8 +190,11 @@ class Smoothed(EqualLossConstraint):
 class GroupDRO(Constraint):
     """Group DRO: Σ q_a J_a of a batch, q ∝ e^λ, λ grows with the group's loss after each batch."""
 
+    log_weights_: torch.Tensor | None = None
+    dense_: torch.Tensor | None = None
+
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
-        if net.phase_ == "before":
+        if self.log_weights_ is None:
             self.log_weights_ = torch.zeros(len(net.groups_))
 
     def weights(self, net: Any, batch: dict[str, Any]) -> torch.Tensor:

@@ -57,7 +57,11 @@ def run_cells(
 def out_path(script: str, given: Path | None, quick: bool) -> Path:
     """Return where a benchmark's rows go: a quick run's never to those that are committed."""
     name = Path(script).with_suffix(".csv")
-    return given or (name.with_name(f"{name.stem}_quick.csv") if quick else name)
+    if given is not None or not quick:
+        return given or name
+    path = name.with_name(f"{name.stem}_quick.csv")
+    path.unlink(missing_ok=True)  # the code may have changed since
+    return path
 
 
 def _rows(work: Callable[[Cell], list[dict[str, Any]]], cell: Cell) -> list[dict[str, Any]]:

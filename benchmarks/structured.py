@@ -22,6 +22,7 @@ import numpy as np
 import onnxruntime
 import pandas as pd
 import torch
+from harness import out_path
 from torch import nn
 from tqdm import tqdm
 
@@ -132,8 +133,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--rate", type=float, default=0.5)
     parser.add_argument("--quick", action="store_true", help="three rounds of a slim net")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".csv"))
+    parser.add_argument("--out", type=Path)
     args = parser.parse_args()
+    args.out = out_path(__file__, args.out, args.quick)
     width, rounds = (8, 3) if args.quick else (64, args.rounds)
     given = nets(width, args.rate)
     with tempfile.TemporaryDirectory() as folder:

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from harness import out_path
 from scipy.sparse.linalg import eigsh
 from tasks import TASKS
 from torch import nn
@@ -189,9 +190,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="one round of tiny sizes")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".csv"))
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--tasks", nargs="+", default=list(SIZES), choices=list(SIZES))
     args = parser.parse_args()
+    args.out = out_path(__file__, args.out, args.quick)
     torch.set_num_threads(1)
     # curvlinops' dependencies speak of torch.jit; power iteration and quick runs need no warning.
     warnings.simplefilter("ignore")

@@ -19,12 +19,12 @@ from sk_prunefair.modules import MLP
 class GroupDRO(Constraint):
     """Weights that follow the worst group; state ends in an underscore and is reset by `fit`."""
 
-    def __init__(self, phase="both", step_size=0.01):
-        super().__init__(phase)
-        self.step_size = step_size
+    def initialize(self):
+        self.log_weights_ = self.dense_ = None
+        return super().initialize()
 
     def on_train_begin(self, net, **kwargs):
-        if net.phase_ == "before":
+        if self.log_weights_ is None:
             self.log_weights_ = torch.zeros(len(net.groups_), device=net.device)
 
     def weights(self, net, batch):
@@ -37,7 +37,7 @@ class GroupDRO(Constraint):
             group = batch[0]["group"].to(net.device)
             sums = torch.zeros_like(self.log_weights_).index_add(0, group, net.batch_losses_)
             means = sums / group.bincount(minlength=len(sums)).clamp(1)
-            self.log_weights_ = self.log_weights_ + self.step_size * means
+            self.log_weights_ = self.log_weights_ + 0.01 * means
 
     def on_train_end(self, net, **kwargs):
         if net.phase_ == "before":

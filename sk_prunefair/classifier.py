@@ -171,7 +171,9 @@ class FairPrunedClassifier(InputChecks, PrunedNet):
             if not (self.warm_start and self.initialized_):
                 self.initialize()
             self.check_output(data)
-            self.check_constraints()
+            self.check_constraints("before")
+            if rate is not None and epochs:
+                self.check_constraints("after")
             self.check_plan(epochs)
         self._restore_dense()
         self._train(data, self.max_epochs)
@@ -209,7 +211,7 @@ class FairPrunedClassifier(InputChecks, PrunedNet):
             if is_fresh:
                 self.initialize()
             self.check_output(data)
-            self.check_constraints()
+            self.check_constraints(self.phase_)
         self._train(data, self.max_epochs)
         return self
 
@@ -279,7 +281,7 @@ class FairPrunedClassifier(InputChecks, PrunedNet):
                 data = self._training_data(X, y, sensitive_features, sample_weight, reset=False)
                 self.check_output(data)
                 if epochs:
-                    self.check_constraints()
+                    self.check_constraints("after")
         self._prune(rate, data, epochs, recalibrate)
         return self
 

@@ -55,6 +55,7 @@ class GroupDataset(SkorchDataset):
         n_samples = len(inputs)  # type: ignore[arg-type]
         self.targets = _column(y, n_samples)
         self.group = _column(group, n_samples)
+        self.has_groups = group is not None
         self.sample_weight = None if sample_weight is None else torch.from_numpy(sample_weight)
         self.rows = torch.arange(n_samples)
 

@@ -305,16 +305,19 @@ class GroupNet(NeuralNetClassifier):
         super().on_train_end(net, X=X, y=y, **kwargs)
         self.batch_losses_ = None
 
-    def check_constraints(self) -> None:
-        """Raise ValueError where a constraint cannot do what it is asked to."""
+    def check_constraints(self, *phases: Phase) -> None:
+        """Raise ValueError where a constraint that acts in the phases cannot do what it is to."""
         for _, callback in self.callbacks_:
-            if isinstance(callback, Constraint):
+            if isinstance(callback, Constraint) and callback.phase in (*phases, "both"):
                 callback.check(self)
 
     @property
-    def has_validation_groups(self) -> bool:
-        """Whether ``train_split`` makes a validation set whose rows have groups."""
-        # predefined_split of skorch is a partial; a data set of the user's knows labels alone.
+    def may_have_validation_groups(self) -> bool:
+        """Whether ``train_split`` makes a validation set, and not one that is known to lack groups.
+
+        A data set of the user's in skorch's ``predefined_split`` has labels alone; what another
+        function makes is known when it is made.
+        """
         given = getattr(self.train_split, "keywords", {}).get("valid_ds")
         return bool(self.train_split) and (given is None or isinstance(given, GroupDataset))
 

@@ -92,6 +92,10 @@ def test_rows_of_a_quick_run_are_not_those_committed(benchmark_module):
     script = str(BENCHMARKS / "field.py")
     assert harness.out_path(script, None, False) == BENCHMARKS / "field.csv"
     assert harness.out_path(script, None, True) == BENCHMARKS / "field_quick.csv"
+    for path in BENCHMARKS.glob("*.py"):
+        text = path.read_text()
+        if '"--quick"' in text and '"--out"' in text:
+            assert "out_path(" in text, path.name
     poster = benchmark_module("poster")
     for options in (["--width", "64", "--size", "48", "--device", "cuda"], ["--quick"]):
         args = poster.parse(options)

@@ -288,9 +288,21 @@ def test_frozen_parameters_are_skipped(digits, layers):
         criterion=nn.CrossEntropyLoss,
         callbacks=[EqualGradientConstraint(layers=layers)],
     ).initialize()
-    with pytest.raises(ValueError, match="all of module's are frozen"):
+    with pytest.raises(ValueError, match="of module are frozen"):
         frozen.prune(0.9, X, y, sensitive_features=group, finetune_epochs=1)
     assert frozen.sparsity_ == 0
+    # Where it does not act, it asks for nothing.
+    module = Frozen([0, 2])
+    module[2].bias.requires_grad_(True)
+    clf = FairPrunedClassifier(
+        module,
+        classes=list(range(10)),
+        criterion=nn.CrossEntropyLoss,
+        callbacks=[EqualGradientConstraint(phase="before", layers=1)],
+        verbose=0,
+    ).initialize()
+    clf.prune(0.9, X, y, sensitive_features=group, finetune_epochs=1)
+    assert clf.sparsity_ == pytest.approx(0.9, abs=0.01)
 
 
 class Masks(EqualGradientConstraint):

@@ -17,7 +17,7 @@ from torch import nn
 
 from sk_prunefair import EqualLossConstraint
 from sk_prunefair.constraints import Constraint
-from sk_prunefair.constraints._best_group import BestGroupLimit, lower_bound
+from sk_prunefair.constraints._best_group import BestGroupLimit
 from sk_prunefair.constraints._groups import group_errors
 from sk_prunefair.constraints._multipliers import row_factors
 from sk_prunefair.dataset import GroupDataset
@@ -236,6 +236,24 @@ def test_multipliers_from_the_validation_set(digits):
     assert (state(clf).multipliers_ - state(train).multipliers_).abs().max() > 0.05
 
 
+def test_a_split_without_groups_is_refused_when_it_is_made(digits):
+    X, y, group = digits
+    valid = Dataset(X[:300].astype(np.float32), y[:300])
+    clf = constrained(multipliers_from="valid", train_split=lambda data, y: (data, valid))
+    with pytest.raises(ValueError, match="multipliers_from='valid' needs groups"):
+        clf.fit(X, y, sensitive_features=group)
+
+
+def test_where_it_does_not_act_it_needs_no_validation_set(digits):
+    X, y, group = digits
+    clf = constrained(multipliers_from="valid", phase="after", train_split=None)
+    clf.fit(X, y, sensitive_features=group)
+    assert np.isnan(clf.history[-1, "loss_gap"])
+    with pytest.raises(ValueError, match="needs a validation set with groups"):
+        clf.prune(0.9, X, y, sensitive_features=group, finetune_epochs=1)
+    assert clf.sparsity_ == 0
+
+
 @pytest.mark.parametrize("split", [None, "without groups"])
 def test_a_validation_set_without_groups_is_refused_and_nothing_lost(fitted, digits, split):
     X, y, group = digits
@@ -431,8 +449,7 @@ def test_limit_of_the_best_group_by_hand():
 
 
 def test_a_lone_row_that_is_right_is_not_the_best_group():
-    # Wilson at z = 2: (1 + 2 - 2) / 5 of one row, some 0.89 of 1,000 at 0.91.
-    np.testing.assert_allclose(lower_bound(np.array([1.0]), np.array([1])), [0.2])
+    # By Wilson's lower bounds, 0.21 of the lone row and some 0.89 of the second group.
     limit = BestGroupLimit(0.05).after(np.array([1.0, 0.91, 0.6]), np.array([1, 1000, 1000]))
     limit = limit.after(np.array([0.0, 0.9, 0.6]), np.array([1, 1000, 1000]))
     assert limit.best == 1

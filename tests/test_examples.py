@@ -59,6 +59,11 @@ def test_own_constraint(capsys):
     at_once = clf.prune(0.8, X, y, **given).predict_proba(X)
     clf.prune(0.5, X, y, **given)
     np.testing.assert_array_equal(clf.prune(0.8, X, y, **given).predict_proba(X), at_once)
+    # A pretrained net needs no fit.
+    params = clf.get_params(deep=False) | {"module": clf.dense_module_}
+    pretrained = type(clf)(**params | {"classes": list(range(10))}).initialize()
+    assert pretrained.prune(0.8, X, y, **given).sparsity_ == pytest.approx(0.8, abs=0.001)
+    assert (dict(pretrained.callbacks_)["dro"].log_weights_ > 0).all()
 
 
 def test_adult_pipeline():

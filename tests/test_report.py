@@ -37,12 +37,6 @@ def test_numbers_by_hand():
     # dense: 1 and 2/3; pruned: 1/2 and 2/3.
     np.testing.assert_allclose(report.accuracy_gap, [1 / 3, 1 / 6])
     assert report.accuracy_gap.index.tolist() == ["dense", "pruned"]
-    # The mean of |K / 2 - M / 3|, K and M binomial with the accuracies of all, 4/5 and 3/5.
-    k, m = np.arange(3)[:, np.newaxis], np.arange(4)
-    floors = [
-        (binom.pmf(k, 2, p) * binom.pmf(m, 3, p) * abs(k / 2 - m / 3)).sum() for p in (0.8, 0.6)
-    ]
-    np.testing.assert_allclose(report.accuracy_gap_floor, floors, atol=0.03)
     np.testing.assert_allclose(report.accuracy_drop, [0.5, 0.0], atol=1e-12)
     np.testing.assert_allclose(report.dense.by_group["loss"], [0.2, 0.5])
     assert report.pruned.by_group["count"].tolist() == [2, 3]
@@ -55,6 +49,25 @@ def test_numbers_by_hand():
 def pruned(digits):
     X, y, group = digits
     return classifier(prune_rate=0.9).fit(X, y, sensitive_features=group)
+
+
+def test_gap_floor_by_hand():
+    # Two rows of one group, half of them right, and 30 of another, 24 of them right.
+    right = np.repeat([1, 0, 1, 0], [1, 1, 24, 6])
+    losses = np.ones(32)
+    report = FairnessReport(
+        np.ones(32),
+        dense_pred=np.ones(32),
+        pruned_pred=right,
+        dense_losses=losses,
+        pruned_losses=losses,
+        sensitive_features=np.repeat(["a", "b"], [2, 30]),
+    )
+    # The mean of |K / 2 - M / 30|, K and M binomial with the accuracy of all 32, 25/32.
+    k, m = np.arange(3)[:, np.newaxis], np.arange(31)
+    chance = binom.pmf(k, 2, 25 / 32) * binom.pmf(m, 30, 25 / 32)
+    floor = (chance * abs(k / 2 - m / 30)).sum()
+    np.testing.assert_allclose(report.accuracy_gap_floor, [0, floor], atol=0.015)
 
 
 def test_report_equals_metrics_and_scikit_learn(pruned, digits):
@@ -136,6 +149,18 @@ def test_control_features(pruned, digits):
         alone = pruned.fairness_report(X[rows], y[rows], sensitive_features=group[rows])
         np.testing.assert_allclose(risk[level], alone.excessive_risk)
     assert "within control levels" in str(report)
+
+
+def test_gap_floor_is_the_largest_over_levels(pruned, digits):
+    X, y, group = digits
+    few = np.where(np.arange(len(y)) < 60, "few", "many")
+    report = pruned.fairness_report(X, y, sensitive_features=group, control_features=few)
+    alone = [
+        pruned.fairness_report(X[rows], y[rows], sensitive_features=group[rows]).accuracy_gap_floor
+        for rows in (few == "few", few == "many")
+    ]
+    np.testing.assert_allclose(report.accuracy_gap_floor, np.max(alone, axis=0))
+    assert (alone[0] > 2 * alone[1]).all()
 
 
 def test_columns_intersect_and_empty_cells_drop_out(pruned, digits):

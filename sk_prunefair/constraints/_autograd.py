@@ -18,7 +18,8 @@ def chosen_parameters(module: nn.Module, layers: Layers) -> dict[str, nn.Paramet
     named = dict(module.named_parameters()) if layers == "all" else prunable_parameters(module)
     trainable = [(name, value) for name, value in named.items() if value.requires_grad]
     if not trainable:
-        raise ValueError(f"layers={layers!r} leaves no weights: all of module's are frozen")
+        kind = "parameters" if layers == "all" else "weight tensors"
+        raise ValueError(f"layers={layers!r} leaves nothing: all {kind} of module are frozen")
     return dict(trainable if layers == "all" else trainable[-layers:])
 
 

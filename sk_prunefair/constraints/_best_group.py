@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sk_prunefair._wilson import wilson_interval
+
 
 @dataclass(frozen=True)
 class BestGroupLimit:
@@ -45,7 +47,9 @@ class BestGroupLimit:
         highest = accuracy if self.highest is None else np.fmax(self.highest, accuracy)
         if np.isnan(highest).all():
             return self
-        best = int(np.nanargmax(lower_bound(highest, np.maximum(sizes, 1))))
+        # One row that is right may well be luck.
+        least, _ = wilson_interval(highest, np.maximum(sizes, 1))
+        best = int(np.nanargmax(least))
         fallen = highest[best] - accuracy[best]
         fallen = self.fallen if np.isnan(fallen) else float(fallen)
         return BestGroupLimit(self.limit, highest, best, fallen)
@@ -71,11 +75,3 @@ class BestGroupLimit:
                 UserWarning,
                 stacklevel=2,
             )
-
-
-def lower_bound(
-    accuracy: npt.NDArray[np.float64], sizes: npt.NDArray[np.int64], z: float = 2.0
-) -> npt.NDArray[np.float64]:
-    """Return Wilson's lower bound on accuracies: one row that is right may well be luck."""
-    variance = accuracy * (1 - accuracy) / sizes + (z / (2 * sizes)) ** 2
-    return (accuracy + z**2 / (2 * sizes) - z * np.sqrt(variance)) / (1 + z**2 / sizes)

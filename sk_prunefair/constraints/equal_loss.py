@@ -197,7 +197,7 @@ class EqualLossConstraint(Constraint):
 
     def check(self, net: GroupNet) -> None:
         """Raise ValueError where the multipliers' rows are missing, or have no groups."""
-        if self.multipliers_from == "valid" and not net.has_validation_groups:
+        if self.multipliers_from == "valid" and not net.may_have_validation_groups:
             raise ValueError(
                 "multipliers_from='valid' needs a validation set with groups, which "
                 f"train_split={net.train_split!r} does not make; use skorch.dataset.ValidSplit"
@@ -215,11 +215,17 @@ class EqualLossConstraint(Constraint):
         self, net: GroupNet, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
     ) -> None:
         """Put this epoch's multipliers where the batches are."""
+        measured = dataset_train if self.multipliers_from == "train" else dataset_valid
+        if self.is_active(net) and not getattr(measured, "has_groups", False):
+            raise ValueError(
+                f"multipliers_from={self.multipliers_from!r} needs groups, which the data set "
+                f"that train_split={net.train_split!r} makes does not have"
+            )
         self._forget_epoch()
         assert self.multipliers_ is not None
         self.shares_ = group_shares(dataset_train, len(net.groups_))
-        measured = dataset_train if self.multipliers_from == "train" else dataset_valid
-        self.sizes_ = group_sizes(measured, len(net.groups_))
+        if measured is not None:
+            self.sizes_ = group_sizes(measured, len(net.groups_))
         has_trades = self.violation == "signed" and len(net.groups_) > 1
         if self.average and has_trades and self.is_active(net):
             self.weight_average_ = WeightAverage(net.module_)
@@ -288,6 +294,9 @@ class EqualLossConstraint(Constraint):
     def on_epoch_end(self, net: GroupNet, **kwargs: Any) -> None:
         """Record the gap between the groups' mean losses and step the multipliers."""
         assert self.multipliers_ is not None
+        if not self.epoch_:  # no validation set, in a phase in which the constraint does not act
+            net.history.record("loss_gap", np.nan)
+            return
         columns = {
             name: torch.cat([batch[name] for batch in self.epoch_]).cpu().numpy()
             for name in self.epoch_[0]

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from sk_prunefair._wilson import wilson_interval
 from sk_prunefair.plotting._common import (
     check_columns,
     group_name,
     label_rows,
     panels,
     style,
-    wilson_interval,
 )
 
 if TYPE_CHECKING:

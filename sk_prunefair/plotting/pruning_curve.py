@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from sk_prunefair._wilson import wilson_interval
 from sk_prunefair.plotting._common import (
     COLOURS,
     check_columns,
@@ -14,7 +15,6 @@ from sk_prunefair.plotting._common import (
     one_axis,
     pyplot,
     style,
-    wilson_interval,
 )
 
 if TYPE_CHECKING:

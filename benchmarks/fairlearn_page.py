@@ -54,9 +54,15 @@ def write_page(rows: pd.DataFrame, path: Path) -> None:
     path.write_text("".join(parts))
 
 
+def same_seeds(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of those seeds of each data set that all of its methods have."""
+    methods = rows.groupby("task")["method"].transform("nunique")
+    return rows[rows.groupby(["task", "seed"])["method"].transform("nunique") == methods]
+
+
 def fronts(rows: pd.DataFrame) -> str:
     """Return in how many of a method's cells no other is better in both of two measures."""
-    tuned = rows[rows["finetuned"]].dropna(subset="accuracy")
+    tuned = same_seeds(rows[rows["finetuned"]]).dropna(subset="accuracy")
     pairs = {f"accuracy and {COLUMNS[name]}": name for name in ("worst", "excess")}
     found = [
         pd.DataFrame({pair: on_front(means, name) for pair, name in pairs.items()})
@@ -68,7 +74,7 @@ def fronts(rows: pd.DataFrame) -> str:
     share.insert(0, "cells", by_method.size())
     return (
         "Share of a method's cells (data set × rate, fine-tuned) in which no other is better in\n"
-        "both measures, by means over seeds, noise or not:\n\n"
+        "both measures, by means over the seeds that all methods have, noise or not:\n\n"
         + share.rename_axis("method").reset_index().to_markdown(index=False)
         + "\n"
     )

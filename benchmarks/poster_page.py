@@ -18,6 +18,7 @@ from sk_prunefair.plotting import (
 
 RUN = ["task", "net"]
 NET = [*RUN, "seed", "model", "finetuned", "rate"]
+N_LABELS = {"faces_gender": 2}  # elsewhere there are as many as groups
 GAP_RATES = (0.3, 0.5, 0.7)
 RISK_RATES = (0.5, 0.7)
 HIGH = (0.9, 0.95)
@@ -37,14 +38,14 @@ are those of `EqualLossConstraint` with `average=False`.
 "As it says" counts runs and seeds with the poster's sign. *agrees*: on the poster's side by more
 than seeds may do by chance (one-sided t-test at 5 %, for which two seeds seldom suffice);
 *disagrees*: on the other side by as much. Rank correlations are over five groups (ten of clothes),
-and seeds say nothing of how few those are. Where one prediction for all is left (only one group has
-an accuracy above 5 %), the gap is arithmetic, and not counted.
+and seeds say nothing of how few those are. A net whose balanced accuracy is within five points of
+guessing has a gap by arithmetic, and is not counted in the claims on gaps after pruning.
 
-Where we disagree most: the poster explains excessive risk by gradients and Hessians, and in our
-nets the groups of the largest gradients and Hessians are not those that lose the most. They seem to
-be groups that the dense net has failed already (less accurate groups have larger gradients in all
-runs, and lose less), and what is lost is not lost again. Nor does a moderate rate always widen the
-gap.
+Where we disagree most: the poster explains excessive risk by gradients and Hessians, and we find
+that in half of the nets at 0.5, and in fewer at 0.7, the clearest opposite on fashion_tail. The
+groups of the largest gradients seem to be those that the dense net has failed already (less
+accurate groups have larger gradients in all runs, and lose less), and what is lost is not lost
+again. Nor does a moderate rate always widen the gap.
 
 What else seems to stand behind the disagreements: a group that the constraint repairs leaves the
 corner where the dense net ignored it, and its gradient grows with that, so that ranges of gradients
@@ -151,7 +152,6 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
             "accuracy": by_net["right"].sum() / by_net["count"].sum(),
             "balanced": accuracy.mean(),
             "worst": accuracy.min(),
-            "second": accuracy.agg(lambda groups: np.partition(groups, -2)[-2]),
             "gap": accuracy.max() - accuracy.min(),
             "xi": risk.max() - risk.min(),
         }
@@ -178,7 +178,8 @@ def measure(rows: pd.DataFrame, nets: pd.DataFrame) -> dict[str, float]:
     }
     plain = dense["none"]
     ours = nets[nets["model"] == "none"].set_index(["finetuned", "rate"])
-    gap = ours["gap"].where(ours["second"] > 0.05) - ours.at[(False, 0.0), "gap"]
+    guessing = 1 / N_LABELS.get(rows["task"].iloc[0], rows["group"].nunique())
+    gap = ours["gap"].where(ours["balanced"] > guessing + 0.05) - ours.at[(False, 0.0), "gap"]
     out = {f"gap_{rate}": gap[(False, rate)] for rate in GAP_RATES}
     out["gap_tuned"] = gap[(True, 0.9)]
     one_shot = rows[(rows["model"] == "none") & ~rows["finetuned"]]

@@ -72,6 +72,12 @@ def test_constraints(of):
     )
     assert text.format(*race) in README
     assert 1.8 < race[7] / race[6] < 2.3
+    clothes = [
+        of("field", column, "fashion", 0.98, method=method)
+        for column in ("worst", "accuracy")
+        for method in ("none", "ours")
+    ]
+    assert "worst class {:.2f} → {:.2f}, accuracy {:.2f} → {:.2f}".format(*clothes) in README
     lost = [
         of("constraints", "accuracy", "faces_race", 0.95, method="none", seed=seed)
         - of("constraints", "accuracy", "faces_race", 0.95, method=method, seed=seed)

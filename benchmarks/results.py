@@ -67,8 +67,8 @@ def harm() -> str:
         f"the gap between groups at 0.7 in {wider['gap_0.7']} nets, at 0.5 in {wider['gap_0.5']}; "
         "two epochs of fine-tuning bring back much of the accuracy, and at 0.9 leave a wider gap "
         f"than before in {wider['gap_tuned']} (nets within five points of guessing are not "
-        "counted). [`poster.md`](../benchmarks/poster.md) has the poster's claims one by one, and where we "
-        "do not find them. At 0 → 0.5 → 0.7 → 0.9, the last fine-tuned:",
+        "counted). [`poster.md`](../benchmarks/poster.md) has the poster's claims one by one, and "
+        "where we do not find them. At 0 → 0.5 → 0.7 → 0.9, the last fine-tuned:",
         100,
     )
     return f"{text}\n\n{pd.DataFrame(lines).to_markdown(index=False)}"

@@ -29,11 +29,12 @@ ran on tables and digits alone, for its cost; that on curvature, dearer still, i
 `fairlearn_baselines.md`.
 
 On digits, COMPAS and Adult pruning leaves each layer a hundredth of its weights (`min_kept=0.01`):
-without that, output layers die from 0.9 on, whatever the method. On UTKFace race the literal method
-with a step of 0.01 ran when Adam's moments still carried over from the fine-tuning of one rate to
-that of the next; in all other rows each begins with those of the dense training. A slim ResNet is
-chaotic: on another machine the dense net of one seed of UTKFace race had an accuracy of 0.644, on
-the one of these rows 0.557. All rows of a data set are of one machine.
+without that, output layers die from 0.9 on, whatever the method. A slim ResNet is chaotic: on
+another machine the dense net of one seed of UTKFace race had an accuracy of 0.644, on that of these
+rows 0.557. All rows of a data set are of one machine, but for those of the literal method with a
+step of 0.01 on UTKFace race; those also ran when Adam's moments still carried over from the
+fine-tuning of one rate to that of the next, where in all others each begins with those of the dense
+training.
 
 """
 FRESH = """

@@ -126,10 +126,10 @@ def _n_missing(values: pd.Series) -> str:
 
 
 def table(part: pd.DataFrame) -> str:
-    """Return mean ± standard deviation of each method."""
+    """Return mean ± standard deviation of each method, the mean alone of one seed."""
     grouped = part.groupby("method", sort=False)[list(COLUMNS)]
-    spread = grouped.std().fillna(0).map("{:.3f}".format)
-    shown = grouped.mean().map("{:.3f}".format) + " ± " + spread
+    spread = grouped.std().map(lambda value: "" if pd.isna(value) else f" ± {value:.3f}")
+    shown = grouped.mean().map("{:.3f}".format) + spread
     return shown.rename(columns=COLUMNS).reset_index().to_markdown(index=False) + "\n"
 
 

@@ -243,12 +243,12 @@ def verdict(values: pd.Series, sign: int) -> str:
 
 
 def net_table(nets: pd.DataFrame) -> str:
-    """Return mean ± standard deviation of each model at each rate."""
+    """Return mean ± standard deviation of each model at each rate, the mean alone of one seed."""
     nets = nets.assign(way=np.where(nets["finetuned"], "fine-tuned", "one-shot"))
     grouped = nets.groupby(["way", "model", "rate"], sort=False)
     grouped = grouped[["accuracy", "balanced", "worst", "gap", "xi"]]
-    spread = grouped.std().fillna(0).map("{:.2f}".format)
-    shown = grouped.mean().map("{:.3f}".format) + " ± " + spread
+    spread = grouped.std().map(lambda value: "" if pd.isna(value) else f" ± {value:.2f}")
+    shown = grouped.mean().map("{:.3f}".format) + spread
     return shown.rename(columns={"xi": "ξ"}).reset_index().to_markdown(index=False) + "\n"
 
 

@@ -26,6 +26,7 @@ from tasks import TASKS, Split
 
 from sk_prunefair import (
     AccuracyGapConstraint,
+    EqualCurvatureConstraint,
     EqualGradientConstraint,
     EqualLossConstraint,
     FairPrunedClassifier,
@@ -53,6 +54,7 @@ METHODS: dict[str, Callable[[], Constraint | None]] = {
     },
     "accuracy gap": AccuracyGapConstraint,
     "equal gradient": EqualGradientConstraint,
+    "equal curvature": EqualCurvatureConstraint,
 }
 # Magnitudes of these small nets leave their output layers empty from 0.9 on, whatever the method.
 PRUNERS = {task: MagnitudePruner(min_kept=0.01) for task in ("digits", "compas", "adult")}
@@ -65,7 +67,7 @@ def n_seeds(task: str, method: str) -> int:
     """Return over how many seeds a method runs; a net takes minutes on images."""
     if task not in IMAGES:
         return 10 if method in REPEATED else 5
-    if method in ("equal gradient", "literal 0.001", "literal 1"):
+    if method in ("equal gradient", "equal curvature", "literal 0.001", "literal 1"):
         return 0
     if (task, method) == ("faces_gender", "literal 0.01"):
         return 0

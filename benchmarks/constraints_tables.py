@@ -24,9 +24,8 @@ less the gap that sampling alone would show between equally good groups of these
 at least 0. **Balanced** is the mean of the groups' accuracies, **worst** the smallest. ξ is the
 fairness violation. "literal" is the authors' method with the step size that did best on the
 validation rows (the smallest gap among those within five points of the accuracy without
-constraint), of those in the table below. All others have one setting. The constraint on gradients
-ran on tables and digits alone, for its cost; that on curvature, dearer still, is in
-`fairlearn_baselines.md`.
+constraint), of those in the table below. All others have one setting. Those on
+gradients and curvature ran on tables and digits alone, for their cost.
 
 On digits, COMPAS and Adult pruning leaves each layer a hundredth of its weights (`min_kept=0.01`):
 without that, output layers die from 0.9 on, whatever the method. A slim ResNet is chaotic: on

@@ -43,7 +43,7 @@ While the default became what it is, test rows of the seeds of all other tables 
 times. These are other seeds: of digits and COMPAS other splits of the same rows, of Adult other
 nets on the same test set. In both columns the literal method chooses from two steps, 0.01 and 0.1.
 What comes again is what equal losses do on digits, and that they cost nothing elsewhere; what does
-not is the lower ξ, nor the smaller gap of COMPAS: those of the other seeds were chance.
+not is the lower ξ, nor the smaller gap of COMPAS: those were chance, or chosen for.
 
 """
 

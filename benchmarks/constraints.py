@@ -163,7 +163,7 @@ def main(argv: list[str] | None = None) -> None:
     out = out_path(__file__, args.out, args.quick)
     todo = cells(args.tasks, args.methods)
     if args.quick:
-        todo = cells(["digits"], args.methods)[: len(args.methods)]
+        todo = [cell for cell in cells(["digits"], args.methods) if cell["seed"] == 0]
     work_on = functools.partial(work, quick=args.quick)
     rows: pd.DataFrame = run_cells(todo, work_on, out, args.n_jobs)
     write_tables(rows, out.with_suffix(".md"))

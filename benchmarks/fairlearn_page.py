@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 
 import pandas as pd
-from field_page import on_front
+from field_page import on_front, with_excess
 
 from sk_prunefair.plotting._common import style
 
@@ -46,7 +46,7 @@ of equal losses are of a busier machine: `training_overhead.py` says what equal 
 
 def write_page(rows: pd.DataFrame, path: Path) -> None:
     """Write the Markdown page of whatever cells there are."""
-    rows = rows.assign(excess=(rows["gap"] - rows["floor"]).clip(lower=0))
+    rows = with_excess(rows)
     parts = [HEAD, "\n## In short\n\n", fronts(rows)]
     for task, part in rows.groupby("task", sort=False):
         parts.append(f"\n## {task} (seeds: {part['seed'].nunique()})\n\n{cost_table(part)}")
@@ -140,7 +140,7 @@ def draw_figure(rows: pd.DataFrame, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    rows = rows.assign(excess=(rows["gap"] - rows["floor"]).clip(lower=0))
+    rows = with_excess(rows)
     tasks = list(rows["task"].unique())
     figure, axes = plt.subplots(
         1, len(tasks), figsize=(4 * len(tasks), 5), layout="constrained", squeeze=False

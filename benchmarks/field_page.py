@@ -52,10 +52,14 @@ WHY = (
 )
 
 
+def with_excess(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with the excess gap of each, at least 0."""
+    return rows.assign(excess=(rows["gap"] - rows["floor"]).clip(lower=0))
+
+
 def write_page(rows: pd.DataFrame, path: Path) -> None:
     """Write the Markdown page of whatever cells there are."""
-    rows = rows.assign(excess=(rows["gap"] - rows["floor"]).clip(lower=0))
-    test = pick_literal(rows)
+    test = pick_literal(with_excess(rows))
     cells = {
         key: part.groupby("method", sort=False) for key, part in test.groupby(KEYS, sort=False)
     }

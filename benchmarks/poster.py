@@ -174,7 +174,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--pictures", type=Path, help="by default docs/pictures, or beside --out")
     args = parser.parse_args(argv)
     committed = Path(__file__).with_suffix(".csv")
-    usual = {"width": None, "size": parser.get_default("size"), "n_train": 6000}
+    usual = {name: parser.get_default(name) for name in ("width", "size", "n_train")}
     sizes = [f"{k}{getattr(args, k)}" for k, v in usual.items() if getattr(args, k) != v]
     if sizes and not args.quick:
         args.out = args.out or committed.with_name("_".join(["poster", *sizes]) + ".csv")

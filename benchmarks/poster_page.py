@@ -122,7 +122,8 @@ CLAIMS = {
 
 def write_page(rows: pd.DataFrame, path: Path) -> None:
     """Write claims and tables of whatever cells there are."""
-    nets, claims = summarise(rows), measure_all(rows)
+    nets = summarise(rows)
+    claims = measure_all(rows, nets)
     parts = [head(rows), "\n## Claim by claim\n\n"]
     parts.append(claim_table(claims) if len(claims) else "No run is complete yet.\n")
     for (task, net), part in nets.groupby(RUN, sort=False):
@@ -158,9 +159,8 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     ).reset_index(["model", "finetuned", "rate"])
 
 
-def measure_all(rows: pd.DataFrame) -> pd.DataFrame:
+def measure_all(rows: pd.DataFrame, nets: pd.DataFrame) -> pd.DataFrame:
     """Return what each claim is about, one row for each run and seed that is whole."""
-    nets = summarise(rows)
     return pd.DataFrame(
         [
             {"task": task, "net": net, "seed": seed} | measure(own, nets.loc[(task, net, seed)])

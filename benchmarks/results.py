@@ -7,6 +7,7 @@ from a CSV that a benchmark wrote.
 from __future__ import annotations
 
 import argparse
+import functools
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pandas as pd
 from constraints_tables import DECIDED, epoch_cost
 from fairlearn_page import same_seeds
-from field_page import pick_literal
+from field_page import pick_literal, with_excess
 from field_page import verdicts as field_verdicts
 from poster_page import measure_all, summarise
 
@@ -22,6 +23,7 @@ HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "results.md"
 
 
+@functools.cache
 def rows(name: str) -> pd.DataFrame:
     """Return a committed CSV."""
     return pd.read_csv(HERE / f"{name}.csv")
@@ -46,7 +48,9 @@ def ratio(times: pd.DataFrame, over: str, under: str, **where: Any) -> float:
 
 def harm() -> str:
     """Say what pruning does without any constraint, one-shot and fine-tuned."""
-    nets = summarise(rows("poster")).reset_index()
+    poster = rows("poster")
+    every = summarise(poster)
+    nets = every.reset_index()
     nets = nets[nets["model"] == "none"]
     steps = [(0.0, False), (0.5, False), (0.7, False), (0.9, True)]
     lines = []
@@ -56,7 +60,7 @@ def harm() -> str:
         for name, title in (("accuracy", "accuracy"), ("worst", "worst group"), ("gap", "gap")):
             line[title] = " → ".join(f"{at.at[step, name]:.2f}" for step in steps)
         lines.append(line)
-    claims = measure_all(rows("poster"))
+    claims = measure_all(poster, every)
     wider = {
         name: f"{(values > 0).sum()} of {len(values)}"
         for name in ("gap_0.5", "gap_0.7", "gap_tuned")
@@ -111,7 +115,6 @@ def choices(field: pd.DataFrame) -> str:
         return f"{mean(recalibration, column, **where):.3f}"
 
     threads = {"threads": 2, "batch": 1}
-    german = peers()
     lines = [
         (
             "Groups are badly served because there is little data of them (a long tail)",
@@ -133,8 +136,8 @@ def choices(field: pd.DataFrame) -> str:
             '`pruner="fairgrape"` beside magnitude, on held-out data',
             f"Adult at 0.9: ξ {criterion('magnitude', 'xi')} → {criterion('fairgrape', 'xi')}; "
             "German at 0.9, with equal losses: excess gap "
-            f"{credit(german, 'equal losses', 'excess'):.3f} by magnitude, "
-            f"{credit(german, 'equal losses + fairgrape', 'excess'):.3f} by FairGRAPE",
+            f"{credit('equal losses', 'excess'):.3f} by magnitude, "
+            f"{credit('equal losses + fairgrape', 'excess'):.3f} by FairGRAPE",
         ),
         (
             "Images and convolutions",
@@ -176,14 +179,13 @@ def choices(field: pd.DataFrame) -> str:
 
 def peers() -> pd.DataFrame:
     """Return the comparison with fairlearn, with the excess gap."""
-    found = rows("fairlearn_baselines")
-    return found.assign(excess=(found["gap"] - found["floor"]).clip(lower=0))
+    return with_excess(rows("fairlearn_baselines"))
 
 
-def credit(found: pd.DataFrame, method: str, column: str) -> float:
+def credit(method: str, column: str) -> float:
     """Return a mean on German credit, fine-tuned at 0.9."""
     where = {"task": "german", "finetuned": True, "rate": 0.9, "method": method}
-    return mean(found, column, **where)
+    return mean(peers(), column, **where)
 
 
 def costs() -> str:
@@ -217,8 +219,6 @@ def limits(field: pd.DataFrame) -> str:
     by_cell = fresh.groupby(["task", "rate", "method"])["xi"].mean().unstack()
     lower = f"{(by_cell['ours'] < by_cell['none']).sum()} of {len(by_cell)}"
 
-    german = peers()
-
     def race(method: str, column: str) -> float:
         return mean(faces, column, task="faces_race", rate=0.9, method=method)
 
@@ -236,9 +236,9 @@ def limits(field: pd.DataFrame) -> str:
         "What equal losses did to accuracies and gaps of digits came again there, what they did to "
         "COMPAS's did not.",
         "On German credit, a thousand rows in all, nothing is clear of the noise: excess "
-        f"gap at 0.9 {credit(german, 'plain', 'excess'):.3f} → "
-        f"{credit(german, 'equal losses', 'excess'):.3f}, ξ {credit(german, 'plain', 'xi'):.2f} → "
-        f"{credit(german, 'equal losses', 'xi'):.2f}.",
+        f"gap at 0.9 {credit('plain', 'excess'):.3f} → "
+        f"{credit('equal losses', 'excess'):.3f}, ξ {credit('plain', 'xi'):.2f} → "
+        f"{credit('equal losses', 'xi'):.2f}.",
         "On long-tailed Fashion-MNIST training losses are near zero for all groups, and a "
         f"constraint that goes by them does little: excess gap at 0.9 "
         f"{of('fashion', 0.9, 'none', 'excess'):.3f} → {of('fashion', 0.9, 'ours', 'excess'):.3f}, "
@@ -267,8 +267,7 @@ def limits(field: pd.DataFrame) -> str:
 
 def page() -> str:
     """Return the page."""
-    raw = rows("field")
-    field = pick_literal(raw.assign(excess=(raw["gap"] - raw["floor"]).clip(lower=0)))
+    field = pick_literal(with_excess(rows("field")))
     cells = [part.groupby("method", sort=False) for _, part in field.groupby(["task", "rate"])]
     return f"""# Results, in five minutes
 

@@ -48,20 +48,23 @@ class Plain:
     def make(self, **params: Any) -> FairPrunedClassifier:
         """Return the unfitted net that every method begins with."""
         shared = self.task.params | {"classes": [0, 1], "random_state": self.seed}
+        if "module" in params:  # given as a net, it has its sizes
+            shared = {name: value for name, value in shared.items() if "module__" not in name}
         callbacks = None if self.constraint is None else [("constraint", self.constraint)]
         return self.net_class(**(shared | {"callbacks": callbacks, "pruner": self.pruner} | params))
 
     def fit(self, train: Split) -> None:
         """Train what there is to train."""
         self.train, self.groups_of_fit = train, train.group
-        self.nets = [self.make().fit(train.X, train.y, sensitive_features=train.group)]
+        groups = {"sensitive_features": train.group}
+        self.nets = [self.make().fit(self.inputs(train), train.y, **groups)]
         self.shares = np.ones(1)
 
     def prune(self, rate: float, epochs: int) -> None:
         """Prune every net, each from its own dense one, and fine-tune it on the training rows."""
         given = {"sensitive_features": self.groups_of_fit, "finetune_epochs": epochs}
         for net in self.nets:
-            net.prune(rate, self.train.X, self.train.y, **given)
+            net.prune(rate, self.inputs(self.train), self.train.y, **given)
 
     def probabilities(self, split: Split) -> np.ndarray:
         """Return the probability of label 1, by the nets' shares in the mixture."""
@@ -201,17 +204,21 @@ class Diverged(Exception):
 
 
 class Adversarial(Plain):
-    """`AdversarialFairnessClassifier`, its net of the same layers as the plain one."""
+    """`AdversarialFairnessClassifier`, its net of the same layers as the plain one.
+
+    It takes rows of numbers, of which the net makes images again.
+    """
 
     def fit(self, train: Split) -> None:
         """Train against an adversary that guesses the group."""
         self.train, self.groups_of_fit = train, train.group
         plain = self.make()
         torch.manual_seed(self.seed)
-        model = plain.module(n_features=train.X.shape[1], n_classes=2)
         adversary = AdversarialFairnessClassifier(
             backend="torch",
-            predictor_model=nn.Sequential(model.layers[:-1], nn.Linear(64, 1), nn.Sigmoid()),
+            predictor_model=nn.Sequential(
+                nn.Unflatten(1, train.X.shape[1:]), self._one_score(train), nn.Sigmoid()
+            ),
             adversary_model=[8, "relu"],
             constraints="equalized_odds",
             epochs=plain.max_epochs,
@@ -223,13 +230,29 @@ class Adversarial(Plain):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                adversary.fit(train.X, train.y, sensitive_features=train.group.astype(str))
+                groups = {"sensitive_features": train.group.astype(str)}
+                adversary.fit(self.inputs(train), train.y, **groups)
             except RuntimeError as error:  # its loss refuses NaN
                 raise Diverged from error
         # The sigmoid is what it ends in; a classifier here ends in scores.
         found = adversary.backendEngine_.predictor_model[:-1]
         net = self.make(module=TwoScores(found)).initialize()
         self.nets, self.shares = [net], np.ones(1)
+
+    def inputs(self, split: Split) -> np.ndarray:
+        """Return a row of numbers for each row."""
+        return split.X.reshape(len(split.X), -1)
+
+    def _one_score(self, train: Split) -> nn.Module:
+        """Return the task's net with one score in the place of two."""
+        module, width = self.task.params["module"], self.task.params.get("module__width")
+        if width is None:
+            model = module(n_features=train.X.shape[1], n_classes=2)
+            model.layers[-1] = nn.Linear(model.layers[-1].in_features, 1)
+        else:
+            model = module(n_classes=2, in_channels=train.X.shape[1], width=width)
+            model.classifier = nn.Linear(model.classifier.in_features, 1)
+        return model
 
 
 class Decorrelated(Plain):
@@ -240,15 +263,17 @@ class Decorrelated(Plain):
     def fit(self, train: Split) -> None:
         """Remove what correlates with the groups, then train."""
         self.n_groups = int(train.group.max()) + 1
-        n_features = train.X.shape[1]
+        n_features = train.X[0].size
         groups = list(range(n_features, n_features + self.n_groups))
         self.remover = CorrelationRemover(sensitive_feature_ids=groups)
         self.remover.fit(self._with_groups(train))
-        super().fit(Split(self.inputs(train), train.y, train.group))
+        super().fit(train)
 
     def inputs(self, split: Split) -> np.ndarray:
         """Return the features without what correlates with the groups."""
-        return self.remover.transform(self._with_groups(split)).astype(np.float32)
+        rest = self.remover.transform(self._with_groups(split)).astype(np.float32)
+        return rest.reshape(split.X.shape)
 
     def _with_groups(self, split: Split) -> np.ndarray:
-        return np.concatenate([split.X, np.eye(self.n_groups)[split.group]], axis=1)
+        rows = split.X.reshape(len(split.X), -1)
+        return np.concatenate([rows, np.eye(self.n_groups)[split.group]], axis=1)

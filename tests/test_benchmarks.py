@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import clone
 
 from tests.conftest import BENCHMARKS
@@ -160,6 +161,38 @@ def test_a_reduction_is_pruned_net_by_net(benchmark_module):
     tuned.prune(0.8, **method.nets[0].given_, finetune_epochs=1)
     method.prune(0.8, 1)
     np.testing.assert_array_equal(tuned.predict_proba(test.X), method.nets[0].predict_proba(test.X))
+
+
+def test_methods_for_rows_of_numbers_take_images(benchmark_module):
+    methods, tasks = benchmark_module("fairlearn_methods"), benchmark_module("tasks")
+    faces = tasks.BINARY_TASKS["faces"]
+    task = tasks.Task(None, False, faces.params | {"module__width": 2, "max_epochs": 1})
+    rows = tasks.parity(0)[2].take(np.arange(200))
+    images = tasks.Split(np.tile(rows.X.reshape(-1, 1, 8, 8), (1, 3, 1, 1)), rows.y, rows.group)
+    removed = methods.Decorrelated(task, 0)
+    adversarial = methods.Adversarial(task, 0)
+    for method in (removed, adversarial):
+        method.fit(images)
+        dense = method.probabilities(images)
+        method.prune(0.8, 1)
+        assert method.nets[0].sparsity_ == pytest.approx(0.8, abs=0.01)
+        assert (method.probabilities(images) != dense).any()
+        assert set(method.labels(images)) <= {0, 1}
+    # No pixel tells the groups apart on average any more.
+    kept = removed.inputs(images)
+    assert kept.shape == images.X.shape
+    before, after = (
+        np.abs(X[images.group == 0].mean(axis=0) - X[images.group == 1].mean(axis=0)).max()
+        for X in (images.X, kept)
+    )
+    assert before > 0.1
+    assert after < 1e-4
+    # The net of one score as a net of two: their difference is that score.
+    clf = adversarial.nets[0]
+    logits = clf.forward(adversarial.inputs(images))
+    scores = clf.module_.net(torch.as_tensor(adversarial.inputs(images)))
+    assert logits.shape == (200, 2)
+    torch.testing.assert_close(logits[:, 1] - logits[:, 0], scores[:, 0])
 
 
 def methods_bytes(net, split):

@@ -52,10 +52,10 @@ OWN_TRAINING: dict[str, dict[str, Any]] = {
 RUNS = {
     ("faces_race", "ResNet18"): 3,
     ("fashion_tail", "VGG19"): 3,
-    ("faces_gender", "ResNet18"): 2,
-    ("faces_age", "ResNet18"): 2,
+    ("faces_gender", "ResNet18"): 3,
+    ("faces_age", "ResNet18"): 3,
     ("fashion", "VGG19"): 3,
-    ("faces_race", "ResNet50"): 1,
+    ("faces_race", "ResNet50"): 2,
 }
 MODELS = ("none", "after", "before", "both")
 # The constraint alone, as the poster has it, without averaged weights.

@@ -296,7 +296,9 @@ change, seed by seed, of more than two standard errors:
 ## Beside the field's methods and fairlearn's
 
 Same nets, same epochs ([`field.md`](../benchmarks/field.md)): literal Lagrangian dual, Balancing
-Act, FairGRAPE, FairPrune, performance-weighted loss, distillation.
+Act (*accuracy gap*), FairGRAPE, FairPrune, performance-weighted loss, distillation. *Ours* is
+`EqualLossConstraint()`, beside it the same with another criterion or with weights in the place of
+draws.
 
 {field_verdicts(cells)}
 The best of our three settings has three tries where each method of the field has one; no single

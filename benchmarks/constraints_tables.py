@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+from field_page import literal_steps
 from training_overhead import ratios
 
 KEYS = ["task", "rate", "finetuned"]
@@ -113,21 +114,9 @@ def who_ran(test: pd.DataFrame) -> str:
 
 
 def pick_literal(rows: pd.DataFrame) -> pd.DataFrame:
-    """Name the literal method's best step, by the validation rows, "literal"."""
-    valid = rows[rows.split == "valid"].groupby([*KEYS, "method"])[["accuracy", "gap"]].mean()
-    chosen = []
-    for key, part in valid.groupby(level=KEYS):
-        part = part.droplevel(KEYS)
-        steps = part[part.index.str.startswith("literal ")]
-        if steps.empty or "none" not in part.index:
-            continue
-        near = steps[steps.accuracy >= part.accuracy["none"] - 0.05]
-        best = near.gap.idxmin() if len(near) else steps.accuracy.idxmax()
-        chosen.append(dict(zip(KEYS, key, strict=True)) | {"method": best})
-    if not chosen:
-        return rows
-    literal = rows.merge(pd.DataFrame(chosen)).assign(method="literal")
-    return pd.concat([rows, literal], ignore_index=True)
+    """Add the rows of the literal method's best step once more, named "literal"."""
+    best = rows[rows["method"] == literal_steps(rows, KEYS)]
+    return pd.concat([rows, best.assign(method="literal")], ignore_index=True)
 
 
 def method_table(part: pd.DataFrame) -> str:

@@ -71,19 +71,28 @@ def write_page(rows: pd.DataFrame, path: Path) -> None:
 
 
 def pick_literal(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the test rows, the literal method with the step that the validation rows choose."""
-    valid = rows[rows["split"] == "valid"].groupby([*KEYS, "method"])[["accuracy", "gap"]].mean()
-    chosen = {}
-    for key, part in valid.groupby(level=KEYS):
-        part = part.droplevel(KEYS)
-        steps = part[part.index.str.startswith("literal ")]
-        near = steps[steps["accuracy"] >= part["accuracy"].get("none", 0) - 0.05]
-        if len(steps):
-            chosen[key] = near["gap"].idxmin() if len(near) else steps["accuracy"].idxmax()
-    best = rows.set_index(KEYS).index.map(chosen.get)
+    """Return the test rows, the literal method with its best step."""
+    best = literal_steps(rows, KEYS)
     others = ~rows["method"].str.startswith("literal ")
     kept = rows[(rows["split"] == "test") & (others | (rows["method"] == best))]
     return kept.assign(method=kept["method"].str.replace(r"literal .*", "literal", regex=True))
+
+
+def literal_steps(rows: pd.DataFrame, keys: list[str]) -> pd.Series:
+    """Return for each row the literal method of its cell that the validation rows choose.
+
+    That is the one with the smallest gap, among those within five points of the accuracy without
+    constraint.
+    """
+    valid = rows[rows["split"] == "valid"].groupby([*keys, "method"])[["accuracy", "gap"]].mean()
+    chosen = {}
+    for key, part in valid.groupby(level=keys):
+        part = part.droplevel(keys)
+        steps = part[part.index.str.startswith("literal ")]
+        if len(steps) and "none" in part.index:
+            near = steps[steps["accuracy"] >= part["accuracy"]["none"] - 0.05]
+            chosen[key] = near["gap"].idxmin() if len(near) else steps["accuracy"].idxmax()
+    return pd.Series(rows.set_index(keys).index.map(chosen.get), rows.index)
 
 
 def on_front(means: pd.DataFrame, against: str) -> pd.Series:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 
 import pandas as pd
@@ -12,35 +11,52 @@ from sk_prunefair.plotting._common import style
 
 COLUMNS = {
     "accuracy": "accuracy",
-    "balanced": "balanced accuracy",
+    "balanced": "group mean",
     "worst": "worst group",
     "excess": "excess gap",
     "xi": "ξ",
     "dp": "demographic parity",
     "eo": "equalized odds",
 }
+# What fairlearn's methods are for.
+AIMS = {
+    "reduction, equalized odds": "eo",
+    "reduction, error-rate parity": "excess",
+    "reduction, bounded loss": "worst",
+    "thresholds, equalized odds": "eo",
+    "adversarial, equalized odds": "eo",
+    "correlation remover": "dp",
+}
 SHOWN = ((0.0, False), (0.9, False), (0.9, True), (0.95, True))
 
 HEAD = """# fairlearn's methods, pruned
 
 Written by `benchmarks/fairlearn_baselines.py` from `fairlearn_baselines.csv`: held-out test rows,
-mean ± standard deviation over seeds. The excess gap is the accuracy gap minus what equally good
-groups of these sizes would show, of each seed at least 0; the last two are fairlearn's differences.
-*Fit* is the time to fit ÷ that of plain (median), *kB* what the nets take at 0.9, *groups* whether
-the sensitive feature is needed to predict, *diverged* in how many seeds the training did; those are
-left out. A reduction is a mixture of nets, all of which are pruned and stored; ξ is that of the
-mixture's probabilities. Thresholds do not change probabilities: their ξ is that of the plain net.
-Adversarial training and the correlation remover are for rows of features, and the constraints of
-eq. 6 too costly for this on faces. fairlearn's reductions take six iterations; their bounded loss
-is the plain net's training error. What is fine-tuned goes on with what it was trained on where that
-is rows and weights: each net of a reduction with its own labels and weights (on the rows as they
-are it unlearns what the reduction did), ours with its constraint; thresholds are found again
-afterwards; adversarial training does not go on, its nets are fine-tuned on the rows as they are,
-and lose in it what the adversary had brought about. COMPAS groups are races, two of them tiny;
+mean ± standard deviation over seeds. *Group mean* is the mean of the groups' accuracies. The excess
+gap is the accuracy gap minus what equally good groups of these sizes would show, of each seed at
+least 0; the last two are fairlearn's differences. COMPAS groups are races, two of them tiny;
 German's sex × age; Adult's race × sex; faces' races, with 2,000 images for training, gender the
-label. On faces the reductions have one seed, and the bounded loss was not run. The times to fit are
-those of one run, in which reductions were fine-tuned otherwise, but fitted as here; on faces those
-of equal losses are of a busier machine: `training_overhead.py` says what equal losses cost.
+label.
+
+*Fit* is the time to train the dense nets ÷ that of plain (median), *kB* what the nets take at 0.9,
+*groups* whether the sensitive feature is asked for beside X to predict (on the tables, race and sex
+are among the features for all methods), *diverged* in how many seeds the training did; those are
+left out. *One label* counts the fine-tuned nets at 0.9 and 0.95 that predict the same for all: on
+COMPAS two weights of 128 may be all that is left in an output layer. They stay in the means, where
+they lose accuracy and have no gap.
+
+A reduction is a mixture of nets, all of which are pruned and stored; ξ is that of the mixture's
+probabilities. Thresholds do not change probabilities: their ξ is that of the plain net.
+fairlearn's reductions take six iterations, where its default is fifty; their bounded loss is the
+plain net's training error. Adversarial training and the correlation remover take rows of numbers,
+which images are made into. The adversary mostly fails with fairlearn's defaults (two differences
+between groups, of demographic parity and equalized odds, near 0 or near 1, by seed), on the
+ResNet's filters in particular.
+
+What is fine-tuned goes on with what it was trained on where that is rows and weights: each net of a
+reduction with its own labels and weights (on the rows as they are it unlearns what the reduction
+did), ours with its constraint; thresholds are found again afterwards; adversarial training does not
+go on, its nets are fine-tuned on the rows as they are.
 """
 
 
@@ -85,23 +101,29 @@ def fronts(rows: pd.DataFrame) -> str:
 
 
 def summary(rows: pd.DataFrame) -> str:
-    """Say what becomes of the reductions' doing, where they ran on Adult."""
-    adult = rows[(rows["task"] == "adult") & (rows["finetuned"] | (rows["rate"] == 0))]
-    at = adult.groupby(["method", "rate"])[["dp", "accuracy"]].mean()
-    names = ("reduction, equalized odds", "plain")
-    if not set(names) <= set(adult["method"]):
-        return ""
-    parity = [at.at[(name, rate), "dp"] for name in names for rate in (0.0, 0.9)]
-    cost = at.at[(names[1], 0.9), "accuracy"] - at.at[(names[0], 0.9), "accuracy"]
-    text = (
-        "Reductions keep through pruning what they bring about, where their nets go on with their "
-        "own labels and weights: on Adult the difference in demographic parity of equalized odds "
-        f"is {parity[0]:.2f} dense and {parity[1]:.2f} at 0.9 (plain: {parity[2]:.2f} and "
-        f"{parity[3]:.2f}). With six iterations that costs {100 * cost:.0f} points of accuracy "
-        "there. Equal losses cost next to nothing and do little for demographic parity, which is "
-        "not what they are for."
+    """Say what becomes of what each of fairlearn's methods is for."""
+    tuned = rows[(rows["rate"] == 0) | (rows["finetuned"] & (rows["rate"] == 0.9))]
+    lines, kept = [], []
+    for method, measure in AIMS.items():
+        line = {"method": method, "measure": COLUMNS[measure]}
+        for task, part in tuned.groupby("task", sort=False):
+            means = part.groupby(["method", "rate"])[measure].mean().unstack()
+            if method not in means.index:
+                continue
+            own, plain = means.loc[method], means.loc["plain"]
+            line[task] = "; ".join(f"{x[0.0]:.2f} → {x[0.9]:.2f}" for x in (own, plain))
+            gain = (own - plain) * (1 if measure == "worst" else -1)
+            if gain[0.0] > 0:
+                kept.append(gain[0.9] > 0)
+        if len(line) > 2:
+            lines.append(line)
+    return (
+        "\nWhat each is meant to bring about, dense → at 0.9, fine-tuned; first the method's, then "
+        f"plain's (means\nover seeds). In {len(kept)} cells the dense nets have more of it than "
+        f"plain ones, and in {sum(kept)} of those so\nhave the pruned ones:\n\n"
+        + pd.DataFrame(lines).fillna("").to_markdown(index=False)
+        + "\n"
     )
-    return "\n" + textwrap.fill(text, 100) + "\n"
 
 
 def cost_table(part: pd.DataFrame) -> str:
@@ -109,11 +131,15 @@ def cost_table(part: pd.DataFrame) -> str:
     dense = part[part["rate"] == 0]
     seconds = dense.pivot_table(index="seed", columns="method", values="fit_seconds", sort=False)
     at_90 = part[part["rate"] == 0.9].groupby("method", sort=False)
+    tuned = part[part["finetuned"] & part["rate"].isin([0.9, 0.95])]
+    # Everybody the same label: both differences are exactly 0.
+    same = (tuned[["dp", "eo"]] == 0).all(axis=1).groupby(tuned["method"])
     shown = pd.DataFrame(
         {
             "fit": seconds.div(seconds["plain"], axis=0).median().round(1),
             "nets": at_90["nets"].mean().round(1),
             "diverged": dense.groupby("method", sort=False)["accuracy"].apply(_n_missing),
+            "one label": same.sum().astype(str) + " of " + same.size().astype(str),
             "kB": (at_90["bytes"].mean() / 1000).round(1),
             "groups": at_90["needs_group"].first().map({True: "needed", False: "no"}),
         }

@@ -28,7 +28,7 @@ from tasks import TASKS, Split
 from torch.nn import functional as F
 
 from sk_prunefair import AccuracyGapConstraint, EqualLossConstraint, FairPrunedClassifier
-from sk_prunefair.pruning import IterativePruning, MagnitudePruner
+from sk_prunefair.pruning import FairPrunePruner, IterativePruning, MagnitudePruner
 
 RATES = (0.8, 0.9, 0.95, 0.98)
 SEEDS = {"digits": 5, "compas": 5, "adult": 5, "fashion": 3}
@@ -88,7 +88,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
         "plain",
         {"pruner": "fairgrape", "constraint": lambda: IterativePruning(FINETUNE_EPOCHS)},
     ),
-    "fairprune": ("plain", {"pruner": "fairprune"}),
+    "fairprune": ("plain", {"pruner": FairPrunePruner(min_kept=0.01)}),
     "performance weighted": ("plain", {"loss": performance_weighted}),
     "distillation": ("plain", {"loss": distillation}),
     "ours": ("ours", {}),

@@ -25,7 +25,8 @@ import pandas as pd
 import torch
 from harness import Cell, out_path, run_cells
 from image_tasks import GROUP_NAMES, IMAGES
-from poster_page import draw_figures, write_page
+from poster_figures import draw_figures
+from poster_page import write_page
 from tasks import Split
 from torch import nn
 
@@ -58,7 +59,7 @@ RUNS = {
     ("faces_race", "ResNet50"): 2,
 }
 MODELS = ("none", "after", "before", "both")
-# The constraint alone, as the poster has it, without averaged weights.
+# The constraint alone, without averaged weights.
 DRAWN = {"by": "resampling", "average": False}
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 HESSIAN_SAMPLES = 64  # of each group
@@ -184,8 +185,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         args.tasks, args.nets = ["digits_tail"], ["VGG19"]
         args.width, args.n_train, args.seeds = 2, 300, 1
     for task in args.tasks:
-        # CIFAR-10 and SVHN take the place of Fashion-MNIST, with the same net.
-        RUNS.setdefault((task, "VGG19"), 3) if not task.startswith("faces") else None
+        if not task.startswith("faces"):
+            # CIFAR-10 and SVHN take the place of Fashion-MNIST, with the same net.
+            RUNS.setdefault((task, "VGG19"), 3)
     return args
 
 

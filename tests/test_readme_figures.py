@@ -13,7 +13,7 @@ README = " ".join((BENCHMARKS.parent / "README.md").read_text().split())
 @pytest.fixture
 def of(benchmark_module):
     """Return a function from the name of a CSV, a column and what is looked for to a mean."""
-    results, page = benchmark_module("results"), benchmark_module("field_page")
+    results, page = benchmark_module("results_data"), benchmark_module("field_page")
     frames = {name: results.rows(name) for name in ("constraints", "field", "pruners")}
     frames |= {"recalibration": results.rows("recalibration")}
     for name in ("constraints", "field"):

@@ -25,8 +25,8 @@ less the gap that sampling alone would show between equally good groups of these
 at least 0. **Balanced** is the mean of the groups' accuracies, **worst** the smallest. ξ is the
 fairness violation. "literal" is the authors' method with the step size that did best on the
 validation rows (the smallest gap among those within five points of the accuracy without
-constraint), of those in the table below. All others have one setting. Those on
-gradients and curvature ran on tables and digits alone, for their cost.
+constraint), of those in the table below. All others have one setting. Those on gradients and
+curvature ran on tables and digits alone (on faces in `fairlearn_baselines.md`).
 
 On digits, COMPAS and Adult pruning leaves each layer a hundredth of its weights (`min_kept=0.01`):
 without that, output layers die from 0.9 on, whatever the method. A slim ResNet is chaotic: on
@@ -53,7 +53,7 @@ IN_THE_WAY = """
 
 - Adult and COMPAS: the gaps of a net without constraint are near their noise floor (COMPAS) or come
   from labels that are rarer in some groups (Adult): no weighting of the groups closes those but by
-  making the better ones worse. COMPAS's balanced accuracy hangs on two groups of ten and five test
+  making the better ones worse. COMPAS's mean over groups hangs on two of them, of ten and five test
   rows. What Adult gains is what averaged weights give without any constraint (`field.md`).
 - Fashion-MNIST at 0.8 and 0.9: training losses of all groups are close to zero, and a constraint
   that goes by them stops. The literal method goes on until they are *equal*, pushing the losses of
@@ -208,11 +208,11 @@ def targets(cell: pd.DataFrame, error: pd.DataFrame) -> list[tuple[str, str, flo
     rows = [
         ("excess gap ÷ that of no constraint, median", "≤ 0.5", remaining.median()),
         (
-            "cells with balanced accuracy lower by more than a standard error",
+            "cells with a mean over groups lower by more than a standard error",
             "0",
             (balanced < -noise).mean(),
         ),
-        ("cells with higher balanced accuracy", "> 0.5", (balanced > 0).mean()),
+        ("cells with a higher mean over groups", "> 0.5", (balanced > 0).mean()),
         ("accuracy lost, median, group is not the label", "≤ 0.01", cost[~labels].median()),
         ("accuracy lost, median, group is the label", "≤ 0.04", cost[labels].median()),
         ("ξ less that of no constraint, median", "≤ 0", xi.median()),

@@ -94,7 +94,7 @@ def write_table(rows: pd.DataFrame, path: Path) -> None:
     rows = rows.assign(excess=rows["gap"] - rows["floor"])
     names = {
         "accuracy": "accuracy",
-        "balanced": "balanced accuracy",
+        "balanced": "group mean",
         "worst": "worst group",
         "excess": "excess gap",
         "xi": "ξ",

@@ -20,7 +20,7 @@ from sk_prunefair.pruning import (
     prunable_parameters,
     sparsity,
 )
-from sk_prunefair.pruning.group_aware import group_importance
+from sk_prunefair.pruning.group_aware import _group_factors, group_importance
 from sk_prunefair.pruning.saliency import taylor_scores
 from tests.conftest import classifier
 
@@ -146,7 +146,7 @@ def test_fairgrape_keeps_shares_that_taylor_loses():
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.4, 1.0])
-@pytest.mark.parametrize("n_groups", [1, 2, 3])
+@pytest.mark.parametrize("n_groups", [1, 2, 5])
 def test_fairprune_equals_the_naive_one(beta, n_groups):
     net, (X, y, group, data) = small_net(), small_data(n_groups=n_groups)
     losses, fisher = [], []
@@ -159,10 +159,30 @@ def test_fairprune_equals_the_naive_one(beta, n_groups):
     factors = np.ones(n_groups)
     if n_groups > 1:
         factors = np.interp(losses, [min(losses), max(losses)], [-beta, 1])
+    if beta > 0 and n_groups > 1:
+        negative = factors < 0
+        factors[negative] *= beta * factors[~negative].sum() / -factors[negative].sum()
+        assert factors.sum() == pytest.approx((1 - beta) * factors[~negative].sum())
     for name, score in FairPrunePruner(beta=beta)._scores(net, data).items():
         mixed = sum(c * f[name] for c, f in zip(factors, fisher, strict=True))
         truth = 0.5 * net.get_parameter(name).detach() ** 2 * mixed
         torch.testing.assert_close(score, truth, rtol=1e-8, atol=1e-14)
+
+
+def test_fairprune_keeps_what_all_groups_need():
+    """One group is badly served, nine are not; the first weight matters to all of them alike."""
+    net = nn.Linear(2, 2, bias=False).double()
+    net.weight.data = torch.tensor([[2.0, 0.01], [-2.0, -0.01]], dtype=torch.float64)
+    X = torch.ones(20, 2, dtype=torch.float64)
+    group = torch.arange(20) % 10
+    # Half of each group is wrong, so that all gradients are alike; the first group has an outlier.
+    y = (torch.arange(20) >= 10).long()
+    X[0] *= 1.1
+    losses = torch.tensor([1.0, *[0.0] * 9], dtype=torch.float64)
+    assert _group_factors(losses, 0.3).tolist() == pytest.approx([1, *[-0.3 / 9] * 9])
+    assert _group_factors(losses[:2], 0.3).tolist() == pytest.approx([1, -0.3])
+    mask = FairPrunePruner().masks(net, 0.5, PruningData([(X, y, group)]))["weight"]
+    assert mask.tolist() == [[True, False], [True, False]]
 
 
 def test_an_empty_group_changes_nothing():

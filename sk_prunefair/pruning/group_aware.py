@@ -186,11 +186,19 @@ def _fairprune_scores(module: nn.Module, data: PruningData, beta: float) -> Tens
 
 
 def _group_factors(losses: torch.Tensor, beta: float) -> torch.Tensor:
-    """Return 1 for the group of largest loss, -beta for that of smallest, linear between."""
+    """Return factors that fall with the loss, the negative ones -beta times the positive in sum.
+
+    Of two groups, 1 and -beta.
+    """
     spread = losses.max() - losses.min()
     if spread == 0:
         return torch.ones_like(losses)
-    return 1 - (1 + beta) * (losses.max() - losses) / spread
+    linear = 1 - (1 + beta) * (losses.max() - losses) / spread
+    if beta == 0:
+        return linear
+    # Many well served groups would outweigh the few others, and what all need would go first.
+    helped, others = linear.clamp(min=0), linear.clamp(max=0)
+    return helped - beta * helped.sum() * others / others.sum()
 
 
 class FairPrunePruner(ScorePruner):
@@ -200,8 +208,9 @@ class FairPrunePruner(ScorePruner):
     derivative of group a's mean loss: what the groups' losses rise by, to second order at a
     minimum, when the weight goes. For two groups, :math:`c` is 1 for the one with the larger loss
     and -β for the other (Wu, Zeng, Xu, Shi and Hu, *FairPrune: achieving fairness through pruning
-    for dermatological disease diagnosis*, MICCAI 2022); for more, it falls linearly with the
-    groups' mean losses from 1 to -β.
+    for dermatological disease diagnosis*, MICCAI 2022). For more, ours: it falls linearly with the
+    groups' mean losses from 1 to where it is negative, and the negative ones are scaled to be -β
+    times the positive ones in sum, so that what all groups need alike is kept.
 
     The second derivatives are the mean squared gradients of single samples (the empirical Fisher
     information), since true ones can be negative far from a minimum. Memory: the gradients of as

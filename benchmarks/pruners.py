@@ -90,8 +90,8 @@ def write_table(rows: pd.DataFrame, path: Path) -> None:
         "and seed all criteria prune the same dense net. The excess gap is the accuracy gap minus "
         "what equal groups of these sizes would show. Fine-tuning takes "
         f"{FINETUNE_EPOCHS} epochs; iterative and gradual pruning spread over those. "
-        "FairPrune's rows on UTKFace race are from before the factors of its well served groups were scaled (on "
-        "Adult that changes little).",
+        "FairPrune's rows on UTKFace race are from before the factors of its well served groups "
+        "were scaled (on Adult that changes little).",
     ]
     rows = rows.assign(excess=rows["gap"] - rows["floor"])
     names = {

@@ -37,7 +37,7 @@ Adapted to the budget: Balancing Act's multipliers are bounded by 1 and its obje
 1 + Σ λ, its fine-tuning is of three epochs (its authors': tens); FairGRAPE prunes at once, or
 ("iterative") in three steps along the fine-tuning, where its authors remove a tenth at a time and
 train in between; FairPrune, made for two groups, has factors for more that fall from the worst
-served to the best; performance weighting takes its authors' γ = 1 and least weight of 0.3,
+served to the best, scaled so that what all need is kept; performance weighting takes its authors' γ = 1 and least weight of 0.3,
 distillation half the labels and half the dense net's answers at a temperature of 4.
 
 On COMPAS two weights of 128 may be all that is left in the output layer, and a net then predicts
@@ -53,10 +53,11 @@ reaches three quarters, and no method of the field does.
 
 WHY = (
     " On digits from 0.95 on the literal method's penalty acts from the first batch of a tuning "
-    "of three epochs, where ours moves once an epoch. On Adult from 0.95 on it is how weights go "
-    "that counts, by layer and in steps, more than any constraint; a schedule is the user's to add "
-    "(`pruners.md`). In most cells where the default is off the front, another of our three is on "
-    "it: weights in the place of draws on Fashion-MNIST, FairGRAPE on tables."
+    "of three epochs, where ours moves once an epoch. On COMPAS all differences are within the "
+    "noise. On Adult from 0.95 on it is how weights go that counts, by layer, by curvature and in "
+    "steps, more than any constraint; a schedule is the user's to add (`pruners.md`). In most "
+    "cells where the default is off the front, another of our three is on it: weights in the place "
+    "of draws on Fashion-MNIST, FairGRAPE on tables."
 )
 
 

@@ -77,11 +77,13 @@ def choices(field: pd.DataFrame) -> str:
         ),
         (
             "Rates of 0.95 and more, and time to fine-tune",
-            "a schedule, `GradualPruning()` or `IterativePruning(3)`",
+            "a schedule, `GradualPruning()` or `IterativePruning(3)`; on tables other criteria",
             f"Adult at 0.95: accuracy {criterion('magnitude', 'accuracy', rate=0.95)} → "
             f"{criterion('magnitude, gradual', 'accuracy', rate=0.95)}, worst group "
             f"{criterion('magnitude', 'worst', rate=0.95)} → "
-            f"{criterion('magnitude, gradual', 'worst', rate=0.95)}",
+            f"{criterion('magnitude, gradual', 'worst', rate=0.95)}; at 0.98 by the criterion "
+            f"alone: accuracy {of('adult', 0.98, 'none', 'accuracy')} of magnitude, "
+            f"{of('adult', 0.98, 'fairprune', 'accuracy')} of FairPrune",
         ),
         (
             "Data without labels",

@@ -37,8 +37,9 @@ Adapted to the budget: Balancing Act's multipliers are bounded by 1 and its obje
 1 + Σ λ, its fine-tuning is of three epochs (its authors': tens); FairGRAPE prunes at once, or
 ("iterative") in three steps along the fine-tuning, where its authors remove a tenth at a time and
 train in between; FairPrune, made for two groups, has factors for more that fall from the worst
-served to the best, scaled so that what all need is kept; performance weighting takes its authors' γ = 1 and least weight of 0.3,
-distillation half the labels and half the dense net's answers at a temperature of 4.
+served to the best, scaled so that what all need is kept; performance weighting takes its authors'
+γ = 1 and least weight of 0.3, distillation half the labels and half the dense net's answers at a
+temperature of 4.
 
 On COMPAS two weights of 128 may be all that is left in the output layer, and a net then predicts
 one label for all (accuracy 0.549, excess gap about 0.015): by seed, of {n_seeds}, {one_label}.

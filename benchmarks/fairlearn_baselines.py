@@ -1,7 +1,7 @@
 """fairlearn's methods and ours, each pruned to the same rates, on three tables and on faces.
 
-Run ``python benchmarks/fairlearn_baselines.py`` (an hour on one core; it takes up again where it
-stopped), or ``--quick`` for tiny sizes in seconds. Rows go to
+Run ``python benchmarks/fairlearn_baselines.py`` (some six hours on one core, five of them on faces;
+it takes up again where it stopped), or ``--quick`` for tiny sizes in seconds. Rows go to
 ``benchmarks/fairlearn_baselines.csv``, the tables to ``benchmarks/fairlearn_baselines.md``, the
 figure to ``docs/pictures/fairlearn_baselines.png``. Data is looked for in the folder
 SK_PRUNEFAIR_DATA.

@@ -20,6 +20,7 @@ import torch
 from constraints import FINETUNE_EPOCHS, PRUNERS, train_and_prune
 from harness import Cell, run_cells
 from skorch.dataset import ValidSplit
+from tables import mean_and_spread, with_excess
 
 from sk_prunefair import EqualLossConstraint
 from sk_prunefair.constraints import Constraint, _multipliers
@@ -261,15 +262,12 @@ def work(cell: Cell) -> list[dict[str, Any]]:
 
 def write_table(rows: pd.DataFrame, path: Path) -> None:
     """Write means over seeds and rates, with the mean over data sets of each seed's spread."""
-    rows = rows[rows.split == "valid"].assign(
-        trial=lambda valid: pd.Categorical(valid.trial, list(TRIALS)),
-        **{"excess gap": (rows["gap"] - rows["floor"]).clip(lower=0)},
-    )
+    rows = with_excess(rows[rows.split == "valid"]).rename(columns={"excess": "excess gap"})
+    rows = rows.assign(trial=pd.Categorical(rows.trial, list(TRIALS)))
     columns = ["accuracy", "balanced", "excess gap", "xi"]
     by_seed = rows.groupby(["task", "trial", "seed"], observed=True)[columns].mean()
     grouped = by_seed.groupby(["task", "trial"], observed=True)
-    spread = grouped.std().map(" ± {:.3f}".format).replace(" ± nan", "")
-    cells = grouped.mean().map("{:.3f}".format) + spread
+    cells = mean_and_spread(grouped)
     cells.insert(0, "seeds", grouped.size())
     path.write_text(
         "# Constraints that were tried\n\nWritten by `benchmarks/constraint_trials.py` from "

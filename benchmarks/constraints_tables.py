@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from field_page import literal_steps
+from tables import literal_steps, mean_and_spread, with_excess
 from training_overhead import ratios
 
 KEYS = ["task", "rate", "finetuned"]
@@ -77,7 +77,7 @@ IN_THE_WAY = """
 
 def write_tables(rows: pd.DataFrame, path: Path) -> None:
     """Write the Markdown page of whatever cells there are."""
-    rows = rows.assign(**{"excess gap": (rows["gap"] - rows["floor"]).clip(lower=0)})
+    rows = with_excess(rows).rename(columns={"excess": "excess gap"})
     fresh = rows[rows.seed >= DECIDED]
     old = rows[rows.seed < DECIDED]
     again = old[old.method.isin(fresh.method)]
@@ -122,9 +122,7 @@ def pick_literal(rows: pd.DataFrame) -> pd.DataFrame:
 def method_table(part: pd.DataFrame) -> str:
     """Return mean ± s.d. of each method at each rate."""
     shown = part[~part.method.str.contains(r"literal |, step ", regex=True)]
-    grouped = shown.groupby(["rate", "method"], sort=False)[COLUMNS]
-    mean, spread = grouped.mean(), grouped.std().fillna(0)
-    cells = mean.map("{:.3f}".format) + " ± " + spread.map("{:.3f}".format)
+    cells = mean_and_spread(shown.groupby(["rate", "method"], sort=False)[COLUMNS])
     return (
         cells.sort_index(level="rate", sort_remaining=False).reset_index().to_markdown(index=False)
         + "\n"

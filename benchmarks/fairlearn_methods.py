@@ -55,14 +55,14 @@ class Plain:
 
     def fit(self, train: Split) -> None:
         """Train what there is to train."""
-        self.train, self.groups_of_fit = train, train.group
+        self.train = train
         groups = {"sensitive_features": train.group}
         self.nets = [self.make().fit(self.inputs(train), train.y, **groups)]
         self.shares = np.ones(1)
 
     def prune(self, rate: float, epochs: int) -> None:
         """Prune every net, each from its own dense one, and fine-tune it on the training rows."""
-        given = {"sensitive_features": self.groups_of_fit, "finetune_epochs": epochs}
+        given = {"sensitive_features": self.train.group, "finetune_epochs": epochs}
         for net in self.nets:
             net.prune(rate, self.inputs(self.train), self.train.y, **given)
 
@@ -211,7 +211,7 @@ class Adversarial(Plain):
 
     def fit(self, train: Split) -> None:
         """Train against an adversary that guesses the group."""
-        self.train, self.groups_of_fit = train, train.group
+        self.train = train
         plain = self.make()
         torch.manual_seed(self.seed)
         adversary = AdversarialFairnessClassifier(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from field_page import on_front, with_excess
+from field_page import on_front
+from tables import mean_and_spread, with_excess
 
 from sk_prunefair.plotting._common import style
 
@@ -154,9 +155,8 @@ def _n_missing(values: pd.Series) -> str:
 def table(part: pd.DataFrame) -> str:
     """Return mean ± standard deviation of each method, the mean alone of one seed."""
     grouped = part.groupby("method", sort=False)[list(COLUMNS)]
-    spread = grouped.std().map(lambda value: "" if pd.isna(value) else f" ± {value:.3f}")
-    shown = grouped.mean().map("{:.3f}".format) + spread
-    return shown.rename(columns=COLUMNS).reset_index().to_markdown(index=False) + "\n"
+    shown = mean_and_spread(grouped).rename(columns=COLUMNS)
+    return shown.reset_index().to_markdown(index=False) + "\n"
 
 
 def draw_figure(rows: pd.DataFrame, path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr, t
+from tables import mean_and_spread
 
 RUN = ["task", "net"]
 NET = [*RUN, "seed", "model", "finetuned", "rate"]
@@ -147,20 +148,20 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     """
     by_net = rows.assign(right=rows["accuracy"] * rows["count"]).groupby(NET, sort=False)
     accuracy, risk = by_net["accuracy"], by_net["excessive_risk"]
-    nets = pd.DataFrame(
+    n_labels, balanced = accuracy.size(), accuracy.mean()
+    for task, n in N_LABELS.items():
+        n_labels[n_labels.index.get_level_values("task") == task] = n
+    return pd.DataFrame(
         {
             "accuracy": by_net["right"].sum() / by_net["count"].sum(),
-            "balanced": accuracy.mean(),
-            "guessing": 1 / accuracy.size(),
+            "balanced": balanced,
             "worst": accuracy.min(),
             "gap": accuracy.max() - accuracy.min(),
             "xi": risk.max() - risk.min(),
+            # Five points above guessing; below, gaps are arithmetic.
+            "predicts": balanced > 1 / n_labels + 0.05,
         }
     ).reset_index(["model", "finetuned", "rate"])
-    for task, n_labels in N_LABELS.items():
-        nets.loc[nets.index.get_level_values("task") == task, "guessing"] = 1 / n_labels
-    # Five points above guessing; below, gaps are arithmetic.
-    return nets.assign(predicts=nets["balanced"] > nets.pop("guessing") + 0.05)
 
 
 def measure_all(rows: pd.DataFrame, nets: pd.DataFrame) -> pd.DataFrame:
@@ -252,7 +253,5 @@ def net_table(nets: pd.DataFrame) -> str:
     """Return mean ± standard deviation of each model at each rate, the mean alone of one seed."""
     nets = nets.assign(way=np.where(nets["finetuned"], "fine-tuned", "one-shot"))
     grouped = nets.groupby(["way", "model", "rate"], sort=False)
-    grouped = grouped[["accuracy", "balanced", "worst", "gap", "xi"]]
-    spread = grouped.std().map(lambda value: "" if pd.isna(value) else f" ± {value:.2f}")
-    shown = grouped.mean().map("{:.3f}".format) + spread
+    shown = mean_and_spread(grouped[["accuracy", "balanced", "worst", "gap", "xi"]], digits=2)
     return shown.rename(columns={"xi": "ξ"}).reset_index().to_markdown(index=False) + "\n"

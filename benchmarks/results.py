@@ -13,21 +13,20 @@ from pathlib import Path
 import pandas as pd
 from constraints_tables import DECIDED, epoch_cost
 from fairlearn_page import same_seeds
-from field_page import pick_literal, with_excess
+from field_page import pick_literal
 from field_page import verdicts as field_verdicts
-from poster_page import measure_all, summarise
+from poster_page import measure_all
 from results_advice import choices, limits
-from results_data import fine_tuned, peers, ratio, rows
+from results_data import fine_tuned, peers, poster_nets, ratio, rows
 from scipy.stats import t
+from tables import with_excess
 
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 
 
 def harm() -> str:
     """Say what pruning does without any constraint, one-shot and fine-tuned."""
-    poster = rows("poster")
-    every = summarise(poster)
-    nets = every.reset_index()
+    nets = poster_nets().reset_index()
     nets = nets[nets["model"] == "none"]
     steps = [(0.0, False), (0.5, False), (0.7, False), (0.9, True)]
     lines = []
@@ -40,7 +39,7 @@ def harm() -> str:
         for name, title in (("accuracy", "accuracy"), ("worst", "worst group")):
             line[title] = " → ".join(f"{at.at[step, name]:.2f}" for step in steps)
         lines.append(line | {"gap": " → ".join(at.at[step, "gap"] for step in steps)})
-    claims = measure_all(poster, every)
+    claims = measure_all(rows("poster"), poster_nets())
     wider = {
         name: f"{(values > 0).sum()} of the {len(values)}"
         for name in ("gap_0.5", "gap_0.7", "gap_tuned")

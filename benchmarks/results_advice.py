@@ -6,8 +6,7 @@ import textwrap
 
 import pandas as pd
 from constraints_tables import DECIDED
-from poster_page import summarise
-from results_data import credit, fine_tuned, mean, mix, ratio, rows
+from results_data import credit, fine_tuned, mean, mix, poster_nets, ratio, rows
 
 
 def choices(field: pd.DataFrame) -> str:
@@ -27,7 +26,7 @@ def choices(field: pd.DataFrame) -> str:
         where = {"task": "faces_race", "rate": rate, "recalibrated": again}
         return f"{mean(recalibration, column, **where):.3f}"
 
-    models = summarise(rows("poster")).reset_index()
+    models = poster_nets().reset_index()
     models = models[models["finetuned"] & (models["rate"] == 0.9)]
 
     def phases(task: str, net: str) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from field_page import with_excess
+from poster_page import summarise
+from tables import with_excess
 
 HERE = Path(__file__).parent
 
@@ -33,6 +34,12 @@ def ratio(times: pd.DataFrame, over: str, under: str, **where: Any) -> float:
         times = times[times[name] == value]
     wide = times.pivot(index="round", columns="contender", values="seconds")
     return float((wide[over] / wide[under]).median())
+
+
+@functools.cache
+def poster_nets() -> pd.DataFrame:
+    """Return one row per net of the poster."""
+    return summarise(rows("poster"))
 
 
 def fine_tuned() -> pd.DataFrame:

@@ -18,7 +18,7 @@ def of(benchmark_module):
     frames |= {"recalibration": results.rows("recalibration")}
     for name in ("constraints", "field"):
         rows = frames[name]
-        rows = rows.assign(excess=(rows["gap"] - rows["floor"]).clip(lower=0))
+        rows = benchmark_module("tables").with_excess(rows)
         frames[name] = rows[rows["seed"] < 5]
     frames["field"] = page.pick_literal(frames["field"])
     constraints = frames["constraints"]

@@ -81,6 +81,11 @@ def _done(path: Path, keys: list[str]) -> set[tuple[str, ...]]:
 
 def _append(rows: pd.DataFrame, path: Path) -> None:
     is_new = not path.exists()
+    if not is_new:
+        columns = list(pd.read_csv(path, nrows=0))
+        if set(columns) != set(rows):
+            raise ValueError(f"{path} has the columns {columns}, new rows {list(rows)}.")
+        rows = rows[columns]
     with path.open("a") as file:
         rows.to_csv(file, index=False, header=is_new, float_format="%.5g")
         file.flush()

@@ -40,3 +40,19 @@ def test_only_missing_cells_are_run(harness, tmp_path):
     assert rows.score.tolist() == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5]
     harness.run_cells(cells, work, path)
     assert len(ran) == 5
+
+
+def test_rows_go_by_the_names_of_the_columns(harness, tmp_path):
+    path = tmp_path / "cells.csv"
+    values = {"score": 1.0, "time": 2.0}
+
+    def work(cell):
+        names = list(values) if cell["seed"] == 0 else reversed(values)
+        return [{name: values[name] for name in names}]
+
+    rows = harness.run_cells([{"seed": seed} for seed in range(2)], work, path)
+    assert rows["score"].tolist() == [1, 1]
+    values["loss"] = 3.0
+    with pytest.raises(ValueError, match="has the columns"):
+        harness.run_cells([{"seed": 2}], work, path)
+    assert len(pd.read_csv(path)) == 2

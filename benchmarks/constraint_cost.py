@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.compose import make_column_selector, make_column_transformer
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from tasks import encoder
 from torch import nn
 from tqdm import tqdm
 
@@ -47,11 +46,7 @@ def digits() -> Data:
 def adult() -> Data:
     """Return the first rows of Adult, encoded and scaled, with race × sex."""
     bunch = load_adult()
-    encode = make_column_transformer(
-        (StandardScaler(), make_column_selector(dtype_include="number")),
-        (OneHotEncoder(sparse_output=False), make_column_selector(dtype_exclude="number")),
-    )
-    X = encode.fit_transform(bunch.data)[:N_ADULT].astype(np.float32)
+    X = encoder().fit_transform(bunch.data)[:N_ADULT].astype(np.float32)
     sensitive = bunch.sensitive_features
     group = sensitive.groupby(list(sensitive), observed=True).ngroup().to_numpy()
     return X, np.asarray(bunch.target)[:N_ADULT], group[:N_ADULT]

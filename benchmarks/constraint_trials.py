@@ -262,9 +262,9 @@ def work(cell: Cell) -> list[dict[str, Any]]:
 
 def write_table(rows: pd.DataFrame, path: Path) -> None:
     """Write means over seeds and rates, with the mean over data sets of each seed's spread."""
-    rows = with_excess(rows[rows.split == "valid"]).rename(columns={"excess": "excess gap"})
+    rows = with_excess(rows[rows.split == "valid"])
     rows = rows.assign(trial=pd.Categorical(rows.trial, list(TRIALS)))
-    columns = ["accuracy", "balanced", "excess gap", "xi"]
+    columns = ["accuracy", "balanced", "excess", "xi"]
     by_seed = rows.groupby(["task", "trial", "seed"], observed=True)[columns].mean()
     grouped = by_seed.groupby(["task", "trial"], observed=True)
     cells = mean_and_spread(grouped)

@@ -104,9 +104,15 @@ class Reduction(Plain):
 
     net_class = Remembering
 
-    def __init__(self, task: Task, seed: int, constraint: Callable[[float], Any]) -> None:
+    def __init__(
+        self,
+        task: Task,
+        seed: int,
+        constraint: Callable[[float], Any],
+        max_iter: int = MAX_ITER,
+    ) -> None:
         super().__init__(task, seed)
-        self.moment = constraint
+        self.moment, self.max_iter = constraint, max_iter
 
     def fit(self, train: Split) -> None:
         """Train one net after another; keep those that are in the mixture."""
@@ -116,7 +122,7 @@ class Reduction(Plain):
             plain = self.make().fit(train.X, train.y)
             error = float((plain.predict(train.X) != train.y).mean())
         self.reduction = ExponentiatedGradient(
-            template, constraints=self.moment(error), max_iter=MAX_ITER
+            template, constraints=self.moment(error), max_iter=self.max_iter
         )
         with warnings.catch_warnings():
             # fairlearn 0.15 with pandas 3.

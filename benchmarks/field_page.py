@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 from pandas.api.typing import DataFrameGroupBy
-from tables import literal_steps, mean_and_spread, with_excess
+from tables import NAMES, literal_steps, mean_and_spread, with_excess
 
 OURS = ("ours", "ours + fairgrape", "ours, reweighting")
 CONSTRAINTS = ("ours", "ours, reweighting", "literal", "accuracy gap")
@@ -16,7 +16,6 @@ KEYS = ["task", "rate"]
 COMMONER = 0.549  # the share of COMPAS's commoner label, in any test split
 # What is compared, and whether more of it is better.
 MEASURES = {"accuracy": 1, "balanced": 1, "worst": 1, "excess": -1, "xi": -1}
-NAMES = {"balanced": "group mean", "worst": "worst group", "excess": "excess gap", "xi": "ξ"}
 
 HEAD = """# The field's methods, same budget
 
@@ -116,8 +115,9 @@ def table(cell: DataFrameGroupBy) -> str:
     means, shown = grouped.mean(), mean_and_spread(grouped)
     for against, mark in (("worst", "†"), ("excess", "‡")):
         front = on_front(means, against)
-        shown.loc[front, against] = "**" + shown.loc[front, against] + "** " + mark
-    return shown.rename(columns=NAMES).reset_index().to_markdown(index=False) + "\n"
+        name = NAMES[against]
+        shown.loc[front, name] = "**" + shown.loc[front, name] + "** " + mark
+    return shown.reset_index().to_markdown(index=False) + "\n"
 
 
 def off_the_front(cells: dict[Any, DataFrameGroupBy]) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 from constraints import FINETUNE_EPOCHS, scores
 from harness import Cell, run_cells
+from tables import mean_and_spread, with_excess
 from tasks import TASKS, Split
 
 from sk_prunefair import FairPrunedClassifier
@@ -23,6 +24,7 @@ from sk_prunefair.pruning import GradualPruning, IterativePruning
 
 RATES = (0.9, 0.95)
 SEEDS = 3
+COLUMNS = ["accuracy", "balanced", "worst", "excess", "xi"]
 GROUP_AWARE = ["magnitude", "fairgrape", "fairprune"]
 OTHERS = ["layer_magnitude", "random", "taylor", "snip"]
 SCHEDULES = {
@@ -30,6 +32,14 @@ SCHEDULES = {
     "magnitude, gradual": ("magnitude", GradualPruning()),
     "fairgrape, iterative": ("fairgrape", IterativePruning(3)),
 }
+
+HEAD = f"""# Criteria side by side
+
+Written by `benchmarks/pruners.py` from `pruners.csv`: held-out test rows, mean ± standard deviation
+over the seeds; per task and seed all criteria prune the same dense net. The excess gap is the
+accuracy gap minus what equally good groups of these sizes would show, of each seed at least 0.
+Fine-tuning takes {FINETUNE_EPOCHS} epochs; iterative and gradual pruning spread over those.
+"""
 
 
 @functools.lru_cache(maxsize=1)
@@ -83,35 +93,15 @@ def cells(tasks: list[str]) -> list[Cell]:
 
 def write_table(rows: pd.DataFrame, path: Path) -> None:
     """Write mean ± standard deviation over seeds."""
-    lines = [
-        "# Criteria side by side",
-        "",
-        "`benchmarks/pruners.py`; test rows, mean ± standard deviation over the seeds; per task "
-        "and seed all criteria prune the same dense net. The excess gap is the accuracy gap minus "
-        "what equal groups of these sizes would show. Fine-tuning takes "
-        f"{FINETUNE_EPOCHS} epochs; iterative and gradual pruning spread over those. "
-        "FairPrune's rows on UTKFace race are from before the factors of its well served groups "
-        "were scaled (on Adult that changes little).",
-    ]
-    rows = rows.assign(excess=rows["gap"] - rows["floor"])
-    names = {
-        "accuracy": "accuracy",
-        "balanced": "group mean",
-        "worst": "worst group",
-        "excess": "excess gap",
-        "xi": "ξ",
-    }
+    rows = with_excess(rows)
+    parts = [HEAD]
     for (task, rate, tuned), part in rows.groupby(["task", "rate", "finetuned"]):
         how = f"{FINETUNE_EPOCHS} epochs of fine-tuning" if tuned else "one-shot"
-        n_seeds = part["seed"].nunique()
-        lines += ["", f"## {task}, rate {rate}, {how} (seeds: {n_seeds})", ""]
-        lines += ["| criterion | " + " | ".join(names.values()) + " |"]
-        lines += ["|---|" + "---:|" * len(names)]
-        by_pruner = part.groupby("pruner", sort=False)
-        for pruner, own in by_pruner:
-            values = [f"{own[name].mean():.3f} ± {own[name].std(ddof=0):.3f}" for name in names]
-            lines += [f"| {pruner} | " + " | ".join(values) + " |"]
-    path.write_text("\n".join(lines) + "\n")
+        parts.append(f"\n## {task}, rate {rate}, {how} (seeds: {part['seed'].nunique()})\n\n")
+        by_pruner = part.groupby("pruner", sort=False)[COLUMNS]
+        shown = mean_and_spread(by_pruner).rename_axis("criterion")
+        parts.append(shown.reset_index().to_markdown(index=False) + "\n")
+    path.write_text("".join(parts))
 
 
 def main() -> None:

@@ -5,6 +5,17 @@ from __future__ import annotations
 import pandas as pd
 from pandas.api.typing import DataFrameGroupBy
 
+# How the pages call the columns.
+NAMES = {
+    "class_balanced": "balanced accuracy",
+    "balanced": "group mean",
+    "worst": "worst group",
+    "excess": "excess gap",
+    "xi": "ξ",
+    "dp": "demographic parity",
+    "eo": "equalized odds",
+}
+
 
 def with_excess(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows with the excess gap of each, at least 0."""
@@ -12,9 +23,9 @@ def with_excess(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def mean_and_spread(grouped: DataFrameGroupBy, digits: int = 3) -> pd.DataFrame:
-    """Return mean ± standard deviation as text, of so many digits; of one row the mean alone."""
+    """Return mean ± standard deviation as text, of one row the mean alone, columns by NAMES."""
     spread = grouped.std().map(lambda value: "" if pd.isna(value) else f" ± {value:.{digits}f}")
-    return grouped.mean().map("{:.3f}".format) + spread
+    return (grouped.mean().map("{:.3f}".format) + spread).rename(columns=NAMES)
 
 
 def literal_steps(rows: pd.DataFrame, keys: list[str]) -> pd.Series:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.compose import ColumnTransformer, make_column_selector, make_column_transformer
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torch import nn
@@ -84,6 +84,17 @@ def _adult(subset: str) -> Any:
     return load_adult(subset=subset)
 
 
+def encoder() -> ColumnTransformer:
+    """Return what scales numbers and spreads out names."""
+    return make_column_transformer(
+        (StandardScaler(), make_column_selector(dtype_include="number")),
+        (
+            OneHotEncoder(handle_unknown="ignore", sparse_output=False),
+            make_column_selector(dtype_exclude="number"),
+        ),
+    )
+
+
 def digits(seed: int) -> tuple[Split, Split, Split]:
     """Digits, class = group, the training rows thinned to a long tail of 20 : 1."""
     bunch = load_digits()
@@ -95,13 +106,7 @@ def digits(seed: int) -> tuple[Split, Split, Split]:
 def adult(seed: int) -> tuple[Split, Split, Split]:
     """Adult with its own test set; groups are race × sex."""
     bunches = [_adult("train"), _adult("test")]
-    encode = make_column_transformer(
-        (StandardScaler(), make_column_selector(dtype_include="number")),
-        (
-            OneHotEncoder(handle_unknown="ignore", sparse_output=False),
-            make_column_selector(dtype_exclude="number"),
-        ),
-    ).fit(bunches[0].data)
+    encode = encoder().fit(bunches[0].data)
     names = bunches[0].sensitive_features.agg(", ".join, axis=1)
     codes = {name: code for code, name in enumerate(sorted(names.unique()))}
     splits = [
@@ -119,10 +124,7 @@ def adult(seed: int) -> tuple[Split, Split, Split]:
 def compas(seed: int) -> tuple[Split, Split, Split]:
     """COMPAS; groups are races, two of them tiny."""
     bunch = load_compas()
-    encode = make_column_transformer(
-        (StandardScaler(), make_column_selector(dtype_include="number")),
-        (OneHotEncoder(sparse_output=False), make_column_selector(dtype_exclude="number")),
-    )
+    encode = encoder()
     # 307 people were not screened on arrest; the column is days from then, and missing for them.
     features = bunch.data.drop(columns="days_b_screening_arrest")
     X = encode.fit_transform(features).astype(np.float32)
@@ -133,13 +135,7 @@ def compas(seed: int) -> tuple[Split, Split, Split]:
 def german(seed: int) -> tuple[Split, Split, Split]:
     """German credit; groups are sex × whether older than 25."""
     bunch = load_german()
-    encode = make_column_transformer(
-        (StandardScaler(), make_column_selector(dtype_include="number")),
-        (
-            OneHotEncoder(handle_unknown="ignore", sparse_output=False),
-            make_column_selector(dtype_exclude="number"),
-        ),
-    )
+    encode = encoder()
     X = encode.fit_transform(bunch.data).astype(np.float32)
     names = bunch.sensitive_features.astype(str).agg(", ".join, axis=1)
     group = np.unique(names, return_inverse=True)[1]

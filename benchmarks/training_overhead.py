@@ -16,9 +16,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.compose import make_column_selector, make_column_transformer
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from skorch import NeuralNetClassifier
+from tasks import encoder
 from torch import nn
 from tqdm import tqdm
 
@@ -37,11 +36,7 @@ POWER = 8
 def adult() -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
     """Return Adult, encoded and scaled, with race and sex."""
     bunch = load_adult()
-    encode = make_column_transformer(
-        (StandardScaler(), make_column_selector(dtype_include="number")),
-        (OneHotEncoder(sparse_output=False), make_column_selector(dtype_exclude="number")),
-    )
-    X = encode.fit_transform(bunch.data).astype(np.float32)
+    X = encoder().fit_transform(bunch.data).astype(np.float32)
     y = (bunch.target == np.unique(bunch.target)[1]).astype(np.int64)
     return np.ascontiguousarray(X), y, bunch.sensitive_features
 

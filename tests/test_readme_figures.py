@@ -37,17 +37,36 @@ def test_recalibration(of):
         [of("recalibration", column, *at, recalibrated=again) for again in (False, True)]
         for column in ("accuracy", "xi")
     )
-    text = "goes from {:.3f} to {:.3f} accuracy and from {:.2f} to {:.2f} in ξ"
-    assert text.format(*accuracy, *xi) in README
+    low = [
+        of("recalibration", "xi", "faces_race", 0.3, recalibrated=again) for again in (False, True)
+    ]
+    text = (
+        "{:.3f} to {:.3f} accuracy and from {:.2f} to {:.2f} in ξ, but at 0.3 from {:.2f} to {:.2f}"
+    )
+    assert text.format(*accuracy, *xi, *low) in README
+    clothes = [
+        of("recalibration", "accuracy", "fashion", rate, recalibrated=True)
+        - of("recalibration", "accuracy", "fashion", rate, recalibrated=False)
+        for rate in (0.3, 0.5, 0.6, 0.7, 0.8)
+    ]
+    assert min(clothes) > -0.001
+    assert max(clothes) < 0.01
 
 
 def test_criteria(of):
     names = ("fairgrape", "fairprune", "magnitude")
     xi = [of("pruners", "xi", "adult", 0.9, pruner=name) for name in names]
-    assert "lower ξ ({:.3f} and {:.3f} against {:.3f} of magnitude)".format(*xi) in README
-    faces = [of("pruners", "accuracy", "faces_race", 0.9, pruner=name) for name in names]
-    text = "{2:.3f} accuracy against {0:.3f} (FairGRAPE) and {1:.3f} (FairPrune)"
-    assert text.format(*faces) in README
+    assert "a lower ξ ({0:.3f} against {2:.3f} of magnitude) at half a".format(*xi) in README
+    assert f"FairPrune's ({xi[1]:.3f}) is within the noise" in README
+    mean = [of("pruners", "balanced", "adult", 0.9, pruner=name) for name in names]
+    assert 0.004 < mean[2] - mean[0] < 0.006
+    texts = {
+        0.9: "{2:.3f} accuracy against {0:.3f} (FairGRAPE) and {1:.3f} (FairPrune)",
+        0.95: "at 0.95 {2:.3f} against {0:.3f} and {1:.3f}",
+    }
+    for rate, text in texts.items():
+        faces = [of("pruners", "accuracy", "faces_race", rate, pruner=name) for name in names]
+        assert text.format(*faces) in README
 
 
 def test_constraints(of):
@@ -58,9 +77,11 @@ def test_constraints(of):
     text = "at 0.9 of {:.2f}; {:.2f} by default, {:.2f} by the literal method, {:.2f} by none"
     assert text.format(*clothes) in README
     digits = [
-        of("field", "accuracy", "digits", 0.95, method=m) for m in ("ours", "ours, reweighting")
+        of("field", "accuracy", "digits", 0.95, method=method)
+        for method in ("none", "ours", "ours, reweighting")
     ]
-    assert "digits at 0.95: {:.2f} → {:.2f}".format(*digits) in README
+    text = "digits at 0.95: {:.2f} by none, {:.2f} by default, {:.2f} by reweighting"
+    assert text.format(*digits) in README
     race = [
         of("constraints", column, "faces_race", 0.9, method=method)
         for column in ("accuracy", "worst", "balanced", "xi")

@@ -42,11 +42,11 @@ an output layer. They stay in the means, where they lose accuracy and have no ga
 
 A reduction is a mixture of nets, all of which are pruned and stored; ξ is that of the mixture's
 probabilities. Thresholds do not change probabilities: their ξ is that of the plain net. fairlearn's
-reductions take six iterations, where its default is fifty; that is tried for equalized odds, on
-tables. Their bounded loss is the plain net's training error. Adversarial training and the
-correlation remover take rows of numbers, which images are made into. The adversary mostly fails
-with fairlearn's defaults (two differences between groups, of demographic parity and equalized odds,
-near 0 or near 1, by seed), on the ResNet's filters in particular.
+reductions take six iterations, where its default is fifty; that is tried for equalized odds on
+tables, where six cost it accuracy. Their bounded loss is the plain net's training error.
+Adversarial training and the correlation remover take rows of numbers, which images are made into.
+The adversary mostly fails with fairlearn's defaults (two differences between groups, of demographic
+parity and equalized odds, near 0 or near 1, by seed), on the ResNet's filters in particular.
 
 What is fine-tuned goes on with what it was trained on where that is rows and weights: each net of a
 reduction with its own labels and weights (on the rows as they are it unlearns what the reduction

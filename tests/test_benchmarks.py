@@ -22,6 +22,7 @@ PAGES = {
     "fairlearn_baselines": "fairlearn_page.write_page",
     "field": "field_page.write_page",
     "poster": "poster_page.write_page",
+    "poster_dual": "poster_page.write_dual",
     "promise_violation": "promise_violation.write_page",
     "pruners": "pruners.write_table",
     "recalibration": "recalibration.write_table",
@@ -99,11 +100,13 @@ def test_rows_of_a_quick_run_are_not_those_committed(benchmark_module):
         if '"--quick"' in text and '"--out"' in text:
             assert "out_path(" in text, path.name
     poster = benchmark_module("poster")
-    for options in (["--width", "64", "--size", "48", "--device", "cuda"], ["--quick"]):
+    full = ["--width", "64", "--size", "48", "--device", "cuda"]
+    for options in (full, ["--quick"], ["--dual"], ["--dual", "--quick"]):
         args = poster.parse(options)
         assert args.out.parent == args.pictures == BENCHMARKS
         assert args.out.name != "poster.csv"
     assert poster.parse([]).out == BENCHMARKS / "poster.csv"
+    assert poster.parse(["--dual"]).out == BENCHMARKS / "poster_dual.csv"
 
 
 def test_dense_nets_of_one_data_set_are_of_one_machine():

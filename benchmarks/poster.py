@@ -6,8 +6,8 @@ it stopped), ``--quick`` for tiny sizes in seconds, or on a GPU the published ne
 ``benchmarks/poster.csv``; claims and tables to ``benchmarks/poster.md``; figures to
 ``docs/pictures/poster_*.png``; those of nets or images of another size to files of their own beside
 the CSV. ``--dual`` has the authors' Lagrangian dual in the place of our equal losses, and goes to
-``benchmarks/poster_dual.csv`` and ``.md`` (committed: ``--dual --tasks faces_race
---nets ResNet18``). Data is looked for in the folder SK_PRUNEFAIR_DATA.
+``benchmarks/poster_dual.csv`` and ``.md`` (committed: ``--dual --tasks faces_race --nets ResNet18
+--seeds 1``). Data is looked for in the folder SK_PRUNEFAIR_DATA.
 
 The four models: *none*; *before*, equal losses in the dense training; *after*, in the fine-tuning;
 *both*. *none* and *after* prune one dense net, *before* and *both* another. All rows are test rows,
@@ -188,8 +188,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     committed = Path(__file__).with_suffix(".csv")
     usual = {name: parser.get_default(name) for name in ("width", "size", "n_train")}
-    changes = [f"{k}{getattr(args, k)}" for k, v in usual.items() if getattr(args, k) != v]
-    changes = ["dual"] * args.dual + changes
+    changes = ["dual"] * args.dual
+    changes += [f"{k}{getattr(args, k)}" for k, v in usual.items() if getattr(args, k) != v]
     if changes and not args.quick:
         args.out = args.out or committed.with_name("_".join(["poster", *changes]) + ".csv")
     args.out = out_path(__file__, args.out, args.quick)

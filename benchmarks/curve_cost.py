@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from sk_prunefair import FairPrunedClassifier
-from sk_prunefair.dataset import GroupDataset
+from sk_prunefair.data.dataset import GroupDataset
 from sk_prunefair.modules import MLP, ResNet18
 from sk_prunefair.selection import pruning_curve
 

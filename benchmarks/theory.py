@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from sk_prunefair import FairPrunedClassifier
 from sk_prunefair.theory import group_gradient_norms, group_hessian_eigenvalues, risk_bounds
-from sk_prunefair.theory._net import GroupedNet
+from sk_prunefair.theory.grouped import GroupedNet
 
 TOL = 1e-3
 POWER_ITERATIONS = 40  # more would only say that it does not converge

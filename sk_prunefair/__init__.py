@@ -8,7 +8,7 @@ from sk_prunefair.constraints import (
     EqualGradientConstraint,
     EqualLossConstraint,
 )
-from sk_prunefair.report import FairnessReport
+from sk_prunefair.report.report import FairnessReport
 from sk_prunefair.selection import NoRateError, PruneRateSearchCV, pruning_curve
 
 __all__ = [

@@ -13,10 +13,10 @@ import torch
 from sklearn.utils.validation import _check_sample_weight, _num_samples, validate_data
 from torch.utils.data import Dataset
 
-from sk_prunefair._groups import as_group_frame, encode_groups
-from sk_prunefair._validation import check_labels, encode_labels
+from sk_prunefair.checks import check_labels, encode_labels
 from sk_prunefair.constraints.base import Constraint
-from sk_prunefair.dataset import GroupDataset, dataset_targets, item_features
+from sk_prunefair.data.dataset import GroupDataset, dataset_targets, item_features
+from sk_prunefair.data.groups import as_group_frame, encode_groups
 
 
 class InputChecks:

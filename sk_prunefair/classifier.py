@@ -13,13 +13,13 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from sk_prunefair._inputs import InputChecks
-from sk_prunefair._validation import check_epochs, check_rate
+from sk_prunefair.checks import check_epochs, check_rate
 from sk_prunefair.compression import compression_summary
-from sk_prunefair.dataset import GroupDataset
+from sk_prunefair.data.dataset import GroupDataset
 from sk_prunefair.net import LogProbabilities
 from sk_prunefair.pruned_net import PrunedNet
 from sk_prunefair.pruning import Pruner, expand_module, get_pruner
-from sk_prunefair.report import FairnessReport
+from sk_prunefair.report.report import FairnessReport
 from sk_prunefair.theory import group_diagnostics
 
 

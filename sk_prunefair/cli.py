@@ -22,7 +22,7 @@ from sklearn.base import clone
 
 from sk_prunefair.classifier import FairPrunedClassifier
 from sk_prunefair.export.compact import holds_dense, load_compact
-from sk_prunefair.report import FairnessReport
+from sk_prunefair.report.report import FairnessReport
 from sk_prunefair.selection import pruning_curve
 from sk_prunefair.selection._nets import Outcome
 from sk_prunefair.selection.promise import Promise

@@ -20,9 +20,9 @@ from skorch.utils import to_device, to_tensor
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 
-from sk_prunefair._validation import encode_labels
+from sk_prunefair.checks import encode_labels
 from sk_prunefair.constraints.base import Constraint, Phase
-from sk_prunefair.dataset import (
+from sk_prunefair.data.dataset import (
     Batches,
     BatchRows,
     GroupDataset,

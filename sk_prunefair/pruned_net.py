@@ -12,9 +12,9 @@ import torch
 from sklearn.utils import check_random_state
 from torch import nn
 
-from sk_prunefair._validation import check_epochs
+from sk_prunefair.checks import check_epochs
 from sk_prunefair.constraints.base import Constraint
-from sk_prunefair.dataset import GroupDataset
+from sk_prunefair.data.dataset import GroupDataset
 from sk_prunefair.net import GroupNet
 from sk_prunefair.pruning import (
     PruningData,
@@ -27,9 +27,9 @@ from sk_prunefair.pruning import (
 )
 from sk_prunefair.pruning.channels import ChannelPruner
 from sk_prunefair.pruning.masks import Masks
+from sk_prunefair.pruning.pruned import pack_state, unpack_state
 from sk_prunefair.pruning.schedules import PruningSchedule
 from sk_prunefair.pruning.shrink import Kept, kept_masks, shrink_module
-from sk_prunefair.pruning.state import pack_state, unpack_state
 
 # Step of the seed for what a pruner draws: the same at every rate, so that masks are nested.
 _PRUNING = 2**31

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Subset, TensorDataset
 
-from sk_prunefair.dataset import (
+from sk_prunefair.data.dataset import (
     Batches,
     BatchRows,
     GroupDataset,

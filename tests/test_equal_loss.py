@@ -18,9 +18,9 @@ from torch import nn
 from sk_prunefair import EqualLossConstraint
 from sk_prunefair.constraints import Constraint
 from sk_prunefair.constraints._best_group import BestGroupLimit
-from sk_prunefair.constraints._groups import group_errors
 from sk_prunefair.constraints._multipliers import row_factors
-from sk_prunefair.dataset import GroupDataset
+from sk_prunefair.data.dataset import GroupDataset
+from sk_prunefair.data.group_means import group_errors
 from tests.conftest import assert_same_weights, classifier, weights
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from fairlearn.metrics import MetricFrame, count
 
-from sk_prunefair._groups import as_group_frame, encode_groups
+from sk_prunefair.data.groups import as_group_frame, encode_groups
 
 
 @pytest.mark.parametrize(

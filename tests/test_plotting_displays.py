@@ -13,7 +13,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sk_prunefair import EqualLossConstraint
-from sk_prunefair._wilson import wilson_interval
 from sk_prunefair.metrics import accuracy_gap
 from sk_prunefair.plotting import (
     ConstraintEffectDisplay,
@@ -23,6 +22,7 @@ from sk_prunefair.plotting import (
     tradeoff_row,
 )
 from sk_prunefair.plotting._common import group_name, plain_text, style
+from sk_prunefair.stats.wilson import wilson_interval
 from tests.conftest import classifier
 
 pyplot = pytest.importorskip("matplotlib.pyplot")

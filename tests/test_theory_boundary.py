@@ -16,9 +16,9 @@ from sk_prunefair import FairPrunedClassifier
 from sk_prunefair.datasets import load_adult
 from sk_prunefair.modules import MLP, ResNet18
 from sk_prunefair.theory import boundary_bounds, boundary_closeness
-from sk_prunefair.theory._net import GroupedNet
 from sk_prunefair.theory._per_sample import _by_vmap, squared_gradient_norms
 from sk_prunefair.theory.boundary import logit
+from sk_prunefair.theory.grouped import GroupedNet
 from tests.conftest import data_home
 from tests.test_theory_derivatives import loss_of
 

@@ -11,7 +11,7 @@ import pandas as pd
 from sk_prunefair.metrics import accuracy_gap_floor
 
 if TYPE_CHECKING:
-    from sk_prunefair.report import FairnessReport
+    from sk_prunefair.report.report import FairnessReport
 
 N_SHUFFLES = 999
 VIOLATION, DROPS = "fairness violation ξ", "difference of accuracy drops"

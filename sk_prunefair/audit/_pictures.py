@@ -15,7 +15,7 @@ from sk_prunefair.plotting import GroupRiskDisplay, GroupTheoryDisplay, PruningC
 from sk_prunefair.plotting._common import pyplot
 
 if TYPE_CHECKING:
-    from sk_prunefair.report import FairnessReport
+    from sk_prunefair.report.report import FairnessReport
 
 MAX_DRAWN = 24
 WIDE = 9  # inches; wider pictures would be too small to read on a phone

@@ -10,7 +10,7 @@ from sk_prunefair.audit._gaps import DROPS, N_SHUFFLES, VIOLATION
 from sk_prunefair.audit._html import Html, join, name
 
 if TYPE_CHECKING:
-    from sk_prunefair.report import FairnessReport
+    from sk_prunefair.report.report import FairnessReport
 
 LEVEL = 0.05
 

@@ -21,7 +21,7 @@ from sk_prunefair.plotting._common import check_columns, plain_text
 from sk_prunefair.plotting.group_risk import quantile_columns
 
 if TYPE_CHECKING:
-    from sk_prunefair.report import FairnessReport
+    from sk_prunefair.report.report import FairnessReport
 
 CURVE = (
     *("rate", "group", "count", "accuracy"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sk_prunefair._wilson import wilson_interval
+from sk_prunefair.stats.wilson import wilson_interval
 
 
 @dataclass(frozen=True)

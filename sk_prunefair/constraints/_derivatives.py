@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from sk_prunefair.checks import check_count, is_finite
 from sk_prunefair.constraints._autograd import (
     Layers,
     bounded,
@@ -19,7 +20,6 @@ from sk_prunefair.constraints._autograd import (
     flat_mask,
     group_weights,
 )
-from sk_prunefair.constraints._checks import check_count, is_finite
 from sk_prunefair.constraints.base import Constraint, Phase
 
 if TYPE_CHECKING:

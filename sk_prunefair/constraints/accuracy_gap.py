@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from sk_prunefair.constraints._checks import check_count, is_finite
-from sk_prunefair.constraints._groups import group_means, group_shares, is_right
+from sk_prunefair.checks import check_count, is_finite
 from sk_prunefair.constraints.base import Constraint, Phase
+from sk_prunefair.data.group_means import group_means, group_shares, is_right
 
 if TYPE_CHECKING:
     from sk_prunefair.net import GroupNet

@@ -1,27 +1,26 @@
-"""The small base of all constraints: a skorch callback with a say in the objective."""
+"""The base of all constraints: a hook with a say in the objective."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from skorch.callbacks import Callback
+
+from sk_prunefair.hooks import Hook
 
 if TYPE_CHECKING:
-    from sk_prunefair.dataset import GroupDataset
-    from sk_prunefair.net import GroupNet
+    from sk_prunefair.data.dataset import GroupDataset
+    from sk_prunefair.hooks import TrainingNet
 
 Phase = Literal["before", "after", "both"]
 
 
-class Constraint(Callback):
+class Constraint(Hook):
     """Base class of constraints on what a net may do to its groups.
 
     A subclass implements `weights`, `penalty` or both, and any of skorch's ``on_…`` hooks to
-    update its state. In
-    ``on_batch_end``, ``net.batch_losses_`` holds the per-sample losses of the batch and
-    ``batch[0]["group"]`` its groups. State lives in attributes with a trailing underscore and is
-    reset by ``initialize``.
+    update its state, which it declares with `add_state`. In ``on_batch_end``, ``losses`` holds the
+    per-sample losses of the batch and ``batch[0]["group"]`` its groups.
 
     Parameters
     ----------
@@ -33,33 +32,34 @@ class Constraint(Callback):
     def __init__(self, phase: Phase = "both") -> None:
         self.phase = phase
 
-    def initialize(self) -> Constraint:
+    def initialize(self) -> Any:
         """Check the parameters and forget all state; a new ``fit`` calls this."""
+        super().initialize()
         if self.phase not in ("before", "after", "both"):
             raise ValueError(f"phase must be 'before', 'after' or 'both', got {self.phase!r}")
         return self
 
-    def check(self, net: GroupNet) -> None:
+    def check(self, net: TrainingNet) -> None:
         """Raise ValueError where the net's parameters do not allow what the constraint does.
 
         It is called before anything is trained, so that what was trained before is kept.
 
         Parameters
         ----------
-        net : GroupNet
+        net : TrainingNet
             The net that is about to be trained, its module already there.
         """
 
-    def is_active(self, net: GroupNet) -> bool:
-        """Tell whether the constraint acts in the present phase of the net."""
-        return self.phase in (net.phase_, "both")
+    def is_active(self, net: TrainingNet) -> bool:
+        """Tell whether the constraint acts in the training that runs."""
+        return self.phase in (net.training_.phase, "both")
 
-    def draw_weights(self, net: GroupNet, data: GroupDataset) -> torch.Tensor | None:
+    def draw_weights(self, net: TrainingNet, data: GroupDataset) -> torch.Tensor | None:
         """Return how often each row of the training data is drawn in the epoch that begins.
 
         Parameters
         ----------
-        net : GroupNet
+        net : TrainingNet
             The net that is being trained.
         data : GroupDataset
             What it is trained on.
@@ -71,12 +71,12 @@ class Constraint(Callback):
         """
         return None
 
-    def weights(self, net: GroupNet, batch: dict[str, Any]) -> torch.Tensor | None:
+    def weights(self, net: TrainingNet, batch: dict[str, Any]) -> torch.Tensor | None:
         """Return what the losses of a training batch are multiplied by.
 
         Parameters
         ----------
-        net : GroupNet
+        net : TrainingNet
             The net that is being trained.
         batch : dict
             ``X``, ``group`` (int64) and, where there are weights, ``sample_weight`` of the batch,
@@ -90,13 +90,13 @@ class Constraint(Callback):
         return None
 
     def penalty(
-        self, net: GroupNet, losses: torch.Tensor, batch: dict[str, Any]
+        self, net: TrainingNet, losses: torch.Tensor, batch: dict[str, Any]
     ) -> torch.Tensor | None:
         """Return what is added to the mean loss of a training batch.
 
         Parameters
         ----------
-        net : GroupNet
+        net : TrainingNet
             The net that is being trained.
         losses : torch.Tensor of shape (batch_size,)
             Per-sample losses, part of the graph, without any weights.
@@ -109,6 +109,3 @@ class Constraint(Callback):
             A scalar, part of the graph; None for a constraint that adds nothing.
         """
         return None
-
-    def rewind(self) -> None:
-        """Go back to the state at the end of the dense training; ``prune`` calls this."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import torch
 
+from sk_prunefair.checks import check_count
 from sk_prunefair.constraints._autograd import Layers, top_eigenvector
-from sk_prunefair.constraints._checks import check_count
 from sk_prunefair.constraints._derivatives import DerivativeConstraint
 from sk_prunefair.constraints.base import Phase
 

@@ -9,21 +9,21 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from sk_prunefair.checks import is_finite
 from sk_prunefair.constraints._average import WeightAverage
 from sk_prunefair.constraints._best_group import BestGroupLimit
-from sk_prunefair.constraints._checks import is_finite
-from sk_prunefair.constraints._groups import (
+from sk_prunefair.constraints._multipliers import moves, overall_loss, row_factors
+from sk_prunefair.constraints.base import Constraint, Phase
+from sk_prunefair.data.group_means import (
     group_errors,
     group_means,
     group_shares,
     group_sizes,
     is_right,
 )
-from sk_prunefair.constraints._multipliers import moves, overall_loss, row_factors
-from sk_prunefair.constraints.base import Constraint, Phase
 
 if TYPE_CHECKING:
-    from sk_prunefair.dataset import GroupDataset
+    from sk_prunefair.data.dataset import GroupDataset
     from sk_prunefair.net import GroupNet
 
 

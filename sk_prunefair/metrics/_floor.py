@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils import check_random_state
 
-from sk_prunefair._validation import as_vector
+from sk_prunefair.checks import as_vector
 
 
 def accuracy_gap_floor(

@@ -11,8 +11,8 @@ import pandas as pd
 from fairlearn.metrics import MetricFrame
 from sklearn.metrics import accuracy_score
 
-from sk_prunefair._groups import as_group_frame
-from sk_prunefair._validation import as_labels, as_losses, check_same_length
+from sk_prunefair.checks import as_labels, as_losses, check_same_length
+from sk_prunefair.data.groups import as_group_frame
 
 
 def excessive_risk(

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sk_prunefair._wilson import wilson_interval
 from sk_prunefair.plotting._common import (
     check_columns,
     group_name,
@@ -16,6 +15,7 @@ from sk_prunefair.plotting._common import (
     panels,
     style,
 )
+from sk_prunefair.stats.wilson import wilson_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,12 +11,12 @@ from sk_prunefair.pruning.masks import (
     prunable_parameters,
     sparsity,
 )
+from sk_prunefair.pruning.pruned import PruningState
 from sk_prunefair.pruning.recalibrate import recalibrate_batch_norm
 from sk_prunefair.pruning.registry import get_pruner
 from sk_prunefair.pruning.saliency import SnipPruner, TaylorPruner
 from sk_prunefair.pruning.schedules import GradualPruning, IterativePruning, PruningSchedule
 from sk_prunefair.pruning.shrink import expand_module, kept_masks, shrink_module
-from sk_prunefair.pruning.state import PruningState
 
 __all__ = [
     "ChannelPruner",

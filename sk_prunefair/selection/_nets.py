@@ -20,7 +20,7 @@ from sklearn.utils import _safe_indexing
 from torch.utils.data import Dataset, Subset
 from tqdm import tqdm
 
-from sk_prunefair._validation import check_rate
+from sk_prunefair.checks import check_rate
 
 Data = tuple[Any, Any, Any]  # X, y, sensitive features
 

@@ -14,7 +14,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils.validation import _num_samples
 from tqdm import tqdm
 
-from sk_prunefair._groups import as_group_frame, encode_groups
+from sk_prunefair.data.groups import as_group_frame, encode_groups
 from sk_prunefair.selection._nets import (
     Data,
     Outcome,

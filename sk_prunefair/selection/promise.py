@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from sk_prunefair.selection._nets import Outcome
-from sk_prunefair.selection.betting import mean_lower_bound, mean_upper_bound
-from sk_prunefair.selection.bounds import drop_p_value, drop_upper_bound, samples_needed
+from sk_prunefair.stats.betting import mean_lower_bound, mean_upper_bound
+from sk_prunefair.stats.paired import drop_p_value, drop_upper_bound, samples_needed
 
 
 class NoRateError(ValueError):

@@ -15,8 +15,7 @@ from sklearn.utils import Tags, get_tags, indexable
 from sklearn.utils.validation import _num_samples, check_is_fitted
 from torch.utils.data import Dataset
 
-from sk_prunefair._groups import as_group_frame, encode_groups
-from sk_prunefair.selection._hold_out import hold_out
+from sk_prunefair.data.groups import as_group_frame, encode_groups
 from sk_prunefair.selection._nets import (
     Data,
     check_rates,
@@ -26,6 +25,7 @@ from sk_prunefair.selection._nets import (
     split_steps,
     with_classifier,
 )
+from sk_prunefair.selection.hold_out import hold_out
 from sk_prunefair.selection.promise import NoRateError, Promise
 
 

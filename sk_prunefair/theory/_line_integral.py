@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from sk_prunefair.theory._net import GroupedNet
+from sk_prunefair.theory.grouped import GroupedNet
 
 Array = npt.NDArray[np.float64]
 

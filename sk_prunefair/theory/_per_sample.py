@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from sk_prunefair.theory._net import CHUNK_BYTES, GroupedNet
+from sk_prunefair.theory.grouped import CHUNK_BYTES, GroupedNet
 
 Output = Callable[[torch.Tensor], torch.Tensor]
 

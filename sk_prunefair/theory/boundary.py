@@ -11,8 +11,8 @@ from torch import nn
 from tqdm import tqdm
 
 from sk_prunefair.theory._lanczos import lanczos
-from sk_prunefair.theory._net import GroupedNet
 from sk_prunefair.theory._per_sample import squared_gradient_norms
+from sk_prunefair.theory.grouped import GroupedNet
 from sk_prunefair.theory.hessians import group_hessian_eigenvalues
 
 

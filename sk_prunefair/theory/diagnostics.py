@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
-from sk_prunefair.theory._net import GroupedNet
 from sk_prunefair.theory.boundary import boundary_bounds, boundary_closeness
+from sk_prunefair.theory.grouped import GroupedNet
 from sk_prunefair.theory.propositions import error_and_gradient
 from sk_prunefair.theory.risk_bound import risk_bounds
 

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from sk_prunefair.theory._net import GroupedNet
+from sk_prunefair.theory.grouped import GroupedNet
 
 
 def group_gradient_norms(

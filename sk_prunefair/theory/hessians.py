@@ -13,7 +13,7 @@ from torch import nn
 from tqdm import tqdm
 
 from sk_prunefair.theory._lanczos import Eigenvalues, lanczos
-from sk_prunefair.theory._net import GroupedNet
+from sk_prunefair.theory.grouped import GroupedNet
 
 
 def group_hessian_eigenvalues(

@@ -34,7 +34,7 @@ from sk_prunefair.theory._line_integral import (
     integrate,
     matching_tensors,
 )
-from sk_prunefair.theory._net import GroupedNet
+from sk_prunefair.theory.grouped import GroupedNet
 
 __all__ = ["RiskPath", "excessive_risk_by_layer", "risk_attribution"]
 

@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from sk_prunefair.theory._net import GroupedNet
 from sk_prunefair.theory._per_sample import squared_gradient_norms
+from sk_prunefair.theory.grouped import GroupedNet
 
 
 class GroupRelation(NamedTuple):

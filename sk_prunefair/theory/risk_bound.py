@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from sk_prunefair.theory._net import GroupedNet
 from sk_prunefair.theory.gradients import group_gradients
+from sk_prunefair.theory.grouped import GroupedNet
 from sk_prunefair.theory.hessians import group_hessian_eigenvalues
 
 

@@ -22,8 +22,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from sk_prunefair.theory._net import GroupedNet
 from sk_prunefair.theory.boundary import closeness
+from sk_prunefair.theory.grouped import GroupedNet
 
 ATTACKS = ("fgsm", "pgd")
 

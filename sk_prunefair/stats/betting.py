@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sk_prunefair._validation import as_losses
+from sk_prunefair.checks import as_losses
 
 _STAKE = 0.75  # of what can be lost at most in one bet
 _HALVINGS = 40

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import check_cv, train_test_split
 
-from sk_prunefair._groups import encode_groups
+from sk_prunefair.data.groups import encode_groups
 from sk_prunefair.selection._nets import Data, take_rows
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from fairlearn.metrics import MetricFrame, count
 
-from sk_prunefair._groups import as_group_frame, encode_groups
+from sk_prunefair.data.groups import as_group_frame, encode_groups
 from sk_prunefair.metrics import accuracy_gap_floor
 
 

@@ -13,9 +13,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from sk_prunefair._groups import as_group_frame, encode_groups
-from sk_prunefair._validation import check_labels
-from sk_prunefair.dataset import _own
+from sk_prunefair.checks import check_labels
+from sk_prunefair.data.dataset import _own
+from sk_prunefair.data.groups import as_group_frame, encode_groups
 
 # What the activations of one chunk may take, in bytes, counted four times for double backward.
 CHUNK_BYTES = 2**28

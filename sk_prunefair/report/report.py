@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 from fairlearn.metrics import MetricFrame
 
-from sk_prunefair._frames import (
+from sk_prunefair.checks import as_labels, as_losses, check_same_length
+from sk_prunefair.report.frames import (
     gap_floor,
     group_columns,
     largest_difference,
@@ -20,7 +21,6 @@ from sk_prunefair._frames import (
     net_frame,
     one_column,
 )
-from sk_prunefair._validation import as_labels, as_losses, check_same_length
 
 if TYPE_CHECKING:
     from sk_prunefair.plotting import GroupRiskDisplay

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 if TYPE_CHECKING:
-    from sk_prunefair.dataset import GroupDataset
+    from sk_prunefair.data.dataset import GroupDataset
 
 
 def group_sizes(data: GroupDataset, n_groups: int) -> npt.NDArray[np.int64]:

@@ -1,0 +1,205 @@
+"""What a callback may ask of the net that is being trained, and the base of callbacks with state."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import torch
+from skorch.callbacks import Callback
+from torch import nn
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+    from skorch.history import History
+
+    from sk_prunefair.data.dataset import GroupDataset
+
+Phase = Literal["before", "after"]
+Lifetime = Literal["epoch", "training", "fit"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is known of a training when it begins.
+
+    Parameters
+    ----------
+    phase : {"before", "after"}
+        Whether the dense net is trained, before pruning, or the pruned one is fine-tuned.
+    epochs : int
+        How many were asked for.
+    goal : float
+        The share of the weights that is removed when the training ends.
+    first_epoch : int, default=0
+        Rows that ``net.history`` holds already.
+    follows_schedule : bool, default=False
+        Whether a `sk_prunefair.pruning.PruningSchedule` spreads the pruning over the epochs.
+    """
+
+    phase: Phase
+    epochs: int
+    goal: float = 0.0
+    first_epoch: int = 0
+    follows_schedule: bool = False
+
+
+class TrainingNet(Protocol):
+    """What a callback of this library may ask of the net; `FairPrunedClassifier` is one.
+
+    ``history`` holds the epochs of the training that runs: the dense training, or the fine-tuning
+    since the last ``prune``. Outside a training it holds both, one after the other.
+    """
+
+    device: Any
+    train_split: Any
+    groups_: pd.Index
+
+    @property
+    def module_(self) -> nn.Module:
+        """The net as it is."""
+
+    @property
+    def dense_module_(self) -> nn.Module:
+        """The net before pruning; the same as ``module_`` where nothing was pruned."""
+
+    @property
+    def optimizer_(self) -> torch.optim.Optimizer:
+        """The optimizer of ``module_``."""
+
+    @property
+    def history(self) -> History:
+        """One row per epoch."""
+
+    @property
+    def training_(self) -> Training:
+        """The training that runs."""
+
+    @property
+    def prune_rate_(self) -> float:
+        """Share of the prunable weights that is removed now."""
+
+    @property
+    def zeroed_(self) -> dict[str, torch.Tensor]:
+        """Masks of the parameters of ``module_`` that are held at zero, True where kept."""
+
+    @property
+    def may_have_validation_groups(self) -> bool:
+        """Whether ``train_split`` makes a validation set that is not known to lack groups."""
+
+    def sample_losses(self, y_pred: Any, y_true: torch.Tensor) -> torch.Tensor:
+        """Return the criterion's loss of each sample, part of the graph."""
+
+    def infer(self, x: Any, **fit_params: Any) -> Any:
+        """Run ``module_`` on the inputs of a batch."""
+
+    def evaluate(
+        self, module: nn.Module, data: GroupDataset
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        """Return the losses and the encoded predictions of a net, sample by sample."""
+
+    def raise_rate(self, rate: float, data: GroupDataset) -> None:
+        """Remove more weights of ``module_`` in the middle of a fine-tuning."""
+
+
+@dataclass
+class _State:
+    default: Any
+    lives: Lifetime
+    rewinds: bool
+
+
+_SPANS: dict[Lifetime, tuple[Lifetime, ...]] = {
+    "epoch": ("epoch",),
+    "training": ("epoch", "training"),
+    "fit": ("epoch", "training", "fit"),
+}
+
+
+class Hook(Callback):
+    """A skorch callback whose state is declared once and then cared for.
+
+    A subclass declares what it remembers in ``initialize``, with `add_state`; the net sets it back
+    when an epoch, a training or a ``fit`` begins, keeps what lives for a fit at the end of the
+    dense training, and returns to that before every ``prune``. State that lives for an epoch or a
+    training is gone when the training ends, so that it is not pickled with the net.
+
+    ``on_batch_end`` is given one argument more than other callbacks: ``losses``, the loss of each
+    sample of the batch, shape (batch_size,), without weights and outside the graph.
+
+    Examples
+    --------
+    >>> class CountBatches(Hook):
+    ...     def initialize(self):
+    ...         super().initialize()
+    ...         self.add_state("n_batches_", 0, lives="epoch")
+    ...         return self
+    ...
+    ...     def on_batch_end(self, net, training, **kwargs):
+    ...         self.n_batches_ += training
+    >>> hook = CountBatches().initialize()
+    >>> hook.on_batch_end(None, training=True)
+    >>> hook.n_batches_
+    1
+    >>> hook.reset_states("epoch")
+    >>> hook.n_batches_
+    0
+    """
+
+    def initialize(self) -> Any:
+        """Forget all state; a new ``fit`` calls this. Subclasses declare their state here."""
+        self.states_: dict[str, _State] = {}
+        self.dense_states_: dict[str, Any] | None = None
+        return self
+
+    def add_state(
+        self, name: str, default: Any, *, lives: Lifetime = "training", rewinds: bool = True
+    ) -> None:
+        """Declare an attribute of the hook, and set it to its default.
+
+        Parameters
+        ----------
+        name : str
+            The attribute; it ends in an underscore, as nothing that was learned is a parameter.
+        default : object
+            What it is set to; copied each time.
+        lives : {"epoch", "training", "fit"}, default="training"
+            When it is set back: at the beginning of each epoch, of each training (the dense one,
+            or a fine-tuning), or of ``fit`` alone.
+        rewinds : bool, default=True
+            Whether something that lives for a fit goes back to what it was at the end of the dense
+            training when the net is pruned again.
+
+        Raises
+        ------
+        ValueError
+            If the name does not end in an underscore, or the lifetime is unknown.
+        """
+        if not name.endswith("_"):
+            raise ValueError(f"name must end in an underscore, got {name!r}")
+        if lives not in _SPANS:
+            raise ValueError(f"lives must be one of {sorted(_SPANS)}, got {lives!r}")
+        self.states_[name] = _State(default, lives, rewinds)
+        setattr(self, name, copy.deepcopy(default))
+
+    def reset_states(self, begins: Lifetime) -> None:
+        """Set back what does not outlive the beginning of an epoch, a training or a fit."""
+        for name, state in self.states_.items():
+            if state.lives in _SPANS[begins]:
+                setattr(self, name, copy.deepcopy(state.default))
+
+    def remember_dense(self) -> None:
+        """Keep the state at the end of the dense training."""
+        self.dense_states_ = {
+            name: copy.deepcopy(getattr(self, name))
+            for name, state in self.states_.items()
+            if state.lives == "fit" and state.rewinds
+        }
+
+    def rewind(self) -> None:
+        """Go back to the state at the end of the dense training; ``prune`` calls this."""
+        for name, value in (self.dense_states_ or {}).items():
+            setattr(self, name, copy.deepcopy(value))

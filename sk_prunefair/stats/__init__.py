@@ -1,0 +1,1 @@
+"""Intervals and tests that promises and reports stand on."""

@@ -1,4 +1,4 @@
-"""What a callback may ask of the net that is being trained, and the base of callbacks with state."""
+"""What a callback may ask of the net that is trained, and the base of callbacks with state."""
 
 from __future__ import annotations
 

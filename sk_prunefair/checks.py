@@ -36,12 +36,34 @@ def check_labels(y: Any, n_samples: int) -> npt.NDArray[Any]:
     if isinstance(y, pd.Series):
         if y.isna().any():
             raise ValueError(f"y contains NaN: {int(y.isna().sum())} missing values")
-        y = y.to_numpy()  # nullable integers stay integers
+        y = np.asarray(y.tolist()) if pd.api.types.is_extension_array_dtype(y) else y.to_numpy()
     y = column_or_1d(y, warn=True)
+    if y.dtype == object:
+        y = _plain_labels(y)
     check_array(y, ensure_2d=False, dtype=None, input_name="y")
     check_classification_targets(y)
     check_length(y, n_samples, "y")
     return y
+
+
+def _plain_labels(y: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return an array of Python objects as one of strings, numbers or booleans."""
+    missing = int(pd.isna(y).sum())
+    if missing:
+        raise ValueError(f"y contains NaN or None: {missing} missing values")
+    kinds = {_kind(value) for value in y}
+    if len(kinds) > 1:
+        names = sorted({type(value).__name__ for value in y})
+        raise ValueError(f"y must hold labels of one kind, got a mix of {names}")
+    return np.asarray(y.tolist()) if kinds <= {"str", "bool", "number"} else y
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, (bool, np.bool_)):
+        return "bool"
+    if isinstance(value, Real):
+        return "number"
+    return "str" if isinstance(value, str) else type(value).__name__
 
 
 def check_length(values: Any, n_samples: int, name: str) -> None:
@@ -115,3 +137,11 @@ def check_count(name: str, value: Any, or_else: str = "") -> None:
     """Raise unless `value` is an integer of at least 1."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} must be an integer >= 1{or_else}, got {value!r}")
+
+
+def check_positive(value: Any, name: str, or_none: bool = False) -> None:
+    """Raise ValueError unless `value` is a finite number above 0, or None where that is taken."""
+    if value is None and or_none:
+        return
+    if isinstance(value, bool) or not is_finite(value) or value <= 0:
+        raise ValueError(f"{name} must be a number > 0{' or None' * or_none}, got {value!r}")

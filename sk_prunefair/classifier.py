@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from skorch.utils import to_numpy
 from torch import nn
 from torch.utils.data import Dataset
 
-from sk_prunefair._inputs import InputChecks
-from sk_prunefair.checks import check_epochs, check_rate
+from sk_prunefair.checks import check_epochs, check_positive, check_rate
 from sk_prunefair.compression import compression_summary
+from sk_prunefair.constraints.base import Constraint
 from sk_prunefair.data.dataset import GroupDataset
-from sk_prunefair.net import LogProbabilities
-from sk_prunefair.pruned_net import PrunedNet
-from sk_prunefair.pruning import Pruner, expand_module, get_pruner
-from sk_prunefair.report.report import FairnessReport
-from sk_prunefair.theory import group_diagnostics
+from sk_prunefair.data.schema import ONE_GROUP, Schema
+from sk_prunefair.hooks import Phase
+from sk_prunefair.losses import first_output, ignored_label
+from sk_prunefair.net import Net
+from sk_prunefair.outcome import Outcome
+from sk_prunefair.outputs import as_probabilities, check_output
+from sk_prunefair.pruning import Pruner, engine
+from sk_prunefair.report import FairnessReport
+from sk_prunefair.restore import unchanged_on_error
+from sk_prunefair.theory import comparable, group_diagnostics
 
 
-class FairPrunedClassifier(InputChecks, PrunedNet):
+class FairPrunedClassifier(Net):
     """A PyTorch classifier that is trained the scikit-learn way, pruned, and audited by group.
 
     It is a `skorch.NeuralNetClassifier` and takes all of its parameters. ``fit`` trains the dense
@@ -49,6 +55,7 @@ class FairPrunedClassifier(InputChecks, PrunedNet):
         ``masks(module, rate)``, such as those in `sk_prunefair.pruning`, or a function from a
         module, and optionally a `sk_prunefair.pruning.PruningData`, to one score per weight.
         Masks leave biases and norms alone. A pruner that looks at data needs it in `prune` too.
+        Its options are parameters, too: ``pruner__min_kept=0.01``.
     finetune_epochs : int, default=0
         Epochs of training that ``fit``, or ``prune`` when given data, adds after pruning. All
         weights go before the first, unless ``callbacks`` hold a schedule, such as
@@ -58,17 +65,21 @@ class FairPrunedClassifier(InputChecks, PrunedNet):
         training, 0 for its initial ones, where the masks of the trained net are put on (Frankle,
         Dziugaite, Roy and Carbin, *Linear mode connectivity and the lottery ticket hypothesis*,
         ICML 2020). None starts from the trained weights.
+    finetune_lr : float, default=None
+        Learning rate of the fine-tuning; None takes that of the dense training, ``lr``.
+    finetune_schedule : {"restart", "continue"}, default="restart"
+        Whether learning rate schedules among the ``callbacks`` start anew with each fine-tuning,
+        which is a training of its own, or go on where the dense training ended.
     random_state : int, RandomState instance or None, default=None
         Seed of initialisation, shuffling, dropout and the split. With a seed, torch's global
-        generator is left untouched; with None it is the one that is used.
+        generator is left untouched, and threads take turns; with None it is the one that is used.
     **kwargs : dict
         Parameters of `skorch.NeuralNetClassifier`: ``criterion``, ``optimizer``, ``lr``,
         ``max_epochs``, ``batch_size``, ``train_split``, ``callbacks``, ``device``, ``verbose``,
         ``classes``, ``module__…``, ``optimizer__…`` and so on. As in skorch, the default criterion
         NLLLoss takes a module that returns probabilities; for logits pass
-        ``criterion=torch.nn.CrossEntropyLoss``. Unlike in skorch, training data is shuffled,
-        ``train_split`` is stratified by label × group, and the criterion's ``reduction`` is
-        always the (weighted) mean over samples.
+        ``criterion=torch.nn.CrossEntropyLoss``. Unlike in skorch, training data is shuffled, and
+        ``train_split`` is stratified by label × group. Callbacks are the user's own objects.
 
     Attributes
     ----------
@@ -84,9 +95,11 @@ class FairPrunedClassifier(InputChecks, PrunedNet):
     prune_rate_ : float
         The rate of the last ``prune``; 0.0 for the dense net.
     sparsity_ : float
-        Share of the prunable weights that is removed.
+        Share of the prunable weights that is removed, those that
+        `sk_prunefair.pruning.prunable_parameters` lists.
     history : skorch.history.History
-        One row per epoch of the net as it is: dense training, then fine-tuning.
+        One row per epoch of the net as it is: dense training, then fine-tuning. In the middle of
+        a fine-tuning, callbacks see the rows of that alone: "best" and "patience" count those.
 
     See Also
     --------
@@ -123,6 +136,8 @@ class FairPrunedClassifier(InputChecks, PrunedNet):
         pruner: str | Pruner | Callable[[nn.Module], Any] = "magnitude",
         finetune_epochs: int = 0,
         rewind_epoch: int | None = None,
+        finetune_lr: float | None = None,
+        finetune_schedule: Literal["restart", "continue"] = "restart",
         random_state: int | np.random.RandomState | None = None,
         **kwargs: Any,
     ) -> None:
@@ -131,20 +146,30 @@ class FairPrunedClassifier(InputChecks, PrunedNet):
         self.pruner = pruner
         self.finetune_epochs = finetune_epochs
         self.rewind_epoch = rewind_epoch
+        self.finetune_lr = finetune_lr
+        self.finetune_schedule = finetune_schedule
         self.random_state = random_state
 
     # ---------------------------------------------------------------- training
 
     def fit(
-        self, X: Any, y: Any = None, *, sensitive_features: Any = None, sample_weight: Any = None
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: Any = None,
+        **fit_params: Any,
     ) -> FairPrunedClassifier:
         """Train the dense net, then prune and fine-tune it if ``prune_rate`` says so.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, ...) or torch.utils.data.Dataset
-            Features: array, DataFrame, tensor, images with more axes; turned into float32. A
-            Dataset yields ``(X, y)`` and goes to the module as it is.
+        X : array-like of shape (n_samples, ...), dict of arrays or torch.utils.data.Dataset
+            Features: array, DataFrame, tensor, images with more axes; turned into float32. Rows of
+            a sparse matrix are made dense batch by batch. Of a dict the module gets
+            ``module(**X)``, and integers stay integers. A Dataset yields ``(X, y)`` and goes to
+            the module as it is.
         y : array-like of shape (n_samples,), default=None
             Labels, strings or integers. May be None where X is a Dataset that yields them.
         sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns), \
@@ -152,6 +177,8 @@ class FairPrunedClassifier(InputChecks, PrunedNet):
             The group of each sample; columns intersect. None puts everybody into one group.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights of the samples in the loss.
+        **fit_params : dict
+            For the module's ``forward`` and for ``train_split``, as in skorch.
 
         Returns
         -------
@@ -165,20 +192,23 @@ class FairPrunedClassifier(InputChecks, PrunedNet):
         """
         rate = None if self.prune_rate is None else check_rate(self.prune_rate, "prune_rate")
         epochs = check_epochs(self.finetune_epochs)
-        get_pruner(self.pruner)
-        with self._intact_on_error():
-            data = self._training_data(X, y, sensitive_features, sample_weight, reset=True)
-            if not (self.warm_start and self.initialized_):
+        self._check_parameters()
+        phases: list[Phase] = ["before", "after"] if rate is not None and epochs else ["before"]
+        self._check_groups_given(sensitive_features, phases)
+        schema, data = self._learn(X, y, sensitive_features, sample_weight, self.classes)
+        is_warm = bool(self.warm_start and self.initialized_)
+        with unchanged_on_error(self, in_place=is_warm):
+            self.adopt_schema(schema)
+            if is_warm:
+                engine.restore_dense(self)
+            else:
                 self.initialize()
-            self.check_output(data)
-            self.check_constraints("before")
-            if rate is not None and epochs:
-                self.check_constraints("after")
-            self.check_plan(epochs)
-        self._restore_dense()
-        self._train(data, self.max_epochs)
-        if rate is not None:
-            self._prune(rate, data, epochs)
+            self._check_constraints(phases)
+            engine.check_request(self, epochs)
+            self.train(data, self.max_epochs, X, y, **fit_params)
+            if rate is not None:
+                options = {"X": X, "y": y, **fit_params}
+                engine.prune(self, rate, data, epochs, **options)
         return self
 
     def partial_fit(
@@ -189,6 +219,7 @@ class FairPrunedClassifier(InputChecks, PrunedNet):
         *,
         sensitive_features: Any = None,
         sample_weight: Any = None,
+        **fit_params: Any,
     ) -> FairPrunedClassifier:
         """Train on for ``max_epochs`` epochs; a pruned net stays as sparse as it is.
 
@@ -199,20 +230,32 @@ class FairPrunedClassifier(InputChecks, PrunedNet):
             not bring new ones.
         classes : array-like of shape (n_classes,), default=None
             All labels, where the first call does not hold them all.
+        **fit_params : dict
+            As in `fit`; ``epochs`` in the place of ``max_epochs``.
 
         Returns
         -------
         FairPrunedClassifier
             The fitted classifier.
         """
+        self.check_training_readiness()
+        self._check_parameters()
+        epochs = check_epochs(fit_params.pop("epochs", self.max_epochs), "epochs")
         is_fresh = not self.initialized_
-        with self._intact_on_error():
-            data = self._training_data(X, y, sensitive_features, sample_weight, is_fresh, classes)
+        self._check_groups_given(sensitive_features, ["before" if is_fresh else self.phase_])
+        if is_fresh or self.schema_ is None:
+            given = self.classes if classes is None else classes
+            schema, data = self._learn(X, y, sensitive_features, sample_weight, given)
+        else:
+            schema, data = self._encode(X, y, sensitive_features, sample_weight)
+        with unchanged_on_error(self, in_place=not is_fresh):
+            self.adopt_schema(schema)
             if is_fresh:
                 self.initialize()
-            self.check_output(data)
-            self.check_constraints(self.phase_)
-        self._train(data, self.max_epochs)
+            if self.pruned_ is not None and not epochs:
+                return self
+            self._check_constraints([self.phase_])
+            self.train(data, epochs, X, y, routed_as="partial_fit", **fit_params)
         return self
 
     def prune(
@@ -229,14 +272,16 @@ class FairPrunedClassifier(InputChecks, PrunedNet):
         """Remove a share of the dense net's weights and, given data, fine-tune what is left.
 
         Pruning always starts from the dense net: 0.9 after 0.5 equals 0.9 at once, and 0.0 gives
-        the dense net back.
+        the dense net back. A fine-tuning is a training of its own: its learning rate schedules
+        start anew, and callbacks see a history of its epochs alone.
 
         Parameters
         ----------
         rate : float
-            Share of the weights to remove, in [0, 1).
+            Share of the prunable weights to remove, in [0, 1).
         X, y, sensitive_features, sample_weight : array-like, default=None
-            Data to fine-tune on, and for the pruner where it looks at data, as in `fit`.
+            Data to fine-tune on, and for the pruner where it looks at data, as in `fit`. Groups may
+            be given here for the first time.
         finetune_epochs : int, default=None
             Epochs of fine-tuning. None takes the parameter of that name where data is given.
         recalibrate : bool, default=False
@@ -253,13 +298,14 @@ class FairPrunedClassifier(InputChecks, PrunedNet):
         NotFittedError
             If there is no net yet.
         ValueError
-            If an argument is malformed, or fine-tuning is asked for without data; the net is then
-            as it was.
+            If an argument is malformed, or fine-tuning is asked for without data. After this, or
+            whatever the fine-tuning raises, the net is as it was.
         """
         self.check_is_fitted()
+        self.check_training_readiness()
+        self._check_parameters()
         rate = check_rate(rate)
-        pruner = get_pruner(self.pruner)
-        needs_labels = bool(finetune_epochs) or getattr(pruner, "needs_data", False)
+        pruner = self.make_pruner()
         if X is None and finetune_epochs:
             raise ValueError(
                 f"finetune_epochs={finetune_epochs} needs data to train on: pass X, y and "
@@ -268,22 +314,115 @@ class FairPrunedClassifier(InputChecks, PrunedNet):
         if X is None and recalibrate:
             raise ValueError("recalibrate=True needs data to measure on: pass X")
         if X is None:
-            self._prune(rate, None, 0)
+            engine.prune(self, rate, None, 0)
             return self
+        needs_labels = bool(finetune_epochs) or pruner.needs_data
         if y is None and recalibrate and not needs_labels and not isinstance(X, Dataset):
-            inputs = self._check_inputs(X)
-            data, epochs = self._dataset(inputs, np.zeros(len(inputs), dtype=np.int64)), 0
-        else:
-            if finetune_epochs is None:
-                finetune_epochs = self.finetune_epochs
-            epochs = check_epochs(finetune_epochs)
-            with self._intact_on_error():
-                data = self._training_data(X, y, sensitive_features, sample_weight, reset=False)
-                self.check_output(data)
-                if epochs:
-                    self.check_constraints("after")
-        self._prune(rate, data, epochs, recalibrate)
+            engine.prune(self, rate, self.get_dataset(X), 0, recalibrate=True)
+            return self
+        given = self.finetune_epochs if finetune_epochs is None else finetune_epochs
+        epochs = check_epochs(given)
+        self._check_groups_given(sensitive_features, ["after"] if epochs else [])
+        schema, data = self._encode(X, y, sensitive_features, sample_weight)
+        with unchanged_on_error(self):
+            self.adopt_schema(schema)
+            self._check_constraints(["after"] if epochs else [])
+            if not epochs:
+                check_output(self, data)
+            engine.prune(self, rate, data, epochs, recalibrate=recalibrate, X=X, y=y)
         return self
+
+    # ----------------------------------------------------- what goes in, checked
+
+    def _check_parameters(self) -> None:
+        """Raise ValueError where a parameter is malformed, before anything is changed."""
+        self.make_pruner()
+        if self.finetune_schedule not in ("restart", "continue"):
+            raise ValueError(
+                f"finetune_schedule must be 'restart' or 'continue', got {self.finetune_schedule!r}"
+            )
+        check_positive(self.finetune_lr, "finetune_lr", or_none=True)
+
+    def _learn(
+        self, X: Any, y: Any, sensitive_features: Any, sample_weight: Any, classes: Any
+    ) -> tuple[Schema, GroupDataset]:
+        """Learn what the data looks like, and encode it; nothing is kept."""
+        self.check_training_readiness()
+        has_classes = classes is not None and len(classes) > 0
+        schema, inputs, labels = Schema.learn(
+            X,
+            y,
+            sensitive_features,
+            estimator=self.scratch(),
+            classes=classes if has_classes else None,
+            ignored=ignored_label(self.criterion, self.get_params_for("criterion")),
+        )
+        data = schema.encode(
+            inputs, labels, sensitive_features, sample_weight, wrap=self.wrap_inputs
+        )
+        return schema, data
+
+    def _encode(
+        self, X: Any, y: Any, sensitive_features: Any, sample_weight: Any = None
+    ) -> tuple[Schema, GroupDataset]:
+        """Encode labelled data by what is known; groups may be new where none are known."""
+        schema = self.schema_ or Schema(classes=getattr(self, "classes_", None))
+        inputs = schema.check_inputs(X, self.scratch())
+        labels = schema.check_labels(inputs, y, self)
+        schema = schema.with_groups(sensitive_features, len(labels))
+        data = schema.encode(
+            inputs, labels, sensitive_features, sample_weight, wrap=self.wrap_inputs
+        )
+        return schema, data
+
+    def adopt_schema(self, schema: Schema) -> None:
+        """Take over what is known of the data, as attributes that scikit-learn looks for.
+
+        Parameters
+        ----------
+        schema : Schema
+            Of the data that is trained on.
+        """
+        self.schema_ = schema
+        self.groups_ = ONE_GROUP if schema.groups is None else schema.groups
+        inputs = schema.inputs
+        learned = {
+            "classes_inferred_": schema.classes,
+            "input_shape_": inputs and inputs.shape,
+            "n_inputs_": inputs and inputs.n_inputs,
+            "n_features_in_": inputs and inputs.n_features_in,
+            "feature_names_in_": None if inputs is None else inputs.feature_names_in,
+        }
+        for name, value in learned.items():
+            vars(self).pop(name, None)
+            if value is not None:
+                vars(self)[name] = value
+
+    def _check_groups_given(self, sensitive_features: Any, phases: list[Phase]) -> None:
+        """Raise ValueError where a constraint that is going to act has no groups."""
+        if sensitive_features is not None:
+            return
+        for callback in self._given_callbacks():
+            kind = callback if isinstance(callback, type) else type(callback)
+            acts = getattr(callback, "phase", "both") in (*phases, "both") and bool(phases)
+            if issubclass(kind, Constraint) and acts:
+                raise ValueError(
+                    f"sensitive_features is None, but {kind.__name__} needs the group of each "
+                    "sample"
+                )
+
+    def _given_callbacks(self) -> list[Any]:
+        given = [] if self.callbacks in (None, "disable") else list(self.callbacks)
+        given = [item[1] if isinstance(item, (tuple, list)) else item for item in given]
+        named = [value for name, value in vars(self).items() if name.startswith("callbacks__")]
+        return given + named
+
+    def _check_constraints(self, phases: list[Phase]) -> None:
+        """Raise ValueError where a constraint that acts in the phases cannot do what it is to."""
+        for _, callback in self.callbacks_:
+            is_asked = isinstance(callback, Constraint) and bool(phases)
+            if is_asked and callback.phase in (*phases, "both"):
+                callback.check(self)
 
     # -------------------------------------------------------------- prediction
 
@@ -292,31 +431,31 @@ class FairPrunedClassifier(InputChecks, PrunedNet):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, ...) or torch.utils.data.Dataset
+        X : array-like of shape (n_samples, ...), dict of arrays or torch.utils.data.Dataset
             Features, as in `fit`.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes), dtype float64
             Columns in the order of ``classes_``; rows sum to 1.
+
+        Warns
+        -----
+        UserWarning
+            If neither the criterion nor ``predict_nonlinearity`` says how to make probabilities of
+            what the module returns; that is returned then.
         """
         self.check_is_fitted()
         nonlinearity = self._get_predict_nonlinearity()
-        outputs = [
-            output[0] if isinstance(output, tuple) else output
-            for output in self.forward_iter(self.get_dataset(X))
-        ]
-        # fairlearn and pandas ask for float64; the sums are then 1 to float64's precision too.
-        proba = nonlinearity(torch.cat(outputs).double()).numpy()
-        sums = proba.sum(axis=1, keepdims=True)
-        return proba / sums if np.allclose(sums, 1, atol=1e-3) else proba
+        outputs = [nonlinearity(first_output(out).double()) for out in self.forward_iter(X)]
+        return as_probabilities(self, np.concatenate([to_numpy(out) for out in outputs]))
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """Return the most probable label of each sample.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, ...) or torch.utils.data.Dataset
+        X : array-like of shape (n_samples, ...), dict of arrays or torch.utils.data.Dataset
             Features, as in `fit`.
 
         Returns
@@ -326,7 +465,9 @@ class FairPrunedClassifier(InputChecks, PrunedNet):
         """
         codes = self.predict_proba(X).argmax(axis=1)
         # skorch's scoring callbacks predict on our own data, whose labels are encoded.
-        return codes if isinstance(X, GroupDataset) else self.classes_[codes]
+        if isinstance(X, GroupDataset) or self.is_scored_from_cache:
+            return codes
+        return (self.schema_ or Schema(classes=getattr(self, "classes_", None))).decode(codes)
 
     # ------------------------------------------------------------------ report
 
@@ -371,19 +512,16 @@ class FairPrunedClassifier(InputChecks, PrunedNet):
             Frames of both nets, excessive risk, fairness violation, accuracy gap, compression.
         """
         self.check_is_fitted()
-        data = self._labelled_data(X, y)
-        dense_losses, dense_labels = self.evaluate(self.dense_module_, data)
-        pruned_losses, pruned_labels = dense_losses, dense_labels
-        if self.pruning_ is not None:
-            pruned_losses, pruned_labels = self.evaluate(self.module_, data)
-        classes = self.classes_
-        example, _ = data.__getitems__([0])
+        data = self.labelled_dataset(X, y)
+        dense, pruned = self.compared(data)
+        schema = self.schema_ or Schema(classes=getattr(self, "classes_", None))
+        example, _ = data.batch([0])
         return FairnessReport(
-            classes[data.y],
-            dense_pred=classes[dense_labels],
-            pruned_pred=classes[pruned_labels],
-            dense_losses=dense_losses,
-            pruned_losses=pruned_losses,
+            schema.decode(data.y),
+            dense_pred=schema.decode(dense.labels),
+            pruned_pred=schema.decode(pruned.labels),
+            dense_losses=dense.losses,
+            pruned_losses=pruned.losses,
             sensitive_features=sensitive_features,
             control_features=control_features,
             metrics=metrics,
@@ -407,21 +545,44 @@ class FairPrunedClassifier(InputChecks, PrunedNet):
     def _diagnostics(
         self, data: GroupDataset, sensitive_features: Any, options: bool | Mapping[str, Any]
     ) -> pd.DataFrame:
-        X = torch.cat([batch["X"] for batch, _ in self.get_iterator(data, training=False)])
-        dense, pruned, criterion = self.dense_module_, self.module_, self.criterion_
-        if self.pruning_ is not None and self.pruning_.kept is not None:
-            pruned = expand_module(dense, pruned, self.pruning_.kept)
-        if self._takes_probabilities():
-            dense, pruned, criterion = LogProbabilities(dense), LogProbabilities(pruned), None
+        X = torch.cat([X for X, _ in self.get_iterator(data, training=False)])
+        dense, pruned, criterion = comparable(self)
+        own = {"random_state": self.seed_ or 0, "verbose": self.verbose}
+        given = dict(options) if isinstance(options, Mapping) else {}
         return group_diagnostics(
-            dense,
-            pruned,
-            X,
-            data.y,
-            sensitive_features,
-            criterion=criterion,
-            **(
-                {"random_state": self.seed_ or 0, "verbose": self.verbose}
-                | (dict(options) if isinstance(options, Mapping) else {})
-            ),
+            dense, pruned, X, data.y, sensitive_features, criterion=criterion, **(own | given)
         )
+
+    def labelled_dataset(self, X: Any, y: Any = None) -> GroupDataset:
+        """Return data as it is evaluated on, checked and encoded.
+
+        Parameters
+        ----------
+        X, y : array-like
+            As in `fit`.
+
+        Returns
+        -------
+        GroupDataset
+            Of encoded labels, without groups.
+        """
+        return self._encode(X, y, None)[1]
+
+    def compared(self, data: GroupDataset) -> tuple[Outcome, Outcome]:
+        """Run the dense and the pruned net over the same batches of labelled data.
+
+        Parameters
+        ----------
+        data : GroupDataset
+            As `labelled_dataset` returns it.
+
+        Returns
+        -------
+        dense, pruned : Outcome
+            The same object twice where nothing was pruned.
+        """
+        if self.pruned_ is None:
+            [dense] = self.outcomes(data, self.module_)
+            return dense, dense
+        dense, pruned = self.outcomes(data, self.dense_module_, self.module_)
+        return dense, pruned

@@ -11,12 +11,11 @@ from skorch.callbacks import Callback
 from torch import nn
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import pandas as pd
     from skorch.history import History
 
     from sk_prunefair.data.dataset import GroupDataset
+    from sk_prunefair.outcome import Outcome
 
 Phase = Literal["before", "after"]
 Lifetime = Literal["epoch", "training", "fit"]
@@ -96,10 +95,8 @@ class TrainingNet(Protocol):
     def infer(self, x: Any, **fit_params: Any) -> Any:
         """Run ``module_`` on the inputs of a batch."""
 
-    def evaluate(
-        self, module: nn.Module, data: GroupDataset
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-        """Return the losses and the encoded predictions of a net, sample by sample."""
+    def outcomes(self, data: GroupDataset, *modules: nn.Module) -> list[Outcome]:
+        """Return the losses and the encoded predictions of nets, sample by sample."""
 
     def raise_rate(self, rate: float, data: GroupDataset) -> None:
         """Remove more weights of ``module_`` in the middle of a fine-tuning."""

@@ -1,57 +1,82 @@
-"""A skorch classifier whose batches carry groups: the training loop under FairPrunedClassifier."""
+"""Everything in which the training loop differs from skorch's, each override with its reason."""
 
 from __future__ import annotations
 
 import copy
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
+from sklearn.utils import check_random_state
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
 from skorch.dataset import Dataset as SkorchDataset
+from skorch.dataset import get_len
 from skorch.history import History
 from skorch.utils import to_device, to_tensor
 from torch import nn
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader
 
-from sk_prunefair.checks import encode_labels
-from sk_prunefair.constraints.base import Constraint, Phase
-from sk_prunefair.data.dataset import (
-    Batches,
-    BatchRows,
-    GroupDataset,
-    dataset_targets,
-    identity_collate,
-    split_strata,
-)
-from sk_prunefair.pruning import PruningState
+from sk_prunefair import losses as criteria
+from sk_prunefair.data.batches import Batch, LoadedBatches
+from sk_prunefair.data.dataset import GroupDataset
+from sk_prunefair.data.loading import load_batches, own_dataset, split_labels
+from sk_prunefair.data.schema import Schema
+from sk_prunefair.hooks import Hook, Phase, Training
+from sk_prunefair.objective import Objective
+from sk_prunefair.outcome import Outcome
+from sk_prunefair.outputs import check_losses, check_scores
+from sk_prunefair.packed import PackedNet, is_stale
+from sk_prunefair.pruning import Pruned, engine, sparsity
+from sk_prunefair.pruning.masks import Masks
+from sk_prunefair.pruning.pruner import Planner, as_planner, get_pruner
+from sk_prunefair.seeds import seeded
+from sk_prunefair.training import train
 
 
-class GroupNet(NeuralNetClassifier):
-    """skorch's classifier with per-sample losses, groups in the batches, and constraints.
+def _length(batch: Any) -> int:
+    return get_len(batch[0] if isinstance(batch, (tuple, list)) else batch)
+
+
+class _Step:
+    """The batch that is worked on, and its losses once they are known."""
+
+    def __init__(self, batch: Any) -> None:
+        self.columns = batch.columns if isinstance(batch, Batch) else {}
+        self.losses: torch.Tensor | None = None
+
+
+class Net(NeuralNetClassifier):
+    """skorch's classifier with groups in its batches, constraints in its loss, and zeros that stay.
 
     It trains on `GroupDataset`, whose labels are already encoded; `FairPrunedClassifier` does the
-    encoding. Two things differ from skorch: the criterion is asked for one loss per sample, and
-    the active constraints add their penalty to the mean of those.
+    encoding. User's callbacks, `infer` and `get_loss` see what they see in skorch: batches are
+    pairs ``(X, y)`` of the user's X.
     """
 
-    pruning_: PruningState | None = None
+    # What holds tensors of the device, for skorch to load on a machine without that device.
+    cuda_dependent_attributes_ = ["pruned_", "snapshots_"]  # noqa: RUF012 (skorch rebinds it)
+    pruned_: Pruned | None = None
+    training_: Training | None = None
+    objective_: Objective | None = None
+    step_: _Step | None = None
+    is_output_checked_: bool = True
+    is_initializing_: bool = False
+    schema_: Schema | None = None
+    seed_: int | None = None
 
-    # scikit-learn asks that __init__ sets parameters only; skorch sets these three beside them.
+    # scikit-learn asks that __init__ sets parameters only; skorch sets these beside them.
     history_: Any = None
     virtual_params_: Mapping[str, Any] = MappingProxyType({})
-    batch_losses_: torch.Tensor | None = None
 
     def __init__(self, module: type[nn.Module] | nn.Module, **kwargs: Any) -> None:
         super().__init__(module, **kwargs)
         for name in ("history_", "virtual_params_"):
-            if not self.__dict__[name]:
+            if self.__dict__[name] is None or self.__dict__[name] == {}:
                 del self.__dict__[name]
 
     @property
@@ -66,73 +91,86 @@ class GroupNet(NeuralNetClassifier):
     def _get_param_names(self) -> list[str]:
         return [name for name in super()._get_param_names() if not name.startswith("_")]
 
-    @property
-    def phase_(self) -> Phase:
-        """Either "before" or "after" pruning: what a training now would train."""
-        return "before" if self.pruning_ is None else "after"
+    def set_params(self, **kwargs: Any) -> Net:
+        """Set parameters, as in skorch; the optimizer's also hold for the next ``prune``."""
+        optimizers = list(self._optimizers)
+        super().set_params(**kwargs)
+        # skorch changes the optimizer that is there; every fine-tuning makes a new one.
+        for key, value in kwargs.items():
+            owner, _, name = key.partition("__")
+            if owner in optimizers and name and not name.startswith("param_groups"):
+                vars(self)[key] = value
+            if key == "lr" and "optimizer__lr" in vars(self):
+                vars(self)["optimizer__lr"] = value
+        return self
+
+    # ---------------------------------------------------------- initialisation
+
+    def initialize_history(self) -> Net:
+        """Begin a history; skorch would empty the one of the net before, which may be wanted."""
+        if type(self.history_) is History and self.initialized_:
+            self.history_ = None
+        return super().initialize_history()
+
+    def initialized_instance(self, instance_or_cls: Any, kwargs: dict[str, Any]) -> Any:
+        """Create the module, telling its class n_features and n_classes where it asks for them.
+
+        An instance of the user's is copied: it stays as it is, and a second fit starts where the
+        first did.
+        """
+        if instance_or_cls is not self.module:
+            return super().initialized_instance(instance_or_cls, kwargs)
+        if isinstance(instance_or_cls, nn.Module):
+            if not kwargs and self.initialized_ and not self.is_initializing_:
+                # Another part was set anew: as in skorch, an instance stays as it was trained.
+                engine.restore_dense(self)
+                return self.module_
+            module = copy.deepcopy(instance_or_cls)
+            module = super().initialized_instance(module, self._known_sizes(module, kwargs))
+        else:
+            sizes = self._known_sizes(instance_or_cls, {})
+            module = super().initialized_instance(instance_or_cls, sizes | kwargs)
+        self.pruned_ = None
+        return module
+
+    def _known_sizes(self, factory: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+        if isinstance(factory, nn.Module):
+            if not kwargs:
+                return {}
+            factory = type(factory)
+        schema = self.schema_ or Schema()
+        known = {
+            "n_features": schema.inputs.n_inputs if schema.inputs else None,
+            "n_classes": len(self.classes_) if hasattr(self, "classes_") else None,
+        }
+        asked = inspect.signature(factory).parameters
+        return {k: v for k, v in known.items() if k in asked and v is not None} | kwargs
+
+    # -------------------------------------------------------------------- data
 
     def check_data(self, X: Any, y: Any = None) -> None:
         """Do nothing: the data was checked before it became a `GroupDataset`."""
 
-    def initialize_history(self) -> GroupNet:
-        """Begin a history; skorch would empty the one of the net before, which may be wanted."""
-        if isinstance(self.history_, History):
-            self.history_ = None
-        return super().initialize_history()
-
-    def initialize_callbacks(self) -> GroupNet:
-        """Create the callbacks from copies of the user's, which skorch would change in place."""
-        given = {
-            name: value
-            for name, value in vars(self).items()
-            if name.startswith("callbacks") and not name.endswith("_")
-        }
-        self.__dict__.update(copy.deepcopy(given))
-        try:
-            super().initialize_callbacks()
-        finally:
-            self.__dict__.update(given)
-        return self
-
-    def initialize_module(self) -> GroupNet:
-        """Create the module, telling its class n_features and n_classes where it asks for them."""
-        kwargs = self.get_params_for("module")
-        module = self.module
-        if isinstance(module, nn.Module) and not kwargs:
-            # The user's module stays as it is, and a second fit starts where the first did.
-            self.module_ = copy.deepcopy(module)
-        else:
-            factory = type(module) if isinstance(module, nn.Module) else module
-            known = {
-                "n_features": getattr(self, "n_inputs_", None),
-                "n_classes": self._n_classes(),
-            }
-            asked = inspect.signature(factory).parameters
-            found = {k: v for k, v in known.items() if k in asked and v is not None}
-            self.module_ = self.initialized_instance(factory, found | kwargs)
-        self.pruning_ = None
-        return self
-
-    def _n_classes(self) -> int | None:
-        try:
-            return len(self.classes_)
-        except AttributeError:
-            return None
-
-    def initialize_criterion(self) -> GroupNet:
-        """Create the criterion and ask it for one loss per sample."""
-        kwargs = self.get_params_for("criterion")
-        criterion: Any = copy.deepcopy(self.initialized_instance(self.criterion, kwargs))
-        if hasattr(criterion, "reduction"):
-            criterion.reduction = "none"
-        self.criterion_ = criterion
-        return self
-
     def get_dataset(self, X: Any, y: Any = None) -> GroupDataset:
-        """Return X where it is a `GroupDataset` already; skorch passes those around."""
+        """Return X, and y where it is given, as a `GroupDataset`, checked and encoded."""
         if isinstance(X, GroupDataset):
             return X
-        return GroupDataset(self.wrap_inputs(self._check_inputs(X)))
+        schema = self.schema_ or Schema(classes=getattr(self, "classes_", None))
+        inputs = schema.check_inputs(X, self.scratch())
+        labels = None if y is None else schema.check_labels(inputs, y, self)
+        return schema.encode(inputs, labels, wrap=self.wrap_inputs)
+
+    def scratch(self) -> Any:
+        """Return a view of this estimator for scikit-learn's checks to set attributes on."""
+        return self.with_module(vars(self).get("module_"))
+
+    def with_module(self, module: nn.Module | None) -> Any:
+        """Return a view of this net, all its attributes the same, with another module."""
+        view = object.__new__(type(self))
+        vars(view).update(vars(self))
+        if module is not None:
+            vars(view)["module_"] = module
+        return view
 
     def wrap_inputs(self, inputs: Any) -> Any:
         """Return the inputs, as the user's ``dataset`` parameter has them if it is set."""
@@ -140,65 +178,73 @@ class GroupNet(NeuralNetClassifier):
             return inputs
         return super().get_dataset(inputs)
 
-    def _check_inputs(self, X: Any) -> Any:
-        return X
-
     def get_split_datasets(
         self, X: GroupDataset, y: Any = None, **fit_params: Any
     ) -> tuple[GroupDataset, Any]:
-        """Split off a validation set, stratified by label × group."""
+        """Split off a validation set; skorch's own split is stratified by label × group."""
         if not self.train_split:
             return X, None
-        folds = getattr(self.train_split, "cv", None)
-        min_count = folds if isinstance(folds, int) else 2
-        strata = split_strata(X.y, X.group[X.rows].numpy(), min_count)
-        train, valid = self.train_split(X, strata, **fit_params)
-        return self._own_data(train), self._own_data(valid)
+        parts = self.train_split(X, split_labels(X, self.train_split), **fit_params)
+        train_part, valid = (own_dataset(part, self.schema_) for part in parts)
+        return train_part, valid
 
-    def _own_data(self, data: Any) -> Any:
-        if isinstance(data, Subset) and isinstance(data.dataset, GroupDataset):
-            return data.dataset.subset(data.indices)
-        if isinstance(data, torch.utils.data.Dataset) and not isinstance(data, GroupDataset):
-            # A validation set of the user's, from skorch.helper.predefined_split.
-            return GroupDataset(data, encode_labels(dataset_targets(data), self.classes_))
-        return data
+    @property
+    def may_have_validation_groups(self) -> bool:
+        """Whether ``train_split`` makes a validation set, and not one that is known to lack groups.
+
+        A data set of the user's in skorch's ``predefined_split`` has labels alone; what another
+        function makes is known when it is made.
+        """
+        given = getattr(self.train_split, "keywords", {}).get("valid_ds")
+        return bool(self.train_split) and (given is None or isinstance(given, GroupDataset))
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         """Return batches fetched whole; training data is shuffled unless told otherwise."""
         prefix = "iterator_train" if training else "iterator_valid"
-        kwargs = self.get_params_for(prefix)
         iterator = getattr(self, prefix)
-        if not (isinstance(iterator, type) and issubclass(iterator, DataLoader)):
+        if not isinstance(dataset, GroupDataset):
             return super().get_iterator(dataset, training=training)
-        batch_size = kwargs.setdefault("batch_size", self.batch_size)
-        kwargs["batch_size"] = len(dataset) if batch_size == -1 else batch_size
-        kwargs.setdefault("shuffle", training and not {"sampler", "batch_sampler"} & kwargs.keys())
-        if not training:
-            # A loader draws a seed even where nothing is random: not from the user's generator.
-            kwargs.setdefault("generator", torch.Generator())
-        if isinstance(dataset, GroupDataset):
-            kwargs.setdefault("collate_fn", identity_collate)
-            if not {"sampler", "batch_sampler"} & kwargs.keys():
-                batching = ("batch_size", "shuffle", "drop_last", "generator")
-                given = {name: kwargs.pop(name) for name in batching if name in kwargs}
-                if training and given["shuffle"]:
-                    given["draw_weights"] = functools.partial(self._draw_weights, dataset)
-                rows = BatchRows(len(dataset), **given)
-                if iterator is DataLoader and kwargs == {"collate_fn": identity_collate}:
-                    # What the loader would do in this process, without what it costs per batch.
-                    return Batches(dataset, rows)
-                kwargs |= {"batch_sampler": rows, "generator": given.get("generator")}
-        return iterator(dataset, **kwargs)
+        if not (isinstance(iterator, type) and issubclass(iterator, DataLoader)):
+            return LoadedBatches(super().get_iterator(dataset, training=training))
+        options = {"batch_size": self.batch_size} | self.get_params_for(prefix)
+        draws = functools.partial(self._draw_weights, dataset) if training else None
+        return load_batches(dataset, iterator, options, training, draws)
 
     def _draw_weights(self, data: GroupDataset) -> torch.Tensor | None:
-        weights = [c.draw_weights(self, data) for c in self._active_constraints()]
-        given = [weight for weight in weights if weight is not None]
-        return torch.stack(given).prod(0) if given else None
+        return None if self.objective_ is None else self.objective_.draw_weights(data)
 
-    def _set_training(self, training: bool = True) -> None:
-        # skorch walks through all submodules before each batch; the root knows the answer.
-        if self.module_.training != training:
-            super()._set_training(training)
+    # ---------------------------------------------------------------- the loop
+
+    @property
+    def phase_(self) -> Phase:
+        """Either "before" or "after" pruning: what a training now would train."""
+        return "before" if self.pruned_ is None else "after"
+
+    def enforce(self) -> None:
+        """Set the removed weights to zero; called after everything that may change weights."""
+        if self.pruned_ is not None:
+            self.pruned_.plan.enforce(self.module_)
+
+    def notify(self, method_name: str, **kwargs: Any) -> None:
+        """Call the callbacks, as skorch does, and remove again what pruning removed.
+
+        At the end of a training the callbacks of this library come first: they may load averaged
+        weights, and who restores the best ones has the last word, in whatever order they are given.
+        """
+        if method_name == "on_epoch_begin":
+            for hook in self._hooks():
+                hook.reset_states("epoch")
+        getattr(self, method_name)(self, **kwargs)
+        callbacks = [callback for _, callback in self.callbacks_]
+        if method_name == "on_train_end":
+            callbacks.sort(key=lambda callback: not isinstance(callback, Hook))
+        for callback in callbacks:
+            getattr(callback, method_name)(self, **kwargs)
+        if method_name != "on_grad_computed":  # the optimizer's step comes after it
+            self.enforce()
+
+    def _hooks(self) -> list[Hook]:
+        return [c for _, c in getattr(self, "callbacks_", []) if isinstance(c, Hook)]
 
     def run_single_epoch(
         self,
@@ -217,38 +263,81 @@ class GroupNet(NeuralNetClassifier):
         losses: list[torch.Tensor] = []
         first = len(self.history[-1]["batches"])
         begin, end = self._listeners("on_batch_begin"), self._listeners("on_batch_end")
+        others_listen = any(not isinstance(callback, Hook) for callback in end[1:])
         try:
             for batch in iterator:
-                for listen in begin:
-                    listen(self, batch=batch, training=training)
+                self.step_ = _Step(batch)
+                for listener in begin:
+                    listener.on_batch_begin(self, batch=batch, training=training)
                 step = step_fn(batch, **fit_params)
-                losses.append(step["loss"].detach())
+                if training:
+                    self.enforce()
+                losses.append(torch.as_tensor(step["loss"]).detach())
                 row = self.history[-1]["batches"][-1]
-                row |= {prefix + "_loss": losses[-1], prefix + "_batch_size": len(batch[1])}
-                for listen in end:
-                    listen(self, batch=batch, training=training, **step)
+                row |= {prefix + "_loss": losses[-1], prefix + "_batch_size": _length(batch)}
+                for listener in end:
+                    listener.on_batch_end(self, **self._told(listener, batch, training, step))
+                if training and others_listen:
+                    self.enforce()
         finally:
+            self.step_ = None
             rows = self.history[-1]["batches"][first:]
             values = torch.stack(losses).tolist() if losses else []
             for row, value in zip(rows, values, strict=False):
                 row[prefix + "_loss"] = value
         self.history.record(prefix + "_batch_count", len(losses))
 
-    def _listeners(self, hook: str) -> list[Callable[..., None]]:
+    def _listeners(self, hook: str) -> list[Any]:
         # Most callbacks do nothing in most hooks; asking each of them adds up over the batches.
-        listening = [
-            callback
-            for _, callback in self.callbacks_
-            if getattr(type(callback), hook) is not getattr(Callback, hook)
-        ]
-        return [getattr(listener, hook) for listener in (self, *listening)]
+        nothing = getattr(Callback, hook)
+        callbacks = [callback for _, callback in self.callbacks_]
+        return [self, *(c for c in callbacks if getattr(type(c), hook, None) is not nothing)]
+
+    def _told(
+        self, listener: Any, batch: Any, training: bool, step: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Return the arguments of a callback's ``on_batch_end``: hooks also see losses, groups."""
+        if not isinstance(listener, Hook):
+            return {"batch": batch, "training": training, **step}
+        assert self.step_ is not None
+        if self.step_.losses is None and isinstance(batch, Batch):
+            # A get_loss of the user's, which did not ask ours.
+            with torch.no_grad():
+                self.step_.losses = self.sample_losses(step["y_pred"], batch[1])
+        raw = batch.raw if isinstance(batch, Batch) else batch
+        return {"batch": raw, "training": training, "losses": self.step_.losses, **step}
+
+    def _set_training(self, training: bool = True) -> None:
+        # skorch walks through all submodules before each batch; the root knows the answer.
+        if self.module_.training != training:
+            super()._set_training(training)
+
+    def forward_iter(self, X: Any, training: bool = False, device: str = "cpu") -> Iterator[Any]:
+        """Yield the outputs batch by batch, in the order of X, in training mode as well."""
+        self.check_is_fitted()
+        self.enforce()
+        for batch in self.get_iterator(self.get_dataset(X), training=False):
+            yield to_device(self.evaluation_step(batch, training=training), device=device)
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
-        """Run the module on the features of a batch; groups and weights are kept from it."""
-        x = x["X"] if isinstance(x, dict) and "group" in x else x
-        if isinstance(x, torch.Tensor):
-            return self.module_(x.to(self.device), **fit_params)
+        """Run the module on the inputs of a batch, floats in the module's own precision."""
+        if isinstance(x, torch.Tensor) and not fit_params:
+            return self.module_(self._placed(x))
+        if isinstance(x, Mapping):
+            x = {name: self._placed(values) for name, values in x.items()}
         return super().infer(x, **fit_params)
+
+    def _placed(self, x: Any) -> Any:
+        if not isinstance(x, torch.Tensor):
+            return x
+        dtype = self._float_dtype() if x.is_floating_point() else None
+        return x.to(device=self.device, dtype=dtype or x.dtype)
+
+    def _float_dtype(self) -> torch.dtype | None:
+        parameters = (p.dtype for p in self.module_.parameters() if p.is_floating_point())
+        return next(parameters, None)
+
+    # ---------------------------------------------------------------- the loss
 
     def sample_losses(self, y_pred: Any, y_true: torch.Tensor) -> torch.Tensor:
         """Return the criterion's loss of each sample.
@@ -265,144 +354,227 @@ class GroupNet(NeuralNetClassifier):
         torch.Tensor of shape (n_samples,)
             Losses, part of the graph.
         """
-        y_pred = _first(y_pred)
         y_true = to_tensor(y_true, device=self.device)
-        if self._takes_probabilities():
-            y_pred = torch.log(y_pred + torch.finfo(y_pred.dtype).eps)
-        return self.criterion_(y_pred, y_true)
-
-    def _takes_probabilities(self) -> bool:
-        # A compiled criterion wraps the original.
-        return isinstance(getattr(self.criterion_, "_orig_mod", self.criterion_), nn.NLLLoss)
+        return criteria.sample_losses(self.criterion_, criteria.first_output(y_pred), y_true)
 
     def get_loss(
-        self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False
+        self,
+        y_pred: Any,
+        y_true: torch.Tensor,
+        X: Any = None,
+        *args: Any,
+        training: bool = False,
+        **kwargs: Any,
     ) -> torch.Tensor:
-        """Return the weighted mean loss, in training with the penalties of active constraints."""
+        """Return the criterion's mean loss, in training with what active constraints make of it.
+
+        No hook of skorch can change the loss. The mean is the criterion's own: with class weights
+        the weighted sum over the sum of the weights. A ``reduction`` of "sum" is kept; with "none"
+        a ``get_loss`` of the user's, which calls this one, is given the losses of the samples.
+        """
+        columns = {} if self.step_ is None else self.step_.columns
+        objective = self.objective_ if training else None
+        if training and not self.is_output_checked_:
+            check_scores(self, criteria.first_output(y_pred), len(y_true), training=True)
+        is_plain = "sample_weight" not in columns and not (objective and objective.constraints)
+        if is_plain and not hasattr(criteria.plain_criterion(self.criterion_), "reduction"):
+            # A criterion of the user's may return one number for all: as in skorch.
+            loss = self.criterion_(y_pred, to_tensor(y_true, device=self.device))
+            return loss if loss.ndim == 0 else loss.mean()
         losses = self.sample_losses(y_pred, y_true)
-        self.batch_losses_ = losses.detach()
-        batch = X if isinstance(X, dict) else {}
-        active = self._active_constraints() if training else []
-        factors = [constraint.weights(self, batch) for constraint in active]
-        factors.append(batch.get("sample_weight"))
-        weighted = losses
-        for factor in factors:
-            if factor is not None:
-                weighted = weighted * factor.to(losses.device, non_blocking=True)
-        objective = weighted.mean()
-        for constraint in active:
-            penalty = constraint.penalty(self, losses, batch)
-            if penalty is not None:
-                objective = objective + penalty
-        return objective
-
-    def _active_constraints(self) -> list[Constraint]:
-        constraints = (callback for _, callback in self.callbacks_)
-        return [c for c in constraints if isinstance(c, Constraint) and c.is_active(self)]
-
-    def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Let go of the last batch, so that it is not pickled with the net."""
-        super().on_train_end(net, X=X, y=y, **kwargs)
-        self.batch_losses_ = None
-
-    def check_constraints(self, *phases: Phase) -> None:
-        """Raise ValueError where a constraint that acts in the phases cannot do what it is to."""
-        for _, callback in self.callbacks_:
-            if isinstance(callback, Constraint) and callback.phase in (*phases, "both"):
-                callback.check(self)
-
-    @property
-    def may_have_validation_groups(self) -> bool:
-        """Whether ``train_split`` makes a validation set, and not one that is known to lack groups.
-
-        A data set of the user's in skorch's ``predefined_split`` has labels alone; what another
-        function makes is known when it is made.
-        """
-        given = getattr(self.train_split, "keywords", {}).get("valid_ds")
-        return bool(self.train_split) and (given is None or isinstance(given, GroupDataset))
-
-    def check_output(self, data: GroupDataset) -> None:
-        """Run the module once on a few rows and check that it can be trained on these labels.
-
-        Parameters
-        ----------
-        data : GroupDataset
-            The training data; two rows are looked at.
-
-        Raises
-        ------
-        ValueError
-            If the output is not (n_samples, n_classes), is not made of probabilities where the
-            criterion asks for those, or the criterion has no loss per sample.
-        """
-        batch, y = data.__getitems__(range(min(2, len(data))))
-        self._set_training(False)
-        with torch.no_grad():
-            y_pred = _first(self.infer(batch))
-        expected = (len(y), len(self.classes_))
-        if tuple(y_pred.shape) != expected:
+        if training and not self.is_output_checked_:
+            self.is_output_checked_ = True
+            check_losses(self, losses, len(y_true))
+        if self.step_ is not None:
+            self.step_.losses = losses.detach()
+        if columns and len(columns["group"]) != len(losses):
             raise ValueError(
-                f"module must return one score per class, shape {expected} for {len(y)} samples, "
-                f"got {tuple(y_pred.shape)}; classes_ are {list(self.classes_)[:10]} (pass "
-                "classes=... where the training data may lack some)"
+                f"get_loss was given {len(losses)} samples of a batch of {len(columns['group'])}: "
+                "a train_step of your own must pass batches whole; use a smaller batch_size"
             )
-        if self._takes_probabilities() and not bool(((y_pred >= 0) & (y_pred <= 1)).all()):
-            raise ValueError(
-                "criterion=NLLLoss (the default) takes probabilities, but module returned values "
-                "outside [0, 1]; for a module that returns logits, pass "
-                "criterion=torch.nn.CrossEntropyLoss"
-            )
-        losses = self.sample_losses(y_pred, y)
-        if tuple(losses.shape) != (len(y),):
-            raise ValueError(
-                f"criterion must give one loss per sample, shape ({len(y)},), got shape "
-                f"{tuple(losses.shape)} from {type(self.criterion_).__name__}; a criterion of your "
-                "own needs an attribute reduction that can be set to 'none'"
-            )
+        weighted = (objective or Objective(self, ())).weighted(losses, columns)
+        reduced = self._reduced(weighted, y_true)
+        return reduced if objective is None else objective.penalised(reduced, losses, columns)
 
-    def evaluate(
-        self, module: nn.Module, data: GroupDataset
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-        """Run a net over labelled data once.
+    def _reduced(self, losses: torch.Tensor, y_true: torch.Tensor) -> torch.Tensor:
+        is_asked = type(self).get_loss is not Net.get_loss or self.step_ is None
+        if criteria.reduction(self.criterion_) == "none" and is_asked:
+            return losses
+        has_ignored = self.schema_ is not None and self.schema_.ignored is not None
+        y_true = to_tensor(y_true, device=losses.device)
+        return criteria.reduced(self.criterion_, losses, y_true, has_ignored)
 
-        Parameters
-        ----------
-        module : torch.nn.Module
-            The dense or the pruned net.
-        data : GroupDataset
-            With encoded labels.
+    # ------------------------------------------------------------- a training
+
+    def initialize(self) -> Net:
+        """Create the net, its optimizer and its callbacks, without training.
+
+        For a pretrained module this is all that is needed before `prune` and `fairness_report`,
+        given the parameter ``classes`` where labels are not the integers from 0.
 
         Returns
         -------
-        losses : ndarray of shape (n_samples,), dtype float64
-            Per-sample losses.
-        labels : ndarray of shape (n_samples,), dtype int64
-            Encoded predictions.
+        FairPrunedClassifier
+            This classifier, its weights drawn from ``random_state``.
         """
-        was_training = module.training
-        module.eval()
-        losses, labels = [], []
+        self.seed_ = None
+        if self.random_state is not None:
+            self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self.is_initializing_ = True
+        try:
+            with seeded(self.seed_, 0, self.device):
+                super().initialize()
+        finally:
+            self.is_initializing_ = False
+        self.snapshots_: dict[int, nn.Module] = {}
+        self._snapshot(0)
+        return self
+
+    def _snapshot(self, epoch: int) -> None:
+        wanted = {self.rewind_epoch} | ({0} if self.make_pruner().needs_initial else set())
+        if epoch in wanted:
+            self.snapshots_[epoch] = copy.deepcopy(self.module_)
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Keep the dense net of the epoch where something will ask for it."""
+        super().on_epoch_end(net, **kwargs)
+        if self.pruned_ is None:
+            self._snapshot(len(self.history))
+
+    def train(self, data: GroupDataset, epochs: int, *args: Any, **options: Any) -> None:
+        """Train for some epochs, as `sk_prunefair.training.train` does."""
+        train(self, data, epochs, *args, **options)
+
+    def get_params_for_optimizer(self, prefix: str, named_parameters: Any) -> Any:
+        """Return the optimizer's arguments; a fine-tuning may have a learning rate of its own."""
+        args, kwargs = super().get_params_for_optimizer(prefix, named_parameters)
+        if self.pruned_ is not None and self.finetune_lr is not None:
+            kwargs["lr"] = self.finetune_lr
+        return args, kwargs
+
+    def raise_rate(self, rate: float, data: GroupDataset) -> None:
+        """Remove more weights of ``module_`` in the middle of a fine-tuning.
+
+        Parameters
+        ----------
+        rate : float
+            Share of the weights that is then removed, in [0, 1).
+        data : GroupDataset
+            What is trained on, for criteria that look at data.
+        """
+        engine.raise_rate(self, rate, data)
+
+    def trained_parts(self) -> dict[str, Any]:
+        """Return modules, criteria and optimizers by the names of their attributes."""
+        names = [name + "_" for name in (*self._modules, *self._criteria, *self._optimizers)]
+        return {name: vars(self)[name] for name in names if name in vars(self)}
+
+    def make_pruner(self) -> Planner:
+        """Return what makes plans as ``pruner`` and ``pruner__…`` say."""
+        return as_planner(get_pruner(self.pruner, **self.get_params_for("pruner")))
+
+    # ------------------------------------------------------------ what is there
+
+    @property
+    def dense_module_(self) -> nn.Module:
+        """The net before pruning, θ* in the paper."""
+        self.check_is_fitted()
+        return self.module_ if self.pruned_ is None else self.pruned_.dense
+
+    @property
+    def masks_(self) -> Masks:
+        """Boolean masks by parameter name; empty where nothing was pruned."""
+        self.check_is_fitted()
+        return {} if self.pruned_ is None else self.pruned_.masks
+
+    @property
+    def zeroed_(self) -> Masks:
+        """Masks of the parameters of ``module_`` that are held at zero; none for channels."""
+        return {} if self.pruned_ is None else self.pruned_.zeroed
+
+    @property
+    def prune_rate_(self) -> float:
+        """The rate of the last ``prune``; 0.0 for the dense net."""
+        self.check_is_fitted()
+        return 0.0 if self.pruned_ is None else self.pruned_.rate
+
+    @property
+    def sparsity_(self) -> float:
+        """Share of the prunable weights that is removed."""
+        return sparsity(self.masks_)
+
+    @property
+    def is_scored_from_cache(self) -> bool:
+        """Whether a scoring callback of skorch has put cached outputs in the model's place."""
+        return "forward_iter" in vars(self)
+
+    def outcomes(self, data: GroupDataset, *modules: nn.Module) -> list[Outcome]:
+        """Run nets over labelled data, all of them on each batch as it comes.
+
+        Parameters
+        ----------
+        data : GroupDataset
+            With encoded labels. Each item is read once, so that random augmentation is the same for
+            all nets.
+        *modules : torch.nn.Module
+            Such as the dense and the pruned net.
+
+        Returns
+        -------
+        list of Outcome
+            One for each net.
+        """
+        self.check_training_readiness()
+        self.enforce()
+        views = [self.with_module(module) for module in modules]
+        modes = [module.training for module in modules]
+        found: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[] for _ in modules]
+        for module in modules:
+            module.eval()
         with torch.no_grad():
-            for batch, y in self.get_iterator(data, training=False):
-                output = _first(module(to_tensor(batch["X"], device=self.device)))
-                losses.append(to_device(self.sample_losses(output, y), "cpu"))
-                labels.append(to_device(output.argmax(1), "cpu"))
-        module.train(was_training)
-        return torch.cat(losses).double().numpy(), torch.cat(labels).numpy()
+            for X, y in self.get_iterator(data, training=False):
+                for view, parts in zip(views, found, strict=True):
+                    scores = criteria.first_output(view.infer(X))
+                    check_scores(self, scores, len(y))
+                    losses = view.sample_losses(scores, y)
+                    parts.append((to_device(losses, "cpu"), to_device(scores.argmax(1), "cpu")))
+        for module, mode in zip(modules, modes, strict=True):
+            module.train(mode)
+        return [
+            Outcome(
+                torch.cat([losses for losses, _ in parts]).double().numpy(),
+                torch.cat([labels for _, labels in parts]).numpy(),
+                data.y,
+            )
+            for parts in found
+        ]
 
+    # ------------------------------------------------------------------- files
 
-class LogProbabilities(nn.Module):
-    """A net that returns probabilities, as one that returns their logarithms, which are logits."""
+    def _get_module(self, name: str, msg: str) -> Any:
+        # skorch saves and loads what this returns; a pruned net has more to save than its module.
+        module = super()._get_module(name, msg)
+        return PackedNet(self) if name.rstrip("_") == "module" else module
 
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
+    def load_params(self, *args: Any, checkpoint: Any = None, **kwargs: Any) -> None:
+        """Load from files, as in skorch, and remove again what pruning removed.
 
-    def forward(self, X: torch.Tensor) -> torch.Tensor:
-        """Return log-probabilities, as the loss takes them."""
-        output = _first(self.module(X))
-        return torch.log(output + torch.finfo(output.dtype).eps)
+        A callback that restores the best epoch restores one of the training that runs, or nothing.
+        """
+        if checkpoint is not None and is_stale(self, checkpoint):
+            return
+        own = self.history_ if self.training_ is not None and self.pruned_ is not None else None
+        super().load_params(*args, checkpoint=checkpoint, **kwargs)
+        if own is not None and not own:  # LoadInitState: the fine-tuning has its own first epoch
+            self.history_ = own
+        self.enforce()
 
-
-def _first(output: Any) -> Any:
-    return output[0] if isinstance(output, tuple) else output
+    def trim_for_prediction(self) -> None:
+        """Drop what only training needs, as in skorch; predictions stay what they were."""
+        self.check_is_fitted()
+        # skorch asks the criterion what makes probabilities, and drops it.
+        self.predict_nonlinearity = self._get_predict_nonlinearity()
+        super().trim_for_prediction()
+        self.snapshots_ = {}
+        if self.pruned_ is not None:
+            self.pruned_ = replace(self.pruned_, dense_history=(), parts={}, schedules={})

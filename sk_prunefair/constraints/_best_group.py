@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from sk_prunefair.stats.wilson import wilson_interval
 
@@ -64,7 +65,7 @@ class BestGroupLimit:
         """How much of the limit is left, from 1 to 0."""
         return max(0.0, 1 - self.fallen / self.limit) if self.limit > 0 else float(self.is_kept)
 
-    def warn(self, groups: npt.NDArray[np.object_]) -> None:
+    def warn(self, groups: pd.Index) -> None:
         """Say so if the limit is not kept."""
         if not self.is_kept:
             warnings.warn(

@@ -23,7 +23,7 @@ from sk_prunefair.constraints._autograd import (
 from sk_prunefair.constraints.base import Constraint, Phase
 
 if TYPE_CHECKING:
-    from sk_prunefair.net import GroupNet
+    from sk_prunefair.hooks import TrainingNet
 
 
 class DerivativeConstraint(Constraint):
@@ -51,12 +51,12 @@ class DerivativeConstraint(Constraint):
     _value_name: str
     _history_key: str
     values_: pd.Series | None
-    dense_values_: pd.Series | None
     parameters_: list[nn.Parameter]
     mask_: torch.Tensor | None
     labels_: torch.Tensor | None
     step_values_: torch.Tensor | None
     epoch_: list[torch.Tensor]
+    n_steps_: int
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class DerivativeConstraint(Constraint):
         self.max_samples = max_samples
         self.max_ratio = max_ratio
 
-    def initialize(self) -> DerivativeConstraint:
+    def initialize(self) -> Any:
         """Check the parameters and forget all state; a new ``fit`` calls this."""
         super().initialize()
         if not (is_finite(self.strength) and self.strength >= 0):
@@ -88,40 +88,37 @@ class DerivativeConstraint(Constraint):
             raise ValueError(
                 f"max_ratio must be a finite number > 0 or None, got {self.max_ratio!r}"
             )
-        self.values_ = None
-        self.dense_values_ = None
-        self._forget_training()
+        self.add_state("values_", None, lives="fit")
+        self.add_state("parameters_", [])
+        self.add_state("n_steps_", 0)
+        self.add_state("epoch_", [], lives="epoch")
+        for name in ("mask_", "labels_", "step_values_"):
+            # A schedule may remove more weights before the first batch of an epoch.
+            self.add_state(name, None, lives="epoch")
         return self
 
-    def check(self, net: GroupNet) -> None:
+    def check(self, net: TrainingNet) -> None:
         """Raise ValueError where no weights are left to take derivatives with respect to."""
         chosen_parameters(net.module_, self.layers)
 
-    def on_train_begin(self, net: GroupNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+    def on_train_begin(self, net: TrainingNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Look up the weights that derivatives are taken with respect to."""
-        self._forget_training()
-        if not self.is_active(net):
-            return
-        named = chosen_parameters(net.module_, self.layers)
-        self.parameters_ = list(named.values())
-
-    def on_epoch_begin(self, net: GroupNet, **kwargs: Any) -> None:
-        """Start the epoch's record; a schedule may remove more weights before the first batch."""
-        self.epoch_ = []
-        self.mask_ = None
+        if self.is_active(net):
+            named = chosen_parameters(net.module_, self.layers)
+            self.parameters_ = list(named.values())
 
     def on_batch_begin(
-        self, net: GroupNet, batch: Any = None, training: bool | None = None, **kwargs: Any
+        self, net: TrainingNet, batch: Any = None, training: bool | None = None, **kwargs: Any
     ) -> None:
         """Keep the labels, which a forward pass of our own needs."""
         self.labels_ = batch[1] if training else None
         self.step_values_ = None
-        if self.mask_ is None and net.pruning_ is not None and self.is_active(net):
+        if self.mask_ is None and net.zeroed_ and self.is_active(net):
             named = chosen_parameters(net.module_, self.layers)
-            self.mask_ = flat_mask(named, net.pruning_.zeroed)
+            self.mask_ = flat_mask(named, net.zeroed_)
 
     def penalty(
-        self, net: GroupNet, losses: torch.Tensor, batch: dict[str, Any]
+        self, net: TrainingNet, losses: torch.Tensor, batch: dict[str, Any]
     ) -> torch.Tensor | None:
         """Return the penalty of every ``interval``-th batch, else None."""
         if self.n_steps_ % self.interval:
@@ -150,7 +147,9 @@ class DerivativeConstraint(Constraint):
             return penalty
         return bounded(penalty, mean_loss, self.max_ratio, net.module_)
 
-    def _losses_of(self, net: GroupNet, batch: dict[str, Any], rows: torch.Tensor) -> torch.Tensor:
+    def _losses_of(
+        self, net: TrainingNet, batch: dict[str, Any], rows: torch.Tensor
+    ) -> torch.Tensor:
         # Batch norm must not count these rows twice: the pass works on copies of its averages.
         buffers = {name: buffer.clone() for name, buffer in net.module_.named_buffers()}
         X, y = batch["X"], self.labels_
@@ -180,7 +179,7 @@ class DerivativeConstraint(Constraint):
         return flat if self.mask_ is None else flat * self.mask_
 
     def on_batch_end(
-        self, net: GroupNet, batch: Any = None, training: bool | None = None, **kwargs: Any
+        self, net: TrainingNet, batch: Any = None, training: bool | None = None, **kwargs: Any
     ) -> None:
         """Keep the step's numbers where they are, so that nothing waits for the device."""
         if not training:
@@ -189,7 +188,7 @@ class DerivativeConstraint(Constraint):
         if self.step_values_ is not None:
             self.epoch_.append(self.step_values_)
 
-    def on_epoch_end(self, net: GroupNet, **kwargs: Any) -> None:
+    def on_epoch_end(self, net: TrainingNet, **kwargs: Any) -> None:
         """Record the relative gap between the groups' means over the epoch's steps."""
         gap = np.nan
         if self.epoch_:
@@ -199,18 +198,3 @@ class DerivativeConstraint(Constraint):
                 gap = np.ptp(known).item() / max(abs(known.mean().item()), sys.float_info.min)
             self.values_ = pd.Series(means, index=net.groups_, name=self._value_name)
         net.history.record(self._history_key, float(gap))
-        if net.phase_ == "before":
-            self.dense_values_ = self.values_
-
-    def on_train_end(self, net: GroupNet, **kwargs: Any) -> None:
-        """Let go of all tensors, so that they are not pickled with the net."""
-        self._forget_training()
-
-    def rewind(self) -> None:
-        """Go back to the numbers at the end of the dense training."""
-        self.values_ = self.dense_values_
-
-    def _forget_training(self) -> None:
-        self.parameters_, self.epoch_ = [], []
-        self.mask_ = self.labels_ = self.step_values_ = None
-        self.n_steps_ = 0

@@ -14,7 +14,7 @@ from sk_prunefair.constraints.base import Constraint, Phase
 from sk_prunefair.data.group_means import group_means, group_shares, is_right
 
 if TYPE_CHECKING:
-    from sk_prunefair.net import GroupNet
+    from sk_prunefair.hooks import TrainingNet
 
 
 class AccuracyGapConstraint(Constraint):
@@ -93,6 +93,7 @@ class AccuracyGapConstraint(Constraint):
     phase: Phase = "after"
     multipliers_: pd.Series | None
     dense_accuracy_: pd.Series | None
+    tracker_: _Tracker | None
 
     def __init__(
         self,
@@ -106,7 +107,7 @@ class AccuracyGapConstraint(Constraint):
         self.memory = memory
         self.max_multiplier = max_multiplier
 
-    def initialize(self) -> AccuracyGapConstraint:
+    def initialize(self) -> Any:
         """Check the parameters and forget all state; a new ``fit`` calls this."""
         super().initialize()
         if not (is_finite(self.tolerance) and 0 <= self.tolerance <= 1):
@@ -116,27 +117,23 @@ class AccuracyGapConstraint(Constraint):
         check_count("memory", self.memory)
         if not (is_finite(self.max_multiplier) and self.max_multiplier > 0):
             raise ValueError(f"max_multiplier must be finite and > 0, got {self.max_multiplier!r}")
-        self.rewind()
+        self.add_state("multipliers_", None, lives="fit")
+        self.add_state("dense_accuracy_", None, lives="fit")
+        self.add_state("tracker_", None, lives="training")
         return self
 
-    def rewind(self) -> None:
-        """Start again at zero."""
-        self.multipliers_ = self.dense_accuracy_ = None
-        self.training_: _Training | None = None
-
-    def on_epoch_begin(self, net: GroupNet, dataset_train: Any = None, **kwargs: Any) -> None:
+    def on_epoch_begin(self, net: TrainingNet, dataset_train: Any = None, **kwargs: Any) -> None:
         """Measure the dense net on what the pruned one is tuned on, once in a fine-tuning."""
-        if not self.is_active(net) or self.training_ is not None:
+        if not self.is_active(net) or self.tracker_ is not None:
             return
         groups = pd.Index(net.groups_)
-        _, labels = net.evaluate(net.dense_module_, dataset_train)
-        right = labels == dataset_train.y
-        group = dataset_train.group[dataset_train.rows].numpy()
-        accuracy = group_means(right, group, None, len(groups))
+        [dense] = net.outcomes(dataset_train, net.dense_module_)
+        group = dataset_train.group_codes
+        accuracy = group_means(dense.is_right, group, None, len(groups))
         self.dense_accuracy_ = pd.Series(accuracy, index=groups, name="accuracy")
         if self.multipliers_ is None or not self.multipliers_.index.equals(groups):
             self.multipliers_ = pd.Series(0.0, index=groups, name="multiplier")
-        self.training_ = _Training(
+        self.tracker_ = _Tracker(
             self.multipliers_.to_numpy(),
             accuracy,
             group_shares(dataset_train, len(groups)),
@@ -145,42 +142,38 @@ class AccuracyGapConstraint(Constraint):
             net.device,
         )
 
-    def weights(self, net: GroupNet, batch: dict[str, Any]) -> torch.Tensor | None:
+    def weights(self, net: TrainingNet, batch: dict[str, Any]) -> torch.Tensor | None:
         """Return (1 + λ_a / share_a) / (1 + Σ λ) for each sample, a its group."""
-        assert self.training_ is not None
-        return self.training_.factors()[batch["group"].to(net.device, non_blocking=True)]
+        assert self.tracker_ is not None
+        return self.tracker_.factors()[batch["group"].to(net.device, non_blocking=True)]
 
     def on_batch_end(
         self,
-        net: GroupNet,
+        net: TrainingNet,
         batch: Any = None,
         training: bool | None = None,
         y_pred: Any = None,
         **kwargs: Any,
     ) -> None:
         """Remember which predictions were right and step; nothing waits for the device."""
-        if not training or self.training_ is None:
+        if not training or self.tracker_ is None:
             return
         right = is_right(y_pred, batch[1])
         group = batch[0]["group"].to(right.device, non_blocking=True)
-        self.training_.remember(group, right)
-        self.training_.step(self.tolerance, self.step_size, self.max_multiplier)
+        self.tracker_.remember(group, right)
+        self.tracker_.step(self.tolerance, self.step_size, self.max_multiplier)
 
-    def on_epoch_end(self, net: GroupNet, **kwargs: Any) -> None:
+    def on_epoch_end(self, net: TrainingNet, **kwargs: Any) -> None:
         """Record the largest violation and read the multipliers from the device."""
-        if self.training_ is None:
+        if self.tracker_ is None:
             return
         assert self.multipliers_ is not None
-        self.multipliers_[:] = self.training_.multipliers.cpu().numpy()
-        largest = self.training_.violations().nan_to_num(-torch.inf).max()
+        self.multipliers_[:] = self.tracker_.multipliers.cpu().numpy()
+        largest = self.tracker_.violations().nan_to_num(-torch.inf).max()
         net.history.record("accuracy_gap_violation", float(largest))
 
-    def on_train_end(self, net: GroupNet, **kwargs: Any) -> None:
-        """Let go of what lies on the device."""
-        self.training_ = None
 
-
-class _Training:
+class _Tracker:
     """Multipliers and the groups' last predictions in one fine-tuning, on the device."""
 
     def __init__(

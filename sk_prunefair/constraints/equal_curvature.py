@@ -103,6 +103,7 @@ class EqualCurvatureConstraint(DerivativeConstraint):
     2
     """
 
+    eigenvectors_: dict[int, tuple[torch.Tensor, int]]
     _value_name = "eigenvalue"
     _history_key = "curvature_gap"
 
@@ -121,11 +122,12 @@ class EqualCurvatureConstraint(DerivativeConstraint):
         self.refresh = refresh
         self.n_iter = n_iter
 
-    def initialize(self) -> EqualCurvatureConstraint:
+    def initialize(self) -> Any:
         """Check the parameters and forget all state; a new ``fit`` calls this."""
         super().initialize()
         check_count("refresh", self.refresh)
         check_count("n_iter", self.n_iter)
+        self.add_state("eigenvectors_", {})
         return self
 
     @property
@@ -161,7 +163,3 @@ class EqualCurvatureConstraint(DerivativeConstraint):
         generator = torch.Generator().manual_seed(0)
         vector = torch.randn(like.shape, generator=generator, dtype=like.dtype).to(like.device)
         return vector if self.mask_ is None else vector * self.mask_
-
-    def _forget_training(self) -> None:
-        super()._forget_training()
-        self.eigenvectors_: dict[int, tuple[torch.Tensor, int]] = {}

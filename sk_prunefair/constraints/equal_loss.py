@@ -14,6 +14,7 @@ from sk_prunefair.constraints._average import WeightAverage
 from sk_prunefair.constraints._best_group import BestGroupLimit
 from sk_prunefair.constraints._multipliers import moves, overall_loss, row_factors
 from sk_prunefair.constraints.base import Constraint, Phase
+from sk_prunefair.constraints.lagrangian_dual import LagrangianDual
 from sk_prunefair.data.group_means import (
     group_errors,
     group_means,
@@ -24,7 +25,7 @@ from sk_prunefair.data.group_means import (
 
 if TYPE_CHECKING:
     from sk_prunefair.data.dataset import GroupDataset
-    from sk_prunefair.net import GroupNet
+    from sk_prunefair.hooks import TrainingNet
 
 
 class EqualLossConstraint(Constraint):
@@ -103,8 +104,9 @@ class EqualLossConstraint(Constraint):
     average : bool, default=True
         Whether training ends with the average of the last epoch's weights, where there is more
         than one group, whatever the step size. ``history`` shows losses along the way, before
-        they are averaged; a callback that loads a checkpoint when the training ends has the last
-        word where it comes after this one.
+        they are averaged. A callback that restores the best weights when the training ends, such
+        as skorch's ``Checkpoint`` and ``EarlyStopping`` with ``load_best=True``, does so after
+        that, in whatever order they are given: its weights stay, and the average goes.
 
     Attributes
     ----------
@@ -141,11 +143,15 @@ class EqualLossConstraint(Constraint):
 
     multipliers_: pd.Series | None
     first_loss_: float | None
-    factors_: torch.Tensor | None
-    device_factors_: torch.Tensor | None
-    batch_violation_: torch.Tensor | None
     limit_: BestGroupLimit | None
     weight_average_: WeightAverage | None
+    dual_: LagrangianDual | None
+    factors_: torch.Tensor | None
+    device_factors_: torch.Tensor | None
+    is_drawn_: bool
+    shares_: npt.NDArray[np.float64]
+    sizes_: npt.NDArray[np.int64]
+    epoch_: list[dict[str, Any]]
 
     def __init__(
         self,
@@ -167,7 +173,7 @@ class EqualLossConstraint(Constraint):
         self.by = by
         self.average = average
 
-    def initialize(self) -> EqualLossConstraint:
+    def initialize(self) -> Any:
         """Check the parameters and forget the multipliers; a new ``fit`` calls this."""
         super().initialize()
         if not (is_finite(self.step_size) and self.step_size >= 0):
@@ -189,13 +195,16 @@ class EqualLossConstraint(Constraint):
             raise ValueError(
                 f"multipliers_from must be 'train' or 'valid', got {self.multipliers_from!r}"
             )
-        self.multipliers_ = None
-        self.first_loss_ = None
-        self.limit_ = None
-        self._forget_epoch()
+        for name in ("multipliers_", "first_loss_", "limit_"):
+            self.add_state(name, None, lives="fit")
+        for name in ("weight_average_", "dual_", "factors_", "device_factors_"):
+            self.add_state(name, None, lives="epoch")
+        for name in ("shares_", "sizes_", "epoch_"):
+            self.add_state(name, [], lives="epoch")
+        self.add_state("is_drawn_", False, lives="epoch")
         return self
 
-    def check(self, net: GroupNet) -> None:
+    def check(self, net: TrainingNet) -> None:
         """Raise ValueError where the multipliers' rows are missing, or have no groups."""
         if self.multipliers_from == "valid" and not net.may_have_validation_groups:
             raise ValueError(
@@ -203,16 +212,15 @@ class EqualLossConstraint(Constraint):
                 f"train_split={net.train_split!r} does not make; use skorch.dataset.ValidSplit"
             )
 
-    def on_train_begin(self, net: GroupNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+    def on_train_begin(self, net: TrainingNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Start the multipliers at zero, unless there are some from an earlier training."""
         if self.multipliers_ is None or not self.multipliers_.index.equals(net.groups_):
             self.multipliers_ = pd.Series(0.0, index=net.groups_, name="multiplier")
             if self.max_accuracy_loss is not None:
                 self.limit_ = BestGroupLimit(self.max_accuracy_loss)
-            self._remember_dense()
 
     def on_epoch_begin(
-        self, net: GroupNet, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
+        self, net: TrainingNet, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
     ) -> None:
         """Put this epoch's multipliers where the batches are."""
         measured = dataset_train if self.multipliers_from == "train" else dataset_valid
@@ -221,7 +229,6 @@ class EqualLossConstraint(Constraint):
                 f"multipliers_from={self.multipliers_from!r} needs groups, which the data set "
                 f"that train_split={net.train_split!r} makes does not have"
             )
-        self._forget_epoch()
         assert self.multipliers_ is not None
         self.shares_ = group_shares(dataset_train, len(net.groups_))
         if measured is not None:
@@ -230,14 +237,16 @@ class EqualLossConstraint(Constraint):
         if self.average and has_trades and self.is_active(net):
             self.weight_average_ = WeightAverage(net.module_)
         factors = self.multipliers_.to_numpy(copy=True)
-        if self.violation == "signed":
+        if self.violation == "absolute":
+            self.dual_ = LagrangianDual()
+        else:
             factors = row_factors(factors, self.shares_)
         self.factors_ = torch.as_tensor(factors, dtype=torch.float32)
         self.device_factors_ = self.factors_.to(net.device)
 
-    def draw_weights(self, net: GroupNet, data: GroupDataset) -> torch.Tensor | None:
+    def draw_weights(self, net: TrainingNet, data: GroupDataset) -> torch.Tensor | None:
         """Return the factor of each row's group; None where all are equal, or never drawn by."""
-        if self.violation == "absolute" or self.by == "reweighting":
+        if self.dual_ is not None or self.by == "reweighting":
             return None
         self.is_drawn_ = True
         assert self.factors_ is not None
@@ -245,53 +254,45 @@ class EqualLossConstraint(Constraint):
             return None
         return self.factors_[data.group[data.rows]]
 
-    def weights(self, net: GroupNet, batch: dict[str, Any]) -> torch.Tensor | None:
+    def weights(self, net: TrainingNet, batch: dict[str, Any]) -> torch.Tensor | None:
         """Return the factor of each sample's group, where it was not drawn by that already."""
-        if self.violation == "absolute" or self.is_drawn_:
+        if self.dual_ is not None or self.is_drawn_:
             return None
         assert self.device_factors_ is not None
         return self.device_factors_[batch["group"].to(net.device, non_blocking=True)]
 
     def penalty(
-        self, net: GroupNet, losses: torch.Tensor, batch: dict[str, Any]
+        self, net: TrainingNet, losses: torch.Tensor, batch: dict[str, Any]
     ) -> torch.Tensor | None:
-        """Return Σ λ_a |J_a − J| of the batch for the literal method, else None."""
-        if self.violation == "signed":
+        """Return the penalty of the literal method, else None."""
+        if self.dual_ is None:
             return None
         assert self.device_factors_ is not None
-        group = batch["group"].to(losses.device, non_blocking=True)
-        weight = batch.get("sample_weight", torch.ones(len(losses))).to(losses.device)
-        none = torch.zeros_like(self.device_factors_)
-        sums = none.index_add(0, group, weight * losses)
-        sizes = none.index_add(0, group, weight)
-        tiny = torch.finfo(sizes.dtype).tiny
-        overall = sums.sum() / sizes.sum().clamp(min=tiny)
-        distances = (sums / sizes.clamp(min=tiny) - overall).abs() * (sizes > 0)
-        self.batch_violation_ = distances.detach()
-        return self.device_factors_ @ distances
+        return self.dual_.penalty(self.device_factors_, losses, batch)
 
     def on_batch_end(
         self,
-        net: GroupNet,
+        net: TrainingNet,
         batch: Any = None,
         training: bool | None = None,
+        losses: torch.Tensor | None = None,
         y_pred: Any = None,
         **kwargs: Any,
     ) -> None:
         """Keep the batch's losses; nothing waits for the device."""
         if training == (self.multipliers_from == "train"):
-            columns = {"loss": net.batch_losses_, "group": batch[0]["group"]}
+            columns = {"loss": losses, "group": batch[0]["group"]}
             if "sample_weight" in batch[0]:
                 columns["weight"] = batch[0]["sample_weight"]
             if self.limit_ is not None:
                 columns["right"] = is_right(y_pred, batch[1])
             self.epoch_.append(columns)
-        if training and self.batch_violation_ is not None:
-            self.epoch_violations_.append(self.batch_violation_)
+        if training and self.dual_ is not None:
+            self.dual_.end_batch()
         if training and self.weight_average_ is not None:
             self.weight_average_.update()
 
-    def on_epoch_end(self, net: GroupNet, **kwargs: Any) -> None:
+    def on_epoch_end(self, net: TrainingNet, **kwargs: Any) -> None:
         """Record the gap between the groups' mean losses and step the multipliers."""
         assert self.multipliers_ is not None
         if not self.epoch_:  # no validation set, in a phase in which the constraint does not act
@@ -313,17 +314,13 @@ class EqualLossConstraint(Constraint):
                 self._step(means, group_errors(columns["loss"], *by_group[:2], self.sizes_))
             else:
                 self.multipliers_ = self.multipliers_ / 2
-        if net.phase_ == "before":
-            self._remember_dense()
 
     def _step(
         self, means: npt.NDArray[np.float64], errors: npt.NDArray[np.float64] | float = 0.0
     ) -> None:
         assert self.multipliers_ is not None
-        if self.violation == "absolute":
-            step = self.step_size * torch.stack(self.epoch_violations_).mean(0).cpu().numpy()
-            # A net that diverged has nothing to say.
-            step, bounds = np.where(np.isfinite(step), step, 0.0), (0.0, np.inf)
+        if self.dual_ is not None:
+            step, bounds = self.dual_.step(self.step_size), self.dual_.bounds
         else:
             overall = overall_loss(means, self.shares_)
             if self.first_loss_ is None:
@@ -333,27 +330,9 @@ class EqualLossConstraint(Constraint):
         slack = 1.0 if self.limit_ is None else self.limit_.slack
         self.multipliers_ = (self.multipliers_ + slack * step).clip(*bounds)
 
-    def on_train_end(self, net: GroupNet, **kwargs: Any) -> None:
-        """Load the average, say so if the best group lost too much, let go of the last epoch."""
+    def on_train_end(self, net: TrainingNet, **kwargs: Any) -> None:
+        """Load the average, and warn if the best group lost too much."""
         if self.weight_average_ is not None:
             self.weight_average_.load()
         if self.limit_ is not None and self.is_active(net):
             self.limit_.warn(net.groups_)
-        self._forget_epoch()
-
-    def rewind(self) -> None:
-        """Go back to the multipliers at the end of the dense training."""
-        if self.multipliers_ is not None:
-            multipliers, self.first_loss_, self.limit_ = self.dense_
-            self.multipliers_ = multipliers.copy()
-
-    def _remember_dense(self) -> None:
-        assert self.multipliers_ is not None
-        self.dense_ = (self.multipliers_.copy(), self.first_loss_, self.limit_)
-
-    def _forget_epoch(self) -> None:
-        self.weight_average_ = None
-        self.factors_ = self.device_factors_ = self.batch_violation_ = None
-        self.is_drawn_ = False
-        self.epoch_: list[dict[str, Any]] = []
-        self.epoch_violations_: list[torch.Tensor] = []

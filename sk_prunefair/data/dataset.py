@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import sparse
 from skorch.dataset import Dataset as SkorchDataset
-from torch.utils.data import Dataset, Sampler, Subset, default_collate
+from torch.utils.data import Dataset, Subset, default_collate
 
-Batch = tuple[dict[str, Any], torch.Tensor]
+from sk_prunefair.data.batches import RawBatch
 
 
 class GroupDataset(SkorchDataset):
@@ -22,8 +23,9 @@ class GroupDataset(SkorchDataset):
 
     Parameters
     ----------
-    inputs : array of shape (n_samples, ...) or torch.utils.data.Dataset
-        The features. A dataset may yield ``X`` or ``(X, y)``; its ``y`` is not looked at.
+    inputs : array, dict of arrays, scipy sparse matrix or torch.utils.data.Dataset
+        The features, shape (n_samples, ...). Rows of a sparse matrix are made dense batch by
+        batch. A dataset may yield ``X`` or ``(X, y)``; its ``y`` is not looked at.
     y : array of shape (n_samples,), dtype int64, default=None
         Encoded labels. Zeros where there are none, as in prediction.
     group : array of shape (n_samples,), dtype int64, default=None
@@ -35,24 +37,20 @@ class GroupDataset(SkorchDataset):
     --------
     >>> import numpy as np
     >>> data = GroupDataset(np.eye(3, dtype=np.float32), np.array([0, 1, 0]), np.array([1, 1, 0]))
-    >>> batch, y = data.__getitems__([0, 2])
+    >>> batch, y = data.batch([0, 2])
     >>> batch["group"], y
     (tensor([1, 0]), tensor([0, 0]))
     """
 
     def __init__(
         self,
-        inputs: npt.NDArray[Any] | Dataset[Any],
+        inputs: Any,
         y: npt.NDArray[np.int64] | None = None,
         group: npt.NDArray[np.int64] | None = None,
         sample_weight: npt.NDArray[np.float32] | None = None,
     ) -> None:
-        self.inputs: torch.Tensor | Dataset[Any]
-        if isinstance(inputs, Dataset):
-            self.inputs = inputs
-        else:
-            self.inputs = torch.from_numpy(_own(inputs))
-        n_samples = len(inputs)  # type: ignore[arg-type]
+        self.inputs = _stored(inputs)
+        n_samples = count_rows(inputs)
         self.targets = _column(y, n_samples)
         self.group = _column(group, n_samples)
         self.has_groups = group is not None
@@ -69,15 +67,21 @@ class GroupDataset(SkorchDataset):
         """Encoded labels; where skorch's scoring callbacks look for them."""
         return self.targets[self.rows].numpy()
 
+    @property
+    def group_codes(self) -> npt.NDArray[np.int64]:
+        """Encoded groups of the rows."""
+        return self.group[self.rows].numpy()
+
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> Batch:
-        batch, y = self.__getitems__([index])
-        return {key: values[0] for key, values in batch.items()}, y[0]
+    def __getitem__(self, index: int) -> RawBatch:
+        batch, y = self.batch([index])
+        row = {key: values[0] for key, values in batch.items() if key != "X"}
+        return {"X": _first_row(batch["X"])} | row, y[0]
 
-    def __getitems__(self, indices: Sequence[int] | torch.Tensor) -> Batch:
-        """Return one batch; `torch.utils.data.DataLoader` calls this where it exists."""
+    def batch(self, indices: Sequence[int] | torch.Tensor) -> RawBatch:
+        """Return one batch, fetched whole."""
         rows = self.rows[torch.as_tensor(indices)]
         batch = {"X": self._inputs(rows), "group": self.group[rows]}
         if self.sample_weight is not None:
@@ -85,9 +89,14 @@ class GroupDataset(SkorchDataset):
         return batch, self.targets[rows]
 
     def _inputs(self, rows: torch.Tensor) -> Any:
-        if isinstance(self.inputs, torch.Tensor):
-            return self.inputs[rows]
-        return default_collate([item_features(self.inputs[int(row)]) for row in rows])
+        inputs = self.inputs
+        if isinstance(inputs, torch.Tensor):
+            return inputs[rows]
+        if isinstance(inputs, dict):
+            return {name: values[rows] for name, values in inputs.items()}
+        if sparse.issparse(inputs):
+            return torch.from_numpy(inputs[rows.numpy()].toarray())
+        return default_collate([item_features(inputs[int(row)]) for row in rows])
 
     def subset(self, indices: npt.ArrayLike) -> GroupDataset:
         """Return the given rows as a dataset that shares this one's memory.
@@ -108,15 +117,43 @@ class GroupDataset(SkorchDataset):
         return view
 
 
-def _own(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    # torch warns about read-only memory (memory-mapped by joblib, or pandas' copy-on-write).
-    return array if array.flags.writeable else array.copy()
+def count_rows(inputs: Any) -> int:
+    """Return the number of samples; of a dict, of any of its arrays."""
+    if isinstance(inputs, Mapping):
+        inputs = next(iter(inputs.values()))
+    return int(inputs.shape[0]) if hasattr(inputs, "shape") else len(inputs)
+
+
+def as_tensor(array: npt.NDArray[Any]) -> torch.Tensor:
+    """Return an array as a tensor, of the same memory where torch can take it.
+
+    torch refuses negative strides, and warns about read-only memory (memory-mapped by joblib, or
+    pandas' copy-on-write).
+    """
+    array = np.ascontiguousarray(array) if min(array.strides, default=1) < 0 else array
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
+
+
+def _stored(inputs: Any) -> Any:
+    if isinstance(inputs, Dataset) or sparse.issparse(inputs):
+        return inputs
+    if isinstance(inputs, Mapping):
+        return {name: as_tensor(values) for name, values in inputs.items()}
+    return as_tensor(inputs)
+
+
+def _first_row(values: Any) -> Any:
+    if isinstance(values, Mapping):
+        return {name: _first_row(each) for name, each in values.items()}
+    if isinstance(values, (tuple, list)):
+        return type(values)(_first_row(each) for each in values)
+    return values[0]
 
 
 def _column(values: npt.NDArray[np.int64] | None, n_samples: int) -> torch.Tensor:
     if values is None:
         return torch.zeros(n_samples, dtype=torch.int64)
-    return torch.from_numpy(_own(values))
+    return as_tensor(values)
 
 
 def item_features(item: Any) -> Any:
@@ -166,99 +203,6 @@ def dataset_targets(dataset: Dataset[Any]) -> npt.NDArray[Any]:
     return np.asarray([item[1] for item in items])
 
 
-class BatchRows(Sampler[torch.Tensor]):
-    """Yield the row numbers of each batch as one tensor.
-
-    `torch.utils.data.BatchSampler` yields lists, one Python number per row; taking those apart
-    again took a tenth of an epoch.
-
-    Parameters
-    ----------
-    n_rows : int
-        Rows of the dataset.
-    batch_size : int
-        Rows of a batch; the last one may be smaller.
-    shuffle : bool, default=False
-        Whether each pass has an order of its own.
-    drop_last : bool, default=False
-        Whether a smaller last batch is left out.
-    draw_weights : callable, default=None
-        Called before each pass, returns how often each row is drawn relative to the others, a
-        tensor of shape (n_rows,), or None for once each. A pass still has `n_rows` draws, and each
-        row comes as often as its share says, rounded up or down at random. Needs `shuffle`.
-    generator : torch.Generator, default=None
-        Where the order is drawn from; None is torch's global generator.
-
-    Examples
-    --------
-    >>> list(BatchRows(5, 2))
-    [tensor([0, 1]), tensor([2, 3]), tensor([4])]
-    """
-
-    def __init__(
-        self,
-        n_rows: int,
-        batch_size: int,
-        shuffle: bool = False,
-        drop_last: bool = False,
-        draw_weights: Callable[[], torch.Tensor | None] | None = None,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        self.n_rows = n_rows
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.drop_last = drop_last
-        self.draw_weights = draw_weights
-        self.generator = generator
-
-    def __len__(self) -> int:
-        n_full, rest = divmod(self.n_rows, self.batch_size)
-        return n_full + bool(rest and not self.drop_last)
-
-    def __iter__(self) -> Iterator[torch.Tensor]:
-        order = self._shuffled(self.n_rows) if self.shuffle else torch.arange(self.n_rows)
-        weights = self.draw_weights() if self.draw_weights is not None else None
-        if weights is not None:
-            # Systematic sampling along a random order: less noise than drawing with replacement.
-            shares = weights[order].double().cumsum(0)
-            offset = torch.rand(1, generator=self.generator).double()
-            marks = (shares / shares[-1] * self.n_rows + offset).floor().long()
-            marks[-1] = self.n_rows
-            order = order.repeat_interleave(marks.diff(prepend=marks.new_zeros(1)))
-            order = order[self._shuffled(len(order))]
-        yield from order.split(self.batch_size)[: len(self)]
-
-    def _shuffled(self, n_rows: int) -> torch.Tensor:
-        return torch.randperm(n_rows, generator=self.generator)
-
-
-class Batches:
-    """The batches of a dataset, one after the other, fetched in this process.
-
-    Parameters
-    ----------
-    data : GroupDataset
-        The dataset.
-    rows : BatchRows
-        The rows of each batch.
-    """
-
-    def __init__(self, data: GroupDataset, rows: BatchRows) -> None:
-        self.data = data
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __iter__(self) -> Iterator[Batch]:
-        return map(self.data.__getitems__, self.rows)
-
-
-def identity_collate(batch: Batch) -> Batch:
-    """Hand a batch that `GroupDataset.__getitems__` has already put together on to the net."""
-    return batch
-
-
 def split_strata(
     y: npt.NDArray[np.int64], group: npt.NDArray[np.int64], min_count: int
 ) -> npt.NDArray[np.int64]:
@@ -288,6 +232,7 @@ def split_strata(
     >>> np.bincount(split_strata(y, group, min_count=4))
     array([6, 6])
     """
+    y = np.unique(y, return_inverse=True)[1]  # a label that is ignored may be negative
     strata = y * (group.max(initial=0) + 1) + group
     by_label = strata.max(initial=0) + 1 + y
     strata = np.where(_counts(strata) < min_count, by_label, strata)

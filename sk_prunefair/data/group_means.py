@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 def group_sizes(data: GroupDataset, n_groups: int) -> npt.NDArray[np.int64]:
     """Return how many rows of the data each group has, shape (n_groups,)."""
-    return np.bincount(data.group[data.rows].numpy(), minlength=n_groups)
+    return np.bincount(data.group_codes, minlength=n_groups)
 
 
 def group_shares(data: GroupDataset, n_groups: int) -> npt.NDArray[np.float64]:
     """Return each group's share of the data's weight, shape (n_groups,), sum 1."""
     weights = None if data.sample_weight is None else data.sample_weight[data.rows].numpy()
-    sizes = np.bincount(data.group[data.rows].numpy(), weights, minlength=n_groups)
+    sizes = np.bincount(data.group_codes, weights, minlength=n_groups)
     return sizes / sizes.sum()
 
 

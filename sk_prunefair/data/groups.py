@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,10 @@ def as_group_frame(
     Parameters
     ----------
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
-        Array, list, tuple, tensor, Series or DataFrame. Names of a Series or of columns are kept
-        as strings. Without names, a single column is called ``sensitive_feature`` and several
-        are called ``sensitive_feature_0``, ``sensitive_feature_1``, …
+        Array, list, tuple, tensor, Series, DataFrame, Index or dict of columns; tables of polars
+        and pyarrow as well. Names of a Series or of columns are kept as strings. Without names, a
+        single column is called ``sensitive_feature`` and several are called
+        ``sensitive_feature_0``, ``sensitive_feature_1``, …
     n_samples : int
         Number of rows the data has.
     name : str, default="sensitive_features"
@@ -120,6 +122,16 @@ def _to_frame(values: Any, name: str) -> pd.DataFrame:
         values = values.to_frame(_singular(name) if values.name is None else values.name)
     if isinstance(values, pd.DataFrame):
         return values.set_axis([str(column) for column in values.columns], axis=1)
+    if isinstance(values, pd.MultiIndex):
+        return _to_frame(values.to_frame(index=False), name)
+    if isinstance(values, pd.Index):
+        return _to_frame(values.to_series(), name)
+    if isinstance(values, Mapping):
+        return _to_frame(pd.DataFrame(_columns(values, name)), name)
+    if hasattr(values, "columns") and hasattr(values, "__getitem__"):  # polars, pyarrow
+        return _to_frame(pd.DataFrame(_columns(_named(values), name)), name)
+    if hasattr(values, "to_list") and getattr(values, "name", None):  # polars
+        return _to_frame(pd.Series(values.to_list(), name=values.name, dtype=object), name)
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu().numpy()
     # As strings, 1 and "1" or None and "None" would become one group.
@@ -133,6 +145,28 @@ def _to_frame(values: Any, name: str) -> pd.DataFrame:
         array = array[:, np.newaxis]
     names = [f"{_singular(name)}_{column}" for column in range(array.shape[1])]
     return pd.DataFrame(array, columns=[_singular(name)] if len(names) == 1 else names)
+
+
+def _named(table: Any) -> dict[str, Any]:
+    """Return the columns of a table that is not of pandas, by name."""
+    names = getattr(table, "column_names", None) or list(table.columns)
+    return {str(column): table[column] for column in names}
+
+
+def _columns(values: Mapping[Any, Any], name: str) -> dict[Any, pd.Series]:
+    columns = {}
+    for key, column in values.items():
+        plain = column.to_pylist() if hasattr(column, "to_pylist") else column
+        array = np.asarray(list(plain), dtype=object)
+        if array.ndim != 1:
+            raise ValueError(
+                f"{name}[{key!r}] must be one-dimensional, got {array.ndim} dimensions"
+            )
+        columns[key] = pd.Series(array)
+    lengths = {str(key): len(column) for key, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"{name} must hold columns of one length, got {lengths}")
+    return columns
 
 
 def _singular(name: str) -> str:

@@ -11,20 +11,26 @@ from sk_prunefair.pruning.masks import (
     prunable_parameters,
     sparsity,
 )
-from sk_prunefair.pruning.pruned import PruningState
+from sk_prunefair.pruning.plan import ChannelPlan, Plan, WeightPlan
+from sk_prunefair.pruning.pruned import Pruned
+from sk_prunefair.pruning.pruner import get_pruner
 from sk_prunefair.pruning.recalibrate import recalibrate_batch_norm
-from sk_prunefair.pruning.registry import get_pruner
 from sk_prunefair.pruning.saliency import SnipPruner, TaylorPruner
 from sk_prunefair.pruning.schedules import GradualPruning, IterativePruning, PruningSchedule
 from sk_prunefair.pruning.shrink import expand_module, kept_masks, shrink_module
 
+PruningState = Pruned  # its name before
+
 __all__ = [
+    "ChannelPlan",
     "ChannelPruner",
     "FairGrapePruner",
     "FairPrunePruner",
     "GradualPruning",
     "IterativePruning",
     "MagnitudePruner",
+    "Plan",
+    "Pruned",
     "Pruner",
     "PruningData",
     "PruningSchedule",
@@ -33,6 +39,7 @@ __all__ = [
     "ScorePruner",
     "SnipPruner",
     "TaylorPruner",
+    "WeightPlan",
     "apply_masks",
     "check_masks",
     "expand_module",

@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from typing import Literal, get_args
 
 import torch
+from sklearn.base import BaseEstimator
 from torch import nn
 
 from sk_prunefair.pruning.channel_groups import ChannelGroup, output_tensors, traced_groups
@@ -19,7 +20,7 @@ from sk_prunefair.pruning.shrink import Kept, kept_masks, shrink_module
 Importance = Literal["magnitude", "taylor"]
 
 
-class ChannelPruner:
+class ChannelPruner(BaseEstimator):
     r"""Remove the least important channels of every layer, so that the net gets smaller.
 
     A channel is one output of a linear layer or one filter of a convolution, with everything that

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
+from sklearn.base import BaseEstimator
 from torch import nn
 
 from sk_prunefair.pruning.data import PruningData
@@ -28,7 +29,7 @@ class Pruner(Protocol):
         """Return boolean masks by parameter name, True where a weight of `module` is kept."""
 
 
-class ScorePruner:
+class ScorePruner(BaseEstimator):
     """Remove the weights of smallest score; the score is a function of the user's.
 
     Parameters
@@ -42,9 +43,12 @@ class ScorePruner:
     exclude : iterable of str, default=()
         Parameters that are left alone: their names, or the names of modules that hold them. The
         rate then counts the others.
+    include : iterable of str, default=()
+        Names of bare parameters, or of modules that hold some, that the library's own scores count
+        beside those that `prunable_parameters` lists.
     min_kept : float, default=0.0
-        Share of each tensor, in [0, 1), that is kept whatever the rate, so that no layer dies. At
-        least one weight where it is above 0.
+        Share of each tensor, in [0, 1), that is kept whatever the rate. At least one weight where
+        it is above 0.
 
     Examples
     --------
@@ -63,11 +67,13 @@ class ScorePruner:
         *,
         scope: Scope = "global",
         exclude: Iterable[str] = (),
+        include: Iterable[str] = (),
         min_kept: float = 0.0,
     ) -> None:
         self.score = score
         self.scope = scope
         self.exclude = exclude
+        self.include = include
         self.min_kept = min_kept
 
     @property
@@ -177,7 +183,7 @@ class MagnitudePruner(ScorePruner):
 
     Parameters
     ----------
-    scope, exclude, min_kept
+    scope, exclude, include, min_kept
         As for `ScorePruner`.
 
     Examples
@@ -191,9 +197,22 @@ class MagnitudePruner(ScorePruner):
     """
 
     def __init__(
-        self, *, scope: Scope = "global", exclude: Iterable[str] = (), min_kept: float = 0.0
+        self,
+        *,
+        scope: Scope = "global",
+        exclude: Iterable[str] = (),
+        include: Iterable[str] = (),
+        min_kept: float = 0.0,
     ) -> None:
-        super().__init__(_magnitude, scope=scope, exclude=exclude, min_kept=min_kept)
+        self.scope = scope
+        self.exclude = exclude
+        self.include = include
+        self.min_kept = min_kept
+
+    def score(self, module: nn.Module) -> Scores:
+        """Return the absolute values of the weights."""
+        weights = prunable_parameters(module, self.include)
+        return {name: weight.abs() for name, weight in weights.items()}
 
 
 class RandomPruner(ScorePruner):
@@ -204,7 +223,7 @@ class RandomPruner(ScorePruner):
     random_state : int, default=None
         Seed; the same seed removes nested sets at growing rates. None takes torch's generator,
         which `FairPrunedClassifier` seeds from its own ``random_state``.
-    scope, exclude, min_kept
+    scope, exclude, include, min_kept
         As for `ScorePruner`.
 
     Examples
@@ -221,12 +240,17 @@ class RandomPruner(ScorePruner):
         random_state: int | None = None,
         scope: Scope = "global",
         exclude: Iterable[str] = (),
+        include: Iterable[str] = (),
         min_kept: float = 0.0,
     ) -> None:
-        super().__init__(self._random, scope=scope, exclude=exclude, min_kept=min_kept)
         self.random_state = random_state
+        self.scope = scope
+        self.exclude = exclude
+        self.include = include
+        self.min_kept = min_kept
 
-    def _random(self, module: nn.Module) -> Scores:
+    def score(self, module: nn.Module) -> Scores:
+        """Return one random number per weight."""
         # On the CPU, so that the device does not change what is removed.
         generator = None
         if self.random_state is not None:
@@ -234,9 +258,5 @@ class RandomPruner(ScorePruner):
         # 24 random bits of a float32 would tie a lot among millions of weights.
         return {
             name: torch.rand(weight.shape, dtype=torch.float64, generator=generator)
-            for name, weight in prunable_parameters(module).items()
+            for name, weight in prunable_parameters(module, self.include).items()
         }
-
-
-def _magnitude(module: nn.Module) -> Scores:
-    return {name: weight.abs() for name, weight in prunable_parameters(module).items()}

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 import torch
+from sklearn.base import BaseEstimator
 from torch import nn
 
 from sk_prunefair.pruning.criteria import Scope, ScorePruner, without_excluded
@@ -19,7 +20,7 @@ _CHUNK_BYTES = 2**26
 
 
 @torch.enable_grad()
-def group_importance(module: nn.Module, data: PruningData) -> Tensors:
+def group_importance(module: nn.Module, data: PruningData, include: Iterable[str] = ()) -> Tensors:
     r"""Return how much each weight matters to each group, as FairGRAPE measures it.
 
     It is :math:`\sum_b (\theta_i \, \partial J_{a,b} / \partial \theta_i)^2` over the batches b,
@@ -31,6 +32,8 @@ def group_importance(module: nn.Module, data: PruningData) -> Tensors:
         The net; not changed.
     data : PruningData
         With groups.
+    include : iterable of str, default=()
+        As for `sk_prunefair.pruning.prunable_parameters`.
 
     Returns
     -------
@@ -46,7 +49,7 @@ def group_importance(module: nn.Module, data: PruningData) -> Tensors:
     tensor([[ True, False],
             [False,  True]])
     """
-    net, weights = scoring_copy(module)
+    net, weights = scoring_copy(module, include)
     n_groups = len(data.group_sizes)
     total = {name: weight.new_zeros(n_groups, *weight.shape) for name, weight in weights.items()}
     for X, y, group in data.batches():
@@ -58,7 +61,7 @@ def group_importance(module: nn.Module, data: PruningData) -> Tensors:
     return total
 
 
-class FairGrapePruner:
+class FairGrapePruner(BaseEstimator):
     """Keep each group's share of the importance, layer by layer.
 
     Each layer begins empty. Again and again, the group whose share of the kept importance is
@@ -69,7 +72,7 @@ class FairGrapePruner:
 
     Parameters
     ----------
-    exclude : iterable of str, default=()
+    exclude, include : iterable of str, default=()
         As for `sk_prunefair.pruning.ScorePruner`.
     max_turns : int, default=10_000
         A layer that keeps more weights than this hands out several at a turn.
@@ -84,8 +87,15 @@ class FairGrapePruner:
 
     needs_data = True
 
-    def __init__(self, *, exclude: Iterable[str] = (), max_turns: int = 10_000) -> None:
+    def __init__(
+        self,
+        *,
+        exclude: Iterable[str] = (),
+        include: Iterable[str] = (),
+        max_turns: int = 10_000,
+    ) -> None:
         self.exclude = exclude
+        self.include = include
         self.max_turns = max_turns
 
     def masks(self, module: nn.Module, rate: float, data: PruningData | None = None) -> Masks:
@@ -115,7 +125,7 @@ class FairGrapePruner:
         if self.max_turns < 1:
             raise ValueError(f"max_turns must be at least 1, got {self.max_turns!r}")
         masks: Masks = {}
-        importance = group_importance(module, data)
+        importance = group_importance(module, data, self.include)
         for name, found in without_excluded(module, importance, self.exclude).items():
             by_group = found.flatten(1).double().cpu().numpy()
             if np.isnan(by_group).any():
@@ -150,8 +160,10 @@ def _keep_shares(
     return kept
 
 
-def _fairprune_scores(module: nn.Module, data: PruningData, beta: float) -> Tensors:
-    net, weights = scoring_copy(module)
+def _fairprune_scores(
+    module: nn.Module, data: PruningData, beta: float, include: Iterable[str]
+) -> Tensors:
+    net, weights = scoring_copy(module, include)
     fixed = {name: weight.detach() for name, weight in weights.items()}
 
     def loss(given: Tensors, x: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
@@ -220,7 +232,7 @@ class FairPrunePruner(ScorePruner):
     ----------
     beta : float, default=0.3
         β, in [0, 1]; 0 ignores what the best served group needs.
-    scope, exclude, min_kept
+    scope, exclude, include, min_kept
         As for `sk_prunefair.pruning.ScorePruner`.
 
     Examples
@@ -241,12 +253,17 @@ class FairPrunePruner(ScorePruner):
         beta: float = 0.3,
         scope: Scope = "global",
         exclude: Iterable[str] = (),
+        include: Iterable[str] = (),
         min_kept: float = 0.0,
     ) -> None:
-        super().__init__(self._scores, scope=scope, exclude=exclude, min_kept=min_kept)
         self.beta = beta
+        self.scope = scope
+        self.exclude = exclude
+        self.include = include
+        self.min_kept = min_kept
 
-    def _scores(self, module: nn.Module, data: PruningData) -> Tensors:
+    def score(self, module: nn.Module, data: PruningData) -> Tensors:
+        """Return what the groups' losses rise by without each weight, weighted by group."""
         if not 0 <= self.beta <= 1:
             raise ValueError(f"beta must be in [0, 1], got {self.beta!r}")
-        return _fairprune_scores(module, data, self.beta)
+        return _fairprune_scores(module, data, self.beta, self.include)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,17 +23,25 @@ _NORMS = (
 )
 
 
-def prunable_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
-    """Return the weights that pruning may remove, by name.
+def is_norm(module: nn.Module) -> bool:
+    """Tell whether a module is a normalisation layer."""
+    return isinstance(module, _NORMS)
+
+
+def prunable_parameters(module: nn.Module, include: Iterable[str] = ()) -> dict[str, nn.Parameter]:
+    """Return the weights that pruning may remove, by name: the prunable weights.
 
     These are the parameters called ``weight`` (or ``weight_…``, ``…_weight``) with two or more
-    dimensions, outside normalisation layers: biases and norms are left alone. A tensor shared by
-    two layers is listed once.
+    dimensions, outside normalisation layers: biases and norms are left alone. So are parametrized
+    tensors (weight norm, spectral norm, orthogonal ones), whose zeros would not stay. A tensor
+    shared by two layers is listed once; frozen ones are listed, too.
 
     Parameters
     ----------
     module : torch.nn.Module
         Any net.
+    include : iterable of str, default=()
+        Names of more parameters, or of modules that hold them, of whatever name.
 
     Returns
     -------
@@ -53,11 +61,14 @@ def prunable_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
     ['0.weight', '2.weight']
     """
     modules = dict(module.named_modules())
+    include = tuple(include)
     weights = {}
     for name, parameter in module.named_parameters():
         owner, _, leaf = name.rpartition(".")
-        is_norm = isinstance(modules[owner], _NORMS)
-        if "weight" in leaf and parameter.ndim >= 2 and not is_norm:
+        if "parametrizations." in name or parameter.ndim < 2 or is_norm(modules[owner]):
+            continue
+        is_named = any(name == each or name.startswith(f"{each}.") for each in include)
+        if "weight" in leaf or is_named:
             weights[name] = parameter
     if not weights:
         raise ValueError(
@@ -149,7 +160,9 @@ def _with_floor(
     return raised
 
 
-def check_masks(module: nn.Module, masks: Mapping[str, torch.Tensor]) -> Masks:
+def check_masks(
+    module: nn.Module, masks: Mapping[str, torch.Tensor], rate: float | None = None
+) -> Masks:
     """Return a pruner's masks, or raise an error that says what is wrong with them.
 
     A layer that loses all of its weights is warned of: unless a shortcut goes round it, the net
@@ -161,6 +174,8 @@ def check_masks(module: nn.Module, masks: Mapping[str, torch.Tensor]) -> Masks:
         The net that they are for.
     masks : mapping of str to torch.Tensor
         What the pruner returned.
+    rate : float, default=None
+        The rate that it was asked for, for the warning.
 
     Returns
     -------
@@ -196,16 +211,28 @@ def check_masks(module: nn.Module, masks: Mapping[str, torch.Tensor]) -> Masks:
                 f"pruner must return a boolean mask of shape {shape} for {name!r}, got "
                 f"{mask.dtype} of shape {tuple(mask.shape)}"
             )
-    empty = [name for name, mask in masks.items() if mask.numel() and not mask.any()]
+    empty = empty_layers(masks)
     if empty:
+        at = "" if rate is None else f" at rate={rate:g}"
         warnings.warn(
-            f"pruning leaves no weight of {empty[:5]}{' and others' * (len(empty) > 5)}: unless a "
-            "shortcut goes round it, every sample gets the same prediction, with fine-tuning too. "
-            "A pruner with min_kept=0.01 or scope='layer' keeps some of each layer, as in "
-            "pruner=MagnitudePruner(min_kept=0.01)",
+            f"pruning leaves no weight of {empty[:5]}{' and others' * (len(empty) > 5)}{at}: "
+            "unless a shortcut goes round it, every sample gets the same prediction, with "
+            "fine-tuning too. A lower rate, scope='layer' or min_kept may help: look at held-out "
+            "data, as nets with min_kept were seen to be constant all the same",
             stacklevel=2,
         )
     return dict(masks)
+
+
+def empty_layers(masks: Mapping[str, torch.Tensor]) -> list[str]:
+    """Return the names of the parameters of which nothing is kept.
+
+    Examples
+    --------
+    >>> empty_layers({"a": torch.tensor([False]), "b": torch.tensor([True])})
+    ['a']
+    """
+    return [name for name, mask in masks.items() if mask.numel() and not mask.any()]
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from sk_prunefair.pruning.masks import prunable_parameters
 Tensors = dict[str, torch.Tensor]
 
 
-def scoring_copy(module: nn.Module) -> tuple[nn.Module, Tensors]:
+def scoring_copy(module: nn.Module, include: Iterable[str] = ()) -> tuple[nn.Module, Tensors]:
     """Return a copy to take gradients of, in evaluation mode, and its prunable weights.
 
     Frozen weights are scored like all others, dropout is off and batch norm uses its averages.
@@ -24,6 +24,8 @@ def scoring_copy(module: nn.Module) -> tuple[nn.Module, Tensors]:
     ----------
     module : torch.nn.Module
         The net; not changed.
+    include : iterable of str, default=()
+        As for `sk_prunefair.pruning.prunable_parameters`.
 
     Returns
     -------
@@ -33,7 +35,7 @@ def scoring_copy(module: nn.Module) -> tuple[nn.Module, Tensors]:
         Those, by parameter name.
     """
     net = copy.deepcopy(module).eval().requires_grad_(False)
-    weights: Tensors = dict(prunable_parameters(net))
+    weights: Tensors = dict(prunable_parameters(net, include))
     for weight in weights.values():
         weight.requires_grad_()
     return net, weights
@@ -48,7 +50,7 @@ def gradients(objective: torch.Tensor, weights: Tensors) -> Tensors:
 
 
 @torch.enable_grad()
-def taylor_scores(module: nn.Module, data: PruningData) -> Tensors:
+def taylor_scores(module: nn.Module, data: PruningData, include: Iterable[str] = ()) -> Tensors:
     r"""Return :math:`|\theta_i \, \partial J / \partial \theta_i|` of each prunable weight.
 
     Parameters
@@ -57,6 +59,8 @@ def taylor_scores(module: nn.Module, data: PruningData) -> Tensors:
         The net; not changed.
     data : PruningData
         What J, the mean loss, is taken over.
+    include : iterable of str, default=()
+        As for `sk_prunefair.pruning.prunable_parameters`.
 
     Returns
     -------
@@ -72,7 +76,7 @@ def taylor_scores(module: nn.Module, data: PruningData) -> Tensors:
     tensor([[1.5000],
             [1.5000]])
     """
-    net, weights = scoring_copy(module)
+    net, weights = scoring_copy(module, include)
     total = {name: torch.zeros_like(weight) for name, weight in weights.items()}
     n_samples = 0
     for X, y, _ in data.batches():
@@ -91,7 +95,7 @@ class TaylorPruner(ScorePruner):
 
     Parameters
     ----------
-    scope, exclude, min_kept
+    scope, exclude, include, min_kept
         As for `sk_prunefair.pruning.ScorePruner`.
 
     Examples
@@ -104,18 +108,21 @@ class TaylorPruner(ScorePruner):
     """
 
     def __init__(
-        self, *, scope: Scope = "global", exclude: Iterable[str] = (), min_kept: float = 0.0
+        self,
+        *,
+        scope: Scope = "global",
+        exclude: Iterable[str] = (),
+        include: Iterable[str] = (),
+        min_kept: float = 0.0,
     ) -> None:
-        super().__init__(taylor_scores, scope=scope, exclude=exclude, min_kept=min_kept)
+        self.scope = scope
+        self.exclude = exclude
+        self.include = include
+        self.min_kept = min_kept
 
-
-def _snip_scores(module: nn.Module, data: PruningData) -> Tensors:
-    if data.initial is None:
-        raise ValueError(
-            "pruner='snip' scores the net at initialisation, which was not kept: fit with this "
-            "pruner, or give PruningData an initial net"
-        )
-    return taylor_scores(data.initial, data)
+    def score(self, module: nn.Module, data: PruningData) -> Tensors:
+        """Return the scores of `taylor_scores`."""
+        return taylor_scores(module, data, self.include)
 
 
 class SnipPruner(ScorePruner):
@@ -129,7 +136,7 @@ class SnipPruner(ScorePruner):
 
     Parameters
     ----------
-    scope, exclude, min_kept
+    scope, exclude, include, min_kept
         As for `sk_prunefair.pruning.ScorePruner`.
 
     Examples
@@ -144,6 +151,23 @@ class SnipPruner(ScorePruner):
     needs_initial = True
 
     def __init__(
-        self, *, scope: Scope = "global", exclude: Iterable[str] = (), min_kept: float = 0.0
+        self,
+        *,
+        scope: Scope = "global",
+        exclude: Iterable[str] = (),
+        include: Iterable[str] = (),
+        min_kept: float = 0.0,
     ) -> None:
-        super().__init__(_snip_scores, scope=scope, exclude=exclude, min_kept=min_kept)
+        self.scope = scope
+        self.exclude = exclude
+        self.include = include
+        self.min_kept = min_kept
+
+    def score(self, module: nn.Module, data: PruningData) -> Tensors:
+        """Return the scores of `taylor_scores` at initialisation."""
+        if data.initial is None:
+            raise ValueError(
+                "pruner='snip' scores the net at initialisation, which was not kept: fit with this "
+                "pruner, or give PruningData an initial net"
+            )
+        return taylor_scores(data.initial, data, self.include)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from skorch.callbacks import Callback
+
+from sk_prunefair.hooks import Hook
 
 if TYPE_CHECKING:
-    from sk_prunefair.pruned_net import PrunedNet
+    from sk_prunefair.hooks import TrainingNet
 
 
-class PruningSchedule(Callback):
+class PruningSchedule(Hook):
     """Base class of schedules: skorch callbacks that spread a pruning over its fine-tuning.
 
     Without one, and in a `prune` that is followed by no training, all weights go at once. A
@@ -22,8 +23,14 @@ class PruningSchedule(Callback):
     ``net.history`` has two more columns then: ``prune_rate`` of each epoch, and ``group_losses``,
     the mean training loss of each group by its name.
 
+    Scores that call an epoch the best so far, and the patience of an early stop, count from the
+    last removal: before it the net had more weights. A fine-tuning that is stopped early ends at
+    the rate asked for all the same.
+
     A subclass implements `rate_at`.
     """
+
+    sums_: torch.Tensor | None
 
     def rate_at(self, goal: float, epoch: int, n_epochs: int) -> float:
         """Return the share of the weights that is removed during an epoch.
@@ -47,48 +54,52 @@ class PruningSchedule(Callback):
     def check(self, n_epochs: int) -> None:
         """Raise ValueError where the schedule does not fit into a fine-tuning of that length."""
 
-    def initialize(self) -> PruningSchedule:
-        """Check the parameters."""
+    def initialize(self) -> Any:
+        """Check the parameters and forget all state."""
+        super().initialize()
         self.check(2**31)
+        self.add_state("sums_", None, lives="epoch")
         return self
 
-    def on_epoch_begin(self, net: PrunedNet, dataset_train: Any = None, **kwargs: Any) -> None:
+    def on_epoch_begin(self, net: TrainingNet, dataset_train: Any = None, **kwargs: Any) -> None:
         """Remove what is due."""
-        if not self._is_due(net):
+        if not net.training_.follows_schedule:
             return
-        assert net.pruning_ is not None
-        self.sums_ = torch.zeros(2, len(net.groups_), device=net.device)
-        epoch = len(net.history) - net.pruning_.dense_epochs - 1
-        rate = self.rate_at(net.pruning_.goal, epoch, net.pruning_.epochs)
-        if rate != net.pruning_.rate:
+        names = net.groups_ if dataset_train.has_groups else ["all"]
+        self.sums_ = torch.zeros(2, len(names), device=net.device)
+        epoch = len(net.history) - net.training_.first_epoch - 1
+        rate = self.rate_at(net.training_.goal, epoch, net.training_.epochs)
+        if rate != net.prune_rate_:
             net.raise_rate(rate, dataset_train)
 
-    def on_batch_end(self, net: PrunedNet, batch: Any, training: bool, **kwargs: Any) -> None:
+    def on_batch_end(
+        self,
+        net: TrainingNet,
+        batch: Any,
+        training: bool,
+        losses: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Add up the losses of each group."""
-        if training and self._is_due(net):
-            assert net.batch_losses_ is not None
+        if training and self.sums_ is not None:
+            assert losses is not None
             group = batch[0]["group"].to(self.sums_.device)
-            losses = net.batch_losses_.to(self.sums_)
+            losses = losses.to(self.sums_)
             self.sums_.index_add_(1, group, torch.stack([losses, torch.ones_like(losses)]))
 
-    def on_epoch_end(self, net: PrunedNet, **kwargs: Any) -> None:
+    def on_epoch_end(self, net: TrainingNet, **kwargs: Any) -> None:
         """Write the losses down."""
-        if not self._is_due(net):
+        if self.sums_ is None:
             return
-        assert net.pruning_ is not None
         total, count = self.sums_.cpu().numpy()
+        names = net.groups_ if len(total) == len(net.groups_) else ["all"]
         seen = {
             str(group): float(total[code] / count[code])
-            for code, group in enumerate(net.groups_)
+            for code, group in enumerate(names)
             if count[code]
         }
         net.history.record("group_losses", seen)
-        net.history.record("prune_rate", net.pruning_.rate)
-
-    @staticmethod
-    def _is_due(net: PrunedNet) -> bool:
-        state = net.pruning_
-        return state is not None and len(net.history) - state.dense_epochs <= state.epochs
+        net.history.record("prune_rate", net.prune_rate_)
 
 
 class IterativePruning(PruningSchedule):

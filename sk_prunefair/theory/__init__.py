@@ -28,3 +28,10 @@ __all__ = [
     "risk_bounds",
     "size_and_gradient",
 ]
+
+
+def comparable(clf):
+    d, m = clf.dense_module_, clf.module_
+    if clf.pruned_ is not None:
+        m = clf.pruned_.plan.expand(d, m)
+    return d, m, clf.criterion_

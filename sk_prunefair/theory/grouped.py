@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from sk_prunefair.checks import check_labels
-from sk_prunefair.data.dataset import _own
+from sk_prunefair.data.dataset import as_tensor
 from sk_prunefair.data.groups import as_group_frame, encode_groups
 
 # What the activations of one chunk may take, in bytes, counted four times for double backward.
@@ -83,7 +83,7 @@ class GroupedNet:
         if not self.parameters:
             raise ValueError("module must have at least one parameter that requires a gradient")
         first = next(iter(self.parameters.values()))
-        X = X if isinstance(X, torch.Tensor) else torch.from_numpy(_own(np.asarray(X)))
+        X = X if isinstance(X, torch.Tensor) else as_tensor(np.asarray(X))
         if len(X) == 0:
             raise ValueError("X must hold at least one sample, got none")
         if X.is_floating_point():

@@ -1,0 +1,86 @@
+"""From a data set to its batches and to its part for validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from skorch.dataset import ValidSplit
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from sk_prunefair.data.batches import (
+    Batches,
+    BatchRows,
+    LoadedBatches,
+    WholeBatches,
+    identity_collate,
+)
+from sk_prunefair.data.dataset import GroupDataset, dataset_targets, split_strata
+from sk_prunefair.data.schema import Schema
+
+
+def load_batches(
+    dataset: GroupDataset,
+    loader: type[DataLoader[Any]],
+    options: dict[str, Any],
+    training: bool,
+    draw_weights: Callable[[], torch.Tensor | None] | None,
+) -> Batches | LoadedBatches:
+    """Return the batches of a data set, each fetched whole.
+
+    Parameters
+    ----------
+    dataset : GroupDataset
+        The data.
+    loader : type
+        `torch.utils.data.DataLoader`, or a subclass.
+    options : dict
+        Its arguments; ``batch_size`` of -1 is one batch of all rows.
+    training : bool
+        Whether rows are shuffled unless the options say otherwise.
+    draw_weights : callable or None
+        As for `BatchRows`, where rows are shuffled.
+    """
+    options = dict(options)
+    if options["batch_size"] == -1:
+        options["batch_size"] = len(dataset)
+    has_sampler = bool({"sampler", "batch_sampler"} & options.keys())
+    options.setdefault("shuffle", training and not has_sampler)
+    if "batch_sampler" in options:  # a loader takes nothing beside it that says the same
+        for name in ("batch_size", "shuffle", "drop_last"):
+            options.pop(name, None)
+    options.setdefault("collate_fn", identity_collate)
+    if not training:
+        # A loader draws a seed even where nothing is random: not from the user's generator.
+        options.setdefault("generator", torch.Generator())
+    if not has_sampler:
+        batching = ("batch_size", "shuffle", "drop_last", "generator")
+        given = {name: options.pop(name) for name in batching if name in options}
+        draws = draw_weights if given["shuffle"] else None
+        rows = BatchRows(len(dataset), draw_weights=draws, **given)
+        if loader is DataLoader and options == {"collate_fn": identity_collate}:
+            # What the loader would do in this process, without what it costs per batch.
+            return Batches(dataset, rows)
+        options |= {"batch_sampler": rows, "generator": rows.generator}
+    return LoadedBatches(loader(WholeBatches(dataset), **options))
+
+
+def split_labels(data: GroupDataset, train_split: Any) -> npt.NDArray[np.int64]:
+    """Return what a split is made by: label × group where skorch's split is stratified."""
+    if not (isinstance(train_split, ValidSplit) and train_split.stratified):
+        return data.y
+    min_count = train_split.cv if isinstance(train_split.cv, int) else 2
+    return split_strata(data.y, data.group_codes, min_count)
+
+
+def own_dataset(data: Any, schema: Schema) -> Any:
+    """Return one part of a split as a `GroupDataset`, None as it is."""
+    if isinstance(data, Subset) and isinstance(data.dataset, GroupDataset):
+        return data.dataset.subset(data.indices)
+    if isinstance(data, Dataset) and not isinstance(data, GroupDataset):
+        # A validation set of the user's, from skorch.helper.predefined_split.
+        return schema.encode(data, np.asarray(dataset_targets(data)))
+    return data

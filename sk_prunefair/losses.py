@@ -1,0 +1,150 @@
+"""A criterion sample by sample: losses, the weights of its mean, and what outputs it takes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def first_output(output: Any) -> Any:
+    """Return what a module returned, of a tuple the first."""
+    return output[0] if isinstance(output, tuple) else output
+
+
+def plain_criterion(criterion: Any) -> Any:
+    """Return the criterion that `torch.compile` may have wrapped."""
+    return getattr(criterion, "_orig_mod", criterion)
+
+
+def takes_probabilities(criterion: Any) -> bool:
+    """Tell whether the criterion is NLLLoss, to which skorch gives the logarithm of the output."""
+    return isinstance(plain_criterion(criterion), nn.NLLLoss)
+
+
+def sample_losses(criterion: Any, y_pred: torch.Tensor, y_true: torch.Tensor) -> torch.Tensor:
+    """Return the criterion's loss of each sample.
+
+    Parameters
+    ----------
+    criterion : callable
+        Of ``(output, labels)``. One with a ``reduction`` is asked for none; one that returns a
+        single number is asked sample by sample, as the mean over one sample is its loss.
+    y_pred : torch.Tensor of shape (n_samples, n_classes)
+        What the module returned; probabilities for NLLLoss.
+    y_true : torch.Tensor of shape (n_samples,), dtype int64
+        Encoded labels.
+
+    Returns
+    -------
+    torch.Tensor of shape (n_samples,)
+        Losses, part of the graph.
+
+    Examples
+    --------
+    >>> scores, labels = torch.zeros(2, 2), torch.tensor([0, 1])
+    >>> sample_losses(nn.CrossEntropyLoss(), scores, labels)
+    tensor([0.6931, 0.6931])
+    >>> sample_losses(lambda scores, labels: scores.sum() + labels.sum(), scores, labels)
+    tensor([0., 1.])
+    """
+    if takes_probabilities(criterion):
+        y_pred = torch.log(y_pred + torch.finfo(y_pred.dtype).eps)
+    losses = _without_reduction(criterion)(y_pred, y_true)
+    if losses.ndim == 0:
+        rows = zip(y_pred.split(1), y_true.split(1), strict=True)
+        losses = torch.stack([criterion(scores, label) for scores, label in rows])
+    return losses
+
+
+def _without_reduction(criterion: Any) -> Any:
+    if getattr(criterion, "reduction", "none") == "none":
+        return criterion
+    # A shallow copy has the same weights; the criterion itself keeps what the user asked for.
+    criterion = copy.copy(plain_criterion(criterion))
+    criterion.reduction = "none"
+    return criterion
+
+
+def mean_weights(
+    criterion: Any, y_true: torch.Tensor, has_ignored: bool = True
+) -> torch.Tensor | None:
+    """Return how much each sample counts in the criterion's own mean; None where all count one.
+
+    `torch.nn.CrossEntropyLoss` and `torch.nn.NLLLoss` divide the sum of their losses by the sum of
+    the samples' class weights, in which labels of ``ignore_index`` do not count.
+
+    Parameters
+    ----------
+    criterion : callable
+        The criterion.
+    y_true : torch.Tensor of shape (n_samples,), dtype int64
+        Encoded labels.
+    has_ignored : bool, default=True
+        Whether some may be the criterion's ``ignore_index``; False saves looking for them.
+
+    Examples
+    --------
+    >>> criterion = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 3.0]))
+    >>> mean_weights(criterion, torch.tensor([0, 1, -100]))
+    tensor([1., 3., 0.])
+    """
+    criterion = plain_criterion(criterion)
+    if not isinstance(criterion, (nn.CrossEntropyLoss, nn.NLLLoss)):
+        return None
+    counts = None if criterion.weight is None else criterion.weight
+    if not (has_ignored or criterion.ignore_index >= 0):
+        return None if counts is None else counts[y_true]
+    is_counted = y_true != criterion.ignore_index
+    if counts is None:
+        return is_counted.float()
+    return counts[y_true.where(is_counted, 0)].where(is_counted, 0.0)
+
+
+def ignored_label(criterion: Any, options: Mapping[str, Any]) -> int | None:
+    """Return the negative label that a criterion leaves out, None where there is none.
+
+    Parameters
+    ----------
+    criterion : class or torch.nn.Module
+        As the user gives it.
+    options : dict
+        Its arguments.
+    """
+    kind = criterion if isinstance(criterion, type) else type(criterion)
+    if not issubclass(kind, (nn.CrossEntropyLoss, nn.NLLLoss)):
+        return None
+    label = options.get("ignore_index", getattr(criterion, "ignore_index", -100))
+    return label if isinstance(label, int) and label < 0 else None
+
+
+def reduction(criterion: Any) -> str:
+    """Return how the criterion makes one number of its losses; "mean" where it does not say."""
+    return getattr(plain_criterion(criterion), "reduction", "mean")
+
+
+def reduced(
+    criterion: Any, losses: torch.Tensor, y_true: torch.Tensor, has_ignored: bool
+) -> torch.Tensor:
+    """Return the sum of the losses, or their mean as the criterion itself takes it.
+
+    Parameters
+    ----------
+    criterion : callable
+        A ``reduction`` of "sum" sums up; anything else is a mean.
+    losses : torch.Tensor of shape (n_samples,)
+        Of the criterion without reduction, and maybe weighted.
+    y_true : torch.Tensor of shape (n_samples,), dtype int64
+        Encoded labels.
+    has_ignored : bool
+        As for `mean_weights`.
+    """
+    if reduction(criterion) == "sum":
+        return losses.sum()
+    counts = mean_weights(criterion, y_true, has_ignored)
+    if counts is None:
+        return losses.mean()
+    return losses.sum() / counts.sum().clamp(min=torch.finfo(losses.dtype).tiny)

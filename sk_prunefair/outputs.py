@@ -1,0 +1,125 @@
+"""What a module returns: which of it counts, and whether it fits the labels and the criterion."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sk_prunefair.losses import first_output, sample_losses, takes_probabilities
+
+if TYPE_CHECKING:
+    from sk_prunefair.data.dataset import GroupDataset
+    from sk_prunefair.net import Net
+
+
+def check_output(net: Net, data: GroupDataset) -> None:
+    """Run the module once on a few rows and check that its output fits labels and criterion.
+
+    Parameters
+    ----------
+    net : Net
+        The net; its criterion takes the output.
+    data : GroupDataset
+        Labelled; two rows are looked at.
+
+    Raises
+    ------
+    ValueError
+        If the output is not (n_samples, n_classes), is not made of probabilities where the
+        criterion asks for those, or the criterion has no loss per sample.
+    """
+    columns, y = data.batch(range(min(2, len(data))))
+    was_training = net.module_.training
+    net.module_.eval()
+    with torch.no_grad():
+        scores = first_output(net.infer(columns["X"]))
+    net.module_.train(was_training)
+    check_scores(net, scores, len(y))
+    check_losses(net, sample_losses(net.criterion_, scores, y.to(scores.device)), len(y))
+
+
+def check_scores(net: Net, scores: Any, n_samples: int, training: bool = False) -> None:
+    """Check that the module's output is one score, or probability, per sample and class.
+
+    Parameters
+    ----------
+    net : Net
+        Says which classes there are.
+    scores : object
+        What the module returned, of a tuple the first.
+    n_samples : int
+        Rows of the batch.
+    training : bool, default=False
+        Whether scores in the place of probabilities are warned of, as skorch trains on them, and
+        not an error.
+
+    Raises
+    ------
+    ValueError
+        If they are not.
+    """
+    if not isinstance(scores, torch.Tensor):
+        raise ValueError(f"module must return a tensor of scores, got {type(scores).__name__}")
+    classes = getattr(net, "classes_", None)
+    shape = tuple(scores.shape)
+    n_classes = len(classes) if classes is not None else (*shape, 0, 0)[1]
+    if shape != (n_samples, n_classes):
+        named = "not known" if classes is None else list(classes)[:10]
+        raise ValueError(
+            f"module must return one score per class, shape {(n_samples, n_classes)} for "
+            f"{n_samples} samples, got {shape}; classes_ are {named} (pass classes=... where the "
+            "training data may lack some)"
+        )
+    if takes_probabilities(net.criterion_) and not bool(((scores >= 0) & (scores <= 1)).all()):
+        message = (
+            "criterion=NLLLoss (the default) takes probabilities, but module returned values "
+            "outside [0, 1]; for a module that returns logits, pass "
+            "criterion=torch.nn.CrossEntropyLoss"
+        )
+        if not training:
+            raise ValueError(message)
+        warnings.warn(message, UserWarning, stacklevel=2)
+
+
+def check_losses(net: Net, losses: torch.Tensor, n_samples: int) -> None:
+    """Raise ValueError unless there is one loss per sample."""
+    if tuple(losses.shape) != (n_samples,):
+        raise ValueError(
+            f"criterion must give one loss per sample, shape ({n_samples},), got shape "
+            f"{tuple(losses.shape)} from {type(net.criterion_).__name__}; a criterion of your "
+            "own needs an attribute reduction that can be set to 'none', or returns one number"
+        )
+
+
+def as_probabilities(net: Net, proba: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return what ``predict_nonlinearity`` made of the net's output, rows summing to 1 exactly.
+
+    Parameters
+    ----------
+    net : Net
+        Says whether the nonlinearity was chosen by the user.
+    proba : ndarray of shape (n_samples, n_classes), dtype float64
+        Probabilities, as fairlearn and pandas ask for them, their sums 1 to a thousandth.
+
+    Warns
+    -----
+    UserWarning
+        If rows are no probabilities, and the nonlinearity was not chosen by the user.
+    """
+    sums = proba.sum(axis=-1, keepdims=True)
+    if np.allclose(sums, 1, atol=1e-3) and (proba >= 0).all():
+        return proba / sums
+    if net.predict_nonlinearity == "auto" and not net.is_scored_from_cache:
+        kinds = [type(getattr(net, name + "_", None)).__name__ for name in net._criteria]
+        warnings.warn(
+            f"the rows of predict_proba are no probabilities, and the criterion {kinds} does not "
+            "say how to make some of the module's output; pass predict_nonlinearity=..., such as a "
+            "softmax, or another criterion",
+            UserWarning,
+            stacklevel=3,
+        )
+    return proba

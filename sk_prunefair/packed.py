@@ -1,0 +1,82 @@
+"""A net as skorch's ``save_params`` and ``load_params`` see it: its module with its pruning."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sk_prunefair.pruning import engine
+from sk_prunefair.pruning.plan import PREFIX
+from sk_prunefair.pruning.pruned import dense_part, pack_state, unpack_state
+
+if TYPE_CHECKING:
+    from sk_prunefair.net import Net
+
+_EPOCHS = f"{PREFIX}dense_epochs"
+
+
+class PackedNet:
+    """The state dict of a net's module together with that of its pruning."""
+
+    def __init__(self, net: Net) -> None:
+        self.net = net
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Return the tensors of both nets, masks, rate and how many epochs are the dense net's."""
+        net = self.net
+        packed = pack_state(net.module_, net.pruned_)
+        if net.pruned_ is not None:
+            # While a fine-tuning runs, the history has its own rows alone.
+            n_dense = 0 if net.training_ is not None else len(net.pruned_.dense_history)
+            packed[_EPOCHS] = torch.tensor(n_dense)
+        return packed
+
+    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take over a saved net; in the middle of a training its weights, and no other pruning."""
+        if self.net.training_ is not None:
+            _load_weights(self.net, state)
+        else:
+            _load_net(self.net, state)
+
+
+def _load_net(net: Net, state: Mapping[str, torch.Tensor]) -> None:
+    module, pruned = unpack_state(net.dense_module_, state)
+    history = list(net.history or [])
+    engine.restore_dense(net)
+    dense = module if pruned is None else pruned.dense
+    net.module_.load_state_dict(dense.state_dict())
+    net.history_ = type(net.history)(history)
+    if pruned is None:
+        return
+    n_dense = int(state[_EPOCHS]) if _EPOCHS in state else len(history)
+    net.history_[:] = history[:n_dense]
+    engine.begin_pruned(net, pruned.plan)
+    net.module_.load_state_dict(module.state_dict())
+    net.history_ = type(net.history)(history)
+
+
+def _load_weights(net: Net, state: Mapping[str, torch.Tensor]) -> None:
+    own = {name: value for name, value in state.items() if not name.startswith(PREFIX)}
+    if net.pruned_ is None:
+        own = dense_part(state) or own
+    try:
+        net.module_.load_state_dict(own)
+    except RuntimeError as error:
+        warnings.warn(
+            f"the weights of a checkpoint do not fit the net that is trained, prune_rate_="
+            f"{net.prune_rate_}, and were not loaded: {error}",
+            UserWarning,
+            stacklevel=2,
+        )
+    net.enforce()
+
+
+def is_stale(net: Net, checkpoint: Any) -> bool:
+    """Tell whether a checkpoint was last written before the training that runs."""
+    is_running = net.training_ is not None and len(net.history) > net.training_.first_epoch
+    if not is_running or getattr(checkpoint, "event_name", None) is None:
+        return False
+    return not any(row.get(checkpoint.event_name) for row in net.history)

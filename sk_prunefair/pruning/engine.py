@@ -1,0 +1,264 @@
+"""From the dense net to a pruned one and back: what `prune` does to a net."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from skorch.history import History
+from torch import nn
+
+from sk_prunefair.checks import check_epochs
+from sk_prunefair.hooks import Hook, TrainingNet
+from sk_prunefair.pruning.data import PruningData
+from sk_prunefair.pruning.plan import Plan
+from sk_prunefair.pruning.pruned import Pruned
+from sk_prunefair.pruning.pruner import Planner
+from sk_prunefair.pruning.recalibrate import recalibrate_batch_norm
+from sk_prunefair.pruning.schedules import PruningSchedule
+from sk_prunefair.restore import unchanged_on_error
+from sk_prunefair.seeds import seeded
+from sk_prunefair.skorch_state import count_from_here, schedule_states
+
+if TYPE_CHECKING:
+    from sk_prunefair.data.dataset import GroupDataset
+    from sk_prunefair.data.schema import Schema
+
+# Step of the seed for what a pruner draws: the same at every rate, so that masks are nested.
+_PRUNING = 2**31
+
+
+class PrunableNet(TrainingNet, Protocol):
+    """What the engine asks of a net beside what callbacks may ask."""
+
+    callbacks_: list[tuple[str, Any]]
+    pruned_: Pruned | None
+    snapshots_: dict[int, nn.Module]
+    schema_: Schema | None
+    history_: Any
+    rewind_epoch: int | None
+    max_epochs: int
+    batch_size: int
+    seed_: int | None
+    pruner: Any
+    optimizer_: torch.optim.Optimizer
+    module_: nn.Module
+
+    def make_pruner(self) -> Planner:
+        """Return what makes plans as the parameters say."""
+
+    def trained_parts(self) -> dict[str, Any]:
+        """Return modules, criteria and optimizers by the names of their attributes."""
+
+    def initialize_optimizer(self) -> Any:
+        """Create the optimizer of the modules that are there."""
+
+    def enforce(self) -> None:
+        """Set the removed weights to zero."""
+
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        """Return batches of a dataset."""
+
+    def train(self, data: GroupDataset, epochs: int, **options: Any) -> None:
+        """Train for some epochs."""
+
+
+def prune(
+    net: PrunableNet,
+    rate: float,
+    data: GroupDataset | None,
+    epochs: int,
+    *,
+    recalibrate: bool = False,
+    **training: Any,
+) -> None:
+    """Prune the dense net of `net`, and fine-tune what is left; an error changes nothing.
+
+    Parameters
+    ----------
+    net : PrunableNet
+        Fitted, pruned before or not.
+    rate : float
+        Share of the prunable weights, or of each layer's channels, to remove, in [0, 1).
+    data : GroupDataset or None
+        What is fine-tuned on, scored on and recalibrated with.
+    epochs : int
+        Of fine-tuning.
+    recalibrate : bool, default=False
+        Whether batch norms are measured again before the fine-tuning.
+    **training : dict
+        Options of ``net.train``.
+    """
+    schedule = find_schedule(net, epochs)
+    first = rate if schedule is None else schedule.rate_at(rate, 0, epochs)
+    start = _start(net, epochs)
+    plan = None
+    if rate > 0 or epochs > 0:
+        plan = make_plan(net, net.dense_module_, first, data)
+    with unchanged_on_error(net):
+        restore_dense(net)
+        if plan is None:
+            return
+        begin_pruned(net, plan, start)
+        if data is not None and recalibrate:
+            _recalibrate(net, data)
+        if data is not None and epochs:
+            net.train(data, epochs, goal=rate, follows_schedule=schedule is not None, **training)
+        net.enforce()
+
+
+def make_plan(net: PrunableNet, module: nn.Module, rate: float, data: GroupDataset | None) -> Plan:
+    """Ask the net's pruner what goes of a module."""
+    pruner = net.make_pruner()
+    if data is None and pruner.needs_data:
+        raise ValueError(
+            f"pruner={net.pruner!r} scores the weights on data: pass X, y and sensitive_features"
+        )
+    seen = None
+    if pruner.needs_data or pruner.needs_example or pruner.needs_initial:
+        seen = _seen(net, data)
+    with seeded(net.seed_, _PRUNING, net.device):
+        return pruner.plan(module, rate, seen)
+
+
+def begin_pruned(net: PrunableNet, plan: Plan, start: nn.Module | None = None) -> None:
+    """Put a pruned copy of the dense net, with an optimizer of its own, in the place of that."""
+    parts = net.trained_parts()
+    own = copy.deepcopy(
+        {
+            name: part
+            for name, part in parts.items()
+            if name != "module_" and not isinstance(part, torch.optim.Optimizer)
+        }
+    )
+    net.pruned_ = Pruned(
+        net.module_,
+        plan,
+        dense_history=tuple(net.history),
+        parts=parts,
+        schedules=schedule_states(net.callbacks_),
+    )
+    vars(net).update(own)
+    net.module_ = plan.apply(net.module_ if start is None else start)
+    _new_optimizer(net, parts.get("optimizer_") if start is None and plan.kept is None else None)
+
+
+def _new_optimizer(net: PrunableNet, dense: torch.optim.Optimizer | None) -> None:
+    """Make an optimizer by the net's parameters, with what the dense one has gathered.
+
+    Fine-tuning with the moments of the dense training was seen to do better than without.
+    """
+    net.initialize_optimizer()
+    if dense is not None and type(dense) is type(net.optimizer_):
+        gathered = copy.deepcopy(dense.state_dict()["state"])
+        own = net.optimizer_.state_dict()
+        net.optimizer_.load_state_dict(own | {"state": gathered})
+
+
+def restore_dense(net: PrunableNet) -> None:
+    """Go back to the dense net, its optimizer, its history and its constraints' state."""
+    pruned = net.pruned_
+    if pruned is None:
+        return
+    net.pruned_ = None
+    net.module_ = pruned.dense
+    vars(net).update(pruned.parts)
+    if "optimizer_" not in pruned.parts:
+        net.initialize_optimizer()
+    net.history_ = History(pruned.dense_history)
+    for _, callback in net.callbacks_:
+        if isinstance(callback, Hook):
+            callback.rewind()
+
+
+def raise_rate(net: PrunableNet, rate: float, data: GroupDataset) -> None:
+    """Prune the net as it is further, in the middle of its fine-tuning.
+
+    Scores so far are of a net with more weights: "best" and "patience" count from here.
+    """
+    assert net.pruned_ is not None
+    plan = make_plan(net, net.module_, rate, data)
+    net.pruned_ = replace(net.pruned_, plan=plan)
+    net.enforce()
+    count_from_here((callback for _, callback in net.callbacks_), net)
+
+
+def find_schedule(net: PrunableNet, epochs: int) -> PruningSchedule | None:
+    """Return the schedule among the callbacks, None where there is nothing to spread."""
+    found = [c for _, c in net.callbacks_ if isinstance(c, PruningSchedule)]
+    if len(found) > 1:
+        raise ValueError(f"callbacks must hold one pruning schedule at most, got {len(found)}")
+    if not found or not epochs:
+        return None
+    if net.make_pruner().needs_example:
+        raise ValueError(
+            f"callbacks hold {type(found[0]).__name__}, but pruner={net.pruner!r} removes "
+            "channels, which go at once; drop the schedule"
+        )
+    found[0].check(epochs)
+    return found[0]
+
+
+def check_request(net: PrunableNet, epochs: int) -> None:
+    """Raise ValueError where the parameters do not allow the pruning that ``fit`` ends with."""
+    find_schedule(net, epochs)
+    if net.rewind_epoch is not None:
+        epoch = check_epochs(net.rewind_epoch, "rewind_epoch")
+        if epoch > net.max_epochs:
+            raise ValueError(f"rewind_epoch={epoch} must not be above max_epochs={net.max_epochs}")
+
+
+def _start(net: PrunableNet, epochs: int) -> nn.Module | None:
+    """Return the net that fine-tuning starts from, None for the dense one."""
+    if net.rewind_epoch is None or not epochs:
+        return None
+    if net.rewind_epoch not in net.snapshots_:
+        raise ValueError(
+            f"rewind_epoch={net.rewind_epoch!r} asks for the net after that epoch of dense "
+            f"training, but only those after {sorted(net.snapshots_)} were kept; it must be "
+            "set before fit"
+        )
+    return net.snapshots_[net.rewind_epoch]
+
+
+def _seen(net: PrunableNet, data: GroupDataset | None) -> PruningData:
+    """Return what a pruner may look at; without data, one sample of the right shape."""
+    batches: Any = None if data is None else _LabelledBatches(net, data)
+    if batches is None:
+        inputs = None if net.schema_ is None else net.schema_.inputs
+        if inputs is None or inputs.shape is None:
+            raise ValueError(
+                f"pruner={net.pruner!r} runs the net on a sample, but its shape is not known: "
+                "pass X"
+            )
+        label = torch.zeros(1, dtype=torch.int64, device=net.device)
+        batches = [(torch.zeros(1, *inputs.shape, device=net.device), label, label)]
+    return PruningData(batches, net.sample_losses, initial=net.snapshots_.get(0))
+
+
+class _LabelledBatches:
+    """The batches of a dataset as (X, y, group), on the net's device, as often as one likes."""
+
+    def __init__(self, net: PrunableNet, data: GroupDataset) -> None:
+        self.net = net
+        self.data = data
+
+    def __iter__(self) -> Iterator[Any]:
+        device = self.net.device
+        for batch in self.net.get_iterator(self.data, training=False):
+            X, y = batch
+            yield X.to(device), y.to(device), batch.columns["group"].to(device)
+
+
+def _recalibrate(net: PrunableNet, data: GroupDataset) -> None:
+    """Go through the data once, shuffled: batches of one class would have averages apart."""
+    with seeded(net.seed_, _PRUNING, net.device):
+        order = torch.randperm(len(data))
+    # A last batch of one sample has no variance.
+    size = len(data) if net.batch_size == -1 else max(net.batch_size, 2)
+    parts = [part for part in order.split(size) if len(part) > 1]
+    batches = (data.batch(part)[0]["X"].to(net.device) for part in parts)
+    recalibrate_batch_norm(net.module_, batches)

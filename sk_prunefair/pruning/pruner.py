@@ -1,0 +1,151 @@
+"""The names of the pruners, and what the net asks of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from sklearn.base import clone
+from torch import nn
+
+from sk_prunefair.pruning.channels import ChannelPruner
+from sk_prunefair.pruning.criteria import MagnitudePruner, Pruner, RandomPruner, ScorePruner
+from sk_prunefair.pruning.data import PruningData
+from sk_prunefair.pruning.group_aware import FairGrapePruner, FairPrunePruner
+from sk_prunefair.pruning.masks import check_masks
+from sk_prunefair.pruning.plan import ChannelPlan, Plan, WeightPlan
+from sk_prunefair.pruning.prunable import check_prunable, warn_of_left_out
+from sk_prunefair.pruning.saliency import SnipPruner, TaylorPruner
+
+PRUNERS: dict[str, tuple[type[Any], dict[str, Any]]] = {
+    "magnitude": (MagnitudePruner, {}),
+    "layer_magnitude": (MagnitudePruner, {"scope": "layer"}),
+    "random": (RandomPruner, {}),
+    "taylor": (TaylorPruner, {}),
+    "snip": (SnipPruner, {}),
+    "fairgrape": (FairGrapePruner, {}),
+    "fairprune": (FairPrunePruner, {}),
+    "channel_magnitude": (ChannelPruner, {}),
+    "channel_taylor": (ChannelPruner, {"importance": "taylor"}),
+}
+
+
+def get_pruner(
+    pruner: str | Pruner | ChannelPruner | type[Any] | Callable[..., Any], **params: Any
+) -> Pruner | ChannelPruner:
+    """Return the pruner of that name, the given object, or one of the given criterion.
+
+    Parameters
+    ----------
+    pruner : str, Pruner, ChannelPruner, class or callable
+        A key of `PRUNERS`; any object with a method ``masks(module, rate)``; a `ChannelPruner`; or
+        a function from a module, and optionally data, to scores, as for `ScorePruner`.
+    **params : dict
+        Options of the pruner; an object is copied before they are set.
+
+    Returns
+    -------
+    Pruner or ChannelPruner
+        Ready to use.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, the object is neither of these, or it has no such options.
+
+    Examples
+    --------
+    >>> get_pruner("magnitude", min_kept=0.01)
+    MagnitudePruner(min_kept=0.01)
+    """
+    try:
+        if isinstance(pruner, str) and pruner in PRUNERS:
+            kind, options = PRUNERS[pruner]
+            return kind(**options | params)
+        if isinstance(pruner, type) and hasattr(pruner, "masks"):
+            return pruner(**params)
+        if isinstance(pruner, (Pruner, ChannelPruner)) and not isinstance(pruner, type):
+            return clone(pruner).set_params(**params) if params else pruner  # type: ignore
+        if callable(pruner) and not isinstance(pruner, type):
+            return ScorePruner(pruner, **params)
+    except (TypeError, ValueError) as error:
+        if params:
+            raise ValueError(f"pruner={pruner!r} does not take {params}: {error}") from error
+        raise
+    raise ValueError(
+        f"pruner must be one of {sorted(PRUNERS)}, an object with a method masks(module, rate), "
+        f"or a function from a module to scores, got {pruner!r}"
+    )
+
+
+class Planner(Protocol):
+    """What the net asks of its pruner.
+
+    Attributes
+    ----------
+    needs_data : bool
+        Whether it looks at labelled data.
+    needs_example : bool
+        Whether it takes channels out, and runs the net on a sample for that.
+    needs_initial : bool
+        Whether it looks at the net at initialisation.
+    """
+
+    needs_data: bool
+    needs_example: bool
+    needs_initial: bool
+
+    def plan(self, module: nn.Module, rate: float, data: PruningData | None) -> Plan:
+        """Decide what of a module goes."""
+
+
+class _MaskPlanner:
+    """A pruner with ``masks(module, rate)``, of the library's or of the user's."""
+
+    needs_example = False
+
+    def __init__(self, pruner: Any) -> None:
+        self.pruner = pruner
+        self.needs_data = bool(getattr(pruner, "needs_data", False))
+        self.needs_initial = bool(getattr(pruner, "needs_initial", False))
+
+    def plan(self, module: nn.Module, rate: float, data: PruningData | None) -> WeightPlan:
+        check_prunable(module)
+        found = (
+            self.pruner.masks(module, rate, data)
+            if self.needs_data
+            else self.pruner.masks(module, rate)
+        )
+        masks = check_masks(module, found, rate)
+        warn_of_left_out(module, masks, getattr(self.pruner, "exclude", ()))
+        return WeightPlan(masks, rate)
+
+
+class _ChannelPlanner:
+    needs_example = True
+    needs_initial = False
+
+    def __init__(self, pruner: ChannelPruner) -> None:
+        self.pruner = pruner
+        self.needs_data = pruner.needs_data
+
+    def plan(self, module: nn.Module, rate: float, data: PruningData | None) -> ChannelPlan:
+        check_prunable(module)
+        assert data is not None
+        return ChannelPlan.of(module, self.pruner.kept(module, rate, data), rate)
+
+
+def as_planner(pruner: Any) -> Planner:
+    """Return what makes plans of a pruner's masks or channels.
+
+    Parameters
+    ----------
+    pruner : Pruner or ChannelPruner
+        As `get_pruner` returns it.
+
+    Examples
+    --------
+    >>> as_planner(MagnitudePruner()).plan(nn.Linear(2, 1), 0.5, None).masks["weight"].sum()
+    tensor(1)
+    """
+    return _ChannelPlanner(pruner) if isinstance(pruner, ChannelPruner) else _MaskPlanner(pruner)

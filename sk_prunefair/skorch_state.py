@@ -1,0 +1,93 @@
+"""What skorch's own callbacks remember, set to what belongs to the training that begins.
+
+skorch's callbacks find out where they stand from ``net.history`` and from attributes that only
+``fit`` sets back. A fine-tuning is a training of its own, with a history of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from skorch.callbacks import EarlyStopping, LRScheduler
+
+if TYPE_CHECKING:
+    from skorch.history import History
+    from torch.optim import Optimizer
+
+
+def count_best(callbacks: Iterable[Any], history: History) -> None:
+    """Set the best score of every scoring callback to the best one in the history.
+
+    Parameters
+    ----------
+    callbacks : iterable
+        Those with ``best_score_`` and ``lower_is_better`` are set.
+    history : skorch.history.History
+        Of the training that begins; the best score of one without rows is the worst there is.
+    """
+    for callback in callbacks:
+        if not hasattr(callback, "best_score_"):
+            continue
+        name = getattr(callback, "name_", None) or getattr(callback, "name", None)
+        best = [row[name] for row in history if row.get(f"{name}_best") and name in row]
+        worst = np.inf if callback.lower_is_better else -np.inf
+        callback.best_score_ = best[-1] if best else worst
+
+
+def count_from_here(callbacks: Iterable[Any], net: Any) -> None:
+    """Forget the best scores so far: the net has lost weights, and was better with them."""
+    callbacks = list(callbacks)
+    count_best(callbacks, type(net.history)())
+    for callback in callbacks:
+        if isinstance(callback, EarlyStopping):
+            callback.on_train_begin(net)
+
+
+def begin_schedules(callbacks: Iterable[Any], optimizer: Optimizer, history: History) -> None:
+    """Let learning rate schedules begin with the history's first row, or go on after its last."""
+    schedulers = [callback for callback in callbacks if isinstance(callback, LRScheduler)]
+    for callback in schedulers:
+        callback.batch_idx_ = 0
+    if not schedulers:
+        return
+    if not history:
+        for group in optimizer.param_groups:
+            group.pop("initial_lr", None)
+        return
+    for group in optimizer.param_groups:  # schedules that go on ask where they began
+        group.setdefault("initial_lr", group["lr"])
+
+
+def schedule_states(callbacks: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return where each learning rate schedule stands, by the name of its callback."""
+    return {
+        name: callback.lr_scheduler_.state_dict()
+        for name, callback in callbacks
+        if hasattr(getattr(callback, "lr_scheduler_", None), "state_dict")
+    }
+
+
+def continue_schedules(
+    callbacks: Iterable[tuple[str, Any]],
+    states: dict[str, Any],
+    optimizer: Optimizer,
+    dense: Optimizer,
+) -> None:
+    """Go on with learning rates and schedules where the dense training ended.
+
+    Parameters
+    ----------
+    callbacks : iterable of (str, callback)
+        Their schedulers have been made for the fine-tuning.
+    states : dict
+        What `schedule_states` returned at the end of the dense training.
+    optimizer, dense : torch.optim.Optimizer
+        Of the fine-tuning, and of the dense training as it ended.
+    """
+    for group, before in zip(optimizer.param_groups, dense.param_groups, strict=False):
+        group |= {name: before[name] for name in ("lr", "initial_lr") if name in before}
+    for name, callback in callbacks:
+        if name in states and getattr(callback, "lr_scheduler_", None) is not None:
+            callback.lr_scheduler_.load_state_dict(states[name])

@@ -1,0 +1,93 @@
+"""One training of a net, from its callbacks' beginning to their end."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from sk_prunefair.epochs import joined_rows, own_rows
+from sk_prunefair.hooks import Hook, Training
+from sk_prunefair.objective import Objective
+from sk_prunefair.seeds import seeded
+from sk_prunefair.skorch_state import begin_schedules, continue_schedules, count_best
+
+if TYPE_CHECKING:
+    from sk_prunefair.data.dataset import GroupDataset
+    from sk_prunefair.net import Net
+
+
+def train(
+    net: Net,
+    data: GroupDataset,
+    epochs: int,
+    X: Any = None,
+    y: Any = None,
+    *,
+    goal: float | None = None,
+    follows_schedule: bool = False,
+    routed_as: str = "fit",
+    **fit_params: Any,
+) -> None:
+    """Train for some epochs: the dense net, or a pruned one with a history of its own.
+
+    Parameters
+    ----------
+    net : Net
+        Initialized.
+    data : GroupDataset
+        What is trained on.
+    epochs : int
+        How many.
+    X, y : array-like, default=None
+        As the user gave them, for callbacks.
+    goal : float, default=None
+        Share of the weights that is removed in the end; None leaves it as it is.
+    follows_schedule : bool, default=False
+        Whether a schedule raises the rate on the way.
+    routed_as : str, default="fit"
+        The method whose metadata requests say what ``train_split`` is given.
+    **fit_params : dict
+        For the module's ``forward`` and for ``train_split``.
+    """
+    hooks = [callback for _, callback in net.callbacks_ if isinstance(callback, Hook)]
+    dense_rows = None if net.pruned_ is None else net.pruned_.dense_history
+    step = 1 + len(net.history)
+    if dense_rows is not None:
+        net.history_ = own_rows(net.history, len(dense_rows))
+    goal = net.prune_rate_ if goal is None else goal
+    net.is_output_checked_ = False
+    net.training_ = Training(net.phase_, epochs, goal, len(net.history), follows_schedule)
+    try:
+        with seeded(net.seed_, step, net.device):
+            _begin(net, hooks, X, y)
+            # As in skorch, an interrupted training leaves a net that can be used.
+            with contextlib.suppress(KeyboardInterrupt):
+                net.fit_loop(data, data.y, epochs=epochs, _routing_method=routed_as, **fit_params)
+            net.notify("on_train_end", X=X, y=y)
+            if goal > net.prune_rate_:  # a schedule that was stopped early
+                net.raise_rate(goal, data)
+    finally:
+        for hook in hooks:
+            hook.reset_states("training")
+        net.training_ = net.objective_ = None
+        if dense_rows is not None:
+            net.history_ = joined_rows(dense_rows, net.history)
+    if dense_rows is None:
+        for hook in hooks:
+            hook.remember_dense()
+
+
+def _begin(net: Net, hooks: list[Hook], X: Any, y: Any) -> None:
+    """Set all callbacks to the training that begins."""
+    for hook in hooks:
+        hook.reset_states("training")
+    callbacks = [callback for _, callback in net.callbacks_]
+    count_best(callbacks, net.history)
+    begin_schedules(callbacks, net.optimizer_, net.history)
+    net.objective_ = Objective(net, callbacks)
+    net.notify("on_train_begin", X=X, y=y)
+    if net.pruned_ is None or net.history or net.finetune_schedule != "continue":
+        return
+    dense = net.pruned_.parts.get("optimizer_")
+    if dense is not None:
+        continue_schedules(net.callbacks_, net.pruned_.schedules, net.optimizer_, dense)

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-# One date for all: the same net gives the same file.
-_DATE = (1980, 1, 1, 0, 0, 0)
+from sk_prunefair.export._archive import Archive, write_part
+from sk_prunefair.export._header import TensorEntry
+
+
+class Stored(NamedTuple):
+    """A tensor of a file, and which of its numbers stood in it; both on the CPU."""
+
+    tensor: torch.Tensor
+    is_stored: torch.Tensor
 
 
 def write_tensors(
@@ -20,74 +27,102 @@ def write_tensors(
     module: nn.Module,
     masks: Mapping[str, torch.Tensor],
     folder: str = "",
-) -> dict[str, Any]:
+) -> dict[str, TensorEntry]:
     """Write a net's tensors below a folder of the archive; return what the header says of them."""
-    described = {}
+    entries = {}
     for name, tensor in module.state_dict().items():
-        parts, described[name] = _encode(tensor, masks.get(name))
+        parts, entries[name] = _encode(tensor, masks.get(name))
         for part, content in parts.items():
             write_part(archive, f"{folder}{part}/{name}", content)
-    return described
+    return entries
 
 
 def read_tensors(
-    archive: zipfile.ZipFile, described: dict[str, Any], module: nn.Module, folder: str = ""
-) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """Return a net's state and which numbers were stored, of the sizes that the module has."""
+    archive: Archive, entries: Mapping[str, TensorEntry], module: nn.Module, folder: str = ""
+) -> dict[str, Stored]:
+    """Return a net's tensors, of the names, sizes and dtypes that the module has.
+
+    The module may be on the meta device: its values are not looked at.
+    """
     own = module.state_dict()
-    if own.keys() != described.keys():
+    check_tensors(entries, own)
+    return {
+        name: _decode(archive, folder, name, entries[name], tensor.dtype)
+        for name, tensor in own.items()
+    }
+
+
+def check_tensors(entries: Mapping[str, TensorEntry], own: Mapping[str, torch.Tensor]) -> None:
+    """Raise ValueError where a file has other tensors than a net."""
+    if own.keys() != entries.keys():
         raise ValueError(
-            f"the file does not fit the target: it lacks {sorted(own.keys() - described)[:5]} and "
-            f"has {sorted(described.keys() - own)[:5]} beyond it"
+            f"the file does not fit the target: it lacks {sorted(own.keys() - entries)[:5]} and "
+            f"has {sorted(entries.keys() - own)[:5]} beyond it"
         )
-    state, kept = {}, {}
     for name, tensor in own.items():
-        found = described[name]["shape"], described[name]["dtype"]
-        expected = list(tensor.shape), _dtype_name(tensor)
+        found = entries[name].shape, entries[name].dtype
+        expected = tuple(tensor.shape), _dtype_name(tensor)
         if found != expected:
             raise ValueError(
-                f"the file does not fit the target: {name!r} is {found[1]} of shape {found[0]} in "
-                f"the file, {expected[1]} of shape {expected[0]} in the target"
+                f"the file does not fit the target: {name!r} is {found[1]} of shape "
+                f"{list(found[0])} in the file, {expected[1]} of shape {list(expected[0])} in the "
+                "target"
             )
-        state[name], stored = _decode(archive, folder, name, described[name].get("kept"), tensor)
-        kept[name] = torch.from_numpy(stored).reshape(tensor.shape).to(tensor.device)
-    return state, kept
+
+
+def check_values(
+    tensors: Mapping[str, torch.Tensor], module: nn.Module, what: str, *, nan_in_buffers: bool
+) -> None:
+    """Raise ValueError for values with which no net works.
+
+    Parameters
+    ----------
+    tensors : mapping of str to torch.Tensor
+        A state of the module; its parameters must be finite, while buffers may hold infinity, as
+        the masks of attention do.
+    module : torch.nn.Module
+        Tells which are parameters.
+    what : str
+        Beginning of the message.
+    nan_in_buffers : bool
+        Whether buffers may hold NaN.
+    """
+    parameters = {name for name, _ in module.named_parameters(remove_duplicate=False)}
+    for name, tensor in tensors.items():
+        if not (tensor.is_floating_point() or tensor.is_complex()):
+            continue
+        if tensor.element_size() == 1:
+            tensor = tensor.float()  # few operations know the smallest floats
+        if name in parameters and not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"{what}: the parameter {name!r} holds values that are not finite")
+        if not (nan_in_buffers or name in parameters) and bool(torch.isnan(tensor).any()):
+            raise ValueError(f"{what}: the buffer {name!r} holds NaN")
+
+
+def read_bits(archive: Archive, name: str, count: int) -> npt.NDArray[np.bool_]:
+    """Return a part of the file that holds this many bits."""
+    content = np.frombuffer(archive.read(name, -(-count // 8)), dtype=np.uint8)
+    return np.unpackbits(content, count=count).view(bool)
 
 
 def _decode(
-    archive: zipfile.ZipFile, folder: str, name: str, n_kept: int | None, like: torch.Tensor
-) -> tuple[torch.Tensor, npt.NDArray[np.bool_]]:
-    """Return a tensor of the file, and which of its numbers were stored."""
-    n, width = like.numel(), like.element_size()
-    kept = np.ones(n, dtype=bool)
-    if n_kept is not None:
-        bits = np.frombuffer(read_part(archive, f"{folder}bits/{name}", -(-n // 8)), dtype=np.uint8)
-        kept = np.unpackbits(bits, count=n).view(bool)
-        if np.count_nonzero(kept) != n_kept:
+    archive: Archive, folder: str, name: str, entry: TensorEntry, dtype: torch.dtype
+) -> Stored:
+    n, width, kept = entry.numel, entry.width, np.ones(entry.numel, dtype=bool)
+    n_stored = n
+    if entry.n_stored is not None:
+        n_stored = entry.n_stored
+        kept = read_bits(archive, f"{folder}bits/{name}", n)
+        if np.count_nonzero(kept) != n_stored:
             raise ValueError(f"the file is damaged: {name!r} has another number of values")
-    values = read_part(archive, f"{folder}values/{name}", int(np.count_nonzero(kept)) * width)
+    values = archive.read(f"{folder}values/{name}", n_stored * width)
     number = np.dtype(f"u{width}" if width <= 8 else "c16")  # moved whole, four bytes at a time
     raw = np.zeros(n, dtype=number)
     raw[kept] = np.frombuffer(values, dtype=np.uint8).reshape(width, -1).T.copy().view(number)[:, 0]
-    if like.dtype == torch.bool and raw.max(initial=0) > 1:
+    if dtype == torch.bool and raw.max(initial=0) > 1:
         raise ValueError(f"the file is damaged: {name!r} holds more than 0 and 1")
-    flat = torch.from_numpy(raw.view(np.uint8)).view(like.dtype)
-    return flat.reshape(like.shape), kept
-
-
-def read_part(archive: zipfile.ZipFile, name: str, size: int) -> bytes:
-    """Return a part of the file, which must have this size, unpacked."""
-    with archive.open(name) as part:
-        # One byte more than there may be: the end is reached, where the checksum is compared.
-        content = part.read(size + 1)
-    if len(content) != size:
-        raise ValueError(f"the file is damaged: {name!r} does not have {size} bytes")
-    return content
-
-
-def write_part(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
-    info = zipfile.ZipInfo(name, _DATE)
-    archive.writestr(info, content, zipfile.ZIP_DEFLATED, compresslevel=9)
+    flat = torch.from_numpy(raw.view(np.uint8)).view(dtype)
+    return Stored(flat.reshape(entry.shape), torch.from_numpy(kept).reshape(entry.shape))
 
 
 def _dtype_name(tensor: torch.Tensor) -> str:
@@ -96,18 +131,18 @@ def _dtype_name(tensor: torch.Tensor) -> str:
 
 def _encode(
     tensor: torch.Tensor, mask: torch.Tensor | None
-) -> tuple[dict[str, bytes], dict[str, Any]]:
+) -> tuple[dict[str, bytes], TensorEntry]:
     """Return the parts of a tensor as bytes, and what the header says of it."""
     raw = _bytes_of(tensor)
     kept = raw.any(axis=1)
     if mask is not None:
         # A kept weight may happen to be zero.
         kept |= mask.detach().cpu().numpy().ravel()
-    described: dict[str, Any] = {"shape": list(tensor.shape), "dtype": _dtype_name(tensor)}
+    shape, dtype = tuple(tensor.shape), _dtype_name(tensor)
     if mask is None and len(raw) - kept.sum() <= len(raw) / (8 * raw.shape[1]):
-        return {"values": raw.T.tobytes()}, described
-    described["kept"] = int(kept.sum())
-    return {"bits": np.packbits(kept).tobytes(), "values": raw[kept].T.tobytes()}, described
+        return {"values": raw.T.tobytes()}, TensorEntry(shape, dtype)
+    parts = {"bits": np.packbits(kept).tobytes(), "values": raw[kept].T.tobytes()}
+    return parts, TensorEntry(shape, dtype, int(kept.sum()))
 
 
 def _bytes_of(tensor: torch.Tensor) -> npt.NDArray[np.uint8]:

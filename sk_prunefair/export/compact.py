@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import json
+import dataclasses
+import math
 import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
+from sklearn.base import clone
 from torch import nn
 
-from sk_prunefair.export._tensors import read_part, read_tensors, write_part, write_tensors
-from sk_prunefair.pruning import PruningState, expand_module, kept_masks, shrink_module
-from sk_prunefair.pruning.shrink import Kept
+from sk_prunefair.export._archive import open_archive, write_part
+from sk_prunefair.export._header import HEADER, Header, Inputs
+from sk_prunefair.export._labels import check_labels
+from sk_prunefair.export._pruned import (
+    Contents,
+    Pruning,
+    make_module,
+    make_state,
+    pruning_of,
+    read_contents,
+    shapes_of,
+    write_kept,
+)
+from sk_prunefair.export._tensors import check_values, write_tensors
 
 if TYPE_CHECKING:
     from sk_prunefair.classifier import FairPrunedClassifier
 
-_FORMAT = "sk_prunefair compact 1"
-_HEADER = "header.json"
-_MAX_HEADER = 2**24
+# A net whose sizes a file decides may have 64 MiB, or a thousand times the bytes of the file: at a
+# rate of 0.999 the rest of a net needs more.
+_BUILT_BYTES, _BUILT_RATIO = 2**26, 1000
+# Inputs of a sample that a file may tell of beyond one for each of its numbers: images are many.
+_FREE_INPUTS = 2**20
+# What the classifier makes of arrays and tables.
+_INPUT_DTYPE = "float32"
 
 
 def save_compact(
@@ -41,7 +53,7 @@ def save_compact(
     ----------
     source : torch.nn.Module or FairPrunedClassifier
         A net, pruned or not; of a classifier, the pruned net with its masks, or with which of the
-        dense net's channels it has, and its labels.
+        dense net's channels it has, its labels, and the shape and the names of its features.
     path : str or pathlib.Path
         Where to write; an existing file is replaced once the new one is complete.
     dense : bool, default=False
@@ -55,6 +67,9 @@ def save_compact(
         If the classifier has no net yet.
     TypeError
         If the classifier's labels are neither strings, numbers nor booleans.
+    ValueError
+        If labels are not unique or of several kinds, or the net holds values with which no net
+        works: a parameter that is not finite, a buffer with NaN.
 
     Examples
     --------
@@ -71,40 +86,41 @@ def save_compact(
     >>> bool((other.weight == net.weight).all())
     True
     """
-    header: dict[str, Any] = {"format": _FORMAT}
-    masks: Mapping[str, torch.Tensor] = {}
-    kept: Kept = {}
-    dense_net: nn.Module | None = None
+    data: dict[str, Any] = {}
+    pruning, dense_net = Pruning({}, {}), None
     if isinstance(source, nn.Module):
         module = source
     else:
         source.check_is_fitted()
-        module, state = source.module_, source.pruning_
-        if state is not None:
-            masks, kept, dense_net = state.zeroed, state.kept or {}, state.dense
-        header["classes"] = _plain(source.classes_)
-        header["rate"] = source.prune_rate_
-        header["input_shape"] = getattr(source, "input_shape_", None)
-    header["masks"] = sorted(masks)
-    header["kept"] = {
-        name: [dim for dim, index in enumerate(dims) if index is not None]
-        for name, dims in kept.items()
-    }
-    whole = {} if dense_net is None else dense_net.state_dict()
+        module, data = source.module_, _described(source)
+        pruning, dense_net = pruning_of(source)
+    for net in (module, dense_net if dense else None):
+        if net is not None:
+            what = "this net cannot be saved"
+            check_values(net.state_dict(), net, what, nan_in_buffers=not data)
     path = Path(path)
     draft = path.with_name(path.name + ".part")
     try:
         with zipfile.ZipFile(draft, "w") as archive:
-            header["tensors"] = write_tensors(archive, module, masks)
-            if dense and dense_net is not None:
-                header["dense"] = write_tensors(archive, dense_net, {}, "dense/")
-            for name, dims in kept.items():
-                for dim, index in enumerate(dims):
-                    if index is not None:
-                        bits = np.zeros(whole[name].shape[dim], dtype=bool)
-                        bits[index.numpy()] = True
-                        write_part(archive, f"kept/{dim}/{name}", np.packbits(bits).tobytes())
-            write_part(archive, _HEADER, json.dumps(header).encode())
+            header = Header(
+                write_tensors(archive, module, pruning.masks),
+                masks=tuple(sorted(pruning.masks)),
+                kept={
+                    name: tuple(dim for dim, index in enumerate(dims) if index is not None)
+                    for name, dims in pruning.kept.items()
+                },
+                rate=pruning.rate,
+                **data,
+            )
+            if dense_net is not None:
+                shapes = shapes_of(dense_net)
+                if not pruning.agrees(shapes):
+                    header = dataclasses.replace(header, removed=pruning.removed(shapes))
+                if dense:
+                    whole = write_tensors(archive, dense_net, {}, "dense/")
+                    header = dataclasses.replace(header, dense=whole)
+                write_kept(archive, pruning.kept, dense_net)
+            write_part(archive, HEADER, header.to_json())
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
@@ -114,7 +130,8 @@ def load_compact(path: str | Path, target: Any) -> Any:
     """Load what `save_compact` wrote into a net of the same architecture.
 
     The file is taken for untrusted: nothing in it is executed, every size is checked against the
-    target before anything is unpacked, and the target is changed only when all of it was read.
+    target before anything is unpacked, what the file says of its net is checked against what it
+    holds, and the target is changed only when all of it was read.
 
     Parameters
     ----------
@@ -122,9 +139,8 @@ def load_compact(path: str | Path, target: Any) -> Any:
         The file.
     target : torch.nn.Module or FairPrunedClassifier
         What to load into, of the architecture of the dense net. A classifier may be without a net
-        yet: it takes its labels from the file, and its module must be an instance or know its own
-        sizes. Where the file has no dense net, the loaded one stands for it, too. Its masks go on
-        holding.
+        yet: it takes its labels and the shape and names of its features from the file. Where the
+        file has no dense net, the loaded one stands for it, too. Its masks go on holding.
 
     Returns
     -------
@@ -134,19 +150,21 @@ def load_compact(path: str | Path, target: Any) -> Any:
     Raises
     ------
     ValueError
-        If the file is not of this format, is damaged, or does not fit the target.
+        If the file is not of this format, is damaged, contradicts itself, or does not fit the
+        target; the target is then as it was.
     FileNotFoundError
         If there is no file.
     """
-    with _damage_named(path), zipfile.ZipFile(path) as archive:
-        header = _read_header(archive)
+    with open_archive(path) as archive:
+        header = Header.read(archive)
+        template = target
         if not isinstance(target, nn.Module):
-            _load_classifier(archive, header, target)
-            return target
-        kept = _read_kept(archive, header, target)
-        module = shrink_module(target, kept) if kept else target
-        module.load_state_dict(read_tensors(archive, header["tensors"], module)[0])
-    return module
+            template = _template(target, header, archive.n_bytes)
+        contents = read_contents(archive, header, template)
+    if isinstance(target, nn.Module):
+        return make_module(target, contents)
+    _fill_classifier(target, contents)
+    return target
 
 
 def holds_dense(path: str | Path) -> bool:
@@ -169,92 +187,135 @@ def holds_dense(path: str | Path) -> bool:
     FileNotFoundError
         If there is no file.
     """
-    with _damage_named(path), zipfile.ZipFile(path) as archive:
-        header = _read_header(archive)
-        return "dense" in header or not (header["masks"] or header.get("kept"))
+    with open_archive(path) as archive:
+        header = Header.read(archive)
+    return header.dense is not None or not header.is_pruned
 
 
-def _load_classifier(
-    archive: zipfile.ZipFile, header: dict[str, Any], clf: FairPrunedClassifier
-) -> None:
-    classes = header.get("classes")
-    if classes is None:
-        raise ValueError("the file holds a bare module, without labels; load it into a module")
-    with clf._intact_on_error():
-        if not clf.initialized_:
-            clf.classes_inferred_ = np.asarray(classes)
-            if header["input_shape"] is not None:
-                clf._remember_shape(tuple(header["input_shape"]))
-            clf.initialize()
-        elif list(clf.classes_) != classes:
-            raise ValueError(
-                f"the labels of the file are {classes[:10]}, those of the target are "
-                f"{list(clf.classes_)[:10]}"
-            )
-        dense = copy.deepcopy(clf.dense_module_)
-        kept = _read_kept(archive, header, dense)
-        module = shrink_module(dense, kept) if kept else copy.deepcopy(dense)
-        tensors, stored = read_tensors(archive, header["tensors"], module)
-        masks = {name: stored[name] for name in header["masks"] if name in stored}
-        module.load_state_dict(tensors)
-        state = None
-        if masks or kept:
-            if kept:
-                dense, masks = expand_module(dense, module, kept), kept_masks(dense, kept)
-            else:
-                dense.load_state_dict(tensors)
-            if "dense" in header:
-                whole = read_tensors(archive, header["dense"], dense, "dense/")[0]
-                dense.load_state_dict(whole)
-            rate = float(header["rate"])
-            state = PruningState(dense, masks, rate, goal=rate, kept=kept or None)
-        clf.adopt(module, state)
+# What follows is all that these functions ask of a classifier.
 
 
-@contextlib.contextmanager
-def _damage_named(path: str | Path) -> Iterator[None]:
-    """Turn what a damaged or forged file can raise into an error that says so."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except (
-        # zipfile raises RuntimeError for what claims to be encrypted.
-        *(zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, UnicodeDecodeError),
-        *(json.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError, OSError),
-    ) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise ValueError(f"path={str(path)!r} is not a whole compact file ({reason})") from error
+def _described(clf: FairPrunedClassifier) -> dict[str, Any]:
+    """Return the entries of the header that are about a classifier's data."""
+    shape, names = getattr(clf, "input_shape_", None), getattr(clf, "feature_names_in_", None)
+    n_features = getattr(clf, "n_features_in_", None)
+    inputs = Inputs(
+        shape=None if shape is None else tuple(map(int, shape)),
+        dtype=None if n_features is None else _INPUT_DTYPE,
+        n_features=None if n_features is None else int(n_features),
+        feature_names=None if names is None else tuple(map(str, names)),
+    )
+    return {"classes": _plain(clf.classes_), "inputs": inputs}
 
 
-def _read_header(archive: zipfile.ZipFile) -> dict[str, Any]:
-    size = archive.getinfo(_HEADER).file_size
-    if size > _MAX_HEADER:
-        raise ValueError(f"the header of the file has {size} bytes, more than any net needs")
-    header = json.loads(read_part(archive, _HEADER, size))
-    if header["format"] != _FORMAT:
-        raise ValueError(f"the file's format is {header['format']!r}, known is {_FORMAT!r}")
-    return header
-
-
-def _read_kept(archive: zipfile.ZipFile, header: dict[str, Any], dense: nn.Module) -> Kept:
-    """Return what is left of each tensor of the dense net; `shrink_module` checks that it fits."""
-    tensors, kept = dense.state_dict(), {}
-    for name, dims in header.get("kept", {}).items():
-        if name not in tensors:
-            raise ValueError(f"the file does not fit the target: it has {name!r} beyond it")
-        indices: list[torch.Tensor | None] = [None] * tensors[name].ndim
-        for dim in dims:
-            size = tensors[name].shape[dim]
-            content = read_part(archive, f"kept/{dim}/{name}", -(-size // 8))
-            bits = np.unpackbits(np.frombuffer(content, dtype=np.uint8), count=size)
-            indices[dim] = torch.from_numpy(np.flatnonzero(bits))
-        kept[name] = tuple(indices)
-    return kept
-
-
-def _plain(labels: npt.NDArray[Any]) -> list[Any]:
-    plain = labels.tolist()
-    if not all(isinstance(label, (str, int, float)) for label in plain):
+def _plain(labels: Any) -> Any:
+    """Return labels as an array that a file can hold."""
+    array = np.asarray(labels)
+    plain = array.tolist()
+    if not all(isinstance(label, (str, int, float, np.generic)) for label in plain):
         raise TypeError(f"labels must be strings, numbers or booleans, got {plain[:5]}")
-    return plain
+    plain = [label.item() if isinstance(label, np.generic) else label for label in plain]
+    check_labels(plain)
+    return array
+
+
+def _template(clf: FairPrunedClassifier, header: Header, n_bytes: int) -> nn.Module:
+    """Return a net of the architecture of the classifier's dense one, to compare a file with.
+
+    Where the classifier has none yet, its module is made on the meta device, which needs neither
+    time nor memory, and the classifier stays as it is.
+    """
+    if header.classes is None:
+        raise ValueError("the file holds a bare module, without labels; load it into a module")
+    known = clf if clf.initialized_ else clone(clf)
+    if not clf.initialized_:
+        _learn(known, header)
+    _check_known(known, header)
+    if clf.initialized_:
+        return clf.dense_module_
+    n_inputs = math.prod(header.inputs.shape or ())
+    if n_inputs > header.numel + _FREE_INPUTS:
+        raise ValueError(
+            f"the file says that a sample has {n_inputs} numbers, but its net has {header.numel}"
+        )
+    with torch.random.fork_rng(devices=[]):
+        template = _built(known, n_inputs <= header.numel)
+    tensors = [tensor for tensor in template.state_dict().values() if tensor.is_meta]
+    n_built = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    if n_built > _BUILT_BYTES + _BUILT_RATIO * n_bytes:
+        raise ValueError(
+            f"the file has {n_bytes} bytes, but tells of a net of {n_built}; where that is true, "
+            "initialize the target before it is loaded into"
+        )
+    return template
+
+
+def _built(clf: FairPrunedClassifier, is_small: bool) -> nn.Module:
+    """Return the module that a classifier would have, without its values where that is possible."""
+    try:
+        with torch.device("meta"), clf._current_init_context("module"):
+            clf.initialize_module()
+    except Exception as error:
+        # Code that looks at values, by .item() for instance, cannot run without them.
+        if not is_small:
+            raise ValueError(
+                "the target's module cannot be compared with the file before it is made "
+                f"({type(error).__name__}: {error}); initialize the target first"
+            ) from error
+        try:
+            with clf._current_init_context("module"):
+                clf.initialize_module()
+        except Exception as second:
+            raise ValueError(
+                "the target's module cannot be made for the inputs and labels of the file "
+                f"({type(second).__name__}: {second})"
+            ) from second
+    return clf.module_
+
+
+def _check_known(clf: FairPrunedClassifier, header: Header) -> None:
+    """Raise ValueError where a classifier knows of other data than the file does."""
+    assert header.classes is not None
+    known = getattr(clf, "classes_", None)
+    if known is not None and known.tolist() != header.classes.tolist():
+        raise ValueError(
+            f"the labels of the file are {header.classes[:10].tolist()}, those of the target are "
+            f"{known[:10].tolist()}"
+        )
+    if header.inputs.dtype not in (None, _INPUT_DTYPE):
+        raise ValueError(
+            f"the net of the file takes {header.inputs.dtype}, the target gives {_INPUT_DTYPE}"
+        )
+    names = getattr(clf, "feature_names_in_", None)
+    for what, found, expected in (
+        ("shape of a sample", header.inputs.shape, getattr(clf, "input_shape_", None)),
+        ("number of features", header.inputs.n_features, getattr(clf, "n_features_in_", None)),
+        ("feature names", header.inputs.feature_names, None if names is None else tuple(names)),
+    ):
+        if found is not None and expected is not None and found != expected:
+            raise ValueError(
+                f"the {what} is {repr(found)[:200]} in the file and {repr(expected)[:200]} in the "
+                "target"
+            )
+
+
+def _learn(clf: FairPrunedClassifier, header: Header) -> None:
+    """Set what the file knows of the data and the classifier does not."""
+    inputs = header.inputs
+    if getattr(clf, "classes_", None) is None and header.classes is not None:
+        clf.classes_inferred_ = header.classes
+    if inputs.shape is not None and not hasattr(clf, "input_shape_"):
+        clf._remember_shape(inputs.shape)
+    if inputs.n_features is not None:
+        clf.n_features_in_ = inputs.n_features
+    if inputs.feature_names is not None:
+        clf.feature_names_in_ = np.asarray(inputs.feature_names, dtype=object)
+
+
+def _fill_classifier(clf: FairPrunedClassifier, contents: Contents) -> None:
+    """Give a classifier the net of a file, which has been read and checked."""
+    with clf._intact_on_error():
+        _learn(clf, contents.header)
+        if not clf.initialized_:
+            clf.initialize()
+        clf.adopt(*make_state(clf.dense_module_, contents))

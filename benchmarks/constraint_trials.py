@@ -138,7 +138,7 @@ class GroupsAhead(Plain):
         self.weight = weight
 
     def weights(self, net: Any, batch: dict[str, Any]) -> torch.Tensor:
-        distance, _ = distances(net.batch_losses_, batch["group"])
+        distance, _ = distances(net.step_.losses, batch["group"])
         return torch.where(distance >= 0, 1.0, self.weight)
 
 
@@ -153,7 +153,7 @@ class Margin(Plain):
         wider = (
             1 + torch.as_tensor(self.multipliers_.clip(lower=0).to_numpy(copy=True))[batch["group"]]
         )
-        margin = -net.batch_losses_.double().clamp(1e-12, 50).expm1().log()
+        margin = -net.step_.losses.double().clamp(1e-12, 50).expm1().log()
         return ((-margin / wider).sigmoid() / (-margin).sigmoid()).clamp(max=1e4).float()
 
 
@@ -191,30 +191,26 @@ class Smoothed(EqualLossConstraint):
 class GroupDRO(Constraint):
     """Group DRO: Σ q_a J_a of a batch, q ∝ e^λ, λ grows with the group's loss after each batch."""
 
-    log_weights_: torch.Tensor | None = None
-    dense_: torch.Tensor | None = None
+    log_weights_: torch.Tensor
 
-    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
-        if self.log_weights_ is None:
-            self.log_weights_ = torch.zeros(len(net.groups_))
+    def initialize(self) -> Any:
+        super().initialize()
+        self.add_state("log_weights_", torch.zeros(1), lives="fit")
+        return self
 
     def weights(self, net: Any, batch: dict[str, Any]) -> torch.Tensor:
-        counts = batch["group"].bincount(minlength=len(self.log_weights_))
-        return (self.log_weights_.softmax(0) * len(batch["group"]) / counts)[batch["group"]]
+        counts = batch["group"].bincount(minlength=len(net.groups_))
+        self.log_weights_ = self.log_weights_.expand(len(counts))
+        return (self.log_weights_.softmax(0) * counts.sum() / counts)[batch["group"]]
 
-    def on_batch_end(self, net: Any, batch: Any = None, training: bool = True, **kw: Any) -> None:
+    def on_batch_end(
+        self, net: Any, batch: Any = None, training: bool = True, losses: Any = None, **kw: Any
+    ) -> None:
         if training:
             group = batch[0]["group"]
-            sums = torch.zeros_like(self.log_weights_).index_add(0, group, net.batch_losses_)
+            sums = torch.zeros(len(net.groups_)).index_add(0, group, losses)
             means = sums / group.bincount(minlength=len(sums)).clamp(min=1)
             self.log_weights_ = self.log_weights_ + 0.01 * means
-
-    def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        if net.phase_ == "before":
-            self.dense_ = self.log_weights_
-
-    def rewind(self) -> None:
-        self.log_weights_ = self.dense_
 
 
 TRIALS: dict[str, Callable[[], Constraint | None]] = {

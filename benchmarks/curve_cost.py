@@ -59,7 +59,7 @@ def measure(case: str, n_groups: int) -> dict[str, Any]:
 
     def passes() -> None:
         for _ in range(1 + len(RATES)):
-            clf.evaluate(clf.module_, data)
+            clf.outcomes(data, clf.module_)
 
     def curve() -> None:
         pruning_curve(clf, X, y, sensitive_features=groups, rates=RATES, verbose=0)

@@ -68,7 +68,7 @@ class TaughtClassifier(FairPrunedClassifier):
         if not training or self.phase_ == "before" or self.taught_loss_ is None:
             return loss
         with torch.no_grad():
-            dense = self.dense_module_.eval()(X["X"].to(y_pred.device))
+            dense = self.dense_module_.eval()(X.to(y_pred.device))
         return self.taught_loss_(y_pred, dense, y_true.to(y_pred.device))
 
 

@@ -17,34 +17,23 @@ from sk_prunefair.modules import MLP
 
 
 class GroupDRO(Constraint):
-    """Weights that follow the worst group; state ends in an underscore and is reset by `fit`."""
+    """Weights that follow the worst group."""
 
     def initialize(self):
-        self.log_weights_ = self.dense_ = None
-        return super().initialize()
-
-    def on_train_begin(self, net, **kwargs):
-        if self.log_weights_ is None:
-            self.log_weights_ = torch.zeros(len(net.groups_), device=net.device)
+        super().initialize()
+        self.add_state("log_weights_", torch.zeros(1), lives="fit")  # and goes back for `prune`
+        return self
 
     def weights(self, net, batch):
-        group = batch["group"].to(net.device)
-        counts = group.bincount(minlength=len(self.log_weights_))
-        return (self.log_weights_.softmax(0) * len(group) / counts)[group]
+        counts = batch["group"].bincount(minlength=len(net.groups_))
+        self.log_weights_ = self.log_weights_.expand(len(counts))
+        return (self.log_weights_.softmax(0) * counts.sum() / counts)[batch["group"]]
 
-    def on_batch_end(self, net, batch=None, training=None, **kwargs):
+    def on_batch_end(self, net, batch, training, losses, **kwargs):
         if training and self.is_active(net):
-            group = batch[0]["group"].to(net.device)
-            sums = torch.zeros_like(self.log_weights_).index_add(0, group, net.batch_losses_)
-            means = sums / group.bincount(minlength=len(sums)).clamp(1)
+            sums = torch.zeros(len(net.groups_)).index_add(0, batch[0]["group"], losses)
+            means = sums / batch[0]["group"].bincount(minlength=len(sums)).clamp(1)
             self.log_weights_ = self.log_weights_ + 0.01 * means
-
-    def on_train_end(self, net, **kwargs):
-        if net.phase_ == "before":
-            self.dense_ = self.log_weights_
-
-    def rewind(self):
-        self.log_weights_ = self.dense_
 
 
 digits = load_digits()

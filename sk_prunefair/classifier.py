@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from sklearn.utils import Tags
 from skorch.utils import to_numpy
 from torch import nn
 from torch.utils.data import Dataset
@@ -149,6 +150,11 @@ class FairPrunedClassifier(Net):
         self.finetune_lr = finetune_lr
         self.finetune_schedule = finetune_schedule
         self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     # ---------------------------------------------------------------- training
 
@@ -394,9 +400,9 @@ class FairPrunedClassifier(Net):
             "feature_names_in_": None if inputs is None else inputs.feature_names_in,
         }
         for name, value in learned.items():
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
             if value is not None:
-                vars(self)[name] = value
+                self.__dict__[name] = value
 
     def _check_groups_given(self, sensitive_features: Any, phases: list[Phase]) -> None:
         """Raise ValueError where a constraint that is going to act has no groups."""

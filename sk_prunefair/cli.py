@@ -24,7 +24,6 @@ from sk_prunefair.classifier import FairPrunedClassifier
 from sk_prunefair.export.compact import holds_dense, load_compact
 from sk_prunefair.report.report import FairnessReport
 from sk_prunefair.selection import pruning_curve
-from sk_prunefair.selection._nets import Outcome
 from sk_prunefair.selection.promise import Promise
 
 KEPT, BROKEN, FAILED = 0, 1, 2
@@ -125,10 +124,7 @@ def _judge(promise: Promise, report: FairnessReport) -> tuple[str, pd.DataFrame]
     """Return what became of the promise, in a sentence, and the row of each group."""
     samples = report.samples
     codes, groups = pd.factorize(samples["group"], sort=False)
-    dense, pruned = (
-        Outcome(samples[f"loss_{net}"].to_numpy(), samples[f"is_right_{net}"].to_numpy() == 1)
-        for net in ("dense", "pruned")
-    )
+    dense, pruned = report.outcomes
     judged = promise.judge(dense, pruned, codes, pd.Index(groups, tupleize_cols=False))
     level = f"with confidence {promise.confidence:g}"
     if not judged["passed"].all():

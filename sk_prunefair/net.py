@@ -71,7 +71,7 @@ class Net(NeuralNetClassifier):
 
     # scikit-learn asks that __init__ sets parameters only; skorch sets these beside them.
     history_: Any = None
-    virtual_params_: Mapping[str, Any] = MappingProxyType({})
+    virtual_params_: Any = MappingProxyType({})
 
     def __init__(self, module: type[nn.Module] | nn.Module, **kwargs: Any) -> None:
         super().__init__(module, **kwargs)
@@ -99,9 +99,9 @@ class Net(NeuralNetClassifier):
         for key, value in kwargs.items():
             owner, _, name = key.partition("__")
             if owner in optimizers and name and not name.startswith("param_groups"):
-                vars(self)[key] = value
+                self.__dict__[key] = value
             if key == "lr" and "optimizer__lr" in vars(self):
-                vars(self)["optimizer__lr"] = value
+                self.__dict__["optimizer__lr"] = value
         return self
 
     # ---------------------------------------------------------- initialisation
@@ -167,9 +167,9 @@ class Net(NeuralNetClassifier):
     def with_module(self, module: nn.Module | None) -> Any:
         """Return a view of this net, all its attributes the same, with another module."""
         view = object.__new__(type(self))
-        vars(view).update(vars(self))
+        view.__dict__.update(self.__dict__)
         if module is not None:
-            vars(view)["module_"] = module
+            view.__dict__["module_"] = module
         return view
 
     def wrap_inputs(self, inputs: Any) -> Any:
@@ -185,7 +185,7 @@ class Net(NeuralNetClassifier):
         if not self.train_split:
             return X, None
         parts = self.train_split(X, split_labels(X, self.train_split), **fit_params)
-        train_part, valid = (own_dataset(part, self.schema_) for part in parts)
+        train_part, valid = (own_dataset(part, self.schema_ or Schema()) for part in parts)
         return train_part, valid
 
     @property
@@ -467,7 +467,7 @@ class Net(NeuralNetClassifier):
     def trained_parts(self) -> dict[str, Any]:
         """Return modules, criteria and optimizers by the names of their attributes."""
         names = [name + "_" for name in (*self._modules, *self._criteria, *self._optimizers)]
-        return {name: vars(self)[name] for name in names if name in vars(self)}
+        return {name: self.__dict__[name] for name in names if name in vars(self)}
 
     def make_pruner(self) -> Planner:
         """Return what makes plans as ``pruner`` and ``pruner__…`` say."""

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
-from sk_prunefair.pruning import engine
+from sk_prunefair.pruning import Pruned, engine
 from sk_prunefair.pruning.plan import PREFIX
 from sk_prunefair.pruning.pruned import dense_part, pack_state, unpack_state
 
@@ -44,6 +45,24 @@ class PackedNet:
 
 def _load_net(net: Net, state: Mapping[str, torch.Tensor]) -> None:
     module, pruned = unpack_state(net.dense_module_, state)
+    n_dense = int(state[_EPOCHS]) if _EPOCHS in state else None
+    adopt(net, module, pruned, n_dense)
+
+
+def adopt(net: Net, module: nn.Module, pruned: Pruned | None, n_dense: int | None = None) -> None:
+    """Take over a net from elsewhere, and what is known of its pruning.
+
+    Parameters
+    ----------
+    net : Net
+        Initialized, of the architecture of the dense net.
+    module : torch.nn.Module
+        The net as it is to be.
+    pruned : Pruned or None
+        Its dense net and its plan; None for a net that was not pruned.
+    n_dense : int, default=None
+        How many epochs of the history are the dense net's; None for all.
+    """
     history = list(net.history or [])
     engine.restore_dense(net)
     dense = module if pruned is None else pruned.dense
@@ -51,7 +70,6 @@ def _load_net(net: Net, state: Mapping[str, torch.Tensor]) -> None:
     net.history_ = type(net.history)(history)
     if pruned is None:
         return
-    n_dense = int(state[_EPOCHS]) if _EPOCHS in state else len(history)
     net.history_[:] = history[:n_dense]
     engine.begin_pruned(net, pruned.plan)
     net.module_.load_state_dict(module.state_dict())

@@ -6,7 +6,7 @@ skorch's callbacks find out where they stand from ``net.history`` and from attri
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,7 +71,7 @@ def schedule_states(callbacks: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 def continue_schedules(
     callbacks: Iterable[tuple[str, Any]],
-    states: dict[str, Any],
+    states: Mapping[str, Any],
     optimizer: Optimizer,
     dense: Optimizer,
 ) -> None:

@@ -11,7 +11,7 @@ import torch
 from sklearn.base import clone
 
 from sk_prunefair import AccuracyGapConstraint
-from sk_prunefair.constraints.accuracy_gap import _Training
+from sk_prunefair.constraints.accuracy_gap import _Tracker
 from sk_prunefair.datasets import long_tailed
 from tests.conftest import assert_same_weights, classifier
 
@@ -28,7 +28,7 @@ def state(clf):
 def state_of(sizes, dense, memory, multipliers=None):
     sizes = np.asarray(sizes)
     multipliers = np.zeros(len(sizes)) if multipliers is None else np.asarray(multipliers)
-    return _Training(multipliers, np.asarray(dense), sizes / sizes.sum(), sizes, memory, "cpu")
+    return _Tracker(multipliers, np.asarray(dense), sizes / sizes.sum(), sizes, memory, "cpu")
 
 
 def test_violations_against_a_queue_for_each_group():

@@ -218,9 +218,15 @@ def test_bad_sample_weight(fitted, digits, weight):
 
 
 def test_logits_with_the_default_criterion(digits):
-    X, y, _ = digits
+    X, y, group = digits
+    with pytest.warns(UserWarning, match=r"criterion=NLLLoss .* takes probabilities"):
+        clf = classifier(criterion=nn.NLLLoss, train_split=None).fit(X, y)  # as in skorch
     with pytest.raises(ValueError, match=r"criterion=NLLLoss .* takes probabilities"):
-        classifier(criterion=nn.NLLLoss).fit(X, y)
+        clf.fairness_report(X, y, sensitive_features=group)
+    pretrained = classifier(clf.module_, criterion=nn.NLLLoss, classes=range(10)).initialize()
+    with pytest.raises(ValueError, match=r"criterion=NLLLoss .* takes probabilities"):
+        pretrained.prune(0.5, X, y)
+    assert pretrained.sparsity_ == 0
 
 
 def test_module_with_another_number_of_outputs(digits):
@@ -234,17 +240,37 @@ class Mean(nn.Module):
         return nn.functional.cross_entropy(y_pred, y)
 
 
+def test_criterion_that_returns_one_number_is_asked_sample_by_sample(digits):
+    X, y, group = digits
+    params = {"predict_nonlinearity": lambda scores: scores.softmax(1)}
+    clf = classifier(criterion=Mean, **params).fit(X, y, sensitive_features=group).prune(0.5)
+    plain = classifier().fit(X, y, sensitive_features=group).prune(0.5)
+    risks = (each.fairness_report(X, y, sensitive_features=group) for each in (clf, plain))
+    left, right = (report.excessive_risk for report in risks)
+    np.testing.assert_allclose(left, right, rtol=1e-5)
+
+
+class Matrix(nn.Module):
+    reduction = "mean"
+
+    def forward(self, y_pred, y):
+        return y_pred
+
+
 def test_criterion_without_a_loss_per_sample(digits):
     X, y, _ = digits
     with pytest.raises(ValueError, match="criterion must give one loss per sample"):
-        classifier(criterion=Mean).fit(X, y)
+        classifier(criterion=Matrix).fit(X, y)
 
 
 def test_initialized_without_labels(digits, fitted):
     X, y, group = digits
     clf = classifier(fitted.module_).initialize().prune(0.5)
+    report = clf.fairness_report(X, y, sensitive_features=group)
+    expected = fitted.prune(0.5).fairness_report(X, y, sensitive_features=group)
+    np.testing.assert_allclose(report.excessive_risk, expected.excessive_risk, rtol=1e-6)
     with pytest.raises(ValueError, match=r"pass classes=\[...\]"):
-        clf.fairness_report(X, y, sensitive_features=group)
+        clf.fairness_report(X, [f"digit {label}" for label in y], sensitive_features=group)
 
 
 def test_nothing_to_prune(digits):

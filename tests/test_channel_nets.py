@@ -61,7 +61,7 @@ def test_pruning_starts_from_the_dense_net(shrunk):
     assert all((value == dense[name]).all() for name, value in weights(shrunk.module_).items())
     assert all((v == once[name]).all() for name, v in weights(shrunk.prune(0.8).module_).items())
     shrunk.set_params(pruner="magnitude")
-    assert shrunk.prune(0.5).pruning_.kept is None
+    assert shrunk.prune(0.5).pruned_.kept is None
     assert shrunk.sparsity_ == pytest.approx(0.5, abs=1e-3)
 
 
@@ -72,7 +72,7 @@ def test_the_full_net_does_what_the_smaller_one_does():
         module__in_channels=1
     ) if "in_channels" in ResNet18.__init__.__code__.co_varnames else None
     clf.fit(X, y, sensitive_features=group).prune(0.5, X, y, sensitive_features=group)
-    full = expand_module(clf.dense_module_, clf.module_, clf.pruning_.kept)
+    full = expand_module(clf.dense_module_, clf.module_, clf.pruned_.kept)
     with torch.no_grad():
         small, same = (m.eval()(torch.from_numpy(X)) for m in (clf.module_, full))
     torch.testing.assert_close(small, same, rtol=1e-4, atol=1e-5)
@@ -101,7 +101,7 @@ def test_report_counts_what_is_there(shrunk, digits):
 
 def test_the_theory_takes_the_full_net(shrunk, digits):
     X, y, group = digits
-    full = expand_module(shrunk.dense_module_, shrunk.module_, shrunk.pruning_.kept)
+    full = expand_module(shrunk.dense_module_, shrunk.module_, shrunk.pruned_.kept)
     X = X.astype(np.float32)
     frame = risk_attribution(shrunk.dense_module_, full, X, y, group, tol=1e-3)
     report = shrunk.fairness_report(X, y, sensitive_features=group)
@@ -143,7 +143,7 @@ def test_compact_file_of_a_smaller_net(shrunk, digits, tmp_path):
     fresh = load_compact(tmp_path / "net.zip", clone(shrunk))
     np.testing.assert_array_equal(fresh.predict_proba(X), shrunk.predict_proba(X))
     assert fresh.sparsity_ == shrunk.sparsity_
-    assert fresh.pruning_.kept.keys() == shrunk.pruning_.kept.keys()
+    assert fresh.pruned_.kept.keys() == shrunk.pruned_.kept.keys()
     fresh.partial_fit(X, y, sensitive_features=group)
     dense = copy.deepcopy(shrunk.dense_module_)
     module = load_compact(tmp_path / "net.zip", dense).eval()
@@ -229,7 +229,7 @@ def test_constraints_and_rewinding_go_with_it(digits, constraint):
         callbacks=[("constraint", constraint)],
     )
     clf.fit(X, y, sensitive_features=group)
-    assert clf.pruning_.kept
+    assert clf.pruned_.kept
     assert len(clf.history) == 4 + 2
     assert clf.score(X, y) > 0.7
 
@@ -239,7 +239,7 @@ def test_in_a_grid_search(digits):
     clf = classifier(MLP, pruner="channel_magnitude", max_epochs=2)
     search = GridSearchCV(clf, {"prune_rate": [0.2, 0.6]}, cv=2, error_score="raise")
     search.fit(X, y, sensitive_features=group)
-    assert search.best_estimator_.pruning_.kept
+    assert search.best_estimator_.pruned_.kept
 
 
 def test_a_pretrained_net_needs_x_to_be_traced(digits):
@@ -250,7 +250,7 @@ def test_a_pretrained_net_needs_x_to_be_traced(digits):
     with pytest.raises(ValueError, match="shape is not known: pass X"):
         clf.prune(0.5)
     clf.prune(0.5, X, y, sensitive_features=group)
-    assert clf.pruning_.kept
+    assert clf.pruned_.kept
 
 
 def test_schedules_are_for_weights(digits):
@@ -259,4 +259,4 @@ def test_schedules_are_for_weights(digits):
     clf.fit(X, y, sensitive_features=group)
     with pytest.raises(ValueError, match="removes channels, which go at once"):
         clf.prune(0.5, X, y, sensitive_features=group, finetune_epochs=2)
-    assert clf.prune(0.5).pruning_.kept  # one-shot
+    assert clf.prune(0.5).pruned_.kept  # one-shot

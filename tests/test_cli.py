@@ -184,7 +184,7 @@ def test_errors_are_named(case, capsys, options, message):
     [
         (["--groups", "absent"], "--data has no column 'absent'"),
         (["--features", "pixel 0", "half"], "--features must be numbers"),
-        (["--features", "pixel 0"], "X must have shape"),
+        (["--features", "pixel 0"], "X has 1 features"),
         (["--max-accuracy-drop", 1.5], "max_accuracy_drop must be a number in [0, 1)"),
         (["--max-accuracy-drop", 0.1, "--confidence", 1], "confidence must be a number in (0, 1)"),
         (["--max-violation", 0.1], "--max-violation goes with --max-accuracy-drop"),

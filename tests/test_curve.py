@@ -101,9 +101,9 @@ def test_dense_net_runs_once(data, monkeypatch):
     X, y, group = data[1]
     clf = classifier(max_epochs=1).fit(*data[0][:2])
     passes = []
-    evaluate = FairPrunedClassifier.evaluate
+    outcomes = FairPrunedClassifier.outcomes
     monkeypatch.setattr(
-        FairPrunedClassifier, "evaluate", lambda *args: passes.append(1) or evaluate(*args)
+        FairPrunedClassifier, "outcomes", lambda *args: passes.append(1) or outcomes(*args)
     )
     pruning_curve(clf, X, y, sensitive_features=group, rates=[0.2, 0.4, 0.6])
     assert len(passes) == 1 + 3

@@ -7,14 +7,8 @@ import pytest
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Subset, TensorDataset
 
-from sk_prunefair.data.dataset import (
-    Batches,
-    BatchRows,
-    GroupDataset,
-    dataset_targets,
-    identity_collate,
-    split_strata,
-)
+from sk_prunefair.data.batches import Batches, BatchRows, WholeBatches, identity_collate
+from sk_prunefair.data.dataset import GroupDataset, dataset_targets, split_strata
 
 
 @pytest.fixture
@@ -26,7 +20,7 @@ def data():
 
 
 def test_batch_is_its_rows(data):
-    batch, y = data.__getitems__([7, 2])
+    batch, y = data.batch([7, 2])
     rows = [data[7], data[2]]
     assert y.tolist() == [int(row[1]) for row in rows]
     for key in ("X", "group", "sample_weight"):
@@ -44,7 +38,7 @@ def test_subset_of_subset(data):
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_loader_covers_every_row_once(data, num_workers):
     loader = DataLoader(
-        data,
+        WholeBatches(data),
         batch_sampler=BatchRows(len(data), 4, shuffle=True),
         collate_fn=identity_collate,
         num_workers=num_workers,
@@ -111,9 +105,11 @@ def test_batches_in_this_process_are_those_of_a_loader(data):
     rows = BatchRows(len(data), 4, shuffle=True)
     # A generator of its own: the loader's seed is drawn from it, not from the order's.
     generator = torch.Generator()
-    theirs = DataLoader(data, batch_sampler=rows, collate_fn=identity_collate, generator=generator)
+    theirs = DataLoader(
+        WholeBatches(data), batch_sampler=rows, collate_fn=identity_collate, generator=generator
+    )
     for (left, y_left), (right, y_right) in zip(ours, theirs, strict=True):
-        assert torch.equal(left["X"], right["X"])
+        assert torch.equal(left, right["X"])
         assert torch.equal(y_left, y_right)
 
 

@@ -18,6 +18,7 @@ from sk_prunefair.constraints._autograd import (
     flat_mask,
     group_weights,
 )
+from sk_prunefair.hooks import Training
 from sk_prunefair.modules import MLP
 from sk_prunefair.pruning import GradualPruning
 from tests.conftest import SmallNet, assert_same_weights, classifier
@@ -41,9 +42,9 @@ def fake(module, n_groups=4, masks=None):
     return SimpleNamespace(
         module_=module,
         groups_=list(range(n_groups)),
-        phase_="before",
+        training_=Training("before", epochs=1),
         device="cpu",
-        pruning_=None if masks is None else SimpleNamespace(zeroed=masks),
+        zeroed_=masks or {},
         sample_losses=lambda output, y: cross_entropy(output, y, reduction="none"),
     )
 
@@ -314,7 +315,7 @@ class Masks(EqualGradientConstraint):
 
     def penalty(self, net, losses, batch):
         named = chosen_parameters(net.module_, self.layers)
-        self.agree_.append(bool((self.mask_ == flat_mask(named, net.pruning_.zeroed)).all()))
+        self.agree_.append(bool((self.mask_ == flat_mask(named, net.zeroed_)).all()))
         return super().penalty(net, losses, batch)
 
 

@@ -19,7 +19,8 @@ def checked(**params):
 ROUNDING = {
     "check_sample_weight_equivalence_on_dense_data": (
         "float32: sums in another order differ by rounding; tested at 1e-5 below"
-    )
+    ),
+    "check_sample_weight_equivalence_on_sparse_data": "the same, on rows that are made dense",
 }
 
 

@@ -93,7 +93,7 @@ def test_rows_count_by_position():
         (np.empty((2, 0)), "at least one column"),
         (np.zeros((2, 1, 1)), "got ndarray with 3 dimensions"),
         ("ab", "got str with 0 dimensions"),
-        ({"sex": ["f", "m"]}, "got dict with 0 dimensions"),
+        ({"sex": ["f", "m"], "race": ["a"]}, r"columns of one length, got \{'sex': 2, 'race': 1\}"),
         ([1, "a"], r"got \['int', 'str'\] in column 'sensitive_feature'"),
         (pd.Series([(1, 2), (3, 4)]), r"got \['tuple'\]"),
         ([[1], [1, 2]], r"got \['list'\]"),

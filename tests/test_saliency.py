@@ -163,7 +163,7 @@ def test_fairprune_equals_the_naive_one(beta, n_groups):
         negative = factors < 0
         factors[negative] *= beta * factors[~negative].sum() / -factors[negative].sum()
         assert factors.sum() == pytest.approx((1 - beta) * factors[~negative].sum())
-    for name, score in FairPrunePruner(beta=beta)._scores(net, data).items():
+    for name, score in FairPrunePruner(beta=beta).score(net, data).items():
         mixed = sum(c * f[name] for c, f in zip(factors, fisher, strict=True))
         truth = 0.5 * net.get_parameter(name).detach() ** 2 * mixed
         torch.testing.assert_close(score, truth, rtol=1e-8, atol=1e-14)

@@ -21,7 +21,7 @@ class Watch(PruningSchedule):
 
     def on_epoch_end(self, net, **kwargs):
         super().on_epoch_end(net, **kwargs)
-        if net.pruning_ is not None:
+        if net.pruned_ is not None:
             seen = getattr(self, "seen_", [])
             self.seen_ = [*seen, (net.sparsity_, {k: m.clone() for k, m in net.masks_.items()})]
 

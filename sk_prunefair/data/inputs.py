@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.sparse import issparse
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 from skorch.dataset import ERROR_MSG_1_ITEM, ERROR_MSG_MORE_THAN_2_ITEMS
@@ -79,7 +80,7 @@ def check_inputs(X: Any, estimator: Any, known: InputSchema | None) -> tuple[Any
         if known is not None and known.fields is None:
             _check_shape(schema.shape, known.shape)
         return X, schema
-    if isinstance(X, Mapping):
+    if isinstance(X, Mapping) and not issparse(X):  # one kind of sparse matrix is a dict
         return _check_fields(X, known)
     if isinstance(X, torch.Tensor):
         X = X.detach().cpu().numpy()

@@ -15,7 +15,7 @@ from torch import nn
 from sk_prunefair.export._archive import Archive, write_part
 from sk_prunefair.export._header import Header
 from sk_prunefair.export._tensors import check_values, read_bits, read_tensors
-from sk_prunefair.pruning import PruningState, expand_module, kept_masks, shrink_module
+from sk_prunefair.pruning import ChannelPlan, Plan, Pruned, WeightPlan, expand_module, shrink_module
 from sk_prunefair.pruning.masks import Masks
 from sk_prunefair.pruning.shrink import Kept
 
@@ -95,7 +95,7 @@ class Contents:
 
 def pruning_of(clf: FairPrunedClassifier) -> tuple[Pruning, nn.Module | None]:
     """Return what a file is to hold of a classifier's pruning, and its dense net if it has two."""
-    state = clf.pruning_
+    state = clf.pruned_
     if state is None or not (state.zeroed or state.kept):
         return Pruning({}, {}), None
     return Pruning(state.zeroed, state.kept or {}, float(state.rate)), state.dense
@@ -160,23 +160,24 @@ def make_module(template: nn.Module, contents: Contents) -> nn.Module:
     return module
 
 
-def make_state(template: nn.Module, contents: Contents) -> tuple[nn.Module, PruningState | None]:
+def make_state(template: nn.Module, contents: Contents) -> tuple[nn.Module, Pruned | None]:
     """Return a file's net and what is known of its pruning; the template is not changed."""
     dense, pruning = copy.deepcopy(template), contents.pruning
     module = make_module(copy.deepcopy(template), contents)
     if not contents.header.is_pruned:
         return module, None
+    plan: Plan
     if pruning.kept:
-        dense, masks = expand_module(dense, module, pruning.kept), kept_masks(dense, pruning.kept)
+        dense = expand_module(dense, module, pruning.kept)
+        plan = ChannelPlan.of(dense, pruning.kept, pruning.rate)
     else:
         dense.load_state_dict(contents.tensors)
-        masks = {
-            name: mask.to(dense.get_parameter(name).device) for name, mask in pruning.masks.items()
-        }
+        device = next(dense.parameters()).device
+        masks = {name: mask.to(device) for name, mask in pruning.masks.items()}
+        plan = WeightPlan(masks, pruning.rate)
     if contents.dense is not None:
         dense.load_state_dict(contents.dense)
-    rate = pruning.rate
-    return module, PruningState(dense, masks, rate, goal=rate, kept=pruning.kept or None)
+    return module, Pruned(dense, plan)
 
 
 def shapes_of(module: nn.Module) -> dict[str, tuple[int, ...]]:

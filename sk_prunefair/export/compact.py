@@ -13,6 +13,8 @@ import torch
 from sklearn.base import clone
 from torch import nn
 
+from sk_prunefair.data.inputs import InputSchema
+from sk_prunefair.data.schema import Schema
 from sk_prunefair.export._archive import open_archive, write_part
 from sk_prunefair.export._header import HEADER, Header, Inputs
 from sk_prunefair.export._labels import check_labels
@@ -27,6 +29,8 @@ from sk_prunefair.export._pruned import (
     write_kept,
 )
 from sk_prunefair.export._tensors import check_values, write_tensors
+from sk_prunefair.packed import adopt
+from sk_prunefair.restore import unchanged_on_error
 
 if TYPE_CHECKING:
     from sk_prunefair.classifier import FairPrunedClassifier
@@ -302,20 +306,24 @@ def _check_known(clf: FairPrunedClassifier, header: Header) -> None:
 def _learn(clf: FairPrunedClassifier, header: Header) -> None:
     """Set what the file knows of the data and the classifier does not."""
     inputs = header.inputs
-    if getattr(clf, "classes_", None) is None and header.classes is not None:
-        clf.classes_inferred_ = header.classes
-    if inputs.shape is not None and not hasattr(clf, "input_shape_"):
-        clf._remember_shape(inputs.shape)
-    if inputs.n_features is not None:
-        clf.n_features_in_ = inputs.n_features
-    if inputs.feature_names is not None:
-        clf.feature_names_in_ = np.asarray(inputs.feature_names, dtype=object)
+    known = clf.schema_ or Schema(classes=getattr(clf, "classes_", None))
+    seen, names = known.inputs or InputSchema(), inputs.feature_names
+    found = InputSchema(
+        shape=seen.shape or inputs.shape,
+        fields=seen.fields,
+        n_features_in=seen.n_features_in or inputs.n_features,
+        feature_names_in=(
+            seen.feature_names_in if names is None else np.asarray(names, dtype=object)
+        ),
+    )
+    classes = header.classes if known.classes is None else known.classes
+    clf.adopt_schema(dataclasses.replace(known, inputs=found, classes=classes))
 
 
 def _fill_classifier(clf: FairPrunedClassifier, contents: Contents) -> None:
     """Give a classifier the net of a file, which has been read and checked."""
-    with clf._intact_on_error():
+    with unchanged_on_error(clf, in_place=clf.initialized_):
         _learn(clf, contents.header)
         if not clf.initialized_:
             clf.initialize()
-        clf.adopt(*make_state(clf.dense_module_, contents))
+        adopt(clf, *make_state(clf.dense_module_, contents))

@@ -143,6 +143,7 @@ def begin_pruned(net: PrunableNet, plan: Plan, start: nn.Module | None = None) -
     )
     vars(net).update(own)
     net.module_ = plan.apply(net.module_ if start is None else start)
+    net.pruned_.dense.eval()
     _new_optimizer(net, parts.get("optimizer_") if start is None and plan.kept is None else None)
 
 

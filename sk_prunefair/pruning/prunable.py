@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import nn
 
-from sk_prunefair.pruning.masks import is_norm
+from sk_prunefair.pruning.masks import is_norm, prunable_parameters
 
 
 def check_prunable(module: nn.Module) -> None:
@@ -109,7 +109,7 @@ def warn_of_left_out(
     excluded = tuple(excluded)
     names = [
         name
-        for name in left_out(module, masks)
+        for name in left_out(module, {*masks, *prunable_parameters(module)})
         if not any(name == each or name.startswith(f"{each}.") for each in excluded)
     ]
     if names and masks:

@@ -13,6 +13,7 @@ import pandas as pd
 from fairlearn.metrics import MetricFrame
 
 from sk_prunefair.checks import as_labels, as_losses, check_same_length
+from sk_prunefair.outcome import Outcome
 from sk_prunefair.report.frames import (
     gap_floor,
     group_columns,
@@ -168,6 +169,15 @@ class FairnessReport:
         )
         self.compression = compression
         self.diagnostics = diagnostics
+        labels = np.unique(np.concatenate([y_true, dense_pred, pruned_pred]))
+        truth, dense, pruned = (
+            np.searchsorted(labels, each) for each in (y_true, dense_pred, pruned_pred)
+        )
+        self.labels = labels
+        self.outcomes = (
+            Outcome(dense_losses, dense, truth),
+            Outcome(pruned_losses, pruned, truth),
+        )
 
     @property
     def excessive_risk(self) -> pd.Series:

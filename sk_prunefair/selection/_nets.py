@@ -21,20 +21,13 @@ from torch.utils.data import Dataset, Subset
 from tqdm import tqdm
 
 from sk_prunefair.checks import check_rate
+from sk_prunefair.outcome import Outcome
 
 Data = tuple[Any, Any, Any]  # X, y, sensitive features
 
-# Seeds go through torch's global generator, which all threads of a process share; and sums by
-# another number of torch threads would differ in their last bits.
+# The number of torch's threads is one for all threads of a process, and sums by another number of
+# them would differ in their last bits.
 _ONE_AT_A_TIME = threading.Lock()
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a net does on each of the samples, in their order."""
-
-    losses: npt.NDArray[np.float64]
-    is_right: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -47,14 +40,16 @@ class Trial:
 
     def dense(self) -> Outcome:
         """Run the dense net once; before any rates are under way."""
-        return _outcome(self.classifier, self.classifier.dense_module_, self.data)
+        [outcome] = self.classifier.outcomes(self.data, self.classifier.dense_module_)
+        return outcome
 
     def pruned(self, rate: float, n_threads: int, keep_net: bool) -> tuple[Outcome, Any]:
         """Prune and run once; return what the net does and, if it is to be kept, a copy of it."""
         with _like_the_caller(n_threads):
             # Every pruning starts from the dense net, so that nothing is left of the rate before.
             self.classifier.prune(rate, **self.finetuning)
-            outcome = _outcome(self.classifier, self.classifier.module_, self.data)
+            [outcome] = self.classifier.outcomes(self.data, self.classifier.module_)
+            check_rate_of(self.classifier, rate)
             return outcome, copy.deepcopy(self.classifier) if keep_net else None
 
 
@@ -128,7 +123,7 @@ def make_trial(
     if train is not None:
         X_train, y_train, groups = train
         finetuning |= {"X": transformed(X_train), "y": y_train, "sensitive_features": groups}
-    data = classifier._labelled_data(transformed(X), y)
+    data = classifier.labelled_dataset(transformed(X), y)
     return Trial(copy.deepcopy(classifier), data, finetuning)
 
 
@@ -154,9 +149,17 @@ def check_rates(rates: Any) -> list[float]:
     return checked
 
 
-def _outcome(classifier: Any, module: torch.nn.Module, data: Any) -> Outcome:
-    losses, labels = classifier.evaluate(module, data)
-    return Outcome(losses, labels == np.asarray(data.y))
+def check_rate_of(classifier: Any, rate: float) -> None:
+    """Raise RuntimeError unless a net is pruned at the rate that it is judged for."""
+    zeros = sum(
+        int(classifier.module_.get_parameter(name)[~mask].count_nonzero())
+        for name, mask in classifier.zeroed_.items()
+    )
+    if classifier.prune_rate_ != rate or zeros:
+        raise RuntimeError(
+            f"the net is not what it was to be: rate={rate} was asked for, prune_rate_ is "
+            f"{classifier.prune_rate_}, and {zeros} removed weights are not zero"
+        )
 
 
 @contextlib.contextmanager

@@ -15,9 +15,9 @@ from sklearn.utils.validation import _num_samples
 from tqdm import tqdm
 
 from sk_prunefair.data.groups import as_group_frame, encode_groups
+from sk_prunefair.outcome import Outcome
 from sk_prunefair.selection._nets import (
     Data,
-    Outcome,
     check_rates,
     fit_dense,
     make_trial,

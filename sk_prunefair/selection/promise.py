@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sk_prunefair.selection._nets import Outcome
+from sk_prunefair.outcome import Outcome
 from sk_prunefair.stats.betting import mean_lower_bound, mean_upper_bound
 from sk_prunefair.stats.paired import drop_p_value, drop_upper_bound, samples_needed
 

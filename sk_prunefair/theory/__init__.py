@@ -4,6 +4,7 @@ from sk_prunefair.theory.boundary import boundary_bounds, boundary_closeness
 from sk_prunefair.theory.diagnostics import group_diagnostics
 from sk_prunefair.theory.gradients import group_gradient_norms
 from sk_prunefair.theory.hessians import group_hessian_eigenvalues
+from sk_prunefair.theory.nets import comparable
 from sk_prunefair.theory.path import RiskPath, excessive_risk_by_layer, risk_attribution
 from sk_prunefair.theory.propositions import (
     GroupRelation,
@@ -18,6 +19,7 @@ __all__ = [
     "RiskPath",
     "boundary_bounds",
     "boundary_closeness",
+    "comparable",
     "error_and_gradient",
     "excessive_risk_by_layer",
     "group_diagnostics",
@@ -28,10 +30,3 @@ __all__ = [
     "risk_bounds",
     "size_and_gradient",
 ]
-
-
-def comparable(clf):
-    d, m = clf.dense_module_, clf.module_
-    if clf.pruned_ is not None:
-        m = clf.pruned_.plan.expand(d, m)
-    return d, m, clf.criterion_

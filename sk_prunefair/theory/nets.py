@@ -1,0 +1,102 @@
+"""The two nets of a classifier in a form that the functions of this package can compare."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from sk_prunefair.losses import first_output, plain_criterion, takes_probabilities
+
+if TYPE_CHECKING:
+    from sk_prunefair.pruning.pruned import Pruned
+
+
+def comparable(clf: Any) -> tuple[nn.Module, nn.Module, Any]:
+    """Return the dense and the pruned net of a classifier, and its criterion.
+
+    With these, the functions of `sk_prunefair.theory` give the excessive risks of
+    `FairPrunedClassifier.fairness_report`, for nets that return logits, for nets that return
+    probabilities, for nets that lost channels, and for classifiers with an ``infer`` of their own.
+
+    Parameters
+    ----------
+    clf : FairPrunedClassifier
+        Fitted; not changed.
+
+    Returns
+    -------
+    dense, pruned : torch.nn.Module
+        Nets of one architecture, whose outputs the criterion takes: a net that lost channels has
+        zeros in their place, and one that returns probabilities gives their logarithms.
+    criterion : torch.nn.Module or callable
+        Of ``(output, labels)``.
+
+    Examples
+    --------
+    >>> from sk_prunefair import FairPrunedClassifier
+    >>> from sk_prunefair.datasets import load_digits
+    >>> from sk_prunefair.modules import MLP
+    >>> from sk_prunefair.theory import risk_attribution
+    >>> digits = load_digits()
+    >>> X, y = digits.data.astype("float32"), digits.target
+    >>> clf = FairPrunedClassifier(
+    ...     MLP, criterion=nn.CrossEntropyLoss, lr=0.5, verbose=0, random_state=0
+    ... )
+    >>> clf = clf.fit(X, y, sensitive_features=y < 5).prune(0.5)
+    >>> dense, pruned, criterion = comparable(clf)
+    >>> shares = risk_attribution(dense, pruned, X, y, y < 5, criterion=criterion)
+    >>> report = clf.fairness_report(X, y, sensitive_features=y < 5)
+    >>> bool((shares.sum(axis=1) - report.excessive_risk).abs().max() < 1e-3)
+    True
+    """
+    clf.check_is_fitted()
+    dense, pruned = clf.dense_module_, clf.module_
+    known: Pruned | None = clf.pruned_
+    if known is not None:
+        pruned = known.plan.expand(dense, pruned)
+    criterion = plain_criterion(clf.criterion_)
+    has_own_infer = not getattr(type(clf).infer, "__module__", "").startswith("sk_prunefair.")
+    if has_own_infer or takes_probabilities(criterion):
+        return _Comparable(clf, dense), _Comparable(clf, pruned), criterion
+    return dense, pruned, criterion
+
+
+class _Comparable(nn.Module):
+    """A net that is run as its classifier runs it, and returns what the criterion's formula takes.
+
+    It has the very tensors and layers of the net, under the same names.
+    """
+
+    def __init__(self, clf: Any, module: nn.Module) -> None:
+        super().__init__()
+        self.run = _Runner(clf)
+        self.__dict__["net"] = module  # not a submodule, which would change the names
+        for kind in ("_parameters", "_buffers", "_modules"):
+            self.__dict__[kind] = module.__dict__[kind]
+
+    net: nn.Module
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        return self.run(self.net, X)
+
+    def train(self, mode: bool = True) -> _Comparable:
+        self.net.train(mode)
+        return super().train(mode)
+
+
+class _Runner:
+    """How a classifier runs a module; copies of nets share it."""
+
+    def __init__(self, clf: Any) -> None:
+        self.clf = clf
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Runner:
+        return self
+
+    def __call__(self, module: nn.Module, X: torch.Tensor) -> torch.Tensor:
+        output = first_output(self.clf.with_module(module).infer(X))
+        if takes_probabilities(self.clf.criterion_):
+            output = torch.log(output + torch.finfo(output.dtype).eps)
+        return output

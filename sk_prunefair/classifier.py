@@ -14,18 +14,25 @@ from skorch.utils import to_numpy
 from torch import nn
 from torch.utils.data import Dataset
 
-from sk_prunefair.checks import check_epochs, check_positive, check_rate
+from sk_prunefair.checks import check_epochs, check_rate
 from sk_prunefair.compression import compression_summary
-from sk_prunefair.constraints.base import Constraint
 from sk_prunefair.data.dataset import GroupDataset
-from sk_prunefair.data.schema import ONE_GROUP, Schema
 from sk_prunefair.hooks import Phase
-from sk_prunefair.losses import first_output, ignored_label
+from sk_prunefair.losses import first_output
 from sk_prunefair.net import Net
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.outputs import as_probabilities, check_output
 from sk_prunefair.pruning import Pruner, engine
 from sk_prunefair.report import FairnessReport
+from sk_prunefair.requests import (
+    adopt_schema,
+    check_constraints,
+    check_groups_given,
+    check_parameters,
+    encode,
+    known_schema,
+    learn,
+)
 from sk_prunefair.restore import unchanged_on_error
 from sk_prunefair.theory import comparable, group_diagnostics
 
@@ -198,18 +205,18 @@ class FairPrunedClassifier(Net):
         """
         rate = None if self.prune_rate is None else check_rate(self.prune_rate, "prune_rate")
         epochs = check_epochs(self.finetune_epochs)
-        self._check_parameters()
+        check_parameters(self)
         phases: list[Phase] = ["before", "after"] if rate is not None and epochs else ["before"]
-        self._check_groups_given(sensitive_features, phases)
-        schema, data = self._learn(X, y, sensitive_features, sample_weight, self.classes)
+        check_groups_given(self, sensitive_features, phases)
+        schema, data = learn(self, X, y, sensitive_features, sample_weight, self.classes)
         is_warm = bool(self.warm_start and self.initialized_)
         with unchanged_on_error(self, in_place=is_warm):
-            self.adopt_schema(schema)
+            adopt_schema(self, schema)
             if is_warm:
                 engine.restore_dense(self)
             else:
                 self.initialize()
-            self._check_constraints(phases)
+            check_constraints(self, phases)
             engine.check_request(self, epochs)
             self.train(data, self.max_epochs, X, y, **fit_params)
             if rate is not None:
@@ -245,22 +252,22 @@ class FairPrunedClassifier(Net):
             The fitted classifier.
         """
         self.check_training_readiness()
-        self._check_parameters()
+        check_parameters(self)
         epochs = check_epochs(fit_params.pop("epochs", self.max_epochs), "epochs")
         is_fresh = not self.initialized_
-        self._check_groups_given(sensitive_features, ["before" if is_fresh else self.phase_])
+        check_groups_given(self, sensitive_features, ["before" if is_fresh else self.phase_])
         if is_fresh or self.schema_ is None:
             given = self.classes if classes is None else classes
-            schema, data = self._learn(X, y, sensitive_features, sample_weight, given)
+            schema, data = learn(self, X, y, sensitive_features, sample_weight, given)
         else:
-            schema, data = self._encode(X, y, sensitive_features, sample_weight)
+            schema, data = encode(self, X, y, sensitive_features, sample_weight)
         with unchanged_on_error(self, in_place=not is_fresh):
-            self.adopt_schema(schema)
+            adopt_schema(self, schema)
             if is_fresh:
                 self.initialize()
             if self.pruned_ is not None and not epochs:
                 return self
-            self._check_constraints([self.phase_])
+            check_constraints(self, [self.phase_])
             self.train(data, epochs, X, y, routed_as="partial_fit", **fit_params)
         return self
 
@@ -309,7 +316,7 @@ class FairPrunedClassifier(Net):
         """
         self.check_is_fitted()
         self.check_training_readiness()
-        self._check_parameters()
+        check_parameters(self)
         rate = check_rate(rate)
         pruner = self.make_pruner()
         if X is None and finetune_epochs:
@@ -328,107 +335,15 @@ class FairPrunedClassifier(Net):
             return self
         given = self.finetune_epochs if finetune_epochs is None else finetune_epochs
         epochs = check_epochs(given)
-        self._check_groups_given(sensitive_features, ["after"] if epochs else [])
-        schema, data = self._encode(X, y, sensitive_features, sample_weight)
+        check_groups_given(self, sensitive_features, ["after"] if epochs else [])
+        schema, data = encode(self, X, y, sensitive_features, sample_weight)
         with unchanged_on_error(self):
-            self.adopt_schema(schema)
-            self._check_constraints(["after"] if epochs else [])
+            adopt_schema(self, schema)
+            check_constraints(self, ["after"] if epochs else [])
             if not epochs:
                 check_output(self, data)
             engine.prune(self, rate, data, epochs, recalibrate=recalibrate, X=X, y=y)
         return self
-
-    # ----------------------------------------------------- what goes in, checked
-
-    def _check_parameters(self) -> None:
-        """Raise ValueError where a parameter is malformed, before anything is changed."""
-        self.make_pruner()
-        if self.finetune_schedule not in ("restart", "continue"):
-            raise ValueError(
-                f"finetune_schedule must be 'restart' or 'continue', got {self.finetune_schedule!r}"
-            )
-        check_positive(self.finetune_lr, "finetune_lr", or_none=True)
-
-    def _learn(
-        self, X: Any, y: Any, sensitive_features: Any, sample_weight: Any, classes: Any
-    ) -> tuple[Schema, GroupDataset]:
-        """Learn what the data looks like, and encode it; nothing is kept."""
-        self.check_training_readiness()
-        has_classes = classes is not None and len(classes) > 0
-        schema, inputs, labels = Schema.learn(
-            X,
-            y,
-            sensitive_features,
-            estimator=self.scratch(),
-            classes=classes if has_classes else None,
-            ignored=ignored_label(self.criterion, self.get_params_for("criterion")),
-        )
-        data = schema.encode(
-            inputs, labels, sensitive_features, sample_weight, wrap=self.wrap_inputs
-        )
-        return schema, data
-
-    def _encode(
-        self, X: Any, y: Any, sensitive_features: Any, sample_weight: Any = None
-    ) -> tuple[Schema, GroupDataset]:
-        """Encode labelled data by what is known; groups may be new where none are known."""
-        schema = self.schema_ or Schema(classes=getattr(self, "classes_", None))
-        inputs = schema.check_inputs(X, self.scratch())
-        labels = schema.check_labels(inputs, y, self)
-        schema = schema.with_groups(sensitive_features, len(labels))
-        data = schema.encode(
-            inputs, labels, sensitive_features, sample_weight, wrap=self.wrap_inputs
-        )
-        return schema, data
-
-    def adopt_schema(self, schema: Schema) -> None:
-        """Take over what is known of the data, as attributes that scikit-learn looks for.
-
-        Parameters
-        ----------
-        schema : Schema
-            Of the data that is trained on.
-        """
-        self.schema_ = schema
-        self.groups_ = ONE_GROUP if schema.groups is None else schema.groups
-        inputs = schema.inputs
-        learned = {
-            "classes_inferred_": schema.classes,
-            "input_shape_": inputs and inputs.shape,
-            "n_inputs_": inputs and inputs.n_inputs,
-            "n_features_in_": inputs and inputs.n_features_in,
-            "feature_names_in_": None if inputs is None else inputs.feature_names_in,
-        }
-        for name, value in learned.items():
-            self.__dict__.pop(name, None)
-            if value is not None:
-                self.__dict__[name] = value
-
-    def _check_groups_given(self, sensitive_features: Any, phases: list[Phase]) -> None:
-        """Raise ValueError where a constraint that is going to act has no groups."""
-        if sensitive_features is not None:
-            return
-        for callback in self._given_callbacks():
-            kind = callback if isinstance(callback, type) else type(callback)
-            acts = getattr(callback, "phase", "both") in (*phases, "both") and bool(phases)
-            if issubclass(kind, Constraint) and acts:
-                raise ValueError(
-                    f"sensitive_features is None, but {kind.__name__} needs the group of each "
-                    "sample"
-                )
-
-    def _given_callbacks(self) -> list[Any]:
-        given = [] if self.callbacks in (None, "disable") else list(self.callbacks)
-        given = [item[1] if isinstance(item, (tuple, list)) else item for item in given]
-        named = [value for name, value in vars(self).items() if name.startswith("callbacks__")]
-        return given + named
-
-    def _check_constraints(self, phases: list[Phase]) -> None:
-        """Raise ValueError where a constraint that acts in the phases cannot do what it is to."""
-        for _, callback in self.callbacks_:
-            is_asked = isinstance(callback, Constraint) and bool(phases)
-            if is_asked and callback.phase in (*phases, "both"):
-                callback.check(self)
 
     # -------------------------------------------------------------- prediction
 
@@ -473,7 +388,7 @@ class FairPrunedClassifier(Net):
         # skorch's scoring callbacks predict on our own data, whose labels are encoded.
         if isinstance(X, GroupDataset) or self.is_scored_from_cache:
             return codes
-        return (self.schema_ or Schema(classes=getattr(self, "classes_", None))).decode(codes)
+        return known_schema(self).decode(codes)
 
     # ------------------------------------------------------------------ report
 
@@ -520,7 +435,7 @@ class FairPrunedClassifier(Net):
         self.check_is_fitted()
         data = self.labelled_dataset(X, y)
         dense, pruned = self.compared(data)
-        schema = self.schema_ or Schema(classes=getattr(self, "classes_", None))
+        schema = known_schema(self)
         example, _ = data.batch([0])
         return FairnessReport(
             schema.decode(data.y),
@@ -572,7 +487,7 @@ class FairPrunedClassifier(Net):
         GroupDataset
             Of encoded labels, without groups.
         """
-        return self._encode(X, y, None)[1]
+        return encode(self, X, y, None)[1]
 
     def compared(self, data: GroupDataset) -> tuple[Outcome, Outcome]:
         """Run the dense and the pruned net over the same batches of labelled data.

@@ -13,41 +13,29 @@ from typing import Any
 import torch
 from sklearn.utils import check_random_state
 from skorch import NeuralNetClassifier
-from skorch.callbacks import Callback
 from skorch.dataset import Dataset as SkorchDataset
-from skorch.dataset import get_len
 from skorch.history import History
 from skorch.utils import to_device, to_tensor
 from torch import nn
 from torch.utils.data import DataLoader
 
 from sk_prunefair import losses as criteria
-from sk_prunefair.data.batches import Batch, LoadedBatches
+from sk_prunefair.data.batches import LoadedBatches
 from sk_prunefair.data.dataset import GroupDataset
 from sk_prunefair.data.loading import load_batches, own_dataset, split_labels
 from sk_prunefair.data.schema import Schema
+from sk_prunefair.evaluation import run_nets
 from sk_prunefair.hooks import Hook, Phase, Training
-from sk_prunefair.objective import Objective
+from sk_prunefair.loop import Step, run_epoch
+from sk_prunefair.objective import Objective, objective_loss
 from sk_prunefair.outcome import Outcome
-from sk_prunefair.outputs import check_losses, check_scores
 from sk_prunefair.packed import PackedNet, is_stale
 from sk_prunefair.pruning import Pruned, engine, sparsity
 from sk_prunefair.pruning.masks import Masks
 from sk_prunefair.pruning.pruner import Planner, as_planner, get_pruner
+from sk_prunefair.requests import known_schema
 from sk_prunefair.seeds import seeded
 from sk_prunefair.training import train
-
-
-def _length(batch: Any) -> int:
-    return get_len(batch[0] if isinstance(batch, (tuple, list)) else batch)
-
-
-class _Step:
-    """The batch that is worked on, and its losses once they are known."""
-
-    def __init__(self, batch: Any) -> None:
-        self.columns = batch.columns if isinstance(batch, Batch) else {}
-        self.losses: torch.Tensor | None = None
 
 
 class Net(NeuralNetClassifier):
@@ -63,7 +51,7 @@ class Net(NeuralNetClassifier):
     pruned_: Pruned | None = None
     training_: Training | None = None
     objective_: Objective | None = None
-    step_: _Step | None = None
+    step_: Step | None = None
     is_output_checked_: bool = True
     is_initializing_: bool = False
     schema_: Schema | None = None
@@ -155,7 +143,7 @@ class Net(NeuralNetClassifier):
         """Return X, and y where it is given, as a `GroupDataset`, checked and encoded."""
         if isinstance(X, GroupDataset):
             return X
-        schema = self.schema_ or Schema(classes=getattr(self, "classes_", None))
+        schema = known_schema(self)
         inputs = schema.check_inputs(X, self.scratch())
         labels = None if y is None else schema.check_labels(inputs, y, self)
         return schema.encode(inputs, labels, wrap=self.wrap_inputs)
@@ -254,58 +242,9 @@ class Net(NeuralNetClassifier):
         step_fn: Callable[..., dict[str, Any]],
         **fit_params: Any,
     ) -> None:
-        """Go through the batches once, as skorch does, without waiting for the device in between.
-
-        Until the epoch is over, the batches' losses stand in ``history`` as tensors.
-        """
-        if iterator is None:
-            return
-        losses: list[torch.Tensor] = []
-        first = len(self.history[-1]["batches"])
-        begin, end = self._listeners("on_batch_begin"), self._listeners("on_batch_end")
-        others_listen = any(not isinstance(callback, Hook) for callback in end[1:])
-        try:
-            for batch in iterator:
-                self.step_ = _Step(batch)
-                for listener in begin:
-                    listener.on_batch_begin(self, batch=batch, training=training)
-                step = step_fn(batch, **fit_params)
-                if training:
-                    self.enforce()
-                losses.append(torch.as_tensor(step["loss"]).detach())
-                row = self.history[-1]["batches"][-1]
-                row |= {prefix + "_loss": losses[-1], prefix + "_batch_size": _length(batch)}
-                for listener in end:
-                    listener.on_batch_end(self, **self._told(listener, batch, training, step))
-                if training and others_listen:
-                    self.enforce()
-        finally:
-            self.step_ = None
-            rows = self.history[-1]["batches"][first:]
-            values = torch.stack(losses).tolist() if losses else []
-            for row, value in zip(rows, values, strict=False):
-                row[prefix + "_loss"] = value
-        self.history.record(prefix + "_batch_count", len(losses))
-
-    def _listeners(self, hook: str) -> list[Any]:
-        # Most callbacks do nothing in most hooks; asking each of them adds up over the batches.
-        nothing = getattr(Callback, hook)
-        callbacks = [callback for _, callback in self.callbacks_]
-        return [self, *(c for c in callbacks if getattr(type(c), hook, None) is not nothing)]
-
-    def _told(
-        self, listener: Any, batch: Any, training: bool, step: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Return the arguments of a callback's ``on_batch_end``: hooks also see losses, groups."""
-        if not isinstance(listener, Hook):
-            return {"batch": batch, "training": training, **step}
-        assert self.step_ is not None
-        if self.step_.losses is None and isinstance(batch, Batch):
-            # A get_loss of the user's, which did not ask ours.
-            with torch.no_grad():
-                self.step_.losses = self.sample_losses(step["y_pred"], batch[1])
-        raw = batch.raw if isinstance(batch, Batch) else batch
-        return {"batch": raw, "training": training, "losses": self.step_.losses, **step}
+        """Go through the batches once, as `sk_prunefair.loop.run_epoch` does."""
+        if iterator is not None:
+            run_epoch(self, iterator, training, prefix, step_fn, **fit_params)
 
     def _set_training(self, training: bool = True) -> None:
         # skorch walks through all submodules before each batch; the root knows the answer.
@@ -321,8 +260,8 @@ class Net(NeuralNetClassifier):
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
         """Run the module on the inputs of a batch, floats in the module's own precision."""
-        if isinstance(x, torch.Tensor) and not fit_params:
-            return self.module_(self._placed(x))
+        if isinstance(x, torch.Tensor):
+            return self.module_(self._placed(x), **fit_params)
         if isinstance(x, Mapping):
             x = {name: self._placed(values) for name, values in x.items()}
         return super().infer(x, **fit_params)
@@ -372,37 +311,7 @@ class Net(NeuralNetClassifier):
         the weighted sum over the sum of the weights. A ``reduction`` of "sum" is kept; with "none"
         a ``get_loss`` of the user's, which calls this one, is given the losses of the samples.
         """
-        columns = {} if self.step_ is None else self.step_.columns
-        objective = self.objective_ if training else None
-        if training and not self.is_output_checked_:
-            check_scores(self, criteria.first_output(y_pred), len(y_true), training=True)
-        is_plain = "sample_weight" not in columns and not (objective and objective.constraints)
-        if is_plain and not hasattr(criteria.plain_criterion(self.criterion_), "reduction"):
-            # A criterion of the user's may return one number for all: as in skorch.
-            loss = self.criterion_(y_pred, to_tensor(y_true, device=self.device))
-            return loss if loss.ndim == 0 else loss.mean()
-        losses = self.sample_losses(y_pred, y_true)
-        if training and not self.is_output_checked_:
-            self.is_output_checked_ = True
-            check_losses(self, losses, len(y_true))
-        if self.step_ is not None:
-            self.step_.losses = losses.detach()
-        if columns and len(columns["group"]) != len(losses):
-            raise ValueError(
-                f"get_loss was given {len(losses)} samples of a batch of {len(columns['group'])}: "
-                "a train_step of your own must pass batches whole; use a smaller batch_size"
-            )
-        weighted = (objective or Objective(self, ())).weighted(losses, columns)
-        reduced = self._reduced(weighted, y_true)
-        return reduced if objective is None else objective.penalised(reduced, losses, columns)
-
-    def _reduced(self, losses: torch.Tensor, y_true: torch.Tensor) -> torch.Tensor:
-        is_asked = type(self).get_loss is not Net.get_loss or self.step_ is None
-        if criteria.reduction(self.criterion_) == "none" and is_asked:
-            return losses
-        has_ignored = self.schema_ is not None and self.schema_.ignored is not None
-        y_true = to_tensor(y_true, device=losses.device)
-        return criteria.reduced(self.criterion_, losses, y_true, has_ignored)
+        return objective_loss(self, y_pred, y_true, training)
 
     # ------------------------------------------------------------- a training
 
@@ -504,50 +413,26 @@ class Net(NeuralNetClassifier):
         return sparsity(self.masks_)
 
     @property
+    def has_own_loss(self) -> bool:
+        """Whether a subclass has a ``get_loss`` of its own."""
+        return type(self).get_loss is not Net.get_loss
+
+    @property
     def is_scored_from_cache(self) -> bool:
         """Whether a scoring callback of skorch has put cached outputs in the model's place."""
         return "forward_iter" in vars(self)
 
     def outcomes(self, data: GroupDataset, *modules: nn.Module) -> list[Outcome]:
-        """Run nets over labelled data, all of them on each batch as it comes.
+        """Return the losses and the encoded predictions of nets, sample by sample.
 
         Parameters
         ----------
         data : GroupDataset
-            With encoded labels. Each item is read once, so that random augmentation is the same for
-            all nets.
+            With encoded labels, read once for all nets.
         *modules : torch.nn.Module
             Such as the dense and the pruned net.
-
-        Returns
-        -------
-        list of Outcome
-            One for each net.
         """
-        self.check_training_readiness()
-        self.enforce()
-        views = [self.with_module(module) for module in modules]
-        modes = [module.training for module in modules]
-        found: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[] for _ in modules]
-        for module in modules:
-            module.eval()
-        with torch.no_grad():
-            for X, y in self.get_iterator(data, training=False):
-                for view, parts in zip(views, found, strict=True):
-                    scores = criteria.first_output(view.infer(X))
-                    check_scores(self, scores, len(y))
-                    losses = view.sample_losses(scores, y)
-                    parts.append((to_device(losses, "cpu"), to_device(scores.argmax(1), "cpu")))
-        for module, mode in zip(modules, modes, strict=True):
-            module.train(mode)
-        return [
-            Outcome(
-                torch.cat([losses for losses, _ in parts]).double().numpy(),
-                torch.cat([labels for _, labels in parts]).numpy(),
-                data.y,
-            )
-            for parts in found
-        ]
+        return run_nets(self, data, *modules)
 
     # ------------------------------------------------------------------- files
 

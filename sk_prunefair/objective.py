@@ -6,12 +6,16 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
+from skorch.utils import to_tensor
 
+from sk_prunefair import losses as criteria
 from sk_prunefair.constraints.base import Constraint
+from sk_prunefair.outputs import check_losses, check_scores
 
 if TYPE_CHECKING:
     from sk_prunefair.data.dataset import GroupDataset
     from sk_prunefair.hooks import TrainingNet
+    from sk_prunefair.net import Net
 
 
 class Objective:
@@ -75,3 +79,58 @@ class Objective:
             if penalty is not None:
                 objective = objective + penalty
         return objective
+
+
+def objective_loss(net: Net, y_pred: Any, y_true: torch.Tensor, training: bool) -> torch.Tensor:
+    """Return the criterion's mean loss, in training with what the constraints make of it.
+
+    Parameters
+    ----------
+    net : Net
+        Says which criterion, which constraints, and what is known of the batch.
+    y_pred : torch.Tensor or tuple
+        What the module returned.
+    y_true : torch.Tensor of shape (n_samples,), dtype int64
+        Encoded labels.
+    training : bool
+        Whether the constraints act.
+
+    Raises
+    ------
+    ValueError
+        If the output does not fit the labels, or the batch is another one than the net was given.
+    """
+    columns = {} if net.step_ is None else net.step_.columns
+    objective = net.objective_ if training else None
+    is_first = training and not net.is_output_checked_
+    net.is_output_checked_ = net.is_output_checked_ or training
+    if is_first:
+        check_scores(net, criteria.first_output(y_pred), len(y_true), training=True)
+    is_plain = "sample_weight" not in columns and not (objective and objective.constraints)
+    if is_plain and not hasattr(criteria.plain_criterion(net.criterion_), "reduction"):
+        # A criterion of the user's may return one number for all: as in skorch.
+        loss = net.criterion_(y_pred, to_tensor(y_true, device=net.device))
+        return loss if loss.ndim == 0 else loss.mean()
+    losses = net.sample_losses(y_pred, y_true)
+    if is_first:
+        check_losses(net, losses, len(y_true))
+    if net.step_ is not None:
+        net.step_.losses = losses.detach()
+    if columns and len(columns["group"]) != len(losses):
+        raise ValueError(
+            f"get_loss was given {len(losses)} samples of a batch of {len(columns['group'])}: "
+            "a train_step of your own must pass batches whole; use a smaller batch_size"
+        )
+    weighted = (objective or Objective(net, ())).weighted(losses, columns)
+    reduced = _reduced(net, weighted, y_true)
+    return reduced if objective is None else objective.penalised(reduced, losses, columns)
+
+
+def _reduced(net: Net, losses: torch.Tensor, y_true: torch.Tensor) -> torch.Tensor:
+    # A get_loss of the user's that calls ours, and skorch's loss_scoring, ask for all losses.
+    is_asked_for_all = net.has_own_loss or net.step_ is None
+    if criteria.reduction(net.criterion_) == "none" and is_asked_for_all:
+        return losses
+    has_ignored = net.schema_ is not None and net.schema_.ignored is not None
+    y_true = to_tensor(y_true, device=losses.device)
+    return criteria.reduced(net.criterion_, losses, y_true, has_ignored)

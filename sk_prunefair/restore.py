@@ -30,7 +30,7 @@ def unchanged_on_error(net: Any, *, in_place: bool = False) -> Iterator[None]:
     before = dict(vars(net))
     history = before.get("history_")
     rows = None if history is None else [dict(row) for row in history]
-    callbacks = [cb for _, cb in before.get("callbacks_", []) if _is_known(cb)]
+    callbacks = [cb for _, cb in before.get("callbacks_", []) if is_library(cb)]
     remembered = [dict(vars(cb)) for cb in callbacks]
     states = _states(net) if in_place else {}
     try:
@@ -48,7 +48,8 @@ def unchanged_on_error(net: Any, *, in_place: bool = False) -> Iterator[None]:
         raise
 
 
-def _is_known(callback: Any) -> bool:
+def is_library(callback: Any) -> bool:
+    """Tell whether a callback is one of skorch's or of this library's, not of the user's."""
     return isinstance(callback, Hook) or type(callback).__module__.startswith("skorch.")
 
 

@@ -14,7 +14,6 @@ from sklearn.base import clone
 from torch import nn
 
 from sk_prunefair.data.inputs import InputSchema
-from sk_prunefair.data.schema import Schema
 from sk_prunefair.export._archive import open_archive, write_part
 from sk_prunefair.export._header import HEADER, Header, Inputs
 from sk_prunefair.export._labels import check_labels
@@ -30,6 +29,7 @@ from sk_prunefair.export._pruned import (
 )
 from sk_prunefair.export._tensors import check_values, write_tensors
 from sk_prunefair.packed import adopt
+from sk_prunefair.requests import adopt_schema, known_schema
 from sk_prunefair.restore import unchanged_on_error
 
 if TYPE_CHECKING:
@@ -306,7 +306,7 @@ def _check_known(clf: FairPrunedClassifier, header: Header) -> None:
 def _learn(clf: FairPrunedClassifier, header: Header) -> None:
     """Set what the file knows of the data and the classifier does not."""
     inputs = header.inputs
-    known = clf.schema_ or Schema(classes=getattr(clf, "classes_", None))
+    known = known_schema(clf)
     seen, names = known.inputs or InputSchema(), inputs.feature_names
     found = InputSchema(
         shape=seen.shape or inputs.shape,
@@ -317,7 +317,7 @@ def _learn(clf: FairPrunedClassifier, header: Header) -> None:
         ),
     )
     classes = header.classes if known.classes is None else known.classes
-    clf.adopt_schema(dataclasses.replace(known, inputs=found, classes=classes))
+    adopt_schema(clf, dataclasses.replace(known, inputs=found, classes=classes))
 
 
 def _fill_classifier(clf: FairPrunedClassifier, contents: Contents) -> None:

@@ -1,0 +1,109 @@
+"""One epoch: skorch's loop over the batches, without what it costs per batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from skorch.callbacks import Callback
+from skorch.dataset import get_len
+
+from sk_prunefair.data.batches import Batch
+from sk_prunefair.hooks import Hook
+from sk_prunefair.restore import is_library
+
+if TYPE_CHECKING:
+    from sk_prunefair.net import Net
+
+
+class Step:
+    """The batch that is worked on, and its losses once they are known."""
+
+    def __init__(self, batch: Any) -> None:
+        self.columns: dict[str, Any] = batch.columns if isinstance(batch, Batch) else {}
+        self.losses: torch.Tensor | None = None
+
+
+def run_epoch(
+    net: Net,
+    iterator: Any,
+    training: bool,
+    prefix: str,
+    step_fn: Callable[..., dict[str, Any]],
+    **fit_params: Any,
+) -> None:
+    """Go through the batches once, without waiting for the device in between.
+
+    Until the epoch is over, the batches' losses stand in ``history`` as tensors. What pruning
+    removed is set to zero after each step, and again where a callback of the user's may have
+    changed it.
+
+    Parameters
+    ----------
+    net : Net
+        The net.
+    iterator : iterable of Batch
+        The batches.
+    training : bool
+        Whether the step trains.
+    prefix : str
+        "train" or "valid", of the columns in ``history``.
+    step_fn : callable
+        Of a batch and `fit_params`; returns ``loss`` and ``y_pred``.
+    **fit_params : dict
+        For the module's ``forward``.
+    """
+    losses: list[torch.Tensor] = []
+    batches = net.history[-1]["batches"]
+    first = len(batches)
+    begin, end = _listeners(net, "on_batch_begin"), _listeners(net, "on_batch_end")
+    # Those of skorch and of this library leave weights alone between batches.
+    others_listen = any(not is_library(callback) for callback in end[1:])
+    try:
+        for batch in iterator:
+            net.step_ = Step(batch)
+            for listener in begin:
+                listener.on_batch_begin(net, batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            if training:
+                net.enforce()
+            losses.append(torch.as_tensor(step["loss"]).detach())
+            size = get_len(batch[0] if isinstance(batch, (tuple, list)) else batch)
+            batches[-1] |= {prefix + "_loss": losses[-1], prefix + "_batch_size": size}
+            for listener in end:
+                listener.on_batch_end(net, **_told(net, listener, batch, training, step))
+            if training and others_listen:
+                net.enforce()
+    finally:
+        net.step_ = None
+        values = torch.stack(losses).tolist() if losses else []
+        for row, value in zip(batches[first:], values, strict=False):
+            row[prefix + "_loss"] = value
+    net.history.record(prefix + "_batch_count", len(losses))
+
+
+def _listeners(net: Net, hook: str) -> list[Any]:
+    """Return the net and the callbacks that do something in a hook.
+
+    Most do nothing in most hooks; asking each of them adds up over the batches.
+    """
+    nothing = getattr(Callback, hook)
+    callbacks = [callback for _, callback in net.callbacks_]
+    return [net, *(c for c in callbacks if getattr(type(c), hook, None) is not nothing)]
+
+
+def _told(
+    net: Net, listener: Any, batch: Any, training: bool, step: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the arguments of a callback's ``on_batch_end``: hooks also see losses and groups."""
+    if not isinstance(listener, Hook):
+        return {"batch": batch, "training": training, **step}
+    known = net.step_
+    assert known is not None
+    if known.losses is None and isinstance(batch, Batch):
+        # A get_loss of the user's, which did not ask ours.
+        with torch.no_grad():
+            known.losses = net.sample_losses(step["y_pred"], batch[1])
+    raw = batch.raw if isinstance(batch, Batch) else batch
+    return {"batch": raw, "training": training, "losses": known.losses, **step}

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from sk_prunefair.export._archive import Archive, write_part
-from sk_prunefair.export._header import TensorEntry
+from sk_prunefair.export._entries import TensorEntry
 
 
 class Stored(NamedTuple):

@@ -239,7 +239,7 @@ def _write_tables(
 
 
 def _parser() -> argparse.ArgumentParser:
-    from sk_prunefair import __version__
+    from sk_prunefair._version import __version__
 
     parser = argparse.ArgumentParser(
         prog="python -m sk_prunefair", description="Know what pruning did to every group."

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+import numpy.typing as npt
 import torch
 from skorch.history import History
 from torch import nn
@@ -52,6 +54,10 @@ class CoreNet(TrainingNet, Protocol):
     _criteria: list[str]
 
     @property
+    def initialized_(self) -> bool: ...  # noqa: D102
+    @property
+    def classes_(self) -> npt.NDArray[Any]: ...  # noqa: D102
+    @property
     def history(self) -> History: ...  # noqa: D102
     @property
     def phase_(self) -> Any: ...  # noqa: D102
@@ -60,6 +66,10 @@ class CoreNet(TrainingNet, Protocol):
     @property
     def is_scored_from_cache(self) -> bool: ...  # noqa: D102
 
+    def initialize(self) -> Any: ...  # noqa: D102
+    def initialize_module(self) -> Any: ...  # noqa: D102
+    def _current_init_context(self, name: str) -> AbstractContextManager[None]: ...
+    def check_is_fitted(self) -> None: ...  # noqa: D102
     def check_training_readiness(self) -> None: ...  # noqa: D102
     def enforce(self) -> None: ...  # noqa: D102
     def notify(self, method_name: str, **kwargs: Any) -> None: ...  # noqa: D102

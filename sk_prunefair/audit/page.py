@@ -120,7 +120,7 @@ def audit_page(
 
 
 def _document(title: str, verdict: Html, sections: str) -> str:
-    from sk_prunefair import __version__
+    from sk_prunefair._version import __version__
 
     heading = html.escape(plain_text(title))
     return (

@@ -22,7 +22,7 @@ from sk_prunefair.requests import adopt_schema, known_schema
 from sk_prunefair.restore import unchanged_on_error
 
 if TYPE_CHECKING:
-    from sk_prunefair.classifier import FairPrunedClassifier
+    from sk_prunefair.protocol import CoreNet
 
 # A net whose sizes a file decides may have 64 MiB, or a thousand times the bytes of the file: at a
 # rate of 0.999 the rest of a net needs more.
@@ -33,7 +33,7 @@ _FREE_INPUTS = 2**20
 _INPUT_DTYPE = "float32"
 
 
-def describe_data(clf: FairPrunedClassifier) -> dict[str, Any]:
+def describe_data(clf: CoreNet) -> dict[str, Any]:
     """Return the entries of the header that are about a classifier's data."""
     shape, names = getattr(clf, "input_shape_", None), getattr(clf, "feature_names_in_", None)
     n_features = getattr(clf, "n_features_in_", None)
@@ -57,7 +57,7 @@ def _plain(labels: Any) -> Any:
     return array if array.dtype.kind != "O" else np.asarray(plain, dtype=object)
 
 
-def make_template(clf: FairPrunedClassifier, header: Header, n_bytes: int) -> nn.Module:
+def make_template(clf: CoreNet, header: Header, n_bytes: int) -> nn.Module:
     """Return a net of the architecture of the classifier's dense one, to compare a file with.
 
     Where the classifier has none yet, its module is made on the meta device, which needs neither
@@ -92,7 +92,7 @@ def make_template(clf: FairPrunedClassifier, header: Header, n_bytes: int) -> nn
     return template
 
 
-def _built(clf: FairPrunedClassifier, is_small: bool) -> nn.Module:
+def _built(clf: CoreNet, is_small: bool) -> nn.Module:
     """Return the module that a classifier would have, without its values where that is possible."""
     try:
         with torch.device("meta"), clf._current_init_context("module"):
@@ -115,7 +115,7 @@ def _built(clf: FairPrunedClassifier, is_small: bool) -> nn.Module:
     return clf.module_
 
 
-def _check_known(clf: FairPrunedClassifier, header: Header) -> None:
+def _check_known(clf: CoreNet, header: Header) -> None:
     """Raise ValueError where a classifier knows of other data than the file does."""
     assert header.classes is not None
     known = getattr(clf, "classes_", None)
@@ -141,7 +141,7 @@ def _check_known(clf: FairPrunedClassifier, header: Header) -> None:
             )
 
 
-def _learn(clf: FairPrunedClassifier, header: Header) -> None:
+def _learn(clf: CoreNet, header: Header) -> None:
     """Set what the file knows of the data and the classifier does not."""
     inputs = header.inputs
     known = known_schema(clf)
@@ -158,7 +158,7 @@ def _learn(clf: FairPrunedClassifier, header: Header) -> None:
     adopt_schema(clf, dataclasses.replace(known, inputs=found, classes=classes))
 
 
-def fill_classifier(clf: FairPrunedClassifier, contents: Contents) -> None:
+def fill_classifier(clf: CoreNet, contents: Contents) -> None:
     """Give a classifier the net of a file, which has been read and checked."""
     with unchanged_on_error(clf, in_place=clf.initialized_):
         _learn(clf, contents.header)

@@ -23,12 +23,10 @@ from sk_prunefair.export._pruned import (
 from sk_prunefair.export._tensors import check_values, write_tensors
 
 if TYPE_CHECKING:
-    from sk_prunefair.classifier import FairPrunedClassifier
+    from sk_prunefair.protocol import CoreNet
 
 
-def save_compact(
-    source: nn.Module | FairPrunedClassifier, path: str | Path, *, dense: bool = False
-) -> None:
+def save_compact(source: nn.Module | CoreNet, path: str | Path, *, dense: bool = False) -> None:
     """Write the tensors of a net to a file that is small where they hold zeros, or are small.
 
     A tensor of which enough is zero is stored as one bit per number and the numbers that are not;

@@ -10,6 +10,7 @@ from skorch.history import History
 from torch import nn
 
 class NeuralNetClassifier:
+    prefixes_: list[str]
     module: Any
     criterion: Any
     optimizer: Any

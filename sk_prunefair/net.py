@@ -53,6 +53,7 @@ class Net(NeuralNetClassifier):
 
     # What holds tensors of the device, for skorch to load on a machine without that device.
     cuda_dependent_attributes_ = ["pruned_", "snapshots_"]  # noqa: RUF012 (skorch rebinds it)
+    prefixes_ = [*NeuralNetClassifier.prefixes_, "pruner"]  # noqa: RUF012
     pruner: Any
     rewind_epoch: int | None
     finetune_lr: float | None
@@ -91,9 +92,18 @@ class Net(NeuralNetClassifier):
     def _get_param_names(self) -> list[str]:
         return [name for name in super()._get_param_names() if not name.startswith("_")]
 
+    def get_params(self, deep: bool = True, **kwargs: Any) -> dict[str, Any]:
+        """Return the parameters; options given beside a pruner stand before the pruner's own."""
+        params = super().get_params(deep=deep, **kwargs)
+        given = {k: v for k, v in self.__dict__.items() if k.startswith("pruner__")}
+        return params | given
+
     def set_params(self, **kwargs: Any) -> Net:
         """Set parameters, as in skorch; the optimizer's also hold for the next ``prune``."""
         optimizers = list(self._optimizers)
+        # Options of the pruner: nothing of the net is made anew for them.
+        options = {key: kwargs.pop(key) for key in list(kwargs) if key.startswith("pruner__")}
+        self.__dict__.update(options)
         super().set_params(**kwargs)
         # skorch changes the optimizer that is there; every fine-tuning makes a new one.
         for key, value in kwargs.items():

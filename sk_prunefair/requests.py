@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sk_prunefair.checks import check_positive
+from sk_prunefair.checks import check_choice, check_number
 from sk_prunefair.constraints.base import Constraint
 from sk_prunefair.data.dataset import GroupDataset
 from sk_prunefair.data.schema import ONE_GROUP, Schema
@@ -79,11 +79,8 @@ def adopt_schema(net: CoreNet, schema: Schema) -> None:
 def check_parameters(net: CoreNet) -> None:
     """Raise ValueError where a parameter of the classifier's own is malformed."""
     net.make_pruner()
-    if net.finetune_schedule not in ("restart", "continue"):
-        raise ValueError(
-            f"finetune_schedule must be 'restart' or 'continue', got {net.finetune_schedule!r}"
-        )
-    check_positive(net.finetune_lr, "finetune_lr", or_none=True)
+    check_choice("finetune_schedule", net.finetune_schedule, ("restart", "continue"))
+    check_number("finetune_lr", net.finetune_lr, above=0, or_none=True)
 
 
 def check_groups_given(net: CoreNet, sensitive_features: Any, phases: Sequence[Phase]) -> None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from fairlearn.metrics import MetricFrame
 
-from sk_prunefair.checks import as_labels, as_losses, check_same_length
+from sk_prunefair.checks import as_losses, check_same_length
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.report.frames import (
     gap_floor,
@@ -22,6 +22,7 @@ from sk_prunefair.report.frames import (
     net_frame,
     one_column,
 )
+from sk_prunefair.report.labels import as_labels_of_one_kind
 
 if TYPE_CHECKING:
     from sk_prunefair.plotting import GroupRiskDisplay
@@ -38,7 +39,8 @@ class FairnessReport:
     y_true : array-like of shape (n_samples,)
         Labels.
     dense_pred, pruned_pred : array-like of shape (n_samples,)
-        Predicted labels of the two nets.
+        Predicted labels of the two nets, of the kind that `y_true` has: strings beside strings,
+        numbers beside numbers, and no probabilities beside integers.
     dense_losses, pruned_losses : array-like of shape (n_samples,)
         Per-sample losses of the two nets.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
@@ -116,19 +118,12 @@ class FairnessReport:
         ci_quantiles: list[float] | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        y_true, dense_pred, pruned_pred = (
-            np.asarray(as_labels(labels, name).tolist())
-            for labels, name in (
-                (y_true, "y_true"),
-                (dense_pred, "dense_pred"),
-                (pruned_pred, "pruned_pred"),
-            )
+        y_true, dense_pred, pruned_pred = as_labels_of_one_kind(
+            y_true, {"dense_pred": dense_pred, "pruned_pred": pruned_pred}
         )
         dense_losses = as_losses(dense_losses, "dense_losses")
         pruned_losses = as_losses(pruned_losses, "pruned_losses")
         for values, name in (
-            (dense_pred, "dense_pred"),
-            (pruned_pred, "pruned_pred"),
             (dense_losses, "dense_losses"),
             (pruned_losses, "pruned_losses"),
         ):

@@ -1,0 +1,68 @@
+"""Labels and predictions of a report: arrays of one kind, or an error that says which differ."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sk_prunefair.checks import as_labels, check_same_length
+
+_NUMBERS = ("booleans", "integers", "fractions")
+
+
+def as_labels_of_one_kind(
+    y_true: npt.ArrayLike, predictions: dict[str, npt.ArrayLike]
+) -> list[npt.NDArray[Any]]:
+    """Return labels and predictions as arrays, or raise ValueError where they cannot be compared.
+
+    Whole numbers are integers, whatever their dtype. Booleans are compared with numbers, as Python
+    does; numbers with a fractional part, such as probabilities, are no predictions of integers.
+
+    >>> as_labels_of_one_kind([0, 1], {"dense_pred": [0.0, 1.0]})
+    [array([0, 1]), array([0., 1.])]
+    >>> as_labels_of_one_kind([0, 1], {"dense_pred": [0.2, 0.9]})
+    Traceback (most recent call last):
+        ...
+    ValueError: dense_pred must hold labels as y_true does: y_true has integers, dense_pred has \
+fractions, such as 0.2
+    """
+    truth = as_labels(y_true, "y_true")
+    of_truth = _kind_of_all(truth, "y_true")
+    arrays = [np.asarray(truth.tolist())]
+    for name, values in predictions.items():
+        labels = as_labels(values, name)
+        check_same_length(labels, name, truth, "y_true")
+        of_labels = _kind_of_all(labels, name)
+        if not _can_be_compared(of_truth, of_labels):
+            raise ValueError(
+                f"{name} must hold labels as y_true does: y_true has {of_truth}, {name} has "
+                f"{of_labels}, such as {next(v for v in labels if _kind(v) == of_labels)!r}"
+            )
+        arrays.append(np.asarray(labels.tolist()))
+    return arrays
+
+
+def _can_be_compared(of_truth: str, of_labels: str) -> bool:
+    if of_labels == "fractions":
+        return of_truth == "fractions"
+    return of_truth == of_labels or (of_truth in _NUMBERS and of_labels in _NUMBERS)
+
+
+def _kind_of_all(values: npt.NDArray[Any], name: str) -> str:
+    kinds = {_kind(value) for value in values}
+    if kinds <= set(_NUMBERS):
+        return max(kinds, key=_NUMBERS.index)
+    if len(kinds) > 1:
+        raise ValueError(f"{name} must hold labels of one kind, got {' and '.join(sorted(kinds))}")
+    return kinds.pop()
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, (bool, np.bool_)):
+        return "booleans"
+    if isinstance(value, Real):
+        return "integers" if float(value).is_integer() else "fractions"
+    return "strings" if isinstance(value, str) else "other objects"

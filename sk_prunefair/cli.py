@@ -44,7 +44,7 @@ exit status: 0 the promise is kept, or none was given; 1 it is not, as far as th
 class Data(NamedTuple):
     """What a net is judged on."""
 
-    X: npt.NDArray[np.float32]
+    X: npt.NDArray[np.float32] | pd.DataFrame
     y: npt.NDArray[Any]
     groups: pd.DataFrame
 
@@ -85,7 +85,7 @@ def _audit(args: argparse.Namespace) -> int:
             "it by save_compact(clf, path, dense=True)"
         )
     clf = load_compact(args.net, _estimator(args.estimator))
-    data = _read(args)
+    data = _read(args, getattr(clf, "feature_names_in_", None))
     _check_labels(data.y, clf.classes_)
     report = clf.fairness_report(data.X, data.y, sensitive_features=data.groups)
     curve = None
@@ -125,7 +125,9 @@ def _judge(promise: Promise, report: FairnessReport) -> tuple[str, pd.DataFrame]
     samples = report.samples
     codes, groups = pd.factorize(samples["group"], sort=False)
     dense, pruned = report.outcomes
-    judged = promise.judge(dense, pruned, codes, pd.Index(groups, tupleize_cols=False))
+    judged = promise.judge(
+        dense, pruned, codes, pd.Index(groups, tupleize_cols=False), report.labels
+    )
     level = f"with confidence {promise.confidence:g}"
     if not judged["passed"].all():
         return f"promise not kept, {level}: {promise.why_not(judged)}", judged
@@ -158,8 +160,11 @@ def _estimator(name: str) -> FairPrunedClassifier:
     return estimator
 
 
-def _read(args: argparse.Namespace) -> Data:
-    """Read features, labels and groups by the ending of the file's name."""
+def _read(args: argparse.Namespace, known: Sequence[str] | None) -> Data:
+    """Read features, labels and groups by the ending of the file's name.
+
+    Where the net was fitted on columns with names, `known`, those are taken, in its order.
+    """
     suffix = args.data.suffix.lower()
     if suffix == ".npz":
         return _read_npz(args.data)
@@ -183,8 +188,22 @@ def _read(args: argparse.Namespace) -> Data:
                 f"--features must be numbers, as the net takes them, got {column!r} of dtype "
                 f"{frame[column].dtype}"
             )
-    X = frame[features].to_numpy(dtype=np.float32)
-    return Data(X, frame[args.label].to_numpy(), frame[args.groups])
+    labels, groups = frame[args.label].to_numpy(), frame[args.groups]
+    if known is None:
+        return Data(frame[features].to_numpy(dtype=np.float32), labels, groups)
+    _check_names(features, list(known))
+    return Data(frame[list(known)].astype(np.float32), labels, groups)
+
+
+def _check_names(features: list[str], known: list[str]) -> None:
+    """Raise ValueError unless the columns are those that the net was fitted on."""
+    missing = [column for column in known if column not in features]
+    extra = [column for column in features if column not in known]
+    if missing or extra:
+        raise ValueError(
+            "the features of --data must be the columns that the net was fitted on: missing are "
+            f"{missing[:10]}, and {extra[:10]} are none of them (name them with --features)"
+        )
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:

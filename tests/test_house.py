@@ -32,14 +32,15 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("constraints", "compression"),
     ("protocol",),
     ("outputs", "requests"),
-    ("objective", "evaluation", "loop", "packed", "training"),
+    ("objective", "evaluation", "loop", "packed"),
+    ("training",),
     ("net", "theory"),
     ("classifier", "export", "selection"),
     ("distributed", "cli"),
     ("__init__", "__main__", "dataset"),
 )
 # What an upper room does for a lower one is imported where it is used, inside a function.
-LATE = {("report", "audit"), ("report", "plotting")}
+LATE = {("report", "audit"), ("report", "plotting"), ("plotting", "selection")}
 
 
 ROOMS = {path.stem for path in PACKAGE.iterdir()}

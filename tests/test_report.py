@@ -186,7 +186,7 @@ def test_text_and_html_show_what_matters_and_escape_names(pruned, digits):
     report = pruned.fairness_report(X, y, sensitive_features=names)
     text = str(report)
     assert f"ξ = {report.fairness_violation:.3f}" in text
-    assert "90.0% of the weights removed" in text
+    assert "90.0% of the prunable weights removed" in text
     assert repr(report) == text
     html = report._repr_html_()
     assert "<script>" not in html

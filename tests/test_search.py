@@ -256,7 +256,7 @@ def test_refusal_that_more_data_would_not_mend(prefit):
     with pytest.raises(
         NoRateError, match=r"more samples like these would not help.*2 of 2 groups fail"
     ):
-        search_prefit(prefit, rates=[0.95])
+        search_prefit(prefit, rates=[0.85])
 
 
 def test_violation(prefit):

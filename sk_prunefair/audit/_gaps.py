@@ -11,13 +11,13 @@ import pandas as pd
 from sk_prunefair.metrics import accuracy_gap_floor
 
 if TYPE_CHECKING:
-    from sk_prunefair.report.report import FairnessReport
+    from sk_prunefair.audit.protocol import AuditedReport
 
 N_SHUFFLES = 999
 VIOLATION, DROPS = "fairness violation ξ", "difference of accuracy drops"
 
 
-def gap_table(report: FairnessReport, n_shuffles: int = N_SHUFFLES) -> pd.DataFrame:
+def gap_table(report: AuditedReport, n_shuffles: int = N_SHUFFLES) -> pd.DataFrame:
     """Return each gap with its noise floor, within each level of the control features.
 
     The samples' groups are shuffled: what the gap is then, on average, is its floor. The p-value of

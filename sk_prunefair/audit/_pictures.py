@@ -15,13 +15,13 @@ from sk_prunefair.plotting import GroupRiskDisplay, GroupTheoryDisplay, PruningC
 from sk_prunefair.plotting._common import pyplot
 
 if TYPE_CHECKING:
-    from sk_prunefair.report.report import FairnessReport
+    from sk_prunefair.audit.protocol import AuditedReport
 
 MAX_DRAWN = 24
 WIDE = 9  # inches; wider pictures would be too small to read on a phone
 
 
-def pictures(report: FairnessReport, curve: pd.DataFrame | None) -> Html:
+def pictures(report: AuditedReport, curve: pd.DataFrame | None) -> Html:
     """Return figures of what there is: risks, the curve, the theory."""
     pyplot()  # before any work: says which extra has it
     frame = report.to_frame()

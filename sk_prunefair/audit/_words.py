@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -10,13 +11,23 @@ from sk_prunefair.audit._gaps import DROPS, N_SHUFFLES, VIOLATION
 from sk_prunefair.audit._html import Html, join, name
 
 if TYPE_CHECKING:
-    from sk_prunefair.report.report import FairnessReport
+    from sk_prunefair.audit.protocol import AuditedReport
 
 LEVEL = 0.05
 
 
-def verdict(report: FairnessReport, gaps: pd.DataFrame, min_count: int) -> Html:
-    """Say in one sentence whether pruning treated groups unequally, and who paid most."""
+def verdict(report: AuditedReport, gaps: pd.DataFrame, min_count: int) -> Html:
+    """Return whether pruning treated groups unequally, after what no average shows."""
+    found = [join("{}. ", Html(html.escape(_sentence(each)))) for each in report.findings]
+    return Html("".join(found) + _verdict(report, gaps, min_count))
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _verdict(report: AuditedReport, gaps: pd.DataFrame, min_count: int) -> Html:
+    """Return in one sentence whether pruning treated groups unequally, and which paid most."""
     frame, samples = report.to_frame(), report.samples
     accuracy = samples["is_right_dense"].mean(), samples["is_right_pruned"].mean()
     if (samples["loss_pruned"] == samples["loss_dense"]).all():
@@ -31,7 +42,7 @@ def verdict(report: FairnessReport, gaps: pd.DataFrame, min_count: int) -> Html:
     tests = gaps[gaps["gap"].isin([VIOLATION, DROPS])]
     # The smallest of several p-values is compared as Bonferroni does.
     p_value = min(1.0, tests["p_value"].min() * len(tests))
-    who = _who_paid(frame, min_count)
+    who = _most_harmed(frame, min_count)
     overall = join("accuracy of all samples {} → {}", *accuracy)
     if p_value > LEVEL:
         template = (
@@ -45,7 +56,7 @@ def verdict(report: FairnessReport, gaps: pd.DataFrame, min_count: int) -> Html:
     return join(template, p_value, who, overall)
 
 
-def _who_paid(frame: pd.DataFrame, min_count: int) -> Html:
+def _most_harmed(frame: pd.DataFrame, min_count: int) -> Html:
     """Name the group with the largest excessive risk, and the one that lost the most accuracy."""
 
     def describe(place: int, what: str) -> Html:
@@ -55,12 +66,13 @@ def _who_paid(frame: pd.DataFrame, min_count: int) -> Html:
         who = name(frame.index[place])
         return join("group {}{} {} (accuracy {} → {})", who, few, Html(what), *accuracy)
 
-    paid = "paid most" if frame["excessive_risk"].iloc[0] > 0 else "gained least"
+    most_loss = int(frame["excessive_risk"].argmax())
     most_accuracy = int(frame["accuracy_drop"].argmax())
-    if most_accuracy == 0 or frame["accuracy_drop"].iloc[most_accuracy] <= 0:
-        return describe(0, paid)
+    paid = "paid most" if frame["excessive_risk"].iloc[most_loss] > 0 else "gained least"
+    if most_accuracy == most_loss or frame["accuracy_drop"].iloc[most_accuracy] <= 0:
+        return describe(most_loss, paid)
     lost = describe(most_accuracy, "lost most accuracy")
-    return join("{}; {}", describe(0, f"{paid} in loss"), lost)
+    return join("{}; {}", describe(most_loss, f"{paid} in loss"), lost)
 
 
 def methods(n_samples: int) -> dict[str, str]:
@@ -69,10 +81,10 @@ def methods(n_samples: int) -> dict[str, str]:
         "accuracy": "Share of a group's samples whose predicted label is right.",
         "loss": "Mean of the training criterion over a group's samples, J(θ; D_a).",
         "accuracy drop": "Accuracy of the dense net minus accuracy of the pruned net; both saw the "
-        "same samples. Negative where the group gained.",
+        "same samples. Negative where the group gained. Groups are sorted by it, then by R.",
         "excessive risk R": "Loss under the pruned net minus loss under the dense net, "
         "R(a) = J(θ̄; D_a) − J(θ*; D_a) (Tran et al., Pruning has a disparate impact on model "
-        "accuracy, eq. 2). Groups are sorted by it.",
+        "accuracy, eq. 2).",
         "fairness violation ξ": "Largest minus smallest excessive risk (eq. 3).",
         "accuracy gap": "Largest minus smallest group accuracy of one net.",
         "noise floor": f"The gap that remains, on average, when the groups of the {n_samples:,} "
@@ -96,7 +108,7 @@ def methods(n_samples: int) -> dict[str, str]:
     }
 
 
-def limits(report: FairnessReport, min_count: int) -> list[Html | str]:
+def limits(report: AuditedReport, min_count: int) -> list[Html | str]:
     """Return what the numbers cannot say; small groups by name."""
     frame = report.to_frame()
     said: list[Html | str] = []

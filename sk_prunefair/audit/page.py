@@ -21,7 +21,7 @@ from sk_prunefair.plotting._common import check_columns, plain_text
 from sk_prunefair.plotting.group_risk import quantile_columns
 
 if TYPE_CHECKING:
-    from sk_prunefair.report.report import FairnessReport
+    from sk_prunefair.audit.protocol import AuditedReport
 
 CURVE = (
     *("rate", "group", "count", "accuracy"),
@@ -33,7 +33,7 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def audit_page(
-    report: FairnessReport,
+    report: AuditedReport,
     path: str | PathLike[str] | None = None,
     *,
     title: str = "What pruning did to each group",
@@ -134,7 +134,7 @@ def _document(title: str, verdict: Html, sections: str) -> str:
     )
 
 
-def _groups(report: FairnessReport, min_count: int) -> Html:
+def _groups(report: AuditedReport, min_count: int) -> Html:
     frame = report.to_frame()
     counts = [n if n >= min_count else join("{} (few)", n) for n in frame["count"]]
     # Not a dict: a sensitive feature may be called "samples".
@@ -154,7 +154,7 @@ def _groups(report: FairnessReport, min_count: int) -> Html:
             columns.append((_spaced(column), frame[column]))
     header, cells = zip(*columns, strict=True)
     rows = zip(*cells, strict=True)
-    return table("By group, sorted by excessive risk", header, rows, "groups")
+    return table("By group, sorted by accuracy lost, then by loss", header, rows, "groups")
 
 
 def _gaps(gaps: pd.DataFrame) -> Html:
@@ -169,12 +169,15 @@ def _gaps(gaps: pd.DataFrame) -> Html:
 
 def _curve(curve: pd.DataFrame) -> Html:
     frame = curve_table(curve)
-    frame["worst_group"] = frame["worst_group"].map(name)
+    place = frame.columns.get_loc("worst_group")
+    rows = frame.to_numpy(dtype=object).tolist()
+    for row in rows:  # a column of pandas would forget that these are HTML already
+        row[place] = name(row[place])
     header = [
         *("pruning rate", "accuracy of all", "accuracy gap", "noise floor of the gap"),
         *("fairness violation ξ", "worst group", "its accuracy"),
     ]
-    return table("By pruning rate", header, frame.to_numpy(dtype=object).tolist(), "rates")
+    return table("By pruning rate", header, rows, "rates")
 
 
 def _reasons(diagnostics: pd.DataFrame) -> Html:
@@ -188,7 +191,7 @@ def _reasons(diagnostics: pd.DataFrame) -> Html:
     return Html(about + table("By group, sorted by excessive risk", header, rows, "reasons"))
 
 
-def _facts(report: FairnessReport, facts: Mapping[str, Any]) -> Html:
+def _facts(report: AuditedReport, facts: Mapping[str, Any]) -> Html:
     samples, counts = report.samples, report.to_frame()["count"]
     classes = samples["y_true"].value_counts()
     shown = Html(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,12 @@ from sk_prunefair.report.frames import (
     one_column,
 )
 from sk_prunefair.report.labels import as_labels_of_one_kind
+from sk_prunefair.report.text import (
+    best_and_worst_group,
+    compression_lines,
+    label_findings,
+    layer_findings,
+)
 
 if TYPE_CHECKING:
     from sk_prunefair.plotting import GroupRiskDisplay
@@ -53,6 +59,8 @@ class FairnessReport:
         What pruning saved.
     diagnostics : pandas.DataFrame, default=None
         Why groups are hurt, by group, as `sk_prunefair.theory.group_diagnostics` has it.
+    empty_layers : sequence of str, default=()
+        Parameters of which pruning left nothing.
     n_boot, ci_quantiles, random_state : default=None
         Bootstrap intervals, as in `fairlearn.metrics.MetricFrame`. The change between the nets is
         resampled in pairs: both nets see the same samples. A draw of 16,000 samples takes fairlearn
@@ -77,6 +85,11 @@ class FairnessReport:
         `sk_prunefair.metrics.accuracy_gap_floor` of each net.
     accuracy_drop : pandas.Series
         Accuracy lost by each group, dense minus pruned.
+    findings : list of str
+        What no average shows: that the pruned net gives every sample one label, or no longer gives
+        one that the dense net gave, and layers without weights. Empty where there is nothing.
+    outcomes : tuple of Outcome
+        Dense and pruned, encoded by ``labels``.
     compression : pandas.Series or None
         As given.
     diagnostics : pandas.DataFrame or None
@@ -114,6 +127,7 @@ class FairnessReport:
         metrics: Mapping[str, Callable[..., Any]] | None = None,
         compression: pd.Series | None = None,
         diagnostics: pd.DataFrame | None = None,
+        empty_layers: Sequence[str] = (),
         n_boot: int | None = None,
         ci_quantiles: list[float] | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -164,6 +178,7 @@ class FairnessReport:
         )
         self.compression = compression
         self.diagnostics = diagnostics
+        self.empty_layers = tuple(empty_layers)
         labels = np.unique(np.concatenate([y_true, dense_pred, pruned_pred]))
         truth, dense, pruned = (
             np.searchsorted(labels, each) for each in (y_true, dense_pred, pruned_pred)
@@ -173,6 +188,14 @@ class FairnessReport:
             Outcome(dense_losses, dense, truth),
             Outcome(pruned_losses, pruned, truth),
         )
+
+    @property
+    def findings(self) -> list[str]:
+        """What no average shows: one label for all, labels lost, layers without weights."""
+        return [
+            *label_findings(*self.outcomes, self.labels),
+            *layer_findings(self.empty_layers, self.compression),
+        ]
 
     @property
     def excessive_risk(self) -> pd.Series:
@@ -205,7 +228,7 @@ class FairnessReport:
         return self.change.by_group["accuracy_drop"].dropna()
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per group, sorted by excessive risk, the most harmed group first.
+        """Return one row per group, the most harmed first: by accuracy lost, then by loss.
 
         Returns
         -------
@@ -224,7 +247,8 @@ class FairnessReport:
             columns[name] = self.change.by_group[name]
             columns |= self._quantiles(name)
         frame = pd.DataFrame(columns).dropna(subset="excessive_risk")
-        return frame.astype({"count": int}).sort_values("excessive_risk", ascending=False)
+        order = ["accuracy_drop", "excessive_risk"]
+        return frame.astype({"count": int}).sort_values(order, ascending=False)
 
     def to_html(self, path: str | PathLike[str] | None = None, **options: Any) -> str:
         """Return the report as one HTML page for readers without Python, and write it to a file.
@@ -248,15 +272,6 @@ class FairnessReport:
         quantiles = zip(self.change.ci_quantiles, self.change.by_group_ci, strict=True)
         return {f"{name}_q{quantile:g}": frame[name] for quantile, frame in quantiles}
 
-    def _who_paid(self) -> str:
-        """Say what became of the best group and who is worst off: a small gap may hide a loss."""
-        dense, pruned = (net.by_group["accuracy"].dropna() for net in (self.dense, self.pruned))
-        best, worst = dense.idxmax(), pruned.idxmin()
-        return (
-            f"best group before, {best}: accuracy {dense[best]:.3f} → {pruned[best]:.3f}; "
-            f"worst after, {worst}: {dense[worst]:.3f} → {pruned[worst]:.3f}"
-        )
-
     def _summary(self) -> str:
         gap, floor = self.accuracy_gap, self.accuracy_gap_floor
         accuracy = (self.dense.overall, self.pruned.overall)
@@ -269,25 +284,16 @@ class FairnessReport:
             f"fairness violation ξ = {self.fairness_violation:.3f}",
             f"equally good groups of these sizes would show a gap of {floor['dense']:.3f} → "
             f"{floor['pruned']:.3f}",
-            self._who_paid(),
+            best_and_worst_group(self.dense, self.pruned),
         ]
         if self.compression is not None:
-            c = self.compression
-            lines.append(
-                f"{c['sparsity']:.1%} of the weights removed; {c['bytes_dense']:,.0f} → "
-                f"{c['bytes_stored']:,.0f} bytes stored, {c['macs_dense']:,.0f} → "
-                f"{c['macs_pruned']:,.0f} multiply-accumulates"
-            )
-            if "latency_dense" in c:
-                seconds = (c["latency_dense"], c["latency_pruned"])
-                lines.append(
-                    "{:.3g} → {:.3g} ms for one sample".format(*(1e3 * s for s in seconds))
-                )
+            lines += compression_lines(self.compression)
         return "\n".join(lines)
 
     def __str__(self) -> str:
         table = self.to_frame().to_string(float_format="{:z.3f}".format)
-        return f"Pruning by group (dense → pruned)\n{table}\n\n{self._summary()}"
+        first = ["Pruning by group (dense → pruned)", *self.findings]
+        return "\n".join([*first, table, "", self._summary()])
 
     __repr__ = __str__
 
@@ -295,4 +301,5 @@ class FairnessReport:
         # pandas escapes group names, which come from users' data.
         table = self.to_frame().to_html(float_format="{:z.3f}".format, escape=True, border=0)
         summary = html.escape(self._summary()).replace("\n", "<br>")
-        return f"<div>{table}<p>{summary}</p></div>"
+        first = "".join(f"<p><strong>{html.escape(each)}</strong></p>" for each in self.findings)
+        return f"<div>{first}{table}<p>{summary}</p></div>"

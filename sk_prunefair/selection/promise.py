@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sk_prunefair.outcome import Outcome
+from sk_prunefair.report.text import label_findings
 from sk_prunefair.stats.betting import mean_lower_bound, mean_upper_bound
 from sk_prunefair.stats.paired import drop_p_value, drop_upper_bound, samples_needed
 
@@ -69,9 +70,17 @@ class Promise:
                 raise ValueError(f"{name} must be a number {accepted}, got {value!r}")
 
     def judge(
-        self, dense: Outcome, pruned: Outcome, codes: npt.NDArray[np.int64], groups: pd.Index
+        self,
+        dense: Outcome,
+        pruned: Outcome,
+        codes: npt.NDArray[np.int64],
+        groups: pd.Index,
+        labels: Any,
     ) -> pd.DataFrame:
         """Return one row per group: what it lost, what it may have lost, and whether that passes.
+
+        A net that gives every sample one label, or no longer gives a label that the dense net gave,
+        passes for no group: where a label is rare, no group loses much accuracy by it.
 
         The promise is to all groups at once, so that it is broken only if it is broken to one of
         them: each is tested at the full level, without a correction for their number (an
@@ -79,9 +88,11 @@ class Promise:
         """
         rows = [self._judge_drop(dense, pruned, codes == code) for code in range(len(groups))]
         frame = pd.DataFrame({"group": groups.to_flat_index()} | _columns(rows))
-        if self.max_violation is None:
-            return frame
-        return self._judge_violation(frame, dense, pruned, codes)
+        if self.max_violation is not None:
+            frame = self._judge_violation(frame, dense, pruned, codes)
+        frame["findings"] = "; ".join(label_findings(dense, pruned, labels))
+        frame["passed"] &= frame["findings"] == ""
+        return frame
 
     def _judge_drop(
         self, dense: Outcome, pruned: Outcome, rows: npt.NDArray[np.bool_]
@@ -129,12 +140,15 @@ class Promise:
         failed = frame[~frame["passed"]]
         rows = failed if len(failed) else frame
         too_much = rows[rows["p_value"] > 1 - self.confidence]
-        if len(failed) and too_much.empty:  # it is the violation alone that is too large
+        is_violation = "risk_upper" in frame and not frame["findings"].iloc[0]
+        if len(failed) and too_much.empty and is_violation:  # the violation alone is too large
             return rows.sort_values("risk_upper").iloc[-1]
         return (too_much if len(too_much) else rows).sort_values("drop_bound").iloc[-1]
 
     def why_not(self, frame: pd.DataFrame) -> str:
-        """Say which group binds, by how much, and how many samples of it would do."""
+        """Return which group binds, by how much, and how many samples of it would do."""
+        if frame["findings"].iloc[0]:
+            return str(frame["findings"].iloc[0])
         row = self.binding_row(frame)
         n_failed = int((~frame["passed"]).sum())
         others = f"; {n_failed} of {len(frame)} groups fail" if n_failed > 1 else ""

@@ -18,8 +18,10 @@ from torch.utils.data import Dataset
 from sk_prunefair.data.groups import as_group_frame, encode_groups
 from sk_prunefair.selection._nets import (
     Data,
+    check_rate_of,
     check_rates,
     fit_dense,
+    known_labels,
     make_trial,
     run_rates,
     split_steps,
@@ -82,7 +84,8 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         One row per rate above 0 and group, on the held-out data: ``rate``, ``group``, ``count``,
         ``n_lost`` and ``n_won`` (samples that only the dense, only the pruned net gets right),
         ``accuracy_dense``, ``accuracy_pruned``, ``accuracy_drop``, ``drop_bound`` (what the drop
-        may be, at the confidence), ``p_value``, ``passed``; with `max_violation` also
+        may be, at the confidence), ``p_value``, ``findings`` (labels that the net no longer gives:
+        such a net never passes), ``passed``; with `max_violation` also
         ``excessive_risk``, ``risk_lower``, ``risk_upper`` (bounds), ``fairness_violation``,
         ``violation_bound``, all of clipped losses. A rate after the first that fails is not
         promised, whatever its row says.
@@ -206,7 +209,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         binding, tables = None, []
         runs = run_rates([trial], rates, n_jobs=self.n_jobs, verbose=self.verbose, keep_nets=True)
         for rate, (pruned, net) in zip(rates, runs, strict=True):
-            table = promise.judge(dense, pruned, codes, groups)
+            table = promise.judge(dense, pruned, codes, groups, known_labels(trial.classifier))
             tables.append(table.assign(rate=rate))
             if binding is None and table["passed"].all():
                 best = (rate, net)
@@ -237,6 +240,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             binding = promise.binding_row(tables[-1])["group"]
         self.results_, self.best_rate_, self.binding_group_ = results, rate, binding
         self.best_estimator_ = with_classifier(fitted, split_steps(fitted)[0], net)
+        check_rate_of(net, rate)
         self.classes_ = net.classes_
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.best_estimator_, name):

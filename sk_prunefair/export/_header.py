@@ -26,8 +26,9 @@ from sk_prunefair.export._labels import array_of, check_labels, dtype_name
 
 FORMAT = "sk_prunefair compact 1"
 HEADER = "header.json"
-# A header unpacks to 32 times its bytes in the file, beyond the first MiB: names compress well.
-_HEADER_SIZE, _HEADER_RATIO, _MAX_HEADER = 2**20, 32, 2**24
+# A header unpacks to 128 times its bytes in the file, beyond the first MiB: names compress well,
+# those of 20,000 like layers to a fiftieth.
+_HEADER_SIZE, _HEADER_RATIO, _MAX_HEADER = 2**20, 128, 2**24
 
 _ENTRIES = {"format", "tensors", "masks"}
 _OPTIONAL = {"dense", "kept"}

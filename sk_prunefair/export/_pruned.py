@@ -47,7 +47,7 @@ class Pruning:
 
     def removed(self, dense: _Shapes) -> int:
         """Return how many weights were removed from a dense net of these shapes."""
-        n_masked = sum(int((~mask).sum()) for mask in self.masks.values())
+        n_masked = sum(mask.numel() - int(mask.count_nonzero()) for mask in self.masks.values())
         n_cut = sum(
             int(np.prod(dense[name], dtype=np.int64))
             - int(np.prod([size - n_removed for size, n_removed in cuts], dtype=np.int64))

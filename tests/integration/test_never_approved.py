@@ -96,7 +96,12 @@ def test_command_line_refuses_a_constant_net_and_checks_columns_by_name(
     names = [f"x{k}" for k in range(10)]
     frame = pd.DataFrame(X, columns=names)
     clf = FairPrunedClassifier(
-        Table, criterion=nn.CrossEntropyLoss, optimizer=torch.optim.Adam, lr=0.01, verbose=0
+        Table,
+        criterion=nn.CrossEntropyLoss,
+        optimizer=torch.optim.Adam,
+        lr=0.01,
+        verbose=0,
+        random_state=0,
     ).fit(frame, y, sensitive_features=group)
     save_compact(clf.prune(0.98), tmp_path / "net.zip", dense=True)
     (tmp_path / "made_here.py").write_text(

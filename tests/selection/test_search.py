@@ -33,7 +33,7 @@ from sk_prunefair.selection import (
     samples_needed,
 )
 from tests.conftest import assert_same_weights, classifier
-from tests.test_estimator_checks import LinearNet, checked
+from tests.integration.test_estimator_checks import LinearNet, checked
 
 # ------------------------------------------------------------------ the tests
 

@@ -13,7 +13,7 @@ from sk_prunefair import EqualCurvatureConstraint
 from sk_prunefair.constraints._autograd import chosen_parameters, top_eigenvector
 from sk_prunefair.modules import MLP
 from tests.conftest import assert_same_weights, classifier
-from tests.test_equal_gradient import (
+from tests.constraints.test_equal_gradient import (
     BAD,
     Frozen,
     constrained,

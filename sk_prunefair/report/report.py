@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from fairlearn.metrics import MetricFrame
 
-from sk_prunefair.checks import as_labels, as_losses, check_same_length
-from sk_prunefair.outcome import Outcome
+from sk_prunefair.audit import audit_page
+from sk_prunefair.checks import as_losses, check_same_length
+from sk_prunefair.metrics._order import most_harmed_first
+from sk_prunefair.outcome import LabelUse, Outcome
+from sk_prunefair.plotting import GroupRiskDisplay
 from sk_prunefair.report.frames import (
-    gap_floor,
+    expected_gap,
     group_columns,
     largest_difference,
     mean_values,
     net_frame,
     one_column,
 )
-
-if TYPE_CHECKING:
-    from sk_prunefair.plotting import GroupRiskDisplay
+from sk_prunefair.report.labels import check_label_vectors
+from sk_prunefair.report.text import report_html, report_text
 
 
 class FairnessReport:
@@ -36,9 +37,10 @@ class FairnessReport:
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
-        Labels.
+        Labels: strings, or integers, booleans and floats without a fractional part.
     dense_pred, pruned_pred : array-like of shape (n_samples,)
-        Predicted labels of the two nets.
+        Predicted labels of the two nets, of the same kind as `y_true`; probabilities are refused.
+        They may hold labels that `y_true` lacks.
     dense_losses, pruned_losses : array-like of shape (n_samples,)
         Per-sample losses of the two nets.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
@@ -51,6 +53,8 @@ class FairnessReport:
         What pruning saved.
     diagnostics : pandas.DataFrame, default=None
         Why groups are hurt, by group, as `sk_prunefair.theory.group_diagnostics` has it.
+    empty_layers : sequence of str, default=()
+        Parameters of which pruning left no weight, by name.
     n_boot, ci_quantiles, random_state : default=None
         Bootstrap intervals, as in `fairlearn.metrics.MetricFrame`. The change between the nets is
         resampled in pairs: both nets see the same samples. A draw of 16,000 samples takes fairlearn
@@ -79,6 +83,15 @@ class FairnessReport:
         As given.
     diagnostics : pandas.DataFrame or None
         As given.
+    empty_layers : tuple of str
+        As given.
+    labels : ndarray of shape (n_labels,)
+        All labels that are given or predicted, sorted.
+    outcomes : tuple of two sk_prunefair.outcome.Outcome
+        Of the dense and of the pruned net, sample by sample; codes count in ``labels``.
+    label_use : sk_prunefair.outcome.LabelUse
+        Which labels the pruned net still predicts. Where it predicts one label for every sample, or
+        never one that the dense net does, the first line of the report says so.
     samples : pandas.DataFrame
         By sample: ``y_true``, ``is_right_dense``, ``is_right_pruned``, ``loss_dense``,
         ``loss_pruned``, ``group`` and ``level`` (of the control features, else None).
@@ -112,27 +125,18 @@ class FairnessReport:
         metrics: Mapping[str, Callable[..., Any]] | None = None,
         compression: pd.Series | None = None,
         diagnostics: pd.DataFrame | None = None,
+        empty_layers: Sequence[str] = (),
         n_boot: int | None = None,
         ci_quantiles: list[float] | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        y_true, dense_pred, pruned_pred = (
-            np.asarray(as_labels(labels, name).tolist())
-            for labels, name in (
-                (y_true, "y_true"),
-                (dense_pred, "dense_pred"),
-                (pruned_pred, "pruned_pred"),
-            )
+        y_true, dense_pred, pruned_pred = check_label_vectors(
+            {"y_true": y_true, "dense_pred": dense_pred, "pruned_pred": pruned_pred}
         )
         dense_losses = as_losses(dense_losses, "dense_losses")
         pruned_losses = as_losses(pruned_losses, "pruned_losses")
-        for values, name in (
-            (dense_pred, "dense_pred"),
-            (pruned_pred, "pruned_pred"),
-            (dense_losses, "dense_losses"),
-            (pruned_losses, "pruned_losses"),
-        ):
-            check_same_length(values, name, y_true, "y_true")
+        check_same_length(dense_losses, "dense_losses", y_true, "y_true")
+        check_same_length(pruned_losses, "pruned_losses", y_true, "y_true")
         options: dict[str, Any] = {
             "y_true": y_true,
             "n_boot": n_boot,
@@ -169,6 +173,7 @@ class FairnessReport:
         )
         self.compression = compression
         self.diagnostics = diagnostics
+        self.empty_layers = _names(empty_layers)
         labels = np.unique(np.concatenate([y_true, dense_pred, pruned_pred]))
         truth, dense, pruned = (
             np.searchsorted(labels, each) for each in (y_true, dense_pred, pruned_pred)
@@ -178,6 +183,7 @@ class FairnessReport:
             Outcome(dense_losses, dense, truth),
             Outcome(pruned_losses, pruned, truth),
         )
+        self.label_use = LabelUse.compare(dense, pruned, labels)
 
     @property
     def excessive_risk(self) -> pd.Series:
@@ -201,7 +207,7 @@ class FairnessReport:
     @property
     def accuracy_gap_floor(self) -> pd.Series:
         """Gap to expect from sampling alone; the largest over the levels of control features."""
-        floors = {"dense": gap_floor(self.dense), "pruned": gap_floor(self.pruned)}
+        floors = {"dense": expected_gap(self.dense), "pruned": expected_gap(self.pruned)}
         return pd.Series(floors, name="accuracy_gap_floor")
 
     @property
@@ -210,7 +216,9 @@ class FairnessReport:
         return self.change.by_group["accuracy_drop"].dropna()
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per group, sorted by excessive risk, the most harmed group first.
+        """Return one row per group, sorted by accuracy lost, then by excessive risk.
+
+        The group that pruning harmed most comes first.
 
         Returns
         -------
@@ -229,7 +237,7 @@ class FairnessReport:
             columns[name] = self.change.by_group[name]
             columns |= self._quantiles(name)
         frame = pd.DataFrame(columns).dropna(subset="excessive_risk")
-        return frame.astype({"count": int}).sort_values("excessive_risk", ascending=False)
+        return most_harmed_first(frame.astype({"count": int}))
 
     def to_html(self, path: str | PathLike[str] | None = None, **options: Any) -> str:
         """Return the report as one HTML page for readers without Python, and write it to a file.
@@ -237,14 +245,10 @@ class FairnessReport:
         Takes the options of `sk_prunefair.audit.audit_page`: ``title``, ``curve``, ``facts``,
         ``min_count`` and ``pictures``, which need matplotlib, the extra ``plot``.
         """
-        from sk_prunefair.audit import audit_page
-
         return audit_page(self, path, **options)
 
     def plot(self, **options: Any) -> GroupRiskDisplay:
-        """Draw what each group pays: `sk_prunefair.plotting.GroupRiskDisplay.from_frame`."""
-        from sk_prunefair.plotting import GroupRiskDisplay
-
+        """Draw the excessive risk of each group: `sk_prunefair.plotting.GroupRiskDisplay.from_frame`."""
         return GroupRiskDisplay.from_frame(self.to_frame(), **options)
 
     def _quantiles(self, name: str) -> dict[str, pd.Series]:
@@ -253,51 +257,18 @@ class FairnessReport:
         quantiles = zip(self.change.ci_quantiles, self.change.by_group_ci, strict=True)
         return {f"{name}_q{quantile:g}": frame[name] for quantile, frame in quantiles}
 
-    def _who_paid(self) -> str:
-        """Say what became of the best group and who is worst off: a small gap may hide a loss."""
-        dense, pruned = (net.by_group["accuracy"].dropna() for net in (self.dense, self.pruned))
-        best, worst = dense.idxmax(), pruned.idxmin()
-        return (
-            f"best group before, {best}: accuracy {dense[best]:.3f} → {pruned[best]:.3f}; "
-            f"worst after, {worst}: {dense[worst]:.3f} → {pruned[worst]:.3f}"
-        )
-
-    def _summary(self) -> str:
-        gap, floor = self.accuracy_gap, self.accuracy_gap_floor
-        accuracy = (self.dense.overall, self.pruned.overall)
-        if self.dense.control_levels:
-            overall = "within control levels"
-        else:
-            overall = f"{accuracy[0]['accuracy']:.3f} → {accuracy[1]['accuracy']:.3f}"
-        lines = [
-            f"accuracy {overall}, accuracy gap {gap['dense']:.3f} → {gap['pruned']:.3f}, "
-            f"fairness violation ξ = {self.fairness_violation:.3f}",
-            f"equally good groups of these sizes would show a gap of {floor['dense']:.3f} → "
-            f"{floor['pruned']:.3f}",
-            self._who_paid(),
-        ]
-        if self.compression is not None:
-            c = self.compression
-            lines.append(
-                f"{c['sparsity']:.1%} of the weights removed; {c['bytes_dense']:,.0f} → "
-                f"{c['bytes_stored']:,.0f} bytes stored, {c['macs_dense']:,.0f} → "
-                f"{c['macs_pruned']:,.0f} multiply-accumulates"
-            )
-            if "latency_dense" in c:
-                seconds = (c["latency_dense"], c["latency_pruned"])
-                lines.append(
-                    "{:.3g} → {:.3g} ms for one sample".format(*(1e3 * s for s in seconds))
-                )
-        return "\n".join(lines)
-
     def __str__(self) -> str:
-        table = self.to_frame().to_string(float_format="{:z.3f}".format)
-        return f"Pruning by group (dense → pruned)\n{table}\n\n{self._summary()}"
+        return report_text(self)
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        # pandas escapes group names, which come from users' data.
-        table = self.to_frame().to_html(float_format="{:z.3f}".format, escape=True, border=0)
-        summary = html.escape(self._summary()).replace("\n", "<br>")
-        return f"<div>{table}<p>{summary}</p></div>"
+        return report_html(self)
+
+
+def _names(empty_layers: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(empty_layers, str) or not all(isinstance(name, str) for name in empty_layers):
+        raise ValueError(
+            f"empty_layers must be a sequence of names of parameters, got {empty_layers!r}"
+        )
+    return tuple(empty_layers)

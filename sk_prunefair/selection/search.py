@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 from sk_prunefair.data.groups import as_group_frame, encode_groups
 from sk_prunefair.selection._nets import (
     Data,
+    check_rate_of,
     check_rates,
     fit_dense,
     make_trial,
@@ -33,7 +34,8 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Prune as much as held-out data allows, given what no group shall lose.
 
     A net is trained on a part of the data, and pruned at each rate. On the other part, each rate
-    has to refute that some group of the population loses more accuracy than `max_accuracy_drop`.
+    has to refute that some group of the population loses more accuracy than `max_accuracy_drop`;
+    and the pruned net has to predict more than one label, and each that the dense net predicts.
     ``best_rate_`` is the last rate, from small to large, before the first that does not. If any
     rate breaks the promise, that rate or a larger one is chosen with a probability of at most
     1 − `confidence`, over the draw of the held-out data.
@@ -58,8 +60,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     cv : float, "prefit", splitter or iterable, default=0.3
         Where the held-out data comes from: a share of X, drawn within each group; "prefit" holds
         all of X out, which the fitted estimator must not have seen; or a splitter with a single
-        split. Several folds are refused: each has a net of its own, and none would be the one that
-        is returned. For the same reason nothing is refitted on all data.
+        split. Several folds are refused, as each has a net of its own; nor is the net refitted.
     finetune_epochs : int, default=None
         Epochs of fine-tuning at each rate. None takes the estimator's; "prefit" has no data for it.
     n_jobs : int, default=None
@@ -76,37 +77,35 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     best_estimator_ : FairPrunedClassifier or Pipeline
         Pruned at that rate: the very net that was tested.
     binding_group_ : str, int or tuple
-        Who stands in the way of more: at the first rate that fails, the group furthest beyond the
-        promise; where none fails, the nearest to its end at the best rate.
+        At the first rate that fails, the group whose drop may be largest; where none fails, the
+        group that is nearest to failing at the last rate.
     results_ : pandas.DataFrame
         One row per rate above 0 and group, on the held-out data: ``rate``, ``group``, ``count``,
         ``n_lost`` and ``n_won`` (samples that only the dense, only the pruned net gets right),
         ``accuracy_dense``, ``accuracy_pruned``, ``accuracy_drop``, ``drop_bound`` (what the drop
         may be, at the confidence), ``p_value``, ``passed``; with `max_violation` also
         ``excessive_risk``, ``risk_lower``, ``risk_upper`` (bounds), ``fairness_violation``,
-        ``violation_bound``, all of clipped losses. A rate after the first that fails is not
-        promised, whatever its row says.
+        ``violation_bound``, all of clipped losses. ``n_labels`` is how many labels the pruned net
+        predicts, ``lost_labels`` a tuple of those that the dense net alone predicts: with one label
+        or a lost one no group passes. A rate after the first that fails is not promised.
     classes_ : ndarray of shape (n_classes,)
         The labels.
-    n_features_in_ : int
-        Where `best_estimator_` has it.
+    n_features_in_, feature_names_in_ : int, ndarray of str
+        Where `best_estimator_` has them.
 
     Notes
     -----
     *Pairs.* Both nets see the same samples, of which only those count that one of them gets right;
     see `sk_prunefair.selection.drop_p_value` for the test, which is exact at any sample size.
-    *Groups.* Each is tested at the full level: the promise is to all of them, so that it is broken
-    as soon as it is broken to one (intersection-union test). The more groups, the less likely are
-    all to pass. *Rates.* They are tested in order up to the first failure, a fixed sequence, which
+    *Groups.* Each is tested at the full level: the promise is broken as soon as it is broken to one
+    (intersection-union test). The more groups, the less likely are all to pass. *Rates.* They are tested in order up to the first failure, a fixed sequence, which
     needs no correction either (Learn then Test, Angelopoulos et al. 2021).
 
-    What is promised is about the populations that the held-out groups are drawn from, one sample
-    independent of the other, and about this net, in this use. A group that is absent there is
-    promised nothing. About 3 / `max_accuracy_drop` samples per group are the least at 0.95, where
-    nothing changes; see `sk_prunefair.selection.samples_needed`.
-
-    The promise compares the pruned net with the dense one. It says nothing of how well the dense
-    net treats a group, and nothing of ξ unless `max_violation` is set.
+    The promise is about the populations that the held-out groups are drawn from, one sample
+    independent of the other, and about this net. A group that is absent there is promised nothing.
+    About 3 / `max_accuracy_drop` samples per group are the least at 0.95, where nothing changes;
+    see `sk_prunefair.selection.samples_needed`. How well the dense net treats a group is not
+    promised, nor ξ unless `max_violation` is set.
 
     Examples
     --------
@@ -181,6 +180,8 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             If ``cv="prefit"`` and the estimator is not fitted.
         TypeError
             If the estimator cannot be pruned.
+        RuntimeError
+            If a net turns out not to be pruned at the rate that it was to be judged for.
         ValueError
             If an argument is malformed, or a group has no held-out sample.
         """
@@ -206,7 +207,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         binding, tables = None, []
         runs = run_rates([trial], rates, n_jobs=self.n_jobs, verbose=self.verbose, keep_nets=True)
         for rate, (pruned, net) in zip(rates, runs, strict=True):
-            table = promise.judge(dense, pruned, codes, groups)
+            table = promise.judge(dense, pruned, codes, groups, trial.classifier.classes_)
             tables.append(table.assign(rate=rate))
             if binding is None and table["passed"].all():
                 best = (rate, net)
@@ -233,6 +234,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 "promise less, try smaller rates, or put 0.0 among the rates to get the dense net",
                 results,
             )
+        check_rate_of(net, rate)
         if binding is None:
             binding = promise.binding_row(tables[-1])["group"]
         self.results_, self.best_rate_, self.binding_group_ = results, rate, binding
@@ -267,7 +269,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, ...)
-            Features, as in `fit`.
+            Features.
 
         Returns
         -------
@@ -283,7 +285,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, ...)
-            Features, as in `fit`.
+            Features.
 
         Returns
         -------

@@ -64,7 +64,10 @@ class LabelUse:
 
     @classmethod
     def compare(
-        cls, dense: npt.ArrayLike, pruned: npt.ArrayLike, labels: Sequence[Any] | None = None
+        cls,
+        dense: npt.ArrayLike,
+        pruned: npt.ArrayLike,
+        labels: Sequence[Any] | npt.NDArray[Any] | None = None,
     ) -> LabelUse:
         """Compare the predictions of two nets.
 
@@ -97,8 +100,9 @@ class LabelUse:
         if len(self.lost) > _MAX_NAMED:
             named += f" and {len(self.lost) - _MAX_NAMED} others"
         if self.n_given == 1:
-            rest = f", and never {named}, which the dense net does" if self.lost else ""
-            return f"the pruned net predicts one label for every sample{rest or ', as the dense net does'}"
+            rest = f"and never {named}, which the dense net does" if self.lost else ""
+            rest = rest or "as the dense net does"
+            return f"the pruned net predicts one label for every sample, {rest}"
         if self.lost:
             return f"the pruned net never predicts {named}, which the dense net does"
         return f"the pruned net predicts {self.n_given} labels, all that the dense net does"

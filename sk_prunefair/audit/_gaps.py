@@ -65,9 +65,9 @@ def curve_table(curve: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``rate``, ``accuracy_overall``, ``accuracy_gap``, ``expected_gap`` (of groups that are served
-        equally well), ``fairness_violation``, ``worst_group`` and its ``worst_accuracy``. Of groups
-        with the same accuracy, the worst is the one with the larger loss, where the curve has it.
+        ``rate``, ``accuracy_overall``, ``accuracy_gap``, ``expected_gap`` (of equally good
+        groups), ``fairness_violation``, ``worst_group`` and its ``worst_accuracy``. Of groups with
+        the same accuracy, the worst is the one with the larger loss, where the curve has it.
     """
     rows = []
     for rate, part in curve.groupby("rate"):

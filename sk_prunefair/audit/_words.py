@@ -88,8 +88,8 @@ def methods(n_samples: int) -> dict[str, str]:
         "fairness violation ξ": "Largest minus smallest excessive risk (eq. 3).",
         "accuracy gap": "Largest minus smallest group accuracy of one net.",
         "gap of shuffled groups": f"The gap that remains, on average, when the groups of the "
-        f"{n_samples:,} samples are shuffled at random, {N_SHUFFLES} times: what chance alone makes "
-        "of groups of these sizes.",
+        f"{n_samples:,} samples are shuffled at random, {N_SHUFFLES} times: what chance alone "
+        "makes of groups of these sizes.",
         "gap of equally good groups": "In the table of rates: the accuracy gap to expect from "
         "independent draws, were all groups served as well as all samples are.",
         "p": "Share of the shuffles, the data themselves counted in, in which some group is at "

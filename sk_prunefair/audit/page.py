@@ -44,10 +44,10 @@ def audit_page(
 ) -> str:
     """Return a report as one HTML page that needs nothing else: no network, no scripts.
 
-    A verdict, which begins with why a net is not approved; groups, the most harmed first;
-    every gap beside what chance alone would make; pictures; the data's and the model's facts; how each number was computed, and
-    what it cannot say. All names are escaped. The page is the same for the same report but for the
-    date at its end.
+    A verdict, which begins with why a net is not approved; groups, the most harmed first; every gap
+    beside what chance alone would make; pictures; the data's and the model's facts; how each number
+    was computed, and what it cannot say. All names are escaped. The page is the same for the same
+    report but for the date at its end.
 
     Parameters
     ----------

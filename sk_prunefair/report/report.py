@@ -183,7 +183,7 @@ class FairnessReport:
             Outcome(dense_losses, dense, truth),
             Outcome(pruned_losses, pruned, truth),
         )
-        self.label_use = LabelUse.compare(dense, pruned, labels)
+        self.label_use = LabelUse.compare(dense, pruned, labels.tolist())
 
     @property
     def excessive_risk(self) -> pd.Series:
@@ -248,7 +248,7 @@ class FairnessReport:
         return audit_page(self, path, **options)
 
     def plot(self, **options: Any) -> GroupRiskDisplay:
-        """Draw the excessive risk of each group: `sk_prunefair.plotting.GroupRiskDisplay.from_frame`."""
+        """Draw each group's risk by `sk_prunefair.plotting.GroupRiskDisplay.from_frame`."""
         return GroupRiskDisplay.from_frame(self.to_frame(), **options)
 
     def _quantiles(self, name: str) -> dict[str, pd.Series]:

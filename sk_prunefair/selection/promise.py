@@ -75,7 +75,7 @@ class Promise:
         pruned: Outcome,
         codes: npt.NDArray[np.int64],
         groups: pd.Index,
-        labels: Sequence[Any] | None = None,
+        labels: Sequence[Any] | npt.NDArray[Any] | None = None,
     ) -> pd.DataFrame:
         """Return one row per group: what it lost, what it may have lost, and whether that passes.
 
@@ -107,7 +107,9 @@ class Promise:
             frame = self._judge_violation(frame, dense, pruned, codes)
         use = LabelUse.compare(dense.labels, pruned.labels, labels)
         frame["passed"] &= use.is_fine
-        return frame.assign(n_labels=use.n_given, lost_labels=[use.lost] * len(frame))
+        frame["n_labels"] = use.n_given
+        frame["lost_labels"] = pd.Series([use.lost] * len(frame), dtype=object)
+        return frame
 
     def _judge_drop(
         self, dense: Outcome, pruned: Outcome, rows: npt.NDArray[np.bool_]

@@ -62,7 +62,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         all of X out, which the fitted estimator must not have seen; or a splitter with a single
         split. Several folds are refused, as each has a net of its own; nor is the net refitted.
     finetune_epochs : int, default=None
-        Epochs of fine-tuning at each rate. None takes the estimator's; "prefit" has no data for it.
+        Epochs at each rate. None takes the estimator's; "prefit" has no data for it.
     n_jobs : int, default=None
         Rates at a time, through joblib's backend in force, as in `pruning_curve`.
     random_state : int, RandomState instance or None, default=None
@@ -98,8 +98,8 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     *Pairs.* Both nets see the same samples, of which only those count that one of them gets right;
     see `sk_prunefair.selection.drop_p_value` for the test, which is exact at any sample size.
     *Groups.* Each is tested at the full level: the promise is broken as soon as it is broken to one
-    (intersection-union test). The more groups, the less likely are all to pass. *Rates.* They are tested in order up to the first failure, a fixed sequence, which
-    needs no correction either (Learn then Test, Angelopoulos et al. 2021).
+    (intersection-union test). *Rates.* They are tested in order up to the first failure, a fixed
+    sequence, which needs no correction either (Learn then Test, Angelopoulos et al. 2021).
 
     The promise is about the populations that the held-out groups are drawn from, one sample
     independent of the other, and about this net. A group that is absent there is promised nothing.

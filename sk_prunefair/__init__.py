@@ -1,5 +1,6 @@
 """Prune PyTorch classifiers the scikit-learn way, and know what it did to every group."""
 
+from sk_prunefair._version import __version__ as __version__
 from sk_prunefair.classifier import FairPrunedClassifier
 from sk_prunefair.constraints import (
     AccuracyGapConstraint,
@@ -23,4 +24,3 @@ __all__ = [
     "PruneRateSearchCV",
     "pruning_curve",
 ]
-__version__ = "0.1.0"

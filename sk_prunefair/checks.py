@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -139,9 +140,52 @@ def check_count(name: str, value: Any, or_else: str = "") -> None:
         raise ValueError(f"{name} must be an integer >= 1{or_else}, got {value!r}")
 
 
-def check_positive(value: Any, name: str, or_none: bool = False) -> None:
-    """Raise ValueError unless `value` is a finite number above 0, or None where that is taken."""
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    or_none: bool = False,
+) -> None:
+    """Raise ValueError unless `value` is a finite number within bounds, or None if that is taken.
+
+    >>> check_number("step_size", -1, least=0)
+    Traceback (most recent call last):
+        ...
+    ValueError: step_size must be a finite number >= 0, got -1
+    """
     if value is None and or_none:
         return
-    if isinstance(value, bool) or not is_finite(value) or value <= 0:
-        raise ValueError(f"{name} must be a number > 0{' or None' * or_none}, got {value!r}")
+    is_fine = (
+        is_finite(value)
+        and not isinstance(value, bool)
+        and (least is None or value >= least)
+        and (above is None or value > above)
+        and (most is None or value <= most)
+    )
+    if not is_fine:
+        bounds = (("", " >= ", least), ("", " > ", above), (" and", " <= ", most))
+        words = "".join(f"{glue}{sign}{bound}" for glue, sign, bound in bounds if bound is not None)
+        raise ValueError(
+            f"{name} must be a finite number{words}{' or None' * or_none}, got {value!r}"
+        )
+
+
+def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
+    """Raise ValueError unless `value` is one of the choices.
+
+    >>> check_choice("by", "luck", ("resampling", "reweighting"))
+    Traceback (most recent call last):
+        ...
+    ValueError: by must be one of ['resampling', 'reweighting'], got 'luck'
+    """
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
+        raise ValueError(f"{name} must be one of {list(choices)}, got {value!r}")
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Raise ValueError unless `value` is True or False, of Python or of numpy."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False, got {value!r}")

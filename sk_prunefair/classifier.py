@@ -23,6 +23,7 @@ from sk_prunefair.net import Net
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.outputs import as_probabilities, check_output
 from sk_prunefair.pruning import Pruner, engine
+from sk_prunefair.pruning.masks import empty_layers
 from sk_prunefair.report import FairnessReport
 from sk_prunefair.requests import (
     adopt_schema,
@@ -446,6 +447,7 @@ class FairPrunedClassifier(Net):
             sensitive_features=sensitive_features,
             control_features=control_features,
             metrics=metrics,
+            empty_layers=empty_layers(self.masks_),
             compression=compression_summary(
                 self.dense_module_,
                 self.module_,

@@ -22,6 +22,7 @@ from sk_prunefair._audit_files import read_data, write_tables
 from sk_prunefair.classifier import FairPrunedClassifier
 from sk_prunefair.export.compact import holds_dense, load_compact
 from sk_prunefair.report import FairnessReport
+from sk_prunefair.report.text import label_findings
 from sk_prunefair.selection import pruning_curve
 from sk_prunefair.selection.promise import Promise
 
@@ -36,7 +37,7 @@ where model.py has a function make() that returns an unfitted FairPrunedClassifi
 written by sk_prunefair.export.save_compact(clf, "net.zip", dense=True).
 
 exit status: 0 the promise is kept, or none was given; 1 it is not, as far as the data can tell, or
-the pruned net predicts one label for every sample, or never one that the dense net does; 2 the
+the pruned net gives every sample one label, or none a label that the dense net gave; 2 the
 audit could not be made.
 """
 
@@ -53,8 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         0 if the promise is kept or none was given, 1 if it is not kept as far as the data can tell
-        or, promise or none, if the pruned net predicts one label for every sample or never one that
-        the dense net does, 2 if the audit could not be made; then standard error says why.
+        or, promise or none, if the pruned net gives every sample one label, or none a label that
+        the dense net gave, 2 if the audit could not be made; then standard error says why.
 
     Examples
     --------
@@ -105,12 +106,14 @@ def _audit(args: argparse.Namespace) -> int:
     if args.tables is not None:
         write_tables(args.tables, report, curve, judged)
     print(report)
-    if verdict is None and not report.label_use.is_fine:
-        verdict = f"not approved: {report.label_use}"
+    dense, pruned = report.outcomes
+    lost = label_findings(dense, pruned, report.labels)
+    if verdict is None and lost:
+        verdict = f"not approved: {'; '.join(lost)}"
     if verdict is not None:
         print(f"\n{verdict}")
     is_kept = judged is None or bool(judged["passed"].all())
-    return KEPT if is_kept and report.label_use.is_fine else BROKEN
+    return KEPT if is_kept and not lost else BROKEN
 
 
 def _promise(args: argparse.Namespace) -> Promise | None:
@@ -173,7 +176,7 @@ def _check_labels(y: npt.NDArray[Any], classes: npt.NDArray[Any]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from sk_prunefair import __version__
+    from sk_prunefair._version import __version__
 
     parser = argparse.ArgumentParser(
         prog="python -m sk_prunefair", description="Know what pruning did to every group."

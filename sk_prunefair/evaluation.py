@@ -14,17 +14,17 @@ from sk_prunefair.outputs import check_scores
 
 if TYPE_CHECKING:
     from sk_prunefair.data.dataset import GroupDataset
-    from sk_prunefair.net import Net
+    from sk_prunefair.protocol import CoreNet
 
 
-def run_nets(net: Net, data: GroupDataset, *modules: nn.Module) -> list[Outcome]:
+def run_nets(net: CoreNet, data: GroupDataset, *modules: nn.Module) -> list[Outcome]:
     """Run nets over labelled data, all of them on each batch as it comes.
 
     Each item is read once, so that random augmentation is the same for all nets.
 
     Parameters
     ----------
-    net : Net
+    net : CoreNet
         Whose ``infer`` and criterion are used.
     data : GroupDataset
         With encoded labels.
@@ -58,7 +58,7 @@ def run_nets(net: Net, data: GroupDataset, *modules: nn.Module) -> list[Outcome]
 
 @torch.no_grad()
 def _run(
-    net: Net, data: GroupDataset, modules: tuple[nn.Module, ...]
+    net: CoreNet, data: GroupDataset, modules: tuple[nn.Module, ...]
 ) -> list[list[tuple[torch.Tensor, torch.Tensor]]]:
     views = [net.with_module(module) for module in modules]
     found: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[] for _ in modules]

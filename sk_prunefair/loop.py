@@ -14,7 +14,7 @@ from sk_prunefair.hooks import Hook
 from sk_prunefair.restore import is_library
 
 if TYPE_CHECKING:
-    from sk_prunefair.net import Net
+    from sk_prunefair.protocol import CoreNet
 
 
 class Step:
@@ -26,7 +26,7 @@ class Step:
 
 
 def run_epoch(
-    net: Net,
+    net: CoreNet,
     iterator: Any,
     training: bool,
     prefix: str,
@@ -41,7 +41,7 @@ def run_epoch(
 
     Parameters
     ----------
-    net : Net
+    net : CoreNet
         The net.
     iterator : iterable of Batch
         The batches.
@@ -83,7 +83,7 @@ def run_epoch(
     net.history.record(prefix + "_batch_count", len(losses))
 
 
-def _listeners(net: Net, hook: str) -> list[Any]:
+def _listeners(net: CoreNet, hook: str) -> list[Any]:
     """Return the net and the callbacks that do something in a hook.
 
     Most do nothing in most hooks; asking each of them adds up over the batches.
@@ -94,7 +94,7 @@ def _listeners(net: Net, hook: str) -> list[Any]:
 
 
 def _told(
-    net: Net, listener: Any, batch: Any, training: bool, step: dict[str, Any]
+    net: CoreNet, listener: Any, batch: Any, training: bool, step: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the arguments of a callback's ``on_batch_end``: hooks also see losses and groups."""
     if not isinstance(listener, Hook):

@@ -8,11 +8,11 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import torch
 from sklearn.utils import check_random_state
-from skorch import NeuralNetClassifier
 from skorch.dataset import Dataset as SkorchDataset
 from skorch.history import History
 from skorch.utils import to_device, to_tensor
@@ -37,6 +37,11 @@ from sk_prunefair.requests import known_schema
 from sk_prunefair.seeds import seeded
 from sk_prunefair.training import train
 
+if TYPE_CHECKING:
+    from sk_prunefair._skorch import NeuralNetClassifier
+else:
+    from skorch import NeuralNetClassifier
+
 
 class Net(NeuralNetClassifier):
     """skorch's classifier with groups in its batches, constraints in its loss, and zeros that stay.
@@ -48,10 +53,18 @@ class Net(NeuralNetClassifier):
 
     # What holds tensors of the device, for skorch to load on a machine without that device.
     cuda_dependent_attributes_ = ["pruned_", "snapshots_"]  # noqa: RUF012 (skorch rebinds it)
+    prefixes_ = [*NeuralNetClassifier.prefixes_, "pruner"]  # noqa: RUF012
+    pruner: Any
+    rewind_epoch: int | None
+    finetune_lr: float | None
+    finetune_schedule: Any
+    random_state: Any
     pruned_: Pruned | None = None
     training_: Training | None = None
     objective_: Objective | None = None
     step_: Step | None = None
+    snapshots_: dict[int, nn.Module]
+    groups_: pd.Index
     is_output_checked_: bool = True
     is_initializing_: bool = False
     schema_: Schema | None = None
@@ -79,9 +92,18 @@ class Net(NeuralNetClassifier):
     def _get_param_names(self) -> list[str]:
         return [name for name in super()._get_param_names() if not name.startswith("_")]
 
+    def get_params(self, deep: bool = True, **kwargs: Any) -> dict[str, Any]:
+        """Return the parameters; options given beside a pruner stand before the pruner's own."""
+        params = super().get_params(deep=deep, **kwargs)
+        given = {k: v for k, v in self.__dict__.items() if k.startswith("pruner__")}
+        return params | given
+
     def set_params(self, **kwargs: Any) -> Net:
         """Set parameters, as in skorch; the optimizer's also hold for the next ``prune``."""
         optimizers = list(self._optimizers)
+        # Options of the pruner: nothing of the net is made anew for them.
+        options = {key: kwargs.pop(key) for key in list(kwargs) if key.startswith("pruner__")}
+        self.__dict__.update(options)
         super().set_params(**kwargs)
         # skorch changes the optimizer that is there; every fine-tuning makes a new one.
         for key, value in kwargs.items():
@@ -335,7 +357,7 @@ class Net(NeuralNetClassifier):
                 super().initialize()
         finally:
             self.is_initializing_ = False
-        self.snapshots_: dict[int, nn.Module] = {}
+        self.snapshots_ = {}
         self._snapshot(0)
         return self
 

@@ -15,7 +15,7 @@ from sk_prunefair.outputs import check_losses, check_scores
 if TYPE_CHECKING:
     from sk_prunefair.data.dataset import GroupDataset
     from sk_prunefair.hooks import TrainingNet
-    from sk_prunefair.net import Net
+    from sk_prunefair.protocol import CoreNet
 
 
 class Objective:
@@ -81,12 +81,12 @@ class Objective:
         return objective
 
 
-def objective_loss(net: Net, y_pred: Any, y_true: torch.Tensor, training: bool) -> torch.Tensor:
+def objective_loss(net: CoreNet, y_pred: Any, y_true: torch.Tensor, training: bool) -> torch.Tensor:
     """Return the criterion's mean loss, in training with what the constraints make of it.
 
     Parameters
     ----------
-    net : Net
+    net : CoreNet
         Says which criterion, which constraints, and what is known of the batch.
     y_pred : torch.Tensor or tuple
         What the module returned.
@@ -126,7 +126,7 @@ def objective_loss(net: Net, y_pred: Any, y_true: torch.Tensor, training: bool) 
     return reduced if objective is None else objective.penalised(reduced, losses, columns)
 
 
-def _reduced(net: Net, losses: torch.Tensor, y_true: torch.Tensor) -> torch.Tensor:
+def _reduced(net: CoreNet, losses: torch.Tensor, y_true: torch.Tensor) -> torch.Tensor:
     # A get_loss of the user's that calls ours, and skorch's loss_scoring, ask for all losses.
     is_asked_for_all = net.has_own_loss or net.step_ is None
     if criteria.reduction(net.criterion_) == "none" and is_asked_for_all:

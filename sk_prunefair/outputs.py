@@ -13,15 +13,15 @@ from sk_prunefair.losses import first_output, sample_losses, takes_probabilities
 
 if TYPE_CHECKING:
     from sk_prunefair.data.dataset import GroupDataset
-    from sk_prunefair.net import Net
+    from sk_prunefair.protocol import CoreNet
 
 
-def check_output(net: Net, data: GroupDataset) -> None:
+def check_output(net: CoreNet, data: GroupDataset) -> None:
     """Run the module once on a few rows and check that its output fits labels and criterion.
 
     Parameters
     ----------
-    net : Net
+    net : CoreNet
         The net; its criterion takes the output.
     data : GroupDataset
         Labelled; two rows are looked at.
@@ -42,12 +42,12 @@ def check_output(net: Net, data: GroupDataset) -> None:
     check_losses(net, sample_losses(net.criterion_, scores, y.to(scores.device)), len(y))
 
 
-def check_scores(net: Net, scores: Any, n_samples: int, training: bool = False) -> None:
+def check_scores(net: CoreNet, scores: Any, n_samples: int, training: bool = False) -> None:
     """Check that the module's output is one score, or probability, per sample and class.
 
     Parameters
     ----------
-    net : Net
+    net : CoreNet
         Says which classes there are.
     scores : object
         What the module returned, of a tuple the first.
@@ -85,7 +85,7 @@ def check_scores(net: Net, scores: Any, n_samples: int, training: bool = False) 
         warnings.warn(message, UserWarning, stacklevel=2)
 
 
-def check_losses(net: Net, losses: torch.Tensor, n_samples: int) -> None:
+def check_losses(net: CoreNet, losses: torch.Tensor, n_samples: int) -> None:
     """Raise ValueError unless there is one loss per sample."""
     if tuple(losses.shape) != (n_samples,):
         raise ValueError(
@@ -95,12 +95,12 @@ def check_losses(net: Net, losses: torch.Tensor, n_samples: int) -> None:
         )
 
 
-def as_probabilities(net: Net, proba: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def as_probabilities(net: CoreNet, proba: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return what ``predict_nonlinearity`` made of the net's output, rows summing to 1 exactly.
 
     Parameters
     ----------
-    net : Net
+    net : CoreNet
         Says whether the nonlinearity was chosen by the user.
     proba : ndarray of shape (n_samples, n_classes), dtype float64
         Probabilities, as fairlearn and pandas ask for them, their sums 1 to a thousandth.

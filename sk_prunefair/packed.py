@@ -14,7 +14,7 @@ from sk_prunefair.pruning.plan import PREFIX
 from sk_prunefair.pruning.pruned import dense_part, pack_state, unpack_state
 
 if TYPE_CHECKING:
-    from sk_prunefair.net import Net
+    from sk_prunefair.protocol import CoreNet
 
 _EPOCHS = f"{PREFIX}dense_epochs"
 
@@ -22,7 +22,7 @@ _EPOCHS = f"{PREFIX}dense_epochs"
 class PackedNet:
     """The state dict of a net's module together with that of its pruning."""
 
-    def __init__(self, net: Net) -> None:
+    def __init__(self, net: CoreNet) -> None:
         self.net = net
 
     def state_dict(self) -> dict[str, torch.Tensor]:
@@ -43,18 +43,20 @@ class PackedNet:
             _load_net(self.net, state)
 
 
-def _load_net(net: Net, state: Mapping[str, torch.Tensor]) -> None:
+def _load_net(net: CoreNet, state: Mapping[str, torch.Tensor]) -> None:
     module, pruned = unpack_state(net.dense_module_, state)
     n_dense = int(state[_EPOCHS]) if _EPOCHS in state else None
     adopt(net, module, pruned, n_dense)
 
 
-def adopt(net: Net, module: nn.Module, pruned: Pruned | None, n_dense: int | None = None) -> None:
+def adopt(
+    net: CoreNet, module: nn.Module, pruned: Pruned | None, n_dense: int | None = None
+) -> None:
     """Take over a net from elsewhere, and what is known of its pruning.
 
     Parameters
     ----------
-    net : Net
+    net : CoreNet
         Initialized, of the architecture of the dense net.
     module : torch.nn.Module
         The net as it is to be.
@@ -76,7 +78,7 @@ def adopt(net: Net, module: nn.Module, pruned: Pruned | None, n_dense: int | Non
     net.history_ = type(net.history)(history)
 
 
-def _load_weights(net: Net, state: Mapping[str, torch.Tensor]) -> None:
+def _load_weights(net: CoreNet, state: Mapping[str, torch.Tensor]) -> None:
     own = {name: value for name, value in state.items() if not name.startswith(PREFIX)}
     if net.pruned_ is None:
         own = dense_part(state) or own
@@ -92,7 +94,7 @@ def _load_weights(net: Net, state: Mapping[str, torch.Tensor]) -> None:
     net.enforce()
 
 
-def is_stale(net: Net, checkpoint: Any) -> bool:
+def is_stale(net: CoreNet, checkpoint: Any) -> bool:
     """Tell whether a checkpoint was last written before the training that runs."""
     is_running = net.training_ is not None and len(net.history) > net.training_.first_epoch
     if not is_running or getattr(checkpoint, "event_name", None) is None:

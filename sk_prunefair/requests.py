@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sk_prunefair.checks import check_positive
+from sk_prunefair.checks import check_choice, check_number
 from sk_prunefair.constraints.base import Constraint
 from sk_prunefair.data.dataset import GroupDataset
 from sk_prunefair.data.schema import ONE_GROUP, Schema
@@ -13,11 +13,11 @@ from sk_prunefair.hooks import Phase
 from sk_prunefair.losses import ignored_label
 
 if TYPE_CHECKING:
-    from sk_prunefair.net import Net
+    from sk_prunefair.protocol import CoreNet
 
 
 def learn(
-    net: Net,
+    net: CoreNet,
     X: Any,
     y: Any,
     sensitive_features: Any,
@@ -41,7 +41,7 @@ def learn(
 
 
 def encode(
-    net: Net, X: Any, y: Any, sensitive_features: Any = None, sample_weight: Any = None
+    net: CoreNet, X: Any, y: Any, sensitive_features: Any = None, sample_weight: Any = None
 ) -> tuple[Schema, GroupDataset]:
     """Encode labelled data by what the net knows; groups may be new where it knows none."""
     schema = known_schema(net)
@@ -53,12 +53,12 @@ def encode(
     )
 
 
-def known_schema(net: Net) -> Schema:
+def known_schema(net: CoreNet) -> Schema:
     """Return what is known of the net's data, be it the labels alone."""
     return net.schema_ or Schema(classes=getattr(net, "classes_", None))
 
 
-def adopt_schema(net: Net, schema: Schema) -> None:
+def adopt_schema(net: CoreNet, schema: Schema) -> None:
     """Set what is known of the data as attributes that scikit-learn looks for."""
     net.schema_ = schema
     net.groups_ = ONE_GROUP if schema.groups is None else schema.groups
@@ -76,17 +76,14 @@ def adopt_schema(net: Net, schema: Schema) -> None:
             net.__dict__[name] = value
 
 
-def check_parameters(net: Net) -> None:
+def check_parameters(net: CoreNet) -> None:
     """Raise ValueError where a parameter of the classifier's own is malformed."""
     net.make_pruner()
-    if net.finetune_schedule not in ("restart", "continue"):
-        raise ValueError(
-            f"finetune_schedule must be 'restart' or 'continue', got {net.finetune_schedule!r}"
-        )
-    check_positive(net.finetune_lr, "finetune_lr", or_none=True)
+    check_choice("finetune_schedule", net.finetune_schedule, ("restart", "continue"))
+    check_number("finetune_lr", net.finetune_lr, above=0, or_none=True)
 
 
-def check_groups_given(net: Net, sensitive_features: Any, phases: Sequence[Phase]) -> None:
+def check_groups_given(net: CoreNet, sensitive_features: Any, phases: Sequence[Phase]) -> None:
     """Raise ValueError where a constraint that is going to act has no groups."""
     if sensitive_features is not None:
         return
@@ -98,7 +95,7 @@ def check_groups_given(net: Net, sensitive_features: Any, phases: Sequence[Phase
             )
 
 
-def check_constraints(net: Net, phases: Sequence[Phase]) -> None:
+def check_constraints(net: CoreNet, phases: Sequence[Phase]) -> None:
     """Raise ValueError where a constraint that acts in the phases cannot do what it is to."""
     for _, callback in net.callbacks_:
         if isinstance(callback, Constraint) and _acts(callback, phases):
@@ -109,7 +106,7 @@ def _acts(callback: Any, phases: Sequence[Phase]) -> bool:
     return bool(phases) and getattr(callback, "phase", "both") in (*phases, "both")
 
 
-def _given_callbacks(net: Net) -> list[Any]:
+def _given_callbacks(net: CoreNet) -> list[Any]:
     given = [] if net.callbacks in (None, "disable") else list(net.callbacks)
     given = [item[1] if isinstance(item, (tuple, list)) else item for item in given]
     named = [value for name, value in vars(net).items() if name.startswith("callbacks__")]

@@ -13,11 +13,11 @@ from sk_prunefair.skorch_state import begin_schedules, continue_schedules, count
 
 if TYPE_CHECKING:
     from sk_prunefair.data.dataset import GroupDataset
-    from sk_prunefair.net import Net
+    from sk_prunefair.protocol import CoreNet
 
 
 def train(
-    net: Net,
+    net: CoreNet,
     data: GroupDataset,
     epochs: int,
     X: Any = None,
@@ -32,7 +32,7 @@ def train(
 
     Parameters
     ----------
-    net : Net
+    net : CoreNet
         Initialized.
     data : GroupDataset
         What is trained on.
@@ -77,7 +77,7 @@ def train(
             hook.remember_dense()
 
 
-def _begin(net: Net, hooks: list[Hook], X: Any, y: Any) -> None:
+def _begin(net: CoreNet, hooks: list[Hook], X: Any, y: Any) -> None:
     """Set all callbacks to the training that begins."""
     for hook in hooks:
         hook.reset_states("training")

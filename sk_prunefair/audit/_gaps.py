@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sk_prunefair.audit._protocol import GroupReport
+from sk_prunefair.audit.protocol import AuditedReport
 from sk_prunefair.metrics import accuracy_gap_floor
 from sk_prunefair.stats.permutation import shuffled_gaps
 
@@ -15,7 +15,7 @@ N_SHUFFLES = 999
 VIOLATION, DROPS = "fairness violation ξ", "difference of accuracy drops"
 
 
-def gap_table(report: GroupReport, n_shuffles: int = N_SHUFFLES) -> pd.DataFrame:
+def gap_table(report: AuditedReport, n_shuffles: int = N_SHUFFLES) -> pd.DataFrame:
     """Return each gap beside that of shuffled groups, within each level of the control features.
 
     The p-value of the hypothesis that groups do not matter is that of a permutation test, see
@@ -23,7 +23,7 @@ def gap_table(report: GroupReport, n_shuffles: int = N_SHUFFLES) -> pd.DataFrame
 
     Parameters
     ----------
-    report : GroupReport
+    report : AuditedReport
         The report.
     n_shuffles : int, default=999
         Number of shuffles, with a fixed seed.

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pandas as pd
 
-from sk_prunefair.audit._protocol import GroupReport
+from sk_prunefair.audit.protocol import AuditedReport
 from sk_prunefair.metrics._order import most_harmed_first
 
 
-def harmed_first(frame: pd.DataFrame, report: GroupReport) -> pd.DataFrame:
+def harmed_first(frame: pd.DataFrame, report: AuditedReport) -> pd.DataFrame:
     """Return a frame by group, sorted by the accuracy that its groups lost, then by their risk.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         By group, with the column ``excessive_risk``, such as the diagnostics.
-    report : GroupReport
+    report : AuditedReport
         Of the same groups.
 
     Returns

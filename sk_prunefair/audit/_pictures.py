@@ -12,7 +12,7 @@ import pandas as pd
 
 from sk_prunefair.audit._html import Html
 from sk_prunefair.audit._order import harmed_first
-from sk_prunefair.audit._protocol import GroupReport
+from sk_prunefair.audit.protocol import AuditedReport
 from sk_prunefair.plotting import GroupRiskDisplay, GroupTheoryDisplay, PruningCurveDisplay
 from sk_prunefair.plotting._common import pyplot
 
@@ -20,7 +20,7 @@ MAX_DRAWN = 24
 WIDE = 9  # inches; wider pictures would be too small to read on a phone
 
 
-def pictures(report: GroupReport, curve: pd.DataFrame | None) -> Html:
+def pictures(report: AuditedReport, curve: pd.DataFrame | None) -> Html:
     """Return figures of what there is: risks, the curve, the theory."""
     pyplot()  # before any work: says which extra has it
     frame = report.to_frame()

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+import html
+
 import pandas as pd
 
 from sk_prunefair.audit._gaps import DROPS, N_SHUFFLES, VIOLATION
 from sk_prunefair.audit._html import Html, join, name
-from sk_prunefair.audit._protocol import GroupReport
-from sk_prunefair.audit._statements import ExtremeGroups, warnings_of
+from sk_prunefair.audit.protocol import AuditedReport
+from sk_prunefair.metrics._order import ExtremeGroups
 
 LEVEL = 0.05
 
 
-def verdict(report: GroupReport, gaps: pd.DataFrame, min_count: int) -> Html:
-    """Say whether pruning treated groups unequally, and which groups it harmed most.
-
-    Before that, whether the pruned net predicts one label for every sample, or never one that the
-    dense net does, and which layers have no weights.
-    """
-    warned = [join("{} ", sentence) for sentence in warnings_of(report)]
-    return Html("".join(warned) + _difference(report, gaps, min_count))
+def verdict(report: AuditedReport, gaps: pd.DataFrame, min_count: int) -> Html:
+    """Return whether pruning treated groups unequally, after what no average shows."""
+    found = [Html(html.escape(f"{each[:1].upper()}{each[1:]}. ")) for each in report.findings]
+    return Html("".join(found) + _difference(report, gaps, min_count))
 
 
-def _difference(report: GroupReport, gaps: pd.DataFrame, min_count: int) -> Html:
+def _difference(report: AuditedReport, gaps: pd.DataFrame, min_count: int) -> Html:
+    """Return in one sentence how unequal the harm is, and which groups have most of it."""
     frame, samples = report.to_frame(), report.samples
     accuracy = samples["is_right_dense"].mean(), samples["is_right_pruned"].mean()
     if (samples["loss_pruned"] == samples["loss_dense"]).all():
@@ -110,7 +109,7 @@ def methods(n_samples: int) -> dict[str, str]:
     }
 
 
-def limits(report: GroupReport, min_count: int) -> list[Html | str]:
+def limits(report: AuditedReport, min_count: int) -> list[Html | str]:
     """Return what the numbers cannot say; small groups by name."""
     frame = report.to_frame()
     said: list[Html | str] = []

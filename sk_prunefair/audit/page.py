@@ -16,9 +16,9 @@ from sk_prunefair.audit._gaps import curve_table, gap_table
 from sk_prunefair.audit._html import Html, definitions, items, join, name, section, table
 from sk_prunefair.audit._order import harmed_first
 from sk_prunefair.audit._pictures import pictures as draw_pictures
-from sk_prunefair.audit._protocol import GroupReport
 from sk_prunefair.audit._style import STYLE
 from sk_prunefair.audit._words import limits, methods, verdict
+from sk_prunefair.audit.protocol import AuditedReport
 from sk_prunefair.plotting._common import check_columns, plain_text
 from sk_prunefair.plotting.group_risk import quantile_columns
 
@@ -33,7 +33,7 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def audit_page(
-    report: GroupReport,
+    report: AuditedReport,
     path: str | PathLike[str] | None = None,
     *,
     title: str = "What pruning did to each group",
@@ -44,7 +44,7 @@ def audit_page(
 ) -> str:
     """Return a report as one HTML page that needs nothing else: no network, no scripts.
 
-    A verdict, which begins with why a net is not approved; groups, the most harmed first; every gap
+    A verdict, which begins with what no average shows; groups, the most harmed first; every gap
     beside what chance alone would make; pictures; the data's and the model's facts; how each number
     was computed, and what it cannot say. All names are escaped. The page is the same for the same
     report but for the date at its end.
@@ -52,7 +52,7 @@ def audit_page(
     Parameters
     ----------
     report : FairnessReport
-        Or another object of its attributes; with ``n_boot`` the page has intervals, with
+        Or another `AuditedReport`; with ``n_boot`` the page has intervals, with
         ``diagnostics`` possible reasons.
     path : str or path-like, default=None
         File to write, in UTF-8.
@@ -121,7 +121,7 @@ def audit_page(
 
 
 def _document(title: str, verdict: Html, sections: str) -> str:
-    from sk_prunefair import __version__
+    from sk_prunefair._version import __version__
 
     heading = html.escape(plain_text(title))
     return (
@@ -135,7 +135,7 @@ def _document(title: str, verdict: Html, sections: str) -> str:
     )
 
 
-def _groups(report: GroupReport, min_count: int) -> Html:
+def _groups(report: AuditedReport, min_count: int) -> Html:
     frame = report.to_frame()
     counts = [n if n >= min_count else join("{} (few)", n) for n in frame["count"]]
     # Not a dict: a sensitive feature may be called "samples".
@@ -179,7 +179,7 @@ def _curve(curve: pd.DataFrame) -> Html:
     return table("By pruning rate", header, rows, "rates")
 
 
-def _reasons(diagnostics: pd.DataFrame, report: GroupReport) -> Html:
+def _reasons(diagnostics: pd.DataFrame, report: AuditedReport) -> Html:
     frame = harmed_first(diagnostics, report)
     rows = [[name(group), *row] for group, row in frame.astype(object).iterrows()]
     header = [_heading(frame), *map(_spaced, frame)]
@@ -190,7 +190,7 @@ def _reasons(diagnostics: pd.DataFrame, report: GroupReport) -> Html:
     return Html(about + table(f"By group, {_SORTED}", header, rows, "reasons"))
 
 
-def _facts(report: GroupReport, facts: Mapping[str, Any]) -> Html:
+def _facts(report: AuditedReport, facts: Mapping[str, Any]) -> Html:
     samples, counts = report.samples, report.to_frame()["count"]
     classes = samples["y_true"].value_counts()
     shown = Html(

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from sk_prunefair.checks import check_count, is_finite
+from sk_prunefair.checks import check_count, check_number
 from sk_prunefair.constraints._autograd import (
     Layers,
     bounded,
@@ -77,17 +77,13 @@ class DerivativeConstraint(Constraint):
     def initialize(self) -> Any:
         """Check the parameters and forget all state; a new ``fit`` calls this."""
         super().initialize()
-        if not (is_finite(self.strength) and self.strength >= 0):
-            raise ValueError(f"strength must be a finite number >= 0, got {self.strength!r}")
+        check_number("strength", self.strength, least=0)
         check_count("interval", self.interval)
         if not (isinstance(self.layers, str) and self.layers == "all"):
             check_count("layers", self.layers, or_else=" or 'all'")
         if self.max_samples is not None:
             check_count("max_samples", self.max_samples, or_else=" or None")
-        if self.max_ratio is not None and not (is_finite(self.max_ratio) and self.max_ratio > 0):
-            raise ValueError(
-                f"max_ratio must be a finite number > 0 or None, got {self.max_ratio!r}"
-            )
+        check_number("max_ratio", self.max_ratio, above=0, or_none=True)
         self.add_state("values_", None, lives="fit")
         self.add_state("parameters_", [])
         self.add_state("n_steps_", 0)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from sk_prunefair.checks import check_count, is_finite
+from sk_prunefair.checks import check_count, check_number
 from sk_prunefair.constraints.base import Constraint, Phase
 from sk_prunefair.data.group_means import group_means, group_shares, is_right
 
@@ -110,13 +110,10 @@ class AccuracyGapConstraint(Constraint):
     def initialize(self) -> Any:
         """Check the parameters and forget all state; a new ``fit`` calls this."""
         super().initialize()
-        if not (is_finite(self.tolerance) and 0 <= self.tolerance <= 1):
-            raise ValueError(f"tolerance must be in [0, 1], got {self.tolerance!r}")
-        if not (is_finite(self.step_size) and self.step_size >= 0):
-            raise ValueError(f"step_size must be a finite number >= 0, got {self.step_size!r}")
+        check_number("tolerance", self.tolerance, least=0, most=1)
+        check_number("step_size", self.step_size, least=0)
         check_count("memory", self.memory)
-        if not (is_finite(self.max_multiplier) and self.max_multiplier > 0):
-            raise ValueError(f"max_multiplier must be finite and > 0, got {self.max_multiplier!r}")
+        check_number("max_multiplier", self.max_multiplier, above=0)
         self.add_state("multipliers_", None, lives="fit")
         self.add_state("dense_accuracy_", None, lives="fit")
         self.add_state("tracker_", None, lives="training")

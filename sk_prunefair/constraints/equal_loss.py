@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from sk_prunefair.checks import is_finite
+from sk_prunefair.checks import check_choice, check_flag, check_number
 from sk_prunefair.constraints._average import WeightAverage
 from sk_prunefair.constraints._best_group import BestGroupLimit
 from sk_prunefair.constraints._multipliers import moves, overall_loss, row_factors
@@ -176,25 +176,13 @@ class EqualLossConstraint(Constraint):
     def initialize(self) -> Any:
         """Check the parameters and forget the multipliers; a new ``fit`` calls this."""
         super().initialize()
-        if not (is_finite(self.step_size) and self.step_size >= 0):
-            raise ValueError(f"step_size must be a finite number >= 0, got {self.step_size!r}")
-        if not (is_finite(self.max_multiplier) and self.max_multiplier > 0):
-            raise ValueError(f"max_multiplier must be finite and > 0, got {self.max_multiplier!r}")
-        limit = self.max_accuracy_loss
-        if limit is not None and not (is_finite(limit) and 0 <= limit <= 1):
-            raise ValueError(
-                f"max_accuracy_loss must be None or in [0, 1], got {self.max_accuracy_loss!r}"
-            )
-        if self.violation not in ("signed", "absolute"):
-            raise ValueError(f"violation must be 'signed' or 'absolute', got {self.violation!r}")
-        if self.by not in ("resampling", "reweighting"):
-            raise ValueError(f"by must be 'resampling' or 'reweighting', got {self.by!r}")
-        if not isinstance(self.average, (bool, np.bool_)):
-            raise ValueError(f"average must be True or False, got {self.average!r}")
-        if self.multipliers_from not in ("train", "valid"):
-            raise ValueError(
-                f"multipliers_from must be 'train' or 'valid', got {self.multipliers_from!r}"
-            )
+        check_number("step_size", self.step_size, least=0)
+        check_number("max_multiplier", self.max_multiplier, above=0)
+        check_number("max_accuracy_loss", self.max_accuracy_loss, least=0, most=1, or_none=True)
+        check_choice("violation", self.violation, ("signed", "absolute"))
+        check_choice("by", self.by, ("resampling", "reweighting"))
+        check_flag("average", self.average)
+        check_choice("multipliers_from", self.multipliers_from, ("train", "valid"))
         for name in ("multipliers_", "first_loss_", "limit_"):
             self.add_state(name, None, lives="fit")
         for name in ("weight_average_", "dual_", "factors_", "device_factors_"):

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.utils.data import Dataset, Sampler
 
-if TYPE_CHECKING:
-    from sk_prunefair.data.dataset import GroupDataset
-
-RawBatch = tuple[dict[str, Any], torch.Tensor]
+from sk_prunefair.data.dataset import GroupDataset, RawBatch
 
 
 class Batch(tuple[Any, torch.Tensor]):

@@ -12,7 +12,7 @@ from scipy import sparse
 from skorch.dataset import Dataset as SkorchDataset
 from torch.utils.data import Dataset, Subset, default_collate
 
-from sk_prunefair.data.batches import RawBatch
+RawBatch = tuple[dict[str, Any], torch.Tensor]
 
 
 class GroupDataset(SkorchDataset):

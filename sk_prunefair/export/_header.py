@@ -4,141 +4,38 @@ from __future__ import annotations
 
 import functools
 import json
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, cast
+import reprlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy.typing as npt
-import torch
 
 from sk_prunefair.export._archive import Archive
+from sk_prunefair.export._entries import (
+    MAX_DIMS,
+    Inputs,
+    TensorEntry,
+    check_integer,
+    check_keys,
+    check_strings,
+    wrong,
+)
 from sk_prunefair.export._json import parse_json
 from sk_prunefair.export._labels import array_of, check_labels, dtype_name
 
 FORMAT = "sk_prunefair compact 1"
 HEADER = "header.json"
-_MAX_DIMS = 64
-_MAX_SIZE = 2**63 - 1
-# A header unpacks to 32 times its bytes in the file, beyond the first MiB: names compress well.
-_HEADER_SIZE, _HEADER_RATIO, _MAX_HEADER = 2**20, 32, 2**24
+# A header unpacks to 128 times its bytes in the file, beyond the first MiB: names compress well,
+# those of 20,000 like layers to a fiftieth.
+_HEADER_SIZE, _HEADER_RATIO, _MAX_HEADER = 2**20, 128, 2**24
 
-_DTYPES = {
-    str(each).removeprefix("torch."): each
-    for each in vars(torch).values()
-    if isinstance(each, torch.dtype)
-}
 _ENTRIES = {"format", "tensors", "masks"}
 _OPTIONAL = {"dense", "kept"}
 _OF_CLASSIFIERS = {
     *("classes", "classes_dtype", "rate", "removed"),
     *("input_shape", "input_dtype", "n_features", "feature_names"),
 }
-
-
-@dataclass(frozen=True)
-class TensorEntry:
-    """What a file says of one tensor.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Its shape.
-    dtype : str
-        Name of its torch dtype, without "torch.".
-    n_stored : int, default=None
-        How many of its numbers are in the file, the others being zero; None for all.
-    """
-
-    shape: tuple[int, ...]
-    dtype: str
-    n_stored: int | None = None
-
-    @functools.cached_property
-    def numel(self) -> int:
-        """Numbers of the tensor."""
-        return math.prod(self.shape)
-
-    @property
-    def width(self) -> int:
-        """Bytes of one number."""
-        return _DTYPES[self.dtype].itemsize
-
-    def part_sizes(self, folder: str, name: str) -> Iterator[tuple[str, int]]:
-        """Yield the parts of the file that hold the tensor, with their sizes."""
-        if self.n_stored is not None:
-            yield f"{folder}bits/{name}", -(-self.numel // 8)
-        n_values = self.numel if self.n_stored is None else self.n_stored
-        yield f"{folder}values/{name}", n_values * self.width
-
-    @classmethod
-    def of(cls, name: str, entry: Any) -> TensorEntry:
-        """Return a checked entry of the JSON."""
-        where = f"tensor {name!r}"
-        _check_keys(entry, {"shape", "dtype"}, {"kept"}, where)
-        if not isinstance(entry["dtype"], str) or entry["dtype"] not in _DTYPES:
-            raise _wrong(f"the dtype of {where}", "a torch dtype", entry["dtype"])
-        tensor = cls(_shape(entry["shape"], f"the shape of {where}", 0), entry["dtype"])
-        if "kept" in entry:
-            n_stored = _integer(entry["kept"], f"the number of values of {where}", 0, tensor.numel)
-            tensor = cls(tensor.shape, tensor.dtype, n_stored)
-        return tensor
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the entry of the JSON."""
-        entry: dict[str, Any] = {"shape": list(self.shape), "dtype": self.dtype}
-        return entry if self.n_stored is None else entry | {"kept": self.n_stored}
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What X looks like to the classifier of a file; all None where that is not known.
-
-    Parameters
-    ----------
-    shape : tuple of int, default=None
-        Shape of one sample.
-    dtype : str, default=None
-        Name of the numpy dtype that the module is given.
-    n_features : int, default=None
-        ``n_features_in_``, the columns of a table.
-    feature_names : tuple of str, default=None
-        ``feature_names_in_``, the names of the columns.
-    """
-
-    shape: tuple[int, ...] | None = None
-    dtype: str | None = None
-    n_features: int | None = None
-    feature_names: tuple[str, ...] | None = None
-
-    @classmethod
-    def of(cls, header: Mapping[str, Any]) -> Inputs:
-        """Return what a parsed header says of X, checked."""
-        shape, dtype = header["input_shape"], header.get("input_dtype")
-        n_features, names = header.get("n_features"), header.get("feature_names")
-        if shape is not None:
-            shape = _shape(shape, "input_shape", 1)
-        if dtype is not None and dtype not in ("float32", "float64", "int64", "bool"):
-            raise _wrong("input_dtype", "float32, float64, int64 or bool", dtype)
-        if n_features is not None:
-            _integer(n_features, "n_features", 1)
-            if shape is not None and shape[:1] != (n_features,):
-                raise _wrong("n_features", f"the first of input_shape={shape}", n_features)
-        if names is not None:
-            names = _strings(names, "feature_names")
-            if len(names) != n_features:
-                raise _wrong("feature_names", f"{n_features} names", f"{len(names)} names")
-        return cls(shape, dtype, n_features, names)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the entries of the JSON; those that are not known are left out."""
-        optional = {
-            "input_dtype": self.dtype,
-            "n_features": self.n_features,
-            "feature_names": self.feature_names,
-        }
-        known = {name: value for name, value in optional.items() if value is not None}
-        return {"input_shape": self.shape} | known
 
 
 @dataclass(frozen=True)
@@ -172,7 +69,7 @@ class Header:
     classes: npt.NDArray[Any] | None = None
     rate: float = 0.0
     removed: int | None = None
-    inputs: Inputs = Inputs()
+    inputs: Inputs = field(default_factory=Inputs)
 
     @property
     def is_pruned(self) -> bool:
@@ -202,19 +99,19 @@ class Header:
         """Return what a header says, or raise ValueError where it contradicts itself."""
         entries = parse_json(content)
         if not isinstance(entries, dict):
-            raise _wrong("header.json", "an object", entries)
+            raise wrong("header.json", "an object", entries)
         if entries.get("format") != FORMAT:
-            found = repr(entries.get("format"))[:80]
+            found = reprlib.repr(entries.get("format"))
             raise ValueError(f"the file's format is {found}, known is {FORMAT!r}")
         required = _ENTRIES | (
             {"classes", "rate", "input_shape"} if "classes" in entries else set()
         )
         optional = _OPTIONAL | (_OF_CLASSIFIERS if "classes" in entries else set())
-        _check_keys(entries, required, optional, "header.json")
+        check_keys(entries, required, optional, "header.json")
         header = cls(
             tensors=_tensors(entries["tensors"], "tensors"),
             dense=_tensors(entries["dense"], "dense") if "dense" in entries else None,
-            masks=_strings(entries["masks"], "masks"),
+            masks=check_strings(entries["masks"], "masks"),
             kept=_kept(entries.get("kept", {})),
         )
         _check_pruning(header)
@@ -255,26 +152,23 @@ class Header:
 def _with_classes(header: Header, entries: Mapping[str, Any]) -> Header:
     """Return the header of a classifier."""
     if not isinstance(entries["classes"], list):
-        raise _wrong("classes", "a list", entries["classes"])
+        raise wrong("classes", "a list", entries["classes"])
     labels = check_labels(entries["classes"])
     # A net has a number for each score that it gives, but one score may stand for two labels.
     if len(labels) > max(2, header.numel):
         raise ValueError(f"the file has {len(labels)} labels, but {header.numel} numbers")
     rate = entries["rate"]
     if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
-        raise _wrong("rate", "a number in [0, 1)", rate)
+        raise wrong("rate", "a number in [0, 1)", rate)
     if rate and not header.is_pruned:
-        raise _wrong("rate", "0, for a net without masks", rate)
+        raise wrong("rate", "0, for a net without masks", rate)
     removed = entries.get("removed")
-    return Header(
-        header.tensors,
-        header.dense,
-        header.masks,
-        header.kept,
-        array_of(labels, entries.get("classes_dtype")),
-        float(rate),
-        None if removed is None else _integer(removed, "removed", 0),
-        Inputs.of(entries),
+    return replace(
+        header,
+        classes=array_of(labels, entries.get("classes_dtype")),
+        rate=float(rate),
+        removed=None if removed is None else check_integer(removed, "removed", 0),
+        inputs=Inputs.of(entries),
     )
 
 
@@ -287,67 +181,29 @@ def _check_pruning(header: Header) -> None:
             "channels: the net is the dense one itself"
         )
     if len(set(header.masks)) != len(header.masks):
-        raise _wrong("masks", "different names", header.masks)
+        raise wrong("masks", "different names", header.masks)
     for name in header.masks:
         if name not in header.tensors or header.tensors[name].n_stored is None:
-            raise _wrong("masks", "names of tensors that are stored by bits", name)
+            raise wrong("masks", "names of tensors that are stored by bits", name)
     for name in header.kept:
         if name not in header.tensors:
-            raise _wrong("kept", "names of tensors", name)
+            raise wrong("kept", "names of tensors", name)
 
 
 def _tensors(entries: Any, where: str) -> dict[str, TensorEntry]:
     if not isinstance(entries, dict):
-        raise _wrong(where, "an object", entries)
+        raise wrong(where, "an object", entries)
     return {name: TensorEntry.of(name, entry) for name, entry in entries.items()}
 
 
 def _kept(entries: Any) -> dict[str, tuple[int, ...]]:
     if not isinstance(entries, dict):
-        raise _wrong("kept", "an object", entries)
+        raise wrong("kept", "an object", entries)
     kept = {}
     for name, dims in entries.items():
-        if not isinstance(dims, list) or not 0 < len(dims) <= _MAX_DIMS:
-            raise _wrong(f"kept[{name!r}]", "a list of dimensions", dims)
-        kept[name] = tuple(_integer(dim, f"kept[{name!r}]", 0, _MAX_DIMS) for dim in dims)
+        if not isinstance(dims, list) or not 0 < len(dims) <= MAX_DIMS:
+            raise wrong(f"kept[{name!r}]", "a list of dimensions", dims)
+        kept[name] = tuple(check_integer(dim, f"kept[{name!r}]", 0, MAX_DIMS) for dim in dims)
         if len(set(dims)) != len(dims):
-            raise _wrong(f"kept[{name!r}]", "different dimensions", dims)
+            raise wrong(f"kept[{name!r}]", "different dimensions", dims)
     return kept
-
-
-def _shape(value: Any, where: str, smallest: int) -> tuple[int, ...]:
-    if not isinstance(value, list) or len(value) > _MAX_DIMS:
-        raise _wrong(where, f"a list of at most {_MAX_DIMS} sizes", value)
-    shape = tuple(_integer(size, where, smallest) for size in value)
-    if math.prod(shape) > _MAX_SIZE:
-        raise _wrong(where, "sizes of a tensor that can be", value)
-    return shape
-
-
-def _integer(value: Any, where: str, smallest: int, largest: int = _MAX_SIZE) -> int:
-    if type(value) is not int or not smallest <= value <= largest:
-        raise _wrong(where, f"integers from {smallest} to {largest}", value)
-    return value
-
-
-def _strings(value: Any, where: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise _wrong(where, "a list of strings", value)
-    return tuple(value)
-
-
-def _check_keys(entry: Any, required: set[str], optional: set[str], where: str) -> None:
-    if not isinstance(entry, dict):
-        raise _wrong(where, "an object", entry)
-    found = cast("set[str]", entry.keys())
-    if not required <= found <= required | optional:
-        raise ValueError(
-            f"the header of the file does not fit: {where} lacks {sorted(required - found)} and "
-            f"has {sorted(found - required - optional)[:5]} beyond what is known"
-        )
-
-
-def _wrong(where: str, expected: str, found: Any) -> ValueError:
-    return ValueError(
-        f"the header of the file does not fit: {where} must be {expected}, got {repr(found)[:80]}"
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any
 
 import numpy as np
@@ -53,11 +54,12 @@ def check_labels(labels: list[Any]) -> list[Any]:
     kinds = _kinds(labels)
     if len(kinds) != 1 or not kinds <= {str, float, bool}:
         raise ValueError(
-            f"labels must be all strings, all numbers or all booleans, got {repr(labels[:5])[:200]}"
+            f"labels must be all strings, all numbers or all booleans, got {reprlib.repr(labels)}"
         )
     if len(set(labels)) != len(labels):
-        raise ValueError(f"labels must be unique, got {repr(labels[:10])[:200]}")
+        raise ValueError(f"labels must be unique, got {reprlib.repr(labels)}")
     if kinds == {str}:
+        "".join(labels).encode()  # raises UnicodeEncodeError, a ValueError, for half characters
         if len(labels) * max(map(len, labels)) > _MAX_CHARACTERS:
             raise ValueError(
                 f"{len(labels)} labels of up to {max(map(len, labels))} characters are too many"
@@ -95,7 +97,7 @@ def array_of(labels: list[Any], dtype: Any) -> npt.NDArray[Any]:
     array([0, 1], dtype=int8)
     """
     if not (dtype is None or (isinstance(dtype, str) and dtype in {*_NUMBERS, "object", "str"})):
-        raise ValueError(f"the labels of the file have an unknown dtype, {repr(dtype)[:80]}")
+        raise ValueError(f"the labels of the file have an unknown dtype, {reprlib.repr(dtype)}")
     try:
         array = np.asarray(labels, dtype=dtype)
     except (OverflowError, ValueError, TypeError) as error:

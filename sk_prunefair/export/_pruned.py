@@ -20,7 +20,7 @@ from sk_prunefair.pruning.masks import Masks
 from sk_prunefair.pruning.shrink import Kept
 
 if TYPE_CHECKING:
-    from sk_prunefair.classifier import FairPrunedClassifier
+    from sk_prunefair.protocol import CoreNet
 
 _Shapes = Mapping[str, tuple[int, ...]]
 # What rounding does to the share of channels that a layer loses, as it does not of few channels.
@@ -47,7 +47,7 @@ class Pruning:
 
     def removed(self, dense: _Shapes) -> int:
         """Return how many weights were removed from a dense net of these shapes."""
-        n_masked = sum(int((~mask).sum()) for mask in self.masks.values())
+        n_masked = sum(mask.numel() - int(mask.count_nonzero()) for mask in self.masks.values())
         n_cut = sum(
             int(np.prod(dense[name], dtype=np.int64))
             - int(np.prod([size - n_removed for size, n_removed in cuts], dtype=np.int64))
@@ -93,7 +93,7 @@ class Contents:
     pruning: Pruning
 
 
-def pruning_of(clf: FairPrunedClassifier) -> tuple[Pruning, nn.Module | None]:
+def pruning_of(clf: CoreNet) -> tuple[Pruning, nn.Module | None]:
     """Return what a file is to hold of a classifier's pruning, and its dense net if it has two."""
     state = clf.pruned_
     if state is None or not (state.zeroed or state.kept):

@@ -15,12 +15,10 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
-    from sk_prunefair.classifier import FairPrunedClassifier
+    from sk_prunefair.protocol import CoreNet
 
 
-def to_onnx(
-    source: nn.Module | FairPrunedClassifier, path: str | Path, example: Any = None
-) -> None:
+def to_onnx(source: nn.Module | CoreNet, path: str | Path, example: Any = None) -> None:
     """Write a net as ONNX, with any number of samples to a batch.
 
     The file has one input, ``X``, and one output, ``scores``: what the module returns, of a tuple

@@ -15,7 +15,6 @@ from sk_prunefair.plotting._common import (
     style,
 )
 from sk_prunefair.plotting._display import EstimatorDisplay
-from sk_prunefair.selection.curve import pruning_curve
 from sk_prunefair.stats.wilson import wilson_interval
 
 SOURCE = "the frame of pruning_curve"
@@ -77,6 +76,8 @@ class PruningCurveDisplay(EstimatorDisplay):
 
     @classmethod
     def _measure(cls, subject: Any, X: Any, y: Any, **options: Any) -> pd.DataFrame:
+        from sk_prunefair.selection import pruning_curve
+
         return pruning_curve(subject, X, y, **options)
 
     def plot(self, *, ax: Any = None) -> Self:

@@ -13,7 +13,6 @@ from sklearn.metrics import accuracy_score
 from sk_prunefair.metrics import accuracy_gap
 from sk_prunefair.plotting._common import check_columns, group_name, one_axis, style
 from sk_prunefair.plotting._display import ComparisonDisplay
-from sk_prunefair.selection.curve import pruning_curve
 
 SOURCE = "a frame with one row per method and rate, or curves of pruning_curve with a column method"
 LABELS = {"fairness_violation": "fairness violation ξ", "accuracy_gap": "accuracy gap"}
@@ -67,6 +66,8 @@ class TradeoffDisplay(ComparisonDisplay):
 
     @classmethod
     def _measure(cls, subject: Mapping[str, Any], X: Any, y: Any, **options: Any) -> pd.DataFrame:
+        from sk_prunefair.selection import pruning_curve
+
         parts = []
         for method, estimator in subject.items():
             if hasattr(getattr(estimator, "steps", [[estimator]])[-1][-1], "prune"):

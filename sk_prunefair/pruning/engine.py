@@ -5,18 +5,17 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from skorch.history import History
 from torch import nn
 
 from sk_prunefair.checks import check_epochs
-from sk_prunefair.hooks import Hook, TrainingNet
+from sk_prunefair.hooks import Hook
 from sk_prunefair.pruning.data import PruningData
 from sk_prunefair.pruning.plan import Plan
 from sk_prunefair.pruning.pruned import Pruned
-from sk_prunefair.pruning.pruner import Planner
 from sk_prunefair.pruning.recalibrate import recalibrate_batch_norm
 from sk_prunefair.pruning.schedules import PruningSchedule
 from sk_prunefair.restore import unchanged_on_error
@@ -25,49 +24,14 @@ from sk_prunefair.skorch_state import count_from_here, schedule_states
 
 if TYPE_CHECKING:
     from sk_prunefair.data.dataset import GroupDataset
-    from sk_prunefair.data.schema import Schema
+    from sk_prunefair.protocol import CoreNet
 
 # Step of the seed for what a pruner draws: the same at every rate, so that masks are nested.
 _PRUNING = 2**31
 
 
-class PrunableNet(TrainingNet, Protocol):
-    """What the engine asks of a net beside what callbacks may ask."""
-
-    callbacks_: list[tuple[str, Any]]
-    pruned_: Pruned | None
-    snapshots_: dict[int, nn.Module]
-    schema_: Schema | None
-    history_: Any
-    rewind_epoch: int | None
-    max_epochs: int
-    batch_size: int
-    seed_: int | None
-    pruner: Any
-    optimizer_: torch.optim.Optimizer
-    module_: nn.Module
-
-    def make_pruner(self) -> Planner:
-        """Return what makes plans as the parameters say."""
-
-    def trained_parts(self) -> dict[str, Any]:
-        """Return modules, criteria and optimizers by the names of their attributes."""
-
-    def initialize_optimizer(self) -> Any:
-        """Create the optimizer of the modules that are there."""
-
-    def enforce(self) -> None:
-        """Set the removed weights to zero."""
-
-    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
-        """Return batches of a dataset."""
-
-    def train(self, data: GroupDataset, epochs: int, **options: Any) -> None:
-        """Train for some epochs."""
-
-
 def prune(
-    net: PrunableNet,
+    net: CoreNet,
     rate: float,
     data: GroupDataset | None,
     epochs: int,
@@ -79,7 +43,7 @@ def prune(
 
     Parameters
     ----------
-    net : PrunableNet
+    net : CoreNet
         Fitted, pruned before or not.
     rate : float
         Share of the prunable weights, or of each layer's channels, to remove, in [0, 1).
@@ -110,7 +74,7 @@ def prune(
         net.enforce()
 
 
-def make_plan(net: PrunableNet, module: nn.Module, rate: float, data: GroupDataset | None) -> Plan:
+def make_plan(net: CoreNet, module: nn.Module, rate: float, data: GroupDataset | None) -> Plan:
     """Ask the net's pruner what goes of a module."""
     pruner = net.make_pruner()
     if data is None and pruner.needs_data:
@@ -124,7 +88,7 @@ def make_plan(net: PrunableNet, module: nn.Module, rate: float, data: GroupDatas
         return pruner.plan(module, rate, seen)
 
 
-def begin_pruned(net: PrunableNet, plan: Plan, start: nn.Module | None = None) -> None:
+def begin_pruned(net: CoreNet, plan: Plan, start: nn.Module | None = None) -> None:
     """Put a pruned copy of the dense net, with an optimizer of its own, in the place of that."""
     parts = net.trained_parts()
     own = copy.deepcopy(
@@ -147,7 +111,7 @@ def begin_pruned(net: PrunableNet, plan: Plan, start: nn.Module | None = None) -
     _new_optimizer(net, parts.get("optimizer_") if start is None and plan.kept is None else None)
 
 
-def _new_optimizer(net: PrunableNet, dense: torch.optim.Optimizer | None) -> None:
+def _new_optimizer(net: CoreNet, dense: torch.optim.Optimizer | None) -> None:
     """Make an optimizer by the net's parameters, with what the dense one has gathered.
 
     Fine-tuning with the moments of the dense training was seen to do better than without.
@@ -159,7 +123,7 @@ def _new_optimizer(net: PrunableNet, dense: torch.optim.Optimizer | None) -> Non
         net.optimizer_.load_state_dict(own | {"state": gathered})
 
 
-def restore_dense(net: PrunableNet) -> None:
+def restore_dense(net: CoreNet) -> None:
     """Go back to the dense net, its optimizer, its history and its constraints' state."""
     pruned = net.pruned_
     if pruned is None:
@@ -175,7 +139,7 @@ def restore_dense(net: PrunableNet) -> None:
             callback.rewind()
 
 
-def raise_rate(net: PrunableNet, rate: float, data: GroupDataset) -> None:
+def raise_rate(net: CoreNet, rate: float, data: GroupDataset) -> None:
     """Prune the net as it is further, in the middle of its fine-tuning.
 
     Scores so far are of a net with more weights: "best" and "patience" count from here.
@@ -187,7 +151,7 @@ def raise_rate(net: PrunableNet, rate: float, data: GroupDataset) -> None:
     count_from_here((callback for _, callback in net.callbacks_), net)
 
 
-def find_schedule(net: PrunableNet, epochs: int) -> PruningSchedule | None:
+def find_schedule(net: CoreNet, epochs: int) -> PruningSchedule | None:
     """Return the schedule among the callbacks, None where there is nothing to spread."""
     found = [c for _, c in net.callbacks_ if isinstance(c, PruningSchedule)]
     if len(found) > 1:
@@ -203,7 +167,7 @@ def find_schedule(net: PrunableNet, epochs: int) -> PruningSchedule | None:
     return found[0]
 
 
-def check_request(net: PrunableNet, epochs: int) -> None:
+def check_request(net: CoreNet, epochs: int) -> None:
     """Raise ValueError where the parameters do not allow the pruning that ``fit`` ends with."""
     find_schedule(net, epochs)
     if net.rewind_epoch is not None:
@@ -212,7 +176,7 @@ def check_request(net: PrunableNet, epochs: int) -> None:
             raise ValueError(f"rewind_epoch={epoch} must not be above max_epochs={net.max_epochs}")
 
 
-def _start(net: PrunableNet, epochs: int) -> nn.Module | None:
+def _start(net: CoreNet, epochs: int) -> nn.Module | None:
     """Return the net that fine-tuning starts from, None for the dense one."""
     if net.rewind_epoch is None or not epochs:
         return None
@@ -225,7 +189,7 @@ def _start(net: PrunableNet, epochs: int) -> nn.Module | None:
     return net.snapshots_[net.rewind_epoch]
 
 
-def _seen(net: PrunableNet, data: GroupDataset | None) -> PruningData:
+def _seen(net: CoreNet, data: GroupDataset | None) -> PruningData:
     """Return what a pruner may look at; without data, one sample of the right shape."""
     batches: Any = None if data is None else _LabelledBatches(net, data)
     if batches is None:
@@ -243,7 +207,7 @@ def _seen(net: PrunableNet, data: GroupDataset | None) -> PruningData:
 class _LabelledBatches:
     """The batches of a dataset as (X, y, group), on the net's device, as often as one likes."""
 
-    def __init__(self, net: PrunableNet, data: GroupDataset) -> None:
+    def __init__(self, net: CoreNet, data: GroupDataset) -> None:
         self.net = net
         self.data = data
 
@@ -254,7 +218,7 @@ class _LabelledBatches:
             yield X.to(device), y.to(device), batch.columns["group"].to(device)
 
 
-def _recalibrate(net: PrunableNet, data: GroupDataset) -> None:
+def _recalibrate(net: CoreNet, data: GroupDataset) -> None:
     """Go through the data once, shuffled: batches of one class would have averages apart."""
     with seeded(net.seed_, _PRUNING, net.device):
         order = torch.randperm(len(data))

@@ -1,8 +1,7 @@
-"""Check labels and predictions: of one kind, so that they can be equal."""
+"""Labels and predictions of a report: arrays of one kind, or an error that says which differ."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
@@ -11,73 +10,59 @@ import numpy.typing as npt
 
 from sk_prunefair.checks import as_labels, check_same_length
 
-_ACCEPTED = "labels are strings, or integers, booleans and floats without a fractional part"
+_NUMBERS = ("booleans", "integers", "fractions")
 
 
-def check_label_vectors(given: Mapping[str, npt.ArrayLike]) -> list[npt.NDArray[Any]]:
-    """Return vectors of labels that can be compared with each other.
+def as_labels_of_one_kind(
+    y_true: npt.ArrayLike, predictions: dict[str, npt.ArrayLike]
+) -> list[npt.NDArray[Any]]:
+    """Return labels and predictions as arrays, or raise ValueError where they cannot be compared.
 
-    Booleans, integers and floats without a fractional part are one kind, as ``True == 1 == 1.0``;
-    strings are another. Predictions may hold labels that the true labels lack.
+    Whole numbers are integers, whatever their dtype. Booleans are compared with numbers, as Python
+    does; numbers with a fractional part, such as probabilities, are no predictions of integers.
 
-    Parameters
-    ----------
-    given : mapping of str to array-like of shape (n_samples,)
-        By the name of the argument, the true labels first.
-
-    Returns
-    -------
-    list of ndarray
-        In the same order.
-
-    Raises
-    ------
-    ValueError
-        If a vector is empty, of another length or holds missing values; if it holds values of
-        several kinds, of another kind than the first vector, or that are no labels.
-
-    Examples
-    --------
-    >>> truth, predicted = check_label_vectors({"y_true": [0, 1], "y_pred": [1.0, 1.0]})
-    >>> (truth == predicted).tolist()
-    [False, True]
+    >>> as_labels_of_one_kind([0, 1], {"dense_pred": [0.0, 1.0]})
+    [array([0, 1]), array([0., 1.])]
+    >>> as_labels_of_one_kind([0, 1], {"dense_pred": [0.2, 0.9]})
+    Traceback (most recent call last):
+        ...
+    ValueError: dense_pred must hold labels as y_true does: y_true has integers, dense_pred has \
+fractions, such as 0.2
     """
-    names = list(given)
-    vectors = {name: as_labels(values, name) for name, values in given.items()}
-    kinds = {name: _kind(vector, name) for name, vector in vectors.items()}
-    first = names[0]
-    for name in names[1:]:
-        check_same_length(vectors[name], name, vectors[first], first)
-        if kinds[name] != kinds[first]:
+    truth = as_labels(y_true, "y_true")
+    of_truth = _kind_of_all(truth, "y_true")
+    arrays = [np.asarray(truth.tolist())]
+    for name, values in predictions.items():
+        labels = as_labels(values, name)
+        check_same_length(labels, name, truth, "y_true")
+        of_labels = _kind_of_all(labels, name)
+        if not _can_be_compared(of_truth, of_labels):
             raise ValueError(
-                f"{name} must hold labels of the kind that {first} holds, got {kinds[name]} such "
-                f"as {vectors[name][0]!r} beside {kinds[first]} such as {vectors[first][0]!r}; no "
-                "prediction would equal its label"
+                f"{name} must hold labels as y_true does: y_true has {of_truth}, {name} has "
+                f"{of_labels}, such as {next(v for v in labels if _kind(v) == of_labels)!r}"
             )
-    return [np.asarray(vector.tolist()) for vector in vectors.values()]
+        arrays.append(np.asarray(labels.tolist()))
+    return arrays
 
 
-def _kind(labels: npt.NDArray[Any], name: str) -> str:
-    """Return the kind of all labels of a vector, or raise ValueError."""
-    types = set(map(type, labels))
-    kinds = {_kind_of_type(each) for each in types}
-    if kinds not in ({"strings"}, {"numbers"}):
-        got = sorted(each.__name__ for each in types)
-        raise ValueError(f"{name} must hold labels of one kind, got {got}; {_ACCEPTED}")
-    kind = kinds.pop()
-    if kind == "numbers":
-        values = labels.astype(np.float64)
-        fractional = values != np.floor(values)
-        if fractional.any():
-            raise ValueError(
-                f"{name} must hold labels, got {int(fractional.sum())} numbers with a fractional "
-                f"part, such as {values[fractional][0]:.4g}; {_ACCEPTED}. Of probabilities, pass "
-                "the most probable label"
-            )
-    return kind
+def _can_be_compared(of_truth: str, of_labels: str) -> bool:
+    if of_labels == "fractions":
+        return of_truth == "fractions"
+    return of_truth == of_labels or (of_truth in _NUMBERS and of_labels in _NUMBERS)
 
 
-def _kind_of_type(each: type) -> str:
-    if issubclass(each, str):
-        return "strings"
-    return "numbers" if issubclass(each, (Real, np.bool_)) else each.__name__
+def _kind_of_all(values: npt.NDArray[Any], name: str) -> str:
+    kinds = {_kind(value) for value in values}
+    if kinds <= set(_NUMBERS):
+        return max(kinds, key=_NUMBERS.index)
+    if len(kinds) > 1:
+        raise ValueError(f"{name} must hold labels of one kind, got {' and '.join(sorted(kinds))}")
+    return kinds.pop()
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, (bool, np.bool_)):
+        return "booleans"
+    if isinstance(value, Real):
+        return "integers" if float(value).is_integer() else "fractions"
+    return "strings" if isinstance(value, str) else "other objects"

@@ -14,7 +14,7 @@ from fairlearn.metrics import MetricFrame
 from sk_prunefair.audit import audit_page
 from sk_prunefair.checks import as_losses, check_same_length
 from sk_prunefair.metrics._order import most_harmed_first
-from sk_prunefair.outcome import LabelUse, Outcome
+from sk_prunefair.outcome import Outcome
 from sk_prunefair.plotting import GroupRiskDisplay
 from sk_prunefair.report.frames import (
     expected_gap,
@@ -24,8 +24,8 @@ from sk_prunefair.report.frames import (
     net_frame,
     one_column,
 )
-from sk_prunefair.report.labels import check_label_vectors
-from sk_prunefair.report.text import report_html, report_text
+from sk_prunefair.report.labels import as_labels_of_one_kind
+from sk_prunefair.report.text import label_findings, layer_findings, report_html, report_text
 
 
 class FairnessReport:
@@ -37,10 +37,10 @@ class FairnessReport:
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
-        Labels: strings, or integers, booleans and floats without a fractional part.
+        Labels.
     dense_pred, pruned_pred : array-like of shape (n_samples,)
-        Predicted labels of the two nets, of the same kind as `y_true`; probabilities are refused.
-        They may hold labels that `y_true` lacks.
+        Predicted labels of the two nets, of the kind that `y_true` has: strings beside strings,
+        numbers beside numbers, and no probabilities beside integers.
     dense_losses, pruned_losses : array-like of shape (n_samples,)
         Per-sample losses of the two nets.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
@@ -54,7 +54,7 @@ class FairnessReport:
     diagnostics : pandas.DataFrame, default=None
         Why groups are hurt, by group, as `sk_prunefair.theory.group_diagnostics` has it.
     empty_layers : sequence of str, default=()
-        Parameters of which pruning left no weight, by name.
+        Parameters of which pruning left nothing.
     n_boot, ci_quantiles, random_state : default=None
         Bootstrap intervals, as in `fairlearn.metrics.MetricFrame`. The change between the nets is
         resampled in pairs: both nets see the same samples. A draw of 16,000 samples takes fairlearn
@@ -79,19 +79,15 @@ class FairnessReport:
         `sk_prunefair.metrics.accuracy_gap_floor` of each net.
     accuracy_drop : pandas.Series
         Accuracy lost by each group, dense minus pruned.
+    findings : list of str
+        What no average shows: that the pruned net gives every sample one label, or no longer gives
+        one that the dense net gave, and layers without weights. Empty where there is nothing.
+    outcomes : tuple of Outcome
+        Dense and pruned, encoded by ``labels``.
     compression : pandas.Series or None
         As given.
     diagnostics : pandas.DataFrame or None
         As given.
-    empty_layers : tuple of str
-        As given.
-    labels : ndarray of shape (n_labels,)
-        All labels that are given or predicted, sorted.
-    outcomes : tuple of two sk_prunefair.outcome.Outcome
-        Of the dense and of the pruned net, sample by sample; codes count in ``labels``.
-    label_use : sk_prunefair.outcome.LabelUse
-        Which labels the pruned net still predicts. Where it predicts one label for every sample, or
-        never one that the dense net does, the first line of the report says so.
     samples : pandas.DataFrame
         By sample: ``y_true``, ``is_right_dense``, ``is_right_pruned``, ``loss_dense``,
         ``loss_pruned``, ``group`` and ``level`` (of the control features, else None).
@@ -130,13 +126,16 @@ class FairnessReport:
         ci_quantiles: list[float] | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        y_true, dense_pred, pruned_pred = check_label_vectors(
-            {"y_true": y_true, "dense_pred": dense_pred, "pruned_pred": pruned_pred}
+        y_true, dense_pred, pruned_pred = as_labels_of_one_kind(
+            y_true, {"dense_pred": dense_pred, "pruned_pred": pruned_pred}
         )
         dense_losses = as_losses(dense_losses, "dense_losses")
         pruned_losses = as_losses(pruned_losses, "pruned_losses")
-        check_same_length(dense_losses, "dense_losses", y_true, "y_true")
-        check_same_length(pruned_losses, "pruned_losses", y_true, "y_true")
+        for values, name in (
+            (dense_losses, "dense_losses"),
+            (pruned_losses, "pruned_losses"),
+        ):
+            check_same_length(values, name, y_true, "y_true")
         options: dict[str, Any] = {
             "y_true": y_true,
             "n_boot": n_boot,
@@ -173,7 +172,7 @@ class FairnessReport:
         )
         self.compression = compression
         self.diagnostics = diagnostics
-        self.empty_layers = _names(empty_layers)
+        self.empty_layers = tuple(empty_layers)
         labels = np.unique(np.concatenate([y_true, dense_pred, pruned_pred]))
         truth, dense, pruned = (
             np.searchsorted(labels, each) for each in (y_true, dense_pred, pruned_pred)
@@ -183,7 +182,14 @@ class FairnessReport:
             Outcome(dense_losses, dense, truth),
             Outcome(pruned_losses, pruned, truth),
         )
-        self.label_use = LabelUse.compare(dense, pruned, labels.tolist())
+
+    @property
+    def findings(self) -> list[str]:
+        """What no average shows: one label for all, labels lost, layers without weights."""
+        return [
+            *label_findings(*self.outcomes, self.labels),
+            *layer_findings(self.empty_layers, self.compression),
+        ]
 
     @property
     def excessive_risk(self) -> pd.Series:
@@ -216,9 +222,7 @@ class FairnessReport:
         return self.change.by_group["accuracy_drop"].dropna()
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per group, sorted by accuracy lost, then by excessive risk.
-
-        The group that pruning harmed most comes first.
+        """Return one row per group, the most harmed first: by accuracy lost, then by loss.
 
         Returns
         -------
@@ -248,7 +252,7 @@ class FairnessReport:
         return audit_page(self, path, **options)
 
     def plot(self, **options: Any) -> GroupRiskDisplay:
-        """Draw each group's risk by `sk_prunefair.plotting.GroupRiskDisplay.from_frame`."""
+        """Draw what each group pays: `sk_prunefair.plotting.GroupRiskDisplay.from_frame`."""
         return GroupRiskDisplay.from_frame(self.to_frame(), **options)
 
     def _quantiles(self, name: str) -> dict[str, pd.Series]:
@@ -264,11 +268,3 @@ class FairnessReport:
 
     def _repr_html_(self) -> str:
         return report_html(self)
-
-
-def _names(empty_layers: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(empty_layers, str) or not all(isinstance(name, str) for name in empty_layers):
-        raise ValueError(
-            f"empty_layers must be a sequence of names of parameters, got {empty_layers!r}"
-        )
-    return tuple(empty_layers)

@@ -1,64 +1,107 @@
-"""The report as text and as a cell of a notebook."""
+"""The sentences of a report."""
 
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
+from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
+from fairlearn.metrics import MetricFrame
 
-from sk_prunefair.audit._protocol import GroupReport
-from sk_prunefair.audit._statements import ExtremeGroups, warnings_of
+from sk_prunefair.metrics._order import ExtremeGroups
+from sk_prunefair.outcome import Outcome, lost_labels
 
 _NUMBER = "{:z.3f}".format
 
 
-def report_text(report: GroupReport) -> str:
-    """Return the table of groups and what follows from it, as plain text.
+class TextReport(Protocol):
+    """What the text of a report is made of; `sk_prunefair.FairnessReport` has it."""
+
+    dense: MetricFrame
+    pruned: MetricFrame
+    compression: pd.Series | None
+
+    @property
+    def findings(self) -> list[str]:
+        """What no average shows."""
+
+    @property
+    def accuracy_gap(self) -> pd.Series:
+        """Of each net."""
+
+    @property
+    def accuracy_gap_floor(self) -> pd.Series:
+        """Gap of equally good groups."""
+
+    @property
+    def fairness_violation(self) -> float:
+        """Largest minus smallest excessive risk."""
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per group."""
+
+
+def label_findings(dense: Outcome, pruned: Outcome, labels: Any) -> list[str]:
+    """Return what the pruned net does that no average shows: one label for all, labels lost.
 
     Parameters
     ----------
-    report : FairnessReport
-        The report.
+    dense, pruned : Outcome
+        On the same data.
+    labels : sequence
+        What the codes stand for.
 
-    Returns
-    -------
-    str
-        First, where it is so, that the pruned net predicts one label for every sample, or never
-        one that the dense net does.
+    Examples
+    --------
+    >>> truth = np.array([0, 1, 1])
+    >>> dense = Outcome(np.zeros(3), np.array([0, 1, 0]), truth)
+    >>> label_findings(dense, Outcome(np.zeros(3), np.array([1, 1, 1]), truth), ["no", "yes"])
+    ["the pruned net gives every sample the label 'yes'"]
     """
+    if pruned.is_constant:
+        return [f"the pruned net gives every sample the label {_plain(labels[pruned.labels[0]])!r}"]
+    lost = [_plain(labels[code]) for code in lost_labels(dense, pruned)]
+    if not lost:
+        return []
+    shown = ", ".join(map(repr, lost[:5])) + " and others" * (len(lost) > 5)
+    noun = "labels" if len(lost) > 1 else "label"
+    return [f"the pruned net gives no sample the {noun} {shown}, which the dense net gave"]
+
+
+def layer_findings(empty_layers: Sequence[str], compression: pd.Series | None) -> list[str]:
+    """Return which layers have no weights left, and at what share of the net's."""
+    if not empty_layers:
+        return []
+    shown = ", ".join(empty_layers[:5]) + " and others" * (len(empty_layers) > 5)
+    at = ""
+    if compression is not None and "sparsity" in compression:
+        at = f" with {compression['sparsity']:.1%} of the prunable weights removed"
+    return [f"no weight is left of {shown}{at}"]
+
+
+def report_text(report: TextReport) -> str:
+    """Return findings, the table of groups and what follows from it, as plain text."""
     table = report.to_frame().to_string(float_format=_NUMBER)
-    lines = [*warnings_of(report), "Pruning by group (dense → pruned)", table, "", summary(report)]
-    return "\n".join(lines)
+    first = ["Pruning by group (dense → pruned)", *report.findings]
+    return "\n".join([*first, table, "", summary(report)])
 
 
-def report_html(report: GroupReport) -> str:
-    """Return the same as `report_text` for a notebook; names are escaped.
-
-    Parameters
-    ----------
-    report : FairnessReport
-        The report.
-
-    Returns
-    -------
-    str
-        One ``div``.
-    """
-    warned = "".join(
-        f"<p><strong>{html.escape(sentence)}</strong></p>" for sentence in warnings_of(report)
-    )
+def report_html(report: TextReport) -> str:
+    """Return the same as `report_text` for a notebook; names are escaped."""
+    first = "".join(f"<p><strong>{html.escape(each)}</strong></p>" for each in report.findings)
     # pandas escapes group names, which come from users' data.
     table = report.to_frame().to_html(float_format=_NUMBER, escape=True, border=0)
     words = html.escape(summary(report)).replace("\n", "<br>")
-    return f"<div>{warned}{table}<p>{words}</p></div>"
+    return f"<div>{first}{table}<p>{words}</p></div>"
 
 
-def summary(report: GroupReport) -> str:
-    """Return accuracy, gap, ξ, the groups at the ends and what was saved, one line each."""
+def summary(report: TextReport) -> str:
+    """Return accuracy, gap, ξ, the groups at both ends and what was saved, one line each."""
     gap, expected = report.accuracy_gap, report.accuracy_gap_floor
-    if report.dense.control_levels:
-        overall = "within control levels"
-    else:
+    overall = "within control levels"
+    if not report.dense.control_levels:
         accuracy = report.dense.overall["accuracy"], report.pruned.overall["accuracy"]
         overall = "{:.3f} → {:.3f}".format(*accuracy)
     lines = [
@@ -66,15 +109,13 @@ def summary(report: GroupReport) -> str:
         f"fairness violation ξ = {report.fairness_violation:.3f}",
         f"equally good groups of these sizes would show a gap of {expected['dense']:.3f} → "
         f"{expected['pruned']:.3f}",
-        _best_and_worst_group(report.to_frame()),
+        best_and_worst_group(report.to_frame()),
     ]
-    if report.compression is not None:
-        lines += _saved(report.compression)
-    return "\n".join(lines)
+    return "\n".join(lines if report.compression is None else lines + saved(report.compression))
 
 
-def _best_and_worst_group(frame: pd.DataFrame) -> str:
-    """Say what became of the best group, and who is worst off: a small gap may hide a loss."""
+def best_and_worst_group(frame: pd.DataFrame) -> str:
+    """Return what became of the best group and who is worst off: a small gap may hide a loss."""
     extremes = ExtremeGroups.find(frame)
 
     def accuracies(row: int) -> str:
@@ -88,10 +129,11 @@ def _best_and_worst_group(frame: pd.DataFrame) -> str:
     )
 
 
-def _saved(compression: pd.Series) -> list[str]:
+def saved(compression: pd.Series) -> list[str]:
+    """Return what the pruning saved."""
     c = compression
     lines = [
-        f"{c['sparsity']:.1%} of the weights removed; {c['bytes_dense']:,.0f} → "
+        f"{c['sparsity']:.1%} of the prunable weights removed; {c['bytes_dense']:,.0f} → "
         f"{c['bytes_stored']:,.0f} bytes stored, {c['macs_dense']:,.0f} → "
         f"{c['macs_pruned']:,.0f} multiply-accumulates"
     ]
@@ -99,3 +141,7 @@ def _saved(compression: pd.Series) -> list[str]:
         seconds = (c["latency_dense"], c["latency_pruned"])
         lines.append("{:.3g} → {:.3g} ms for one sample".format(*(1e3 * s for s in seconds)))
     return lines
+
+
+def _plain(label: Any) -> Any:
+    return label.item() if isinstance(label, np.generic) else label

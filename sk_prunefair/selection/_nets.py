@@ -145,6 +145,11 @@ def _take(values: Any, indices: npt.NDArray[np.int64]) -> Any:
     return None if values is None else _safe_indexing(values, indices)
 
 
+def known_labels(classifier: Any) -> Any:
+    """Return what the codes of a classifier's outcomes stand for."""
+    return getattr(classifier, "classes_", range(2**31))
+
+
 def check_rates(rates: Any) -> list[float]:
     """Return distinct rates, sorted, or raise ValueError."""
     if isinstance(rates, (str, Real)) or not isinstance(rates, Iterable):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -11,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sk_prunefair.outcome import LabelUse, Outcome
+from sk_prunefair.outcome import Outcome
+from sk_prunefair.report.text import label_findings
 from sk_prunefair.stats.betting import mean_lower_bound, mean_upper_bound
 from sk_prunefair.stats.paired import drop_p_value, drop_upper_bound, samples_needed
 
@@ -75,40 +75,23 @@ class Promise:
         pruned: Outcome,
         codes: npt.NDArray[np.int64],
         groups: pd.Index,
-        labels: Sequence[Any] | npt.NDArray[Any] | None = None,
+        labels: Any,
     ) -> pd.DataFrame:
         """Return one row per group: what it lost, what it may have lost, and whether that passes.
 
+        A net that gives every sample one label, or no longer gives a label that the dense net gave,
+        passes for no group: where a label is rare, no group loses much accuracy by it.
+
         The promise is to all groups at once, so that it is broken only if it is broken to one of
         them: each is tested at the full level, without a correction for their number (an
-        intersection-union test). No group passes where the pruned net predicts one label for every
-        sample, or never one that the dense net predicts: where that label is rare, no group's
-        accuracy tells.
-
-        Parameters
-        ----------
-        dense, pruned : Outcome
-            Of the two nets, over the same samples.
-        codes : ndarray of shape (n_samples,)
-            The group of each sample.
-        groups : pandas.Index of shape (n_groups,)
-            The group of each code.
-        labels : sequence, default=None
-            The label of each code of the outcomes; None names labels by their codes.
-
-        Returns
-        -------
-        pandas.DataFrame
-            As `PruneRateSearchCV.results_`, without ``rate``.
+        intersection-union test).
         """
         rows = [self._judge_drop(dense, pruned, codes == code) for code in range(len(groups))]
         frame = pd.DataFrame({"group": groups.to_flat_index()} | _columns(rows))
         if self.max_violation is not None:
             frame = self._judge_violation(frame, dense, pruned, codes)
-        use = LabelUse.compare(dense.labels, pruned.labels, labels)
-        frame["passed"] &= use.is_fine
-        frame["n_labels"] = use.n_given
-        frame["lost_labels"] = pd.Series([use.lost] * len(frame), dtype=object)
+        frame["findings"] = "; ".join(label_findings(dense, pruned, labels))
+        frame["passed"] &= frame["findings"] == ""
         return frame
 
     def _judge_drop(
@@ -157,27 +140,21 @@ class Promise:
         failed = frame[~frame["passed"]]
         rows = failed if len(failed) else frame
         too_much = rows[rows["p_value"] > 1 - self.confidence]
-        by_violation = len(failed) and too_much.empty and "risk_upper" in rows
-        if by_violation and _label_use(frame).is_fine:
+        is_violation = "risk_upper" in frame and not frame["findings"].iloc[0]
+        if len(failed) and too_much.empty and is_violation:  # the violation alone is too large
             return rows.sort_values("risk_upper").iloc[-1]
         return (too_much if len(too_much) else rows).sort_values("drop_bound").iloc[-1]
 
     def why_not(self, frame: pd.DataFrame) -> str:
-        """Say why no net of such a frame is approved: its labels, or the group that binds."""
-        use = _label_use(frame)
-        if use.is_fine:
-            return self._why_the_group(frame)
-        beyond = frame["p_value"] > 1 - self.confidence
-        return f"{use}" + (f"; {self._why_the_group(frame)}" if beyond.any() else "")
-
-    def _why_the_group(self, frame: pd.DataFrame) -> str:
-        """Say which group binds, by how much, and how many samples of it would do."""
+        """Return which group binds, by how much, and how many samples of it would do."""
+        if frame["findings"].iloc[0]:
+            return str(frame["findings"].iloc[0])
         row = self.binding_row(frame)
         n_failed = int((~frame["passed"]).sum())
         others = f"; {n_failed} of {len(frame)} groups fail" if n_failed > 1 else ""
         if row["p_value"] <= 1 - self.confidence:
             return (
-                f"the loss of group {row['group']!r} may rise by {row['risk_upper']:.3g}, over "
+                f"group {row['group']!r} may pay up to {row['risk_upper']:.3g} in loss, over "
                 f"{row['count']} samples, and the fairness violation may be "
                 f"{row['violation_bound']:.3g}, where max_violation={self.max_violation}{others}"
             )
@@ -193,10 +170,6 @@ class Promise:
             f"{row['count']:,} held-out samples, and may have lost {row['drop_bound']:.3f}, where "
             f"max_accuracy_drop={self.max_accuracy_drop}; {remedy}{others}"
         )
-
-
-def _label_use(frame: pd.DataFrame) -> LabelUse:
-    return LabelUse(int(frame["n_labels"].iloc[0]), frame["lost_labels"].iloc[0])
 
 
 def _is_real(value: Any) -> bool:

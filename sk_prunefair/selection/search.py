@@ -21,6 +21,7 @@ from sk_prunefair.selection._nets import (
     check_rate_of,
     check_rates,
     fit_dense,
+    known_labels,
     make_trial,
     run_rates,
     split_steps,
@@ -34,8 +35,8 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Prune as much as held-out data allows, given what no group shall lose.
 
     A net is trained on a part of the data, and pruned at each rate. On the other part, each rate
-    has to refute that some group of the population loses more accuracy than `max_accuracy_drop`;
-    and the pruned net has to predict more than one label, and each that the dense net predicts.
+    has to refute that some group of the population loses more accuracy than `max_accuracy_drop`,
+    and the pruned net has to give several labels, and each that the dense net gives.
     ``best_rate_`` is the last rate, from small to large, before the first that does not. If any
     rate breaks the promise, that rate or a larger one is chosen with a probability of at most
     1 − `confidence`, over the draw of the held-out data.
@@ -43,15 +44,13 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     Parameters
     ----------
     estimator : FairPrunedClassifier or Pipeline that ends in one
-        Cloned and fitted, or with ``cv="prefit"`` copied. Its ``prune_rate`` is not looked at.
+        Cloned and fitted, or with ``cv="prefit"`` copied; its ``prune_rate`` is ignored.
     rates : iterable of float in [0, 1), default=(0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
-        Rates to try. With 0.0 among them, the dense net is returned where no other rate passes,
-        instead of an error.
+        Rates to try. With 0.0 among them the dense net is returned, not an error, if none passes.
     max_accuracy_drop : float in [0, 1), default=0.02
         What each group's accuracy may lose between the dense and the pruned net.
     max_violation : float, default=None
-        What the fairness violation ξ, of losses clipped to `loss_bound`, may be. None promises
-        nothing about it.
+        What the fairness violation ξ, of losses clipped to `loss_bound`, may be; None: anything.
     loss_bound : float, default=5.0
         Losses count up to here, in nats for cross entropy, where `max_violation` is given: nothing
         can be proved from a sample about a mean without bounds. Larger bounds ask for more samples.
@@ -64,7 +63,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     finetune_epochs : int, default=None
         Epochs at each rate. None takes the estimator's; "prefit" has no data for it.
     n_jobs : int, default=None
-        Rates at a time, through joblib's backend in force, as in `pruning_curve`.
+        Rates at a time, as in `pruning_curve`.
     random_state : int, RandomState instance or None, default=None
         Seed of the split.
     verbose : int, default=0
@@ -83,11 +82,10 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         One row per rate above 0 and group, on the held-out data: ``rate``, ``group``, ``count``,
         ``n_lost`` and ``n_won`` (samples that only the dense, only the pruned net gets right),
         ``accuracy_dense``, ``accuracy_pruned``, ``accuracy_drop``, ``drop_bound`` (what the drop
-        may be, at the confidence), ``p_value``, ``passed``; with `max_violation` also
-        ``excessive_risk``, ``risk_lower``, ``risk_upper`` (bounds), ``fairness_violation``,
-        ``violation_bound``, all of clipped losses. ``n_labels`` is how many labels the pruned net
-        predicts, ``lost_labels`` a tuple of those that the dense net alone predicts: with one label
-        or a lost one no group passes. A rate after the first that fails is not promised.
+        may be, at the confidence), ``p_value``, ``findings`` (labels that the net no longer gives:
+        such a net never passes), ``passed``; with `max_violation` also ``excessive_risk``,
+        ``risk_lower``, ``risk_upper`` (bounds), ``fairness_violation``, ``violation_bound``, all of
+        clipped losses. A rate after the first that fails is not promised.
     classes_ : ndarray of shape (n_classes,)
         The labels.
     n_features_in_, feature_names_in_ : int, ndarray of str
@@ -207,7 +205,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         binding, tables = None, []
         runs = run_rates([trial], rates, n_jobs=self.n_jobs, verbose=self.verbose, keep_nets=True)
         for rate, (pruned, net) in zip(rates, runs, strict=True):
-            table = promise.judge(dense, pruned, codes, groups, trial.classifier.classes_)
+            table = promise.judge(dense, pruned, codes, groups, known_labels(trial.classifier))
             tables.append(table.assign(rate=rate))
             if binding is None and table["passed"].all():
                 best = (rate, net)
@@ -234,9 +232,9 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 "promise less, try smaller rates, or put 0.0 among the rates to get the dense net",
                 results,
             )
-        check_rate_of(net, rate)
         if binding is None:
             binding = promise.binding_row(tables[-1])["group"]
+        check_rate_of(net, rate)
         self.results_, self.best_rate_, self.binding_group_ = results, rate, binding
         self.best_estimator_ = with_classifier(fitted, split_steps(fitted)[0], net)
         self.classes_ = net.classes_

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import zipfile
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -14,9 +15,11 @@ from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from sk_prunefair.export import load_compact, save_compact
-from sk_prunefair.modules import ResNet18
+from sk_prunefair.export.compact import holds_dense
+from sk_prunefair.modules import MLP, ResNet18
 from sk_prunefair.pruning import MagnitudePruner, apply_masks
 from tests.conftest import assert_same_weights, classifier, weights
+from tests.export.forging import rewrite, without_features
 
 
 class Odd(nn.Module):
@@ -37,7 +40,7 @@ def bits(module):
     return {n: t.contiguous().reshape(-1).view(torch.uint8) for n, t in module.state_dict().items()}
 
 
-def test_every_bit_comes_back(tmp_path):
+def test_load_compact_module_of_all_dtypes_every_bit_comes_back(tmp_path):
     net, other = Odd(), Odd()
     for tensor in other.state_dict().values():
         tensor.fill_(1)
@@ -53,7 +56,7 @@ def save_and_path(source, folder):
 
 
 @pytest.mark.parametrize(("rate", "share"), [(0.9, 0.10), (0.99, 0.015)])
-def test_a_pruned_resnet_is_small(tmp_path, rate, share):
+def test_save_compact_pruned_resnet_small_file(tmp_path, rate, share):
     torch.manual_seed(0)
     net = ResNet18(n_classes=10, width=32)
     apply_masks(net, MagnitudePruner().masks(net, rate))
@@ -74,7 +77,7 @@ def pruned(digits):
     return clf.fit(X, names[y], sensitive_features=group)
 
 
-def test_a_classifier_comes_back_with_labels_and_masks(pruned, digits, tmp_path):
+def test_load_compact_fresh_classifier_labels_and_masks_come_back(pruned, digits, tmp_path):
     X, _, group = digits
     path = save_and_path(pruned, tmp_path)
     fresh = load_compact(path, clone(pruned))
@@ -93,7 +96,7 @@ def test_a_classifier_comes_back_with_labels_and_masks(pruned, digits, tmp_path)
     assert_same_weights(bare, pruned.module_)
 
 
-def test_a_kept_weight_that_is_zero_stays_kept(pruned, digits, tmp_path):
+def test_load_compact_kept_weight_of_zero_stays_kept(pruned, digits, tmp_path):
     name, mask = next(iter(pruned.masks_.items()))
     first = tuple(mask.nonzero()[0])
     with torch.no_grad():
@@ -102,7 +105,7 @@ def test_a_kept_weight_that_is_zero_stays_kept(pruned, digits, tmp_path):
     assert loaded.masks_[name][first]
 
 
-def test_the_dense_net_comes_back_where_it_is_asked_for(pruned, digits, tmp_path):
+def test_load_compact_file_with_dense_net_both_nets_come_back(pruned, digits, tmp_path):
     X, _, group = digits
     y = pruned.predict(X)
     path = tmp_path / "both.zip"
@@ -116,36 +119,14 @@ def test_the_dense_net_comes_back_where_it_is_asked_for(pruned, digits, tmp_path
     assert report.excessive_risk.to_dict() == expected.excessive_risk.to_dict()
 
 
-def test_a_forged_dense_net_changes_nothing(pruned, tmp_path):
-    save_compact(pruned, tmp_path / "both.zip", dense=True)
-    name = next(iter(pruned.masks_))
-    with zipfile.ZipFile(tmp_path / "both.zip") as archive:
-        parts = {part: archive.read(part) for part in archive.namelist()}
-    header = json.loads(parts["header.json"])
-    for change, message in (
-        (lambda: header["dense"].pop(name), "it lacks"),
-        (lambda: header["dense"].update({name: {"shape": [1], "dtype": "float32"}}), "of shape"),
-        (lambda: header.update(dense=3), "not a whole compact file"),
-    ):
-        change()
-        forged = parts | {"header.json": json.dumps(header).encode()}
-        with zipfile.ZipFile(tmp_path / "forged.zip", "w") as archive:
-            for part, content in forged.items():
-                archive.writestr(part, content)
-        before = weights(pruned.module_)
-        with pytest.raises(ValueError, match=message):
-            load_compact(tmp_path / "forged.zip", pruned)
-        assert all((before[n] == value).all() for n, value in weights(pruned.module_).items())
-
-
-def test_the_same_net_gives_the_same_file(pruned, tmp_path):
+def test_save_compact_twice_same_bytes(pruned, tmp_path):
     save_compact(pruned, tmp_path / "a")
     save_compact(pruned, tmp_path / "b")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
 
 
-def test_what_cannot_be_saved(tmp_path):
+def test_save_compact_without_net_or_plain_labels_raises(tmp_path):
     with pytest.raises(NotFittedError):
         save_compact(classifier(), tmp_path / "net")
     clf = classifier(module=nn.Linear(4, 2), classes=[("a", 1), ("b", 2)]).initialize()
@@ -154,92 +135,7 @@ def test_what_cannot_be_saved(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def rewrite(path, change):
-    """Write the archive again with some of its parts changed."""
-    with zipfile.ZipFile(path) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    header = json.loads(parts.pop("header.json"))
-    change(header, parts)
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in parts.items():
-            archive.writestr(name, content)
-        archive.writestr("header.json", json.dumps(header))
-
-
-def longer(header, parts):
-    parts["values/weight"] += b"\0" * 4
-
-
-def shorter(header, parts):
-    parts["values/weight"] = parts["values/weight"][:-1]
-
-
-def flipped(header, parts):
-    parts["bits/weight"] = bytes([parts["bits/weight"][0] ^ 255]) + parts["bits/weight"][1:]
-
-
-def lacking(header, parts):
-    del parts["values/bias"]
-
-
-def huge(header, parts):
-    header["tensors"]["weight"]["shape"] = [10**6, 10**6]
-
-
-def renamed(header, parts):
-    header["tensors"]["head"] = header["tensors"].pop("bias")
-
-
-def retyped(header, parts):
-    header["tensors"]["bias"]["dtype"] = "float64"
-
-
-def newer(header, parts):
-    header["format"] = "sk_prunefair compact 99"
-
-
-def listed(header, parts):
-    header["tensors"] = ["weight", "bias"]
-
-
-def counted(header, parts):
-    header["tensors"]["weight"]["kept"] = "many"
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (longer, "damaged: 'values/weight' does not have"),
-        (shorter, "damaged: 'values/weight' does not have"),
-        (flipped, "damaged: 'weight' has another number of values"),
-        (lacking, "not a whole compact file .*values/bias"),
-        (huge, r"does not fit .* shape \[1000000, 1000000\] in the file"),
-        (renamed, r"lacks \['bias'\] and has \['head'\]"),
-        (retyped, "'bias' is float64 of shape"),
-        (newer, "format is 'sk_prunefair compact 99'"),
-        (listed, "not a whole compact file"),
-        (counted, "another number of values"),
-    ],
-)
-def test_forged_files_change_nothing(tmp_path, change, message):
-    net = nn.Linear(40, 5)
-    apply_masks(net, MagnitudePruner().masks(net, 0.8))
-    path = save_and_path(net, tmp_path)
-    rewrite(path, change)
-    target = nn.Linear(40, 5)
-    before = weights(target)
-    with pytest.raises(ValueError, match=message):
-        load_compact(path, target)
-    for name, value in weights(target).items():
-        np.testing.assert_array_equal(value, before[name])
-
-
-class Malicious:
-    def __reduce__(self):
-        raise AssertionError("executed")
-
-
-def test_damaged_and_foreign_files(pruned, tmp_path):
+def test_load_compact_damaged_or_foreign_file_raises(pruned, tmp_path):
     path = save_and_path(pruned, tmp_path)
     whole = path.read_bytes()
     target = clone(pruned)
@@ -262,26 +158,44 @@ def test_damaged_and_foreign_files(pruned, tmp_path):
         load_compact(tmp_path / "absent", target)
 
 
-def test_a_flipped_bit_is_found_or_means_nothing(pruned, tmp_path):
-    path = save_and_path(pruned, tmp_path)
+def mutated(content, rng):
+    """Flip a bit, or overwrite, repeat, remove or swap some bytes."""
+    place, length = rng.integers(len(content)), int(rng.integers(1, 40))
+    before, part, after = (
+        content[:place],
+        content[place : place + length],
+        content[place + length :],
+    )
+    kind = rng.integers(6)
+    if kind <= 1:
+        return before + bytes([content[place] ^ (1 << rng.integers(8))]) + content[place + 1 :]
+    other = [rng.bytes(len(part)), part + part, b"", part[::-1]][kind - 2]
+    return before + other + after
+
+
+@pytest.mark.parametrize("into", ["module", "classifier"])
+def test_load_compact_600_random_mutations_refused_or_without_meaning(pruned, tmp_path, into):
+    path = tmp_path / "net.zip"
+    save_compact(pruned, path, dense=into == "classifier")
     whole, before = path.read_bytes(), weights(pruned.module_)
     rng = np.random.default_rng(0)
     n_found = 0
-    for place in rng.integers(0, len(whole), 300):
-        flipped = bytes([whole[place] ^ (1 << rng.integers(8))])
-        path.write_bytes(whole[:place] + flipped + whole[place + 1 :])
-        target = type(pruned.module_)(64, 10)
+    for _ in range(600):
+        path.write_bytes(mutated(whole, rng))
+        target = clone(pruned) if into == "classifier" else type(pruned.module_)(64, 10)
         try:
             load_compact(path, target)
         except ValueError:
             n_found += 1
+            assert into == "module" or vars(target).keys() == vars(clone(pruned)).keys()
         else:  # a date, say
-            for name, value in weights(target).items():
+            module = target.module_ if into == "classifier" else target
+            for name, value in weights(module).items():
                 np.testing.assert_array_equal(value, before[name])
-    assert n_found > 200
+    assert n_found > 500
 
 
-def test_files_that_do_not_fit_a_classifier(pruned, digits, tmp_path):
+def test_load_compact_file_that_does_not_fit_raises(pruned, digits, tmp_path):
     X, y, group = digits
     path = save_and_path(pruned, tmp_path)
     other = classifier().fit(X, y, sensitive_features=group)
@@ -296,3 +210,172 @@ def test_files_that_do_not_fit_a_classifier(pruned, digits, tmp_path):
     save_compact(pruned.module_, path)
     with pytest.raises(ValueError, match="bare module"):
         load_compact(path, clone(pruned))
+
+
+# ------------------------------------------------------- what else the classifier knows
+
+
+@pytest.fixture(scope="module")
+def table():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(120, 3)), columns=["age", "größe", "income"])
+    return frame, (frame["age"] > 0).to_numpy().astype(int), np.where(frame["income"] > 0, "a", "b")
+
+
+@pytest.fixture
+def of_table(table):
+    X, y, group = table
+    return classifier(prune_rate=0.5).fit(X, y, sensitive_features=group)
+
+
+def test_load_compact_fitted_to_table_feature_names_come_back(of_table, table, tmp_path):
+    X = table[0]
+    loaded = load_compact(save_and_path(of_table, tmp_path), clone(of_table))
+    assert loaded.feature_names_in_.tolist() == ["age", "größe", "income"]
+    assert loaded.feature_names_in_.dtype == object
+    assert (loaded.n_features_in_, loaded.input_shape_) == (3, (3,))
+    np.testing.assert_array_equal(loaded.predict_proba(X), of_table.predict_proba(X))
+    with pytest.raises(ValueError, match="feature names should match"):
+        loaded.predict(X[["income", "age", "größe"]])
+
+
+def test_load_compact_fitted_to_array_no_feature_names(pruned, digits, tmp_path):
+    loaded = load_compact(save_and_path(pruned, tmp_path), clone(pruned))
+    assert loaded.n_features_in_ == 64
+    assert not hasattr(loaded, "feature_names_in_")
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array([False, True]),
+        np.array([3, 5], dtype=np.int8),
+        np.array([2**63, 2**64 - 1], dtype=np.uint64),
+        np.array([0.1, 0.5], dtype=np.float32),
+        np.array(["no", "ja"]),
+        np.array(["no", "yes\0"], dtype=object),
+    ],
+    ids=lambda labels: str(labels.dtype),
+)
+def test_load_compact_labels_of_any_dtype_come_back(labels, tmp_path):
+    clf = classifier(nn.Linear(4, 2), classes=labels).initialize()
+    loaded = load_compact(save_and_path(clf, tmp_path), classifier(nn.Linear(4, 2)))
+    assert loaded.classes_.dtype == labels.dtype
+    assert loaded.classes_.tolist() == labels.tolist()
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.array([1, "a"], dtype=object), "all strings, all numbers or all booleans"),
+        (np.array([1, True], dtype=object), "all strings, all numbers or all booleans"),
+        (np.array([0.0, np.nan]), "must be finite"),
+        (np.array(["a", "b" * 2**22]), "too many"),
+        (np.array([1, 1]), "unique"),
+    ],
+    ids=["mixed", "booleans", "nan", "long", "twice"],
+)
+def test_save_compact_labels_that_no_file_may_hold_raises(labels, message, tmp_path):
+    clf = classifier(nn.Linear(4, 2), classes=labels).initialize()
+    with pytest.raises(ValueError, match=message):
+        save_compact(clf, tmp_path / "net")
+    assert not list(tmp_path.iterdir())
+
+
+def test_save_compact_values_not_finite_raises(of_table, tmp_path):
+    net = nn.Linear(4, 2)
+    net.bias.data[1] = torch.nan
+    with pytest.raises(ValueError, match="parameter 'bias' holds values that are not finite"):
+        save_compact(net, tmp_path / "net")
+    of_table.module_.get_buffer("layers.2.running_var")[0] = torch.nan
+    with pytest.raises(ValueError, match=r"buffer 'layers.2.running_var' holds NaN"):
+        save_compact(of_table, tmp_path / "net")
+
+
+def test_load_compact_pruner_of_other_rate_than_asked_comes_back(digits, tmp_path):
+    class Half:
+        def masks(self, module, rate):
+            return MagnitudePruner().masks(module, 0.5)
+
+    X, y, group = digits
+    clf = classifier(prune_rate=0.8, pruner=Half()).fit(X, y, sensitive_features=group)
+    loaded = load_compact(save_and_path(clf, tmp_path), clone(clf))
+    assert loaded.prune_rate_ == 0.8
+    assert loaded.sparsity_ == clf.sparsity_
+    assert 0.49 < loaded.sparsity_ < 0.51
+
+
+@pytest.mark.parametrize("change", ["names", "count", "shape"])
+def test_load_compact_target_fitted_to_other_features_raises(of_table, table, tmp_path, change):
+    path = save_and_path(of_table, tmp_path)
+    X, y, group = table
+    if change == "names":
+        X = X.rename(columns={"age": "years"})
+    elif change == "count":
+        X = X[["age", "income"]]
+    else:
+        X = X.to_numpy().reshape(-1, 3, 1)
+    other = clone(of_table).fit(X, y, sensitive_features=group)
+    before = weights(other.module_)
+    with pytest.raises(ValueError, match="in the file and"):
+        load_compact(path, other)
+    assert all((before[n] == value).all() for n, value in weights(other.module_).items())
+
+
+def test_load_compact_target_with_other_classes_parameter_raises(of_table, tmp_path):
+    path = save_and_path(of_table, tmp_path)
+    target = clone(of_table).set_params(classes=[1, 2])
+    with pytest.raises(ValueError, match=r"labels of the file are \[0, 1\]"):
+        load_compact(path, target)
+    assert not target.initialized_
+
+
+class Values(nn.Module):
+    """A net that looks at values of tensors while it is made, which the meta device does not do."""
+
+    def __init__(self, n_features, n_classes):
+        super().__init__()
+        rates = [rate.item() for rate in torch.linspace(0, 0.5, 2)]
+        self.layers = nn.Sequential(nn.Dropout(rates[1]), nn.Linear(n_features, n_classes))
+
+    def forward(self, X):
+        return self.layers(X)
+
+
+def test_load_compact_module_that_needs_values_comes_back(table, tmp_path):
+    X, y, _ = table
+    clf = classifier(Values).fit(X, y).prune(0.5)
+    state = torch.get_rng_state()
+    loaded = load_compact(save_and_path(clf, tmp_path), clone(clf))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert_same_weights(loaded.module_, clf.module_)
+    path = tmp_path / "net.zip"
+    rewrite(path, lambda h, _: without_features(h).update(input_shape=[20]))
+    with pytest.raises(ValueError, match="initialize the target first"):
+        load_compact(path, clone(clf))
+
+
+# ------------------------------------------------------------ files of the version before
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.mark.parametrize(("kind", "rate"), [("weights", 0.5), ("channels", 0.5)])
+def test_load_compact_file_of_version_before_same_output(kind, rate):
+    expected = np.load(DATA / "outputs_before.npz")
+    target = classifier(MLP, module__hidden=(8,))
+    loaded = load_compact(DATA / f"{kind}_before.zip", target)
+    assert loaded.prune_rate_ == rate
+    assert 0.4 < loaded.sparsity_ < 0.6
+    assert loaded.classes_.tolist() == ["no", "yes"]
+    assert loaded.input_shape_ == (6,)
+    np.testing.assert_allclose(loaded.predict_proba(expected["X"]), expected[kind], atol=1e-6)
+    assert holds_dense(DATA / f"{kind}_before.zip") is (kind == "weights")
+
+
+def test_load_compact_module_file_of_version_before_same_output():
+    expected = np.load(DATA / "outputs_before.npz")
+    module = load_compact(DATA / "module_before.zip", MLP(6, 2, hidden=(8,)))
+    with torch.no_grad():
+        output = module(torch.from_numpy(expected["X"])).numpy()
+    np.testing.assert_allclose(output, expected["module"], atol=1e-6)

@@ -21,7 +21,7 @@ def run(path, X):
     return session.run(["scores"], {"X": X})[0]
 
 
-def test_a_pruned_classifier_for_any_batch(digits, tmp_path):
+def test_to_onnx_pruned_classifier_any_batch_size(digits, tmp_path):
     X, y, group = digits
     clf = classifier(prune_rate=0.8).fit(X, y, sensitive_features=group)
     before = weights(clf.module_)
@@ -39,7 +39,7 @@ def test_a_pruned_classifier_for_any_batch(digits, tmp_path):
 
 
 @pytest.mark.parametrize("net", [ResNet18, VGG19])
-def test_image_nets(net, tmp_path):
+def test_to_onnx_image_net_same_scores(net, tmp_path):
     torch.manual_seed(0)
     module = net(n_classes=3, width=4)
     module.train()
@@ -56,7 +56,7 @@ class Two(nn.Linear):
         return super().forward(X), X
 
 
-def test_the_first_of_several_outputs(tmp_path):
+def test_to_onnx_several_outputs_first_is_taken(tmp_path):
     net = Two(4, 2)
     X = np.eye(4, dtype=np.float32)
     to_onnx(net, tmp_path / "net.onnx", example=X)
@@ -64,7 +64,7 @@ def test_the_first_of_several_outputs(tmp_path):
     np.testing.assert_allclose(run(tmp_path / "net.onnx", X), expected, atol=1e-6)
 
 
-def test_what_is_missing_is_named(tmp_path, monkeypatch):
+def test_to_onnx_without_example_or_package_raises(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="example must hold a few samples"):
         to_onnx(nn.Linear(4, 2), tmp_path / "net.onnx")
     monkeypatch.setitem(sys.modules, "onnxscript", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+from functools import partial
 
 import joblib
 import numpy as np
@@ -196,11 +197,9 @@ def test_fine_tuning_that_raises_leaves_everything_as_it_was(error, call, schedu
     multipliers = dict(clf.callbacks_)["equal"].multipliers_.copy()
     before = state_of(clf)
     boom.n_epochs = 2 if call == "prune" else 4
+    again = {"prune": partial(clf.prune, 0.9, finetune_epochs=4), "partial_fit": clf.partial_fit}
     with pytest.raises(type(error)):
-        if call == "prune":
-            clf.prune(0.9, X, y, sensitive_features=group, finetune_epochs=4)
-        else:
-            clf.partial_fit(X, y, sensitive_features=group)
+        again[call](X=X, y=y, sensitive_features=group)
     assert_same_state(clf, before)
     assert dict(clf.callbacks_)["equal"].multipliers_.equals(multipliers)
     assert clf.training_ is None

@@ -264,7 +264,7 @@ def test_fine_tuning_has_a_learning_rate_of_its_own(rewind_epoch, digits):
     clf.prune(0.5, X, y, sensitive_features=group, finetune_epochs=1)
     clf.prune(0.0).partial_fit(X, y, sensitive_features=group)
     assert [set(part) for part in rates.seen_] == [{0.1}, {0.02}, {0.1}]
-    with pytest.raises(ValueError, match="finetune_lr must be a number > 0 or None, got -1"):
+    with pytest.raises(ValueError, match="finetune_lr must be a finite number > 0 or None, got -1"):
         clf.set_params(finetune_lr=-1).prune(0.5)
     assert clf.prune_rate_ == 0
 

@@ -186,7 +186,7 @@ def test_text_and_html_show_what_matters_and_escape_names(pruned, digits):
     report = pruned.fairness_report(X, y, sensitive_features=names)
     text = str(report)
     assert f"ξ = {report.fairness_violation:.3f}" in text
-    assert "90.0% of the weights removed" in text
+    assert "90.0% of the prunable weights removed" in text
     assert repr(report) == text
     html = report._repr_html_()
     assert "<script>" not in html
@@ -222,3 +222,46 @@ def test_the_text_says_who_paid():
 def test_bad_input(spoil, message):
     with pytest.raises(ValueError, match=message):
         FairnessReport(**(BY_HAND | spoil))
+
+
+@pytest.mark.parametrize("name", ["dense_pred", "pruned_pred"])
+@pytest.mark.parametrize(
+    ("y_true", "predicted", "kinds"),
+    [
+        ([0, 1, 0, 1, 1], list("01011"), ("integers", "strings")),
+        (list("01011"), [0, 1, 0, 1, 1], ("strings", "integers")),
+        ([0, 1, 0, 1, 1], [0.1, 1.0, 0.0, 1.0, 1.0], ("integers", "fractions")),
+        ([False, True, False, True, True], [0.1, 0.9, 0.2, 0.8, 1.0], ("booleans", "fractions")),
+        (list("01011"), [False, True, False, True, True], ("strings", "booleans")),
+    ],
+)
+def test_report_predictions_of_another_kind_raises(name, y_true, predicted, kinds):
+    spoilt = {"y_true": y_true, "dense_pred": y_true, "pruned_pred": y_true, name: predicted}
+    message = f"{name} must hold labels as y_true does: y_true has {kinds[0]}, {name} has "
+    with pytest.raises(ValueError, match=message + kinds[1]):
+        FairnessReport(**(BY_HAND | spoilt))
+
+
+@pytest.mark.parametrize(
+    "predicted",
+    [
+        [0.0, 1.0, 0.0, 0.0, 1.0],
+        np.array([0, 1, 0, 0, 1], dtype=np.uint8),
+        np.array([0, 1, 0, 0, 1], dtype=np.float32),
+        np.array([0, 1, 0, 0, 1], dtype=bool),
+        pd.Series([0, 1, 0, 0, 1], dtype="Int64"),
+    ],
+)
+def test_report_whole_numbers_and_booleans_are_one_kind(predicted):
+    report = FairnessReport(**(BY_HAND | {"dense_pred": predicted}))
+    pd.testing.assert_frame_equal(report.to_frame(), FairnessReport(**BY_HAND).to_frame())
+
+
+def test_report_labels_of_mixed_kinds_raises():
+    with pytest.raises(ValueError, match="y_true must hold labels of one kind, got integers and"):
+        FairnessReport(**(BY_HAND | {"y_true": [0, 1, "a", 1, 1]}))
+
+
+def test_report_fractional_labels_take_whole_predictions():
+    halves = {"y_true": [0.5, 1, 1, 1, 1], "dense_pred": [0.5, 1, 1, 1, 1], "pruned_pred": [1] * 5}
+    assert FairnessReport(**(BY_HAND | halves)).pruned.overall["accuracy"] == 0.8

@@ -1,0 +1,167 @@
+"""All that reading and writing compact files asks of a classifier."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import reprlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from torch import nn
+
+from sk_prunefair.data.inputs import InputSchema
+from sk_prunefair.export._entries import Inputs
+from sk_prunefair.export._header import Header
+from sk_prunefair.export._labels import check_labels
+from sk_prunefair.export._pruned import Contents, make_state
+from sk_prunefair.packed import adopt
+from sk_prunefair.requests import adopt_schema, known_schema
+from sk_prunefair.restore import unchanged_on_error
+
+if TYPE_CHECKING:
+    from sk_prunefair.protocol import CoreNet
+
+# A net whose sizes a file decides may have 64 MiB, or a thousand times the bytes of the file: at a
+# rate of 0.999 the rest of a net needs more.
+_BUILT_BYTES, _BUILT_RATIO = 2**26, 1000
+# Inputs of a sample that a file may tell of beyond one for each of its numbers: images are many.
+_FREE_INPUTS = 2**20
+# What the classifier makes of arrays and tables.
+_INPUT_DTYPE = "float32"
+
+
+def describe_data(clf: CoreNet) -> dict[str, Any]:
+    """Return the entries of the header that are about a classifier's data."""
+    shape, names = getattr(clf, "input_shape_", None), getattr(clf, "feature_names_in_", None)
+    n_features = getattr(clf, "n_features_in_", None)
+    inputs = Inputs(
+        shape=None if shape is None else tuple(map(int, shape)),
+        dtype=None if n_features is None else _INPUT_DTYPE,
+        n_features=None if n_features is None else int(n_features),
+        feature_names=None if names is None else tuple(map(str, names)),
+    )
+    return {"classes": _plain(clf.classes_), "inputs": inputs}
+
+
+def _plain(labels: Any) -> Any:
+    """Return labels as an array that a file can hold."""
+    array = np.asarray(labels)
+    plain = array.tolist()
+    if not all(isinstance(label, (str, int, float, np.generic)) for label in plain):
+        raise TypeError(f"labels must be strings, numbers or booleans, got {plain[:5]}")
+    plain = [label.item() if isinstance(label, np.generic) else label for label in plain]
+    check_labels(plain)
+    return array if array.dtype.kind != "O" else np.asarray(plain, dtype=object)
+
+
+def make_template(clf: CoreNet, header: Header, n_bytes: int) -> nn.Module:
+    """Return a net of the architecture of the classifier's dense one, to compare a file with.
+
+    Where the classifier has none yet, its module is made on the meta device, which needs neither
+    time nor memory, and the classifier stays as it is.
+    """
+    if not hasattr(clf, "initialized_"):
+        raise ValueError(
+            f"target must be a torch module or a FairPrunedClassifier, got {type(clf).__name__}"
+        )
+    if header.classes is None:
+        raise ValueError("the file holds a bare module, without labels; load it into a module")
+    known = clf if clf.initialized_ else clone(clf)
+    if not clf.initialized_:
+        _learn(known, header)
+    _check_known(known, header)
+    if clf.initialized_:
+        return clf.dense_module_
+    n_inputs = math.prod(header.inputs.shape or ())
+    if n_inputs > header.numel + _FREE_INPUTS:
+        raise ValueError(
+            f"the file says that a sample has {n_inputs} numbers, but its net has {header.numel}"
+        )
+    with torch.random.fork_rng(devices=[]):
+        template = _built(known, n_inputs <= header.numel)
+    tensors = [tensor for tensor in template.state_dict().values() if tensor.is_meta]
+    n_built = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    if n_built > _BUILT_BYTES + _BUILT_RATIO * n_bytes:
+        raise ValueError(
+            f"the file has {n_bytes} bytes, but tells of a net of {n_built}; where that is true, "
+            "initialize the target before it is loaded into"
+        )
+    return template
+
+
+def _built(clf: CoreNet, is_small: bool) -> nn.Module:
+    """Return the module that a classifier would have, without its values where that is possible."""
+    try:
+        with torch.device("meta"), clf._current_init_context("module"):
+            clf.initialize_module()
+    except Exception as error:
+        # Code that looks at values, by .item() for instance, cannot run without them.
+        if not is_small:
+            raise ValueError(
+                "the target's module cannot be compared with the file before it is made "
+                f"({type(error).__name__}: {error}); initialize the target first"
+            ) from error
+        try:
+            with clf._current_init_context("module"):
+                clf.initialize_module()
+        except Exception as second:
+            raise ValueError(
+                "the target's module cannot be made for the inputs and labels of the file "
+                f"({type(second).__name__}: {second})"
+            ) from second
+    return clf.module_
+
+
+def _check_known(clf: CoreNet, header: Header) -> None:
+    """Raise ValueError where a classifier knows of other data than the file does."""
+    assert header.classes is not None
+    known = getattr(clf, "classes_", None)
+    if known is not None and known.tolist() != header.classes.tolist():
+        raise ValueError(
+            f"the labels of the file are {header.classes[:10].tolist()}, those of the target are "
+            f"{known[:10].tolist()}"
+        )
+    if header.inputs.dtype not in (None, _INPUT_DTYPE):
+        raise ValueError(
+            f"the net of the file takes {header.inputs.dtype}, the target gives {_INPUT_DTYPE}"
+        )
+    names = getattr(clf, "feature_names_in_", None)
+    for what, found, expected in (
+        ("shape of a sample", header.inputs.shape, getattr(clf, "input_shape_", None)),
+        ("number of features", header.inputs.n_features, getattr(clf, "n_features_in_", None)),
+        ("feature names", header.inputs.feature_names, None if names is None else tuple(names)),
+    ):
+        if found is not None and expected is not None and found != expected:
+            raise ValueError(
+                f"the {what} is {reprlib.repr(found)} in the file and "
+                f"{reprlib.repr(expected)} in the target"
+            )
+
+
+def _learn(clf: CoreNet, header: Header) -> None:
+    """Set what the file knows of the data and the classifier does not."""
+    inputs = header.inputs
+    known = known_schema(clf)
+    seen, names = known.inputs or InputSchema(), inputs.feature_names
+    found = InputSchema(
+        shape=seen.shape or inputs.shape,
+        fields=seen.fields,
+        n_features_in=seen.n_features_in or inputs.n_features,
+        feature_names_in=(
+            seen.feature_names_in if names is None else np.asarray(names, dtype=object)
+        ),
+    )
+    classes = header.classes if known.classes is None else known.classes
+    adopt_schema(clf, dataclasses.replace(known, inputs=found, classes=classes))
+
+
+def fill_classifier(clf: CoreNet, contents: Contents) -> None:
+    """Give a classifier the net of a file, which has been read and checked."""
+    with unchanged_on_error(clf, in_place=clf.initialized_):
+        _learn(clf, contents.header)
+        if not clf.initialized_:
+            clf.initialize()
+        adopt(clf, *make_state(clf.dense_module_, contents))

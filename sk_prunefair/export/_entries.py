@@ -1,0 +1,167 @@
+"""Entries of a compact file's header: tensors and inputs, and how each value is checked."""
+
+from __future__ import annotations
+
+import functools
+import math
+import reprlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+
+MAX_DIMS = 64
+_MAX_SIZE = 2**63 - 1
+_DTYPES = {
+    str(each).removeprefix("torch."): each
+    for each in vars(torch).values()
+    if isinstance(each, torch.dtype)
+}
+
+
+@dataclass(frozen=True)
+class TensorEntry:
+    """What a file says of one tensor.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Its shape.
+    dtype : str
+        Name of its torch dtype, without "torch.".
+    n_stored : int, default=None
+        How many of its numbers are in the file, the others being zero; None for all.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    n_stored: int | None = None
+
+    @functools.cached_property
+    def numel(self) -> int:
+        """Numbers of the tensor."""
+        return math.prod(self.shape)
+
+    @property
+    def width(self) -> int:
+        """Bytes of one number."""
+        return _DTYPES[self.dtype].itemsize
+
+    def part_sizes(self, folder: str, name: str) -> Iterator[tuple[str, int]]:
+        """Yield the parts of the file that hold the tensor, with their sizes."""
+        if self.n_stored is not None:
+            yield f"{folder}bits/{name}", -(-self.numel // 8)
+        n_values = self.numel if self.n_stored is None else self.n_stored
+        yield f"{folder}values/{name}", n_values * self.width
+
+    @classmethod
+    def of(cls, name: str, entry: Any) -> TensorEntry:
+        """Return a checked entry of the JSON."""
+        where = f"tensor {name!r}"
+        check_keys(entry, {"shape", "dtype"}, {"kept"}, where)
+        if not isinstance(entry["dtype"], str) or entry["dtype"] not in _DTYPES:
+            raise wrong(f"the dtype of {where}", "a torch dtype", entry["dtype"])
+        tensor = cls(check_shape(entry["shape"], f"the shape of {where}", 0), entry["dtype"])
+        if "kept" in entry:
+            n_stored = check_integer(
+                entry["kept"], f"the number of values of {where}", 0, tensor.numel
+            )
+            tensor = cls(tensor.shape, tensor.dtype, n_stored)
+        return tensor
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry of the JSON."""
+        entry: dict[str, Any] = {"shape": list(self.shape), "dtype": self.dtype}
+        return entry if self.n_stored is None else entry | {"kept": self.n_stored}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What X looks like to the classifier of a file; all None where that is not known.
+
+    Parameters
+    ----------
+    shape : tuple of int, default=None
+        Shape of one sample.
+    dtype : str, default=None
+        Name of the numpy dtype that the module is given.
+    n_features : int, default=None
+        ``n_features_in_``, the columns of a table.
+    feature_names : tuple of str, default=None
+        ``feature_names_in_``, the names of the columns.
+    """
+
+    shape: tuple[int, ...] | None = None
+    dtype: str | None = None
+    n_features: int | None = None
+    feature_names: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, header: Mapping[str, Any]) -> Inputs:
+        """Return what a parsed header says of X, checked."""
+        shape, dtype = header["input_shape"], header.get("input_dtype")
+        n_features, names = header.get("n_features"), header.get("feature_names")
+        if shape is not None:
+            shape = check_shape(shape, "input_shape", 1)
+        if dtype is not None and dtype not in ("float32", "float64", "int64", "bool"):
+            raise wrong("input_dtype", "float32, float64, int64 or bool", dtype)
+        if n_features is not None:
+            check_integer(n_features, "n_features", 1)
+            if shape is not None and shape[:1] != (n_features,):
+                raise wrong("n_features", f"the first of input_shape={shape}", n_features)
+        if names is not None:
+            names = check_strings(names, "feature_names")
+            if len(names) != n_features:
+                raise wrong("feature_names", f"{n_features} names", f"{len(names)} names")
+        return cls(shape, dtype, n_features, names)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entries of the JSON; those that are not known are left out."""
+        optional = {
+            "input_dtype": self.dtype,
+            "n_features": self.n_features,
+            "feature_names": self.feature_names,
+        }
+        known = {name: value for name, value in optional.items() if value is not None}
+        return {"input_shape": self.shape} | known
+
+
+def check_shape(value: Any, where: str, smallest: int) -> tuple[int, ...]:
+    if not isinstance(value, list) or len(value) > MAX_DIMS:
+        raise wrong(where, f"a list of at most {MAX_DIMS} sizes", value)
+    shape = tuple(check_integer(size, where, smallest) for size in value)
+    if math.prod(shape) > _MAX_SIZE:
+        raise wrong(where, "sizes of a tensor that can be", value)
+    return shape
+
+
+def check_integer(value: Any, where: str, smallest: int, largest: int = _MAX_SIZE) -> int:
+    if type(value) is not int or not smallest <= value <= largest:
+        raise wrong(where, f"integers from {smallest} to {largest}", value)
+    return value
+
+
+def check_strings(value: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise wrong(where, "a list of strings", value)
+    "".join(value).encode()  # raises UnicodeEncodeError, a ValueError, for half characters
+    return tuple(value)
+
+
+def check_keys(entry: Any, required: set[str], optional: set[str], where: str) -> None:
+    if not isinstance(entry, dict):
+        raise wrong(where, "an object", entry)
+    found = cast("set[str]", entry.keys())
+    if not required <= found <= required | optional:
+        raise ValueError(
+            f"the header of the file does not fit: {where} lacks {sorted(required - found)} and "
+            f"has {sorted(found - required - optional)[:5]} beyond what is known"
+        )
+
+
+def wrong(where: str, expected: str, found: Any) -> ValueError:
+    return ValueError(
+        f"the header of the file does not fit: {where} must be {expected}, got "
+        f"{reprlib.repr(found)}"
+    )

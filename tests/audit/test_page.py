@@ -116,6 +116,19 @@ def test_control_features_have_gaps_of_their_own():
     assert "fairness violation ξ, x&lt;" in audit_page(report)
 
 
+def test_page_curve_worst_group_is_a_name_not_a_tag():
+    page = audit_page(make_report(["a", "b"]), curve=make_curve(["<i>", "b"]), pictures=False)
+    cells = page.split('id="rates"')[1].split("</table>")[0]
+    assert cells.count("<td><bdi>&lt;i&gt;</bdi></td>") == 2
+    assert "&lt;bdi&gt;" not in page
+
+
+def test_curve_table_equal_accuracies_names_the_larger_loss():
+    curve = make_curve(["a", "b"]).assign(accuracy=0.5, loss=[1.0, 2.0, 2.0, 1.0])
+    assert curve_table(curve)["worst_group"].tolist() == ["b", "a"]
+    assert curve_table(curve.drop(columns="loss"))["worst_group"].tolist() == ["a", "a"]
+
+
 def test_curve_table():
     curve = make_curve(["low", "high"])
     table = curve_table(pd.concat([curve.assign(repeat=0), curve.assign(repeat=1)]))
@@ -232,6 +245,35 @@ def test_facts_compression_and_reasons_are_there():
     assert "&lt;i&gt;held out&lt;/i&gt;" in page
     assert page.count("<img ") == 2
     assert '<caption id="reasons">' in page
+
+
+def test_page_tables_are_sorted_by_accuracy_lost_then_by_loss():
+    columns = ["gradient_norm", "boundary_closeness", "hessian_max_eigenvalue", "excessive_risk"]
+    diagnostics = pd.DataFrame(np.zeros((3, 4)), ["a", "b", "c"], columns)
+    diagnostics["excessive_risk"] = [0.9, 0.5, 0.1]
+    report = FairnessReport(
+        [1, 0] * 3,
+        dense_pred=[1, 0] * 3,
+        pruned_pred=[1, 0, 1, 0, 1, 1],
+        dense_losses=np.zeros(6),
+        pruned_losses=np.repeat([0.9, 0.5, 0.1], 2),
+        sensitive_features=np.repeat(["a", "b", "c"], 2),
+        diagnostics=diagnostics.assign(size=2),
+    )
+    assert report.to_frame().index.tolist() == ["c", "a", "b"]
+    page = audit_page(report, pictures=False)
+    for key in ("groups", "reasons"):
+        body = page.split(f'id="{key}"')[1].split("</table>")[0]
+        assert re.findall('row"><bdi>(.)</bdi>', body) == ["c", "a", "b"]
+
+
+def test_page_layers_without_weights_are_named_with_the_rate_first():
+    compression = pd.Series({"parameters": 10.0, "sparsity": 0.95})
+    report = make_report(["a", "b"], compression=compression, empty_layers=["<head>.weight"])
+    said = verdict(audit_page(report, pictures=False))
+    first = "<strong>No weight is left of &lt;head&gt;.weight with 95.0% of the prunable weights"
+    assert said.startswith(first)
+    assert "min_kept" not in said
 
 
 # ------------------------------------------------------------------ form and safety

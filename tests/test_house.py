@@ -31,7 +31,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("pruning", "report"),
     ("constraints", "compression"),
     ("protocol",),
-    ("outputs", "requests"),
+    ("outputs", "requests", "parts"),
     ("objective", "evaluation", "loop", "packed"),
     ("training",),
     ("net", "theory"),

@@ -252,7 +252,7 @@ class FairnessReport:
         return audit_page(self, path, **options)
 
     def plot(self, **options: Any) -> GroupRiskDisplay:
-        """Draw what each group pays: `sk_prunefair.plotting.GroupRiskDisplay.from_frame`."""
+        """Draw each group's risk by `sk_prunefair.plotting.GroupRiskDisplay.from_frame`."""
         return GroupRiskDisplay.from_frame(self.to_frame(), **options)
 
     def _quantiles(self, name: str) -> dict[str, pd.Series]:

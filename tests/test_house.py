@@ -35,7 +35,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("objective", "evaluation", "loop", "packed"),
     ("training",),
     ("net", "theory"),
-    ("classifier", "export", "selection"),
+    ("classifier", "export", "selection", "_audit_files"),
     ("distributed", "cli"),
     ("__init__", "__main__", "dataset"),
 )

@@ -197,6 +197,11 @@ class Hook(Callback):
         }
 
     def rewind(self) -> None:
-        """Go back to the state at the end of the dense training; ``prune`` calls this."""
-        for name, value in (self.dense_states_ or {}).items():
-            setattr(self, name, copy.deepcopy(value))
+        """Go back to the state at the end of the dense training; ``prune`` calls this.
+
+        Where this hook has seen no dense training, as with a pretrained net, that is the default.
+        """
+        dense = self.dense_states_ or {}
+        for name, state in self.states_.items():
+            if state.lives == "fit" and state.rewinds:
+                setattr(self, name, copy.deepcopy(dense.get(name, state.default)))

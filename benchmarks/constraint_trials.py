@@ -65,8 +65,8 @@ class Exponential(Plain):
         super().on_epoch_begin(net, **kwargs)
         shares = np.maximum(self.shares_, 1e-12)
         factors = np.exp(self.multipliers_) * shares**-self.prior
-        self.factors_ = torch.tensor(factors / (shares @ factors), dtype=torch.float32)
-        self.device_factors_ = self.factors_.to(net.device)
+        factors = factors.to_numpy() / (shares @ factors)
+        self.factors_ = torch.tensor(factors, dtype=torch.float32, device=net.device)
 
     def draw_weights(self, net: Any, data: Any) -> torch.Tensor | None:
         return super().draw_weights(net, data) if self.drawn else None

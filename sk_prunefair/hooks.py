@@ -188,15 +188,24 @@ class Hook(Callback):
             if state.lives in _SPANS[begins]:
                 setattr(self, name, copy.deepcopy(state.default))
 
-    def remember_dense(self) -> None:
-        """Keep the state at the end of the dense training."""
-        self.dense_states_ = {
+    def copy_states(self) -> dict[str, Any]:
+        """Return copies of what lives for a fit, by name."""
+        return {
             name: copy.deepcopy(getattr(self, name))
             for name, state in self.states_.items()
-            if state.lives == "fit" and state.rewinds
+            if state.lives == "fit"
         }
 
+    def remember_dense(self) -> None:
+        """Keep the state at the end of the dense training."""
+        self.dense_states_ = self.copy_states()
+
     def rewind(self) -> None:
-        """Go back to the state at the end of the dense training; ``prune`` calls this."""
-        for name, value in (self.dense_states_ or {}).items():
-            setattr(self, name, copy.deepcopy(value))
+        """Go back to the state at the end of the dense training; ``prune`` calls this.
+
+        Where this hook has seen no dense training, as with a pretrained net, that is the default.
+        """
+        dense = self.dense_states_ or {}
+        for name, state in self.states_.items():
+            if state.lives == "fit" and state.rewinds:
+                setattr(self, name, copy.deepcopy(dense.get(name, state.default)))

@@ -31,7 +31,7 @@ def unchanged_on_error(net: Any, *, in_place: bool = False) -> Iterator[None]:
     history = before.get("history_")
     rows = None if history is None else [dict(row) for row in history]
     callbacks = [cb for _, cb in before.get("callbacks_", []) if is_library(cb)]
-    remembered = [dict(vars(cb)) for cb in callbacks]
+    remembered = [_attributes(cb) for cb in callbacks]
     states = _states(net) if in_place else {}
     try:
         yield
@@ -51,6 +51,12 @@ def unchanged_on_error(net: Any, *, in_place: bool = False) -> Iterator[None]:
 def is_library(callback: Any) -> bool:
     """Tell whether a callback is one of skorch's or of this library's, not of the user's."""
     return isinstance(callback, Hook) or type(callback).__module__.startswith("skorch.")
+
+
+def _attributes(callback: Any) -> dict[str, Any]:
+    # A hook may change in place what it remembers.
+    is_hook = isinstance(callback, Hook) and hasattr(callback, "states_")
+    return dict(vars(callback)) | (callback.copy_states() if is_hook else {})
 
 
 def _states(net: Any) -> dict[str, Any]:

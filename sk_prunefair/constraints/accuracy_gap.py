@@ -11,7 +11,7 @@ import torch
 
 from sk_prunefair.checks import check_count, check_number
 from sk_prunefair.constraints.base import Constraint, Phase
-from sk_prunefair.data.group_means import group_means, group_shares, is_right
+from sk_prunefair.data.group_means import group_means, group_shares, group_sizes, is_right
 
 if TYPE_CHECKING:
     from sk_prunefair.hooks import TrainingNet
@@ -123,18 +123,17 @@ class AccuracyGapConstraint(Constraint):
         """Measure the dense net on what the pruned one is tuned on, once in a fine-tuning."""
         if not self.is_active(net) or self.tracker_ is not None:
             return
-        groups = pd.Index(net.groups_)
+        groups, n_groups = pd.Index(net.groups_), len(net.groups_)
         [dense] = net.outcomes(dataset_train, net.dense_module_)
-        group = dataset_train.group_codes
-        accuracy = group_means(dense.is_right, group, None, len(groups))
+        accuracy = group_means(dense.is_right, dataset_train.group_codes, None, n_groups)
         self.dense_accuracy_ = pd.Series(accuracy, index=groups, name="accuracy")
         if self.multipliers_ is None or not self.multipliers_.index.equals(groups):
             self.multipliers_ = pd.Series(0.0, index=groups, name="multiplier")
         self.tracker_ = _Tracker(
             self.multipliers_.to_numpy(),
             accuracy,
-            group_shares(dataset_train, len(groups)),
-            np.bincount(group, minlength=len(groups)),
+            group_shares(dataset_train, n_groups),
+            group_sizes(dataset_train, n_groups),
             self.memory,
             net.device,
         )

@@ -12,16 +12,11 @@ import torch
 from sk_prunefair.checks import check_choice, check_flag, check_number
 from sk_prunefair.constraints._average import WeightAverage
 from sk_prunefair.constraints._best_group import BestGroupLimit
+from sk_prunefair.constraints._epoch import EpochRecord
 from sk_prunefair.constraints._multipliers import moves, overall_loss, row_factors
 from sk_prunefair.constraints.base import Constraint, Phase
 from sk_prunefair.constraints.lagrangian_dual import LagrangianDual
-from sk_prunefair.data.group_means import (
-    group_errors,
-    group_means,
-    group_shares,
-    group_sizes,
-    is_right,
-)
+from sk_prunefair.data.group_means import group_shares, group_sizes
 
 if TYPE_CHECKING:
     from sk_prunefair.data.dataset import GroupDataset
@@ -67,11 +62,11 @@ class EqualLossConstraint(Constraint):
     heart. Where the draws are not the constraint's to make (a ``sampler``, ``shuffle=False`` or an
     iterator of the user's own), losses are weighted in any case.
 
-    With ``violation="absolute"`` this is the authors' literal Lagrangian-dual method: the batch
-    objective is :math:`J + \sum_a \lambda_a |J_a - J|`, and
-    :math:`\lambda_a \leftarrow \lambda_a + \eta\,\overline{|J_a - J|}` with the violation averaged
-    over the epoch's batches. Of the parameters below it in the list, ``max_accuracy_loss`` is used,
-    and ``multipliers_from`` says where that is measured; the others are not used.
+    With ``violation="absolute"`` this is the authors' literal Lagrangian-dual method, by
+    `sk_prunefair.constraints.lagrangian_dual`: the objective of a batch is
+    :math:`J + \sum_a \lambda_a |J_a - J|`, and λ grows by η times the mean violation over the
+    epoch's batches. Of the parameters below it in the list, ``max_accuracy_loss`` is used, and
+    ``multipliers_from`` says where that is measured; the others are not used.
 
     .. warning:: The literal multipliers only ever grow, and the noise of a small group's batch
        mean is itself a violation. With many groups or a large step the penalty drowns the loss:
@@ -147,11 +142,9 @@ class EqualLossConstraint(Constraint):
     weight_average_: WeightAverage | None
     dual_: LagrangianDual | None
     factors_: torch.Tensor | None
-    device_factors_: torch.Tensor | None
     is_drawn_: bool
     shares_: npt.NDArray[np.float64]
-    sizes_: npt.NDArray[np.int64]
-    epoch_: list[dict[str, Any]]
+    record_: EpochRecord | None
 
     def __init__(
         self,
@@ -185,10 +178,9 @@ class EqualLossConstraint(Constraint):
         check_choice("multipliers_from", self.multipliers_from, ("train", "valid"))
         for name in ("multipliers_", "first_loss_", "limit_"):
             self.add_state(name, None, lives="fit")
-        for name in ("weight_average_", "dual_", "factors_", "device_factors_"):
+        for name in ("weight_average_", "dual_", "factors_", "record_"):
             self.add_state(name, None, lives="epoch")
-        for name in ("shares_", "sizes_", "epoch_"):
-            self.add_state(name, [], lives="epoch")
+        self.add_state("shares_", np.empty(0), lives="epoch")
         self.add_state("is_drawn_", False, lives="epoch")
         return self
 
@@ -212,69 +204,53 @@ class EqualLossConstraint(Constraint):
     ) -> None:
         """Put this epoch's multipliers where the batches are."""
         measured = dataset_train if self.multipliers_from == "train" else dataset_valid
-        if self.is_active(net) and not getattr(measured, "has_groups", False):
+        has_groups = getattr(measured, "has_groups", False)
+        if self.is_active(net) and not has_groups:
             raise ValueError(
                 f"multipliers_from={self.multipliers_from!r} needs groups, which the data set "
                 f"that train_split={net.train_split!r} makes does not have"
             )
         assert self.multipliers_ is not None
-        self.shares_ = group_shares(dataset_train, len(net.groups_))
-        if measured is not None:
-            self.sizes_ = group_sizes(measured, len(net.groups_))
-        has_trades = self.violation == "signed" and len(net.groups_) > 1
-        if self.average and has_trades and self.is_active(net):
-            self.weight_average_ = WeightAverage(net.module_)
-        factors = self.multipliers_.to_numpy(copy=True)
+        n_groups = len(net.groups_)
+        self.shares_ = group_shares(dataset_train, n_groups)
+        if has_groups:
+            sizes = group_sizes(measured, n_groups)
+            self.record_ = EpochRecord(sizes, with_accuracy=self.limit_ is not None)
+        multipliers = self.multipliers_.to_numpy()
         if self.violation == "absolute":
-            self.dual_ = LagrangianDual()
-        else:
-            factors = row_factors(factors, self.shares_)
-        self.factors_ = torch.as_tensor(factors, dtype=torch.float32)
-        self.device_factors_ = self.factors_.to(net.device)
+            self.dual_ = LagrangianDual(multipliers, net.device)
+            return
+        factors = row_factors(multipliers, self.shares_)
+        self.factors_ = torch.as_tensor(factors, dtype=torch.float32, device=net.device)
+        if self.average and n_groups > 1 and self.is_active(net):
+            self.weight_average_ = WeightAverage(net.module_)
 
     def draw_weights(self, net: TrainingNet, data: GroupDataset) -> torch.Tensor | None:
         """Return the factor of each row's group; None where all are equal, or never drawn by."""
-        if self.dual_ is not None or self.by == "reweighting":
+        if self.factors_ is None or self.by == "reweighting":
             return None
         self.is_drawn_ = True
-        assert self.factors_ is not None
-        if (self.factors_ == self.factors_[0]).all():
-            return None
-        return self.factors_[data.group[data.rows]]
+        factors = self.factors_.cpu()
+        return None if (factors == factors[0]).all() else factors[data.group[data.rows]]
 
     def weights(self, net: TrainingNet, batch: dict[str, Any]) -> torch.Tensor | None:
         """Return the factor of each sample's group, where it was not drawn by that already."""
-        if self.dual_ is not None or self.is_drawn_:
+        if self.factors_ is None or self.is_drawn_:
             return None
-        assert self.device_factors_ is not None
-        return self.device_factors_[batch["group"].to(net.device, non_blocking=True)]
+        return self.factors_[batch["group"].to(net.device, non_blocking=True)]
 
     def penalty(
         self, net: TrainingNet, losses: torch.Tensor, batch: dict[str, Any]
     ) -> torch.Tensor | None:
         """Return the penalty of the literal method, else None."""
-        if self.dual_ is None:
-            return None
-        assert self.device_factors_ is not None
-        return self.dual_.penalty(self.device_factors_, losses, batch)
+        return None if self.dual_ is None else self.dual_.penalty(losses, batch)
 
     def on_batch_end(
-        self,
-        net: TrainingNet,
-        batch: Any = None,
-        training: bool | None = None,
-        losses: torch.Tensor | None = None,
-        y_pred: Any = None,
-        **kwargs: Any,
+        self, net: TrainingNet, batch: Any, training: bool, losses: Any, y_pred: Any, **kwargs: Any
     ) -> None:
         """Keep the batch's losses; nothing waits for the device."""
-        if training == (self.multipliers_from == "train"):
-            columns = {"loss": losses, "group": batch[0]["group"]}
-            if "sample_weight" in batch[0]:
-                columns["weight"] = batch[0]["sample_weight"]
-            if self.limit_ is not None:
-                columns["right"] = is_right(y_pred, batch[1])
-            self.epoch_.append(columns)
+        if self.record_ is not None and training == (self.multipliers_from == "train"):
+            self.record_.add(losses, batch, y_pred)
         if training and self.dual_ is not None:
             self.dual_.end_batch()
         if training and self.weight_average_ is not None:
@@ -283,23 +259,20 @@ class EqualLossConstraint(Constraint):
     def on_epoch_end(self, net: TrainingNet, **kwargs: Any) -> None:
         """Record the gap between the groups' mean losses and step the multipliers."""
         assert self.multipliers_ is not None
-        if not self.epoch_:  # no validation set, in a phase in which the constraint does not act
+        record, limit = self.record_, self.limit_
+        if record is None or not record.batches:
+            # Where the constraint does not act, groups or a validation set may be missing.
             net.history.record("loss_gap", np.nan)
             return
-        columns = {
-            name: torch.cat([batch[name] for batch in self.epoch_]).cpu().numpy()
-            for name in self.epoch_[0]
-        }
-        by_group = columns["group"], columns.get("weight"), len(net.groups_)
-        means = group_means(columns["loss"], *by_group)
+        means = record.means
         known = means[~np.isnan(means)]
         net.history.record("loss_gap", float(np.ptp(known)) if known.size else np.nan)
-        if self.limit_ is not None:
-            self.limit_ = self.limit_.after(group_means(columns["right"], *by_group), self.sizes_)
-            net.history.record("best_group_loss", float(self.limit_.fallen))
+        if limit is not None:
+            self.limit_ = limit = limit.after(record.accuracies, record.sizes)
+            net.history.record("best_group_loss", float(limit.fallen))
         if self.is_active(net):
-            if self.limit_ is None or self.limit_.is_kept:
-                self._step(means, group_errors(columns["loss"], *by_group[:2], self.sizes_))
+            if limit is None or limit.is_kept:
+                self._step(means, record.errors)
             else:
                 self.multipliers_ = self.multipliers_ / 2
 

@@ -38,6 +38,20 @@ def group_means(
     return np.divide(sums, sizes, out=np.full(n_groups, np.nan), where=sizes > 0)
 
 
+def group_sums(
+    values: torch.Tensor, group: torch.Tensor, weight: torch.Tensor, n_groups: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the weighted sums of the values in each group and the sums of the weights.
+
+    Both have shape (n_groups,) and at least single precision; the first is part of the graph of the
+    values.
+    """
+    dtype = torch.promote_types(values.dtype, torch.float32)
+    none = torch.zeros(n_groups, dtype=dtype, device=values.device)
+    weight = weight.to(dtype)
+    return none.index_add(0, group, weight * values), none.index_add(0, group, weight)
+
+
 def group_errors(
     values: npt.NDArray[Any],
     group: npt.NDArray[np.int64],

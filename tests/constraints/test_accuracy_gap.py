@@ -31,7 +31,7 @@ def state_of(sizes, dense, memory, multipliers=None):
     return _Tracker(multipliers, np.asarray(dense), sizes / sizes.sum(), sizes, memory, "cpu")
 
 
-def test_violations_against_a_queue_for_each_group():
+def test_tracker_violations_equal_those_of_a_queue_per_group():
     rng = np.random.default_rng(0)
     sizes, dense, memory = np.array([120, 60, 18, 2, 0]), np.array([0.9, 0.8, 0.5, 1.0, np.nan]), 7
     training = state_of(sizes, dense, memory)
@@ -54,7 +54,7 @@ def test_violations_against_a_queue_for_each_group():
     assert len(known) >= 3
 
 
-def test_step_by_hand():
+def test_tracker_step_and_factors_by_hand():
     training = state_of([6, 2], [1.0, 1.0], memory=2)
     training.remember(torch.tensor([0, 0, 1, 1]), torch.tensor([True, True, False, True]))
     # Drops of 0 and 0.5, overall 0.125; half of the 8 rows were seen: λ = 0.5 · 2 (0.375 - 0.1).
@@ -69,7 +69,7 @@ def test_step_by_hand():
     assert factors @ [0.75, 0.25] == pytest.approx(1.0)
 
 
-def test_weights_are_the_lagrangians_direction():
+def test_tracker_factors_have_the_direction_of_the_lagrangian():
     training = state_of([50, 30, 20], [1.0, 1.0, 1.0], 5, multipliers=[0.0, 0.6, 2.0])
     grads = np.random.default_rng(0).normal(size=(3, 8))
     shares, total = np.array([0.5, 0.3, 0.2]), 2.6
@@ -87,7 +87,7 @@ def tailed(digits):
     return X[rows], y[rows], X[test], y[test]
 
 
-def test_it_narrows_the_gap_that_pruning_opens(tailed):
+def test_accuracy_gap_constraint_narrows_the_gap_of_pruning(tailed):
     X, y, X_test, y_test = tailed
     options = {"max_epochs": 15, "train_split": None, "prune_rate": 0.85, "finetune_epochs": 6}
     gaps, violations = [], []
@@ -101,7 +101,7 @@ def test_it_narrows_the_gap_that_pruning_opens(tailed):
     assert violations[1] < violations[0] / 2
 
 
-def test_only_the_fine_tuning_is_constrained(digits):
+def test_accuracy_gap_constraint_before_pruning_does_nothing(digits):
     X, y, group = digits
     plain = classifier().fit(X, y, sensitive_features=group)
     clf = constrained().fit(X, y, sensitive_features=group)
@@ -110,7 +110,7 @@ def test_only_the_fine_tuning_is_constrained(digits):
     assert "accuracy_gap_violation" not in clf.history[-1]
 
 
-def test_dense_accuracies_are_those_of_the_rows_tuned_on(digits):
+def test_dense_accuracy_is_of_the_rows_tuned_on(digits):
     X, y, group = digits
     clf = constrained(train_split=None).fit(X, y, sensitive_features=group)
     clf.prune(0.9, X[:500], y[:500], sensitive_features=group[:500], finetune_epochs=1)
@@ -123,7 +123,7 @@ def test_dense_accuracies_are_those_of_the_rows_tuned_on(digits):
 
 
 @pytest.mark.filterwarnings("ignore:pruning leaves no weight")
-def test_every_pruning_starts_at_zero_and_training_on_does_not(digits):
+def test_multipliers_start_at_zero_with_every_prune_but_not_with_partial_fit(digits):
     X, y, _ = digits
     data = {"X": X, "y": y, "sensitive_features": y}
     clf = constrained(AccuracyGapConstraint(memory=20)).fit(**data)
@@ -145,7 +145,7 @@ def test_every_pruning_starts_at_zero_and_training_on_does_not(digits):
 
 
 @pytest.mark.parametrize("kind", ["one group", "group of one", "500 groups", "all of one batch"])
-def test_unusual_groups(digits, kind):
+def test_accuracy_gap_constraint_unusual_groups_stay_finite(digits, kind):
     X, y, _ = digits
     group = {
         "one group": np.zeros(len(y), int),
@@ -163,7 +163,7 @@ def test_unusual_groups(digits, kind):
 
 
 @pytest.mark.parametrize("step_size", [1e-3, 0.1, 10.0, 1000.0])
-def test_no_step_size_collapses(tailed, step_size):
+def test_accuracy_gap_constraint_any_step_size_keeps_accuracy(tailed, step_size):
     X, y, X_test, y_test = tailed
     options = {"max_epochs": 15, "train_split": None, "prune_rate": 0.7, "finetune_epochs": 4}
     plain = classifier(**options).fit(X, y, sensitive_features=y)
@@ -172,7 +172,7 @@ def test_no_step_size_collapses(tailed, step_size):
     assert clf.score(X_test, y_test) > plain.score(X_test, y_test) - 0.05
 
 
-def test_groups_that_weigh_nothing_have_no_say(tailed):
+def test_multipliers_of_groups_without_weight_stay_zero(tailed):
     X, y, *_ = tailed
     clf = constrained(AccuracyGapConstraint(memory=np.int64(20)), max_epochs=8)
     clf.fit(X, y, sensitive_features=y)
@@ -199,7 +199,7 @@ def test_groups_that_weigh_nothing_have_no_say(tailed):
     ],
     ids=str,
 )
-def test_bad_parameters(fitted, digits, bad):
+def test_accuracy_gap_constraint_bad_parameters_are_refused(fitted, digits, bad):
     X, y, group = digits
     module = fitted.module_
     fitted.set_params(callbacks=[("accuracy_gap", AccuracyGapConstraint(**bad))])

@@ -27,7 +27,7 @@ class Path(Callback):
 
 
 @pytest.mark.parametrize("phase", ["before", "after", "both"])
-def test_training_ends_with_the_average_of_the_last_epoch(digits, phase):
+def test_equal_loss_average_ends_training_with_the_last_epochs_average(digits, phase):
     X, y, group = digits
 
     class Normed(nn.Sequential):
@@ -62,7 +62,7 @@ def test_training_ends_with_the_average_of_the_last_epoch(digits, phase):
 
 
 @pytest.mark.parametrize("params", [{"average": False}, {"violation": "absolute"}], ids=str)
-def test_the_last_weights_stay_without_an_average(digits, params):
+def test_equal_loss_without_average_keeps_the_last_weights(digits, params):
     X, y, group = digits
     callbacks = [("equal_loss", EqualLossConstraint(**params)), ("path", Path())]
     clf = classifier(callbacks=callbacks, max_epochs=1).fit(X, y, sensitive_features=group)
@@ -71,14 +71,14 @@ def test_the_last_weights_stay_without_an_average(digits, params):
         assert torch.equal(value, last[name])
 
 
-def test_without_a_step_the_weights_stay():
+def test_weight_average_without_an_update_leaves_the_weights():
     net = nn.Linear(3, 2)
     before = copy.deepcopy(net.state_dict())
     WeightAverage(net).load()
     assert torch.equal(net.weight, before["weight"])
 
 
-def test_the_average_settles_where_the_steps_circle():
+def test_weight_average_of_circling_steps_settles_in_the_middle():
     # Steps that go round (0, 0) on a circle that shrinks slowly, as those of a saddle point do.
     point = nn.Linear(2, 1, bias=False)
     average = WeightAverage(point)

@@ -13,7 +13,7 @@ from sk_prunefair import EqualCurvatureConstraint
 from sk_prunefair.constraints._autograd import chosen_parameters, top_eigenvector
 from sk_prunefair.modules import MLP
 from tests.conftest import assert_same_weights, classifier
-from tests.constraints.test_equal_gradient import (
+from tests.constraints.tiny import (
     BAD,
     Frozen,
     constrained,
@@ -56,7 +56,7 @@ def naive_eigenvalues(module, data, layers):
 
 
 @pytest.mark.parametrize("layers", [1, 2, "all"])
-def test_penalty_against_whole_hessians(layers):
+def test_equal_curvature_penalty_equals_that_of_whole_hessians(layers):
     module, data = tiny_net(), tiny_data()
     constraint = exact(strength=0.3, interval=2, layers=layers)
     value = penalty_of(constraint, module, data)
@@ -67,7 +67,7 @@ def test_penalty_against_whole_hessians(layers):
     assert constraint.step_values_[3].isnan()
 
 
-def test_pruned_weights_do_not_count():
+def test_equal_curvature_pruned_weights_do_not_count():
     module, data = tiny_net(), tiny_data()
     mask = torch.rand(3, 4, generator=torch.Generator().manual_seed(0)) > 0.5
     constraint = exact()
@@ -80,7 +80,7 @@ def test_pruned_weights_do_not_count():
 
 
 @pytest.mark.parametrize("layers", [1, "all"])
-def test_gradient_of_the_penalty_is_through_the_eigenvector(layers):
+def test_equal_curvature_penalty_gradient_equals_finite_differences(layers):
     module, data = tiny_net(), tiny_data()
     found = flat_grad(
         penalty_of(exact(interval=1, layers=layers, max_ratio=None), module, data), module
@@ -93,7 +93,7 @@ def test_gradient_of_the_penalty_is_through_the_eigenvector(layers):
 
 
 @pytest.mark.parametrize("values", [[-9, -1, 0.5, 2], [-9, -5, -3, -1], [0, 0, 0, 0], [1, 1, 1, 1]])
-def test_the_largest_algebraic_eigenvalue(values):
+def test_top_eigenvector_negative_values_finds_the_largest_algebraic(values):
     torch.manual_seed(0)
     rotation = torch.linalg.qr(torch.randn(4, 4).double()).Q
     matrix = rotation @ torch.diag(torch.tensor(values).double()) @ rotation.T
@@ -107,7 +107,7 @@ def test_the_largest_algebraic_eigenvalue(values):
     assert float(vector @ matrix @ vector) == pytest.approx(max(values), abs=1e-3)
 
 
-def test_a_net_whose_most_negative_eigenvalue_is_the_largest():
+def test_equal_curvature_concave_net_takes_the_largest_algebraic():
     module, (X, y, group, weight) = tiny_net(), tiny_data()
     for seed in range(50):
         # Labels that the net is sure are wrong make the loss concave in places.
@@ -126,7 +126,7 @@ def test_a_net_whose_most_negative_eigenvalue_is_the_largest():
     assert float(constraint.step_values_[2]) == pytest.approx(float(ends[1]), rel=1e-4)
 
 
-def test_eigenvectors_are_refreshed():
+def test_equal_curvature_eigenvectors_are_refreshed():
     module, data = tiny_net(), tiny_data()
     constraint = EqualCurvatureConstraint(refresh=2, n_iter=1, interval=1)
     penalty_of(constraint, module, data)
@@ -144,7 +144,7 @@ class _Net:
     module_ = tiny_net()
 
 
-def test_it_brings_the_eigenvalues_together(digits):
+def test_equal_curvature_constraint_narrows_the_eigenvalues(digits):
     X, y, _ = digits
     plain = constrained(EqualCurvatureConstraint(strength=0.0, interval=1), MLP)
     plain.fit(X, y, sensitive_features=y)
@@ -158,7 +158,7 @@ def test_it_brings_the_eigenvalues_together(digits):
     assert values.index.tolist() == list(range(10))
 
 
-def test_phases_masks_and_pickle(digits):
+def test_equal_curvature_after_prune_keeps_zeros_rewinds_and_pickles(digits):
     X, y, group = digits
     clf = constrained(EqualCurvatureConstraint(interval=3), max_epochs=2)
     clf.fit(X, y, sensitive_features=group)
@@ -172,7 +172,7 @@ def test_phases_masks_and_pickle(digits):
     assert state(clf.prune(0.9)).eigenvalues_.equals(dense)
 
 
-def test_one_group_groups_of_one_and_sub_batches(digits):
+def test_equal_curvature_one_group_and_groups_of_one_work(digits):
     X, y, _ = digits
     X, y = X[:300], y[:300]
     one = constrained(EqualCurvatureConstraint(), max_epochs=1).fit(X, y, sensitive_features=0 * y)
@@ -185,7 +185,7 @@ def test_one_group_groups_of_one_and_sub_batches(digits):
 
 
 @pytest.mark.parametrize("layers", [1, "all"])
-def test_frozen_parameters_are_skipped(digits, layers):
+def test_equal_curvature_frozen_parameters_are_skipped(digits, layers):
     X, y, group = digits
     clf = classifier(
         Frozen,
@@ -197,7 +197,7 @@ def test_frozen_parameters_are_skipped(digits, layers):
 
 
 @pytest.mark.parametrize("bad", [*BAD, {"refresh": 0}, {"n_iter": 0.5}, {"n_iter": True}], ids=str)
-def test_bad_parameters(bad):
+def test_equal_curvature_bad_parameters_are_refused(bad):
     ((name, value),) = bad.items()
     with pytest.raises(ValueError, match=f"{name} must be .*{value!r}"):
         EqualCurvatureConstraint(**bad).initialize()

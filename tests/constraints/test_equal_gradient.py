@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,59 +17,24 @@ from sk_prunefair.constraints._autograd import (
     flat_mask,
     group_weights,
 )
-from sk_prunefair.hooks import Training
 from sk_prunefair.modules import MLP
 from sk_prunefair.pruning import GradualPruning
-from tests.conftest import SmallNet, assert_same_weights, classifier
-
-
-def tiny_net():
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3)).double()
-
-
-def tiny_data(n_groups=4):
-    torch.manual_seed(1)
-    X, y = torch.randn(30, 3).double(), torch.arange(30) % 3
-    # The last group is absent, the one before has a single row.
-    group = torch.arange(30) % (n_groups - 2)
-    group[7] = n_groups - 2
-    return X, y, group, torch.rand(30).double() + 0.5
-
-
-def fake(module, n_groups=4, masks=None):
-    return SimpleNamespace(
-        module_=module,
-        groups_=list(range(n_groups)),
-        training_=Training("before", epochs=1),
-        device="cpu",
-        zeroed_=masks or {},
-        sample_losses=lambda output, y: cross_entropy(output, y, reduction="none"),
-    )
-
-
-def penalty_of(constraint, module, data, masks=None):
-    X, y, group, weight = data
-    net = fake(module, masks=masks)
-    batch = {"X": X, "group": group, "sample_weight": weight}
-    constraint.initialize().on_train_begin(net)
-    constraint.on_epoch_begin(net)
-    constraint.on_batch_begin(net, batch=(batch, y), training=True)
-    losses = net.sample_losses(module(X), y)
-    return constraint.penalty(net, losses, batch)
-
-
-def group_loss(module, data, a):
-    X, y, group, weight = data
-    rows = group == a
-    losses = cross_entropy(module(X[rows]), y[rows], reduction="none")
-    return (weight[rows] * losses).sum() / weight[rows].sum()
-
-
-def mean_loss(module, data):
-    X, y, _, weight = data
-    losses = cross_entropy(module(X), y, reduction="none")
-    return float(((weight * losses).sum() / weight.sum()).detach())
+from tests.conftest import assert_same_weights, classifier
+from tests.constraints.tiny import (
+    BAD,
+    Frozen,
+    constrained,
+    fake,
+    finite_differences,
+    flat_grad,
+    group_loss,
+    mean_loss,
+    penalty_of,
+    spread,
+    state,
+    tiny_data,
+    tiny_net,
+)
 
 
 def naive_norms(module, data, layers, masks=None):
@@ -83,12 +47,8 @@ def naive_norms(module, data, layers, masks=None):
     return np.array(norms)
 
 
-def spread(values):
-    return abs(values - values.mean()).mean()
-
-
 @pytest.mark.parametrize("layers", [1, 2, "all"])
-def test_penalty_against_naive(layers):
+def test_equal_gradient_penalty_equals_the_naive_one(layers):
     module, data = tiny_net(), tiny_data()
     constraint = EqualGradientConstraint(strength=0.3, interval=2, layers=layers)
     value = penalty_of(constraint, module, data)
@@ -99,7 +59,7 @@ def test_penalty_against_naive(layers):
     assert constraint.step_values_[3].isnan()
 
 
-def test_pruned_weights_do_not_count():
+def test_equal_gradient_pruned_weights_do_not_count():
     module, data = tiny_net(), tiny_data()
     masks = {"2.weight": torch.rand(3, 4, generator=torch.Generator().manual_seed(0)) > 0.5}
     constraint = EqualGradientConstraint(layers="all")
@@ -108,28 +68,8 @@ def test_pruned_weights_do_not_count():
     np.testing.assert_allclose(constraint.step_values_[:3], norms, rtol=1e-5)
 
 
-def finite_differences(function, module, step=1e-6):
-    slopes = []
-    for parameter in module.parameters():
-        flat = parameter.data.view(-1)
-        for i in range(len(flat)):
-            middle = float(flat[i])
-            ends = []
-            for sign in (1, -1):
-                flat[i] = middle + sign * step
-                ends.append(function())
-            flat[i] = middle
-            slopes.append((ends[0] - ends[1]) / (2 * step))
-    return np.array(slopes)
-
-
-def flat_grad(value, module):
-    gradients = torch.autograd.grad(value, list(module.parameters()))
-    return torch.cat([g.flatten() for g in gradients])
-
-
 @pytest.mark.parametrize("layers", [1, "all"])
-def test_gradient_of_the_penalty(layers):
+def test_equal_gradient_penalty_gradient_equals_finite_differences(layers):
     module, data = tiny_net(), tiny_data()
     constraint = EqualGradientConstraint(interval=1, layers=layers, max_ratio=None)
     found = flat_grad(penalty_of(constraint, module, data), module)
@@ -139,7 +79,7 @@ def test_gradient_of_the_penalty(layers):
     np.testing.assert_allclose(found, factor * slopes, atol=1e-6)
 
 
-def test_bound_on_the_gradient():
+def test_equal_gradient_max_ratio_bounds_the_gradient():
     module, data = tiny_net(), tiny_data()
     X, y, _, weight = data
     free = penalty_of(EqualGradientConstraint(strength=100.0, max_ratio=None), module, data)
@@ -151,7 +91,7 @@ def test_bound_on_the_gradient():
     np.testing.assert_allclose(bound / bound.norm(), free / free.norm(), atol=1e-9)
 
 
-def test_scale_of_the_loss_scales_the_penalty():
+def test_equal_gradient_scaled_loss_scales_the_penalty():
     module, (X, y, group, _) = tiny_net(), tiny_data()
     losses = cross_entropy(module(X), y, reduction="none")
     constraint = EqualGradientConstraint().initialize()
@@ -162,7 +102,7 @@ def test_scale_of_the_loss_scales_the_penalty():
     assert float(thousand.detach() / one.detach()) == pytest.approx(1000)
 
 
-def test_zero_gradients_and_one_group_give_no_nan():
+def test_equal_gradient_zero_gradients_and_one_group_give_no_nan():
     module, (X, y, group, weight) = tiny_net(), tiny_data()
     (penalty := penalty_of(EqualGradientConstraint(), module, (X, y, 0 * group, weight))).backward()
     assert penalty.detach() == 0
@@ -173,7 +113,7 @@ def test_zero_gradients_and_one_group_give_no_nan():
     assert all((p.grad == 0).all() for p in dead.parameters())
 
 
-def test_max_samples_takes_the_first_rows_of_each_group():
+def test_equal_gradient_max_samples_takes_the_first_rows_of_each_group():
     assert first_rows(torch.tensor([2, 0, 2, 2, 0, 5]), 2).tolist() == [1, 4, 0, 2, 5]
     module, (X, y, group, weight) = tiny_net(), tiny_data()
     module.append(nn.BatchNorm1d(3).double())
@@ -188,7 +128,7 @@ def test_max_samples_takes_the_first_rows_of_each_group():
     torch.testing.assert_close(limited.step_values_, plain.step_values_, equal_nan=True)
 
 
-def test_groups_without_weight_are_absent():
+def test_equal_gradient_groups_without_weight_are_absent():
     codes, shares = group_weights(torch.tensor([0, 1, 3, 3]), torch.tensor([1.0, 0.0, 1.0, 3.0]))
     assert codes.tolist() == [0, 3]
     assert shares.tolist() == [[1, 0, 0, 0], [0, 0, 0.25, 0.75]]
@@ -196,16 +136,7 @@ def test_groups_without_weight_are_absent():
     assert penalty_of(EqualGradientConstraint(), module, (X, y, group, 0 * weight)) is None
 
 
-def constrained(constraint, module=SmallNet, **params):
-    options = {"max_epochs": 12, "train_split": None}
-    return classifier(module, callbacks=[("constraint", constraint)], **(options | params))
-
-
-def state(clf):
-    return dict(clf.callbacks_)["constraint"]
-
-
-def test_it_brings_the_norms_together(digits):
+def test_equal_gradient_constraint_narrows_the_norms(digits):
     X, y, _ = digits
     plain = constrained(EqualGradientConstraint(strength=0.0, interval=1), MLP)
     plain.fit(X, y, sensitive_features=y)
@@ -220,13 +151,13 @@ def test_it_brings_the_norms_together(digits):
     assert_same_weights(plain.module_, after.fit(X, y, sensitive_features=y).module_)
 
 
-def test_a_huge_strength_does_not_collapse(digits):
+def test_equal_gradient_huge_strength_keeps_accuracy(digits):
     X, y, _ = digits
     clf = constrained(EqualGradientConstraint(strength=1e4), MLP)
     assert clf.fit(X, y, sensitive_features=y).score(X, y) > 0.8
 
 
-def test_phases_masks_and_pickle(digits):
+def test_equal_gradient_after_prune_keeps_zeros_rewinds_and_pickles(digits):
     X, y, group = digits
     clf = constrained(EqualGradientConstraint(interval=3), max_epochs=2)
     clf.fit(X, y, sensitive_features=group)
@@ -246,7 +177,7 @@ def test_phases_masks_and_pickle(digits):
     assert state(before).gradient_norms_.notna().all()
 
 
-def test_one_group_many_groups_and_lbfgs(digits):
+def test_equal_gradient_one_group_many_groups_and_lbfgs_work(digits):
     X, y, _ = digits
     X, y = X[:600], y[:600]
     one = constrained(EqualGradientConstraint(), max_epochs=1).fit(X, y, sensitive_features=0 * y)
@@ -263,15 +194,8 @@ def test_one_group_many_groups_and_lbfgs(digits):
     assert lbfgs.fit(X, y, sensitive_features=y % 2).score(X, y) > 0.5
 
 
-class Frozen(nn.Sequential):
-    def __init__(self, frozen):
-        super().__init__(nn.Linear(64, 16), nn.Tanh(), nn.Linear(16, 10))
-        for i in frozen:
-            self[i].requires_grad_(False)
-
-
 @pytest.mark.parametrize("layers", [1, "all"])
-def test_frozen_parameters_are_skipped(digits, layers):
+def test_equal_gradient_frozen_parameters_are_skipped(digits, layers):
     X, y, group = digits
     assert next(iter(chosen_parameters(Frozen([2]), layers))) == "0.weight"
     clf = classifier(
@@ -320,7 +244,7 @@ class Masks(EqualGradientConstraint):
 
 
 @pytest.mark.parametrize("schedule_first", [False, True])
-def test_masks_of_a_schedule_are_seen_in_either_order(digits, schedule_first):
+def test_equal_gradient_under_a_schedule_sees_its_masks_in_either_order(digits, schedule_first):
     X, y, group = digits
     callbacks = [("constraint", Masks(phase="after")), ("schedule", GradualPruning())]
     clf = classifier(callbacks=callbacks[:: -1 if schedule_first else 1], max_epochs=1)
@@ -331,23 +255,8 @@ def test_masks_of_a_schedule_are_seen_in_either_order(digits, schedule_first):
     assert all(agree)
 
 
-BAD = [
-    {"phase": "during"},
-    {"strength": -1.0},
-    {"strength": float("nan")},
-    {"strength": "1"},
-    {"interval": 0},
-    {"interval": 1.5},
-    {"layers": 0},
-    {"layers": "last"},
-    {"max_samples": 0},
-    {"max_ratio": 0.0},
-    {"max_ratio": float("inf")},
-]
-
-
 @pytest.mark.parametrize("bad", BAD, ids=str)
-def test_bad_parameters(bad):
+def test_equal_gradient_bad_parameters_are_refused(bad):
     ((name, value),) = bad.items()
     with pytest.raises(ValueError, match=f"{name} must be .*{value!r}"):
         EqualGradientConstraint(**bad).initialize()

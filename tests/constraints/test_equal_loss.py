@@ -16,11 +16,7 @@ from skorch.helper import predefined_split
 from torch import nn
 
 from sk_prunefair import EqualLossConstraint
-from sk_prunefair.constraints import Constraint
-from sk_prunefair.constraints._best_group import BestGroupLimit
-from sk_prunefair.constraints._multipliers import row_factors
 from sk_prunefair.data.dataset import GroupDataset
-from sk_prunefair.data.group_means import group_errors
 from tests.conftest import assert_same_weights, classifier, weights
 
 
@@ -42,7 +38,7 @@ def long_tailed(digits):
     return X[keep], y[keep]
 
 
-def test_phases_are_the_papers_four_models(digits):
+def test_equal_loss_phases_make_four_different_nets(digits):
     X, y, group = digits
     fits = {}
     for phase in ("none", "before", "after", "both"):
@@ -60,7 +56,7 @@ def test_phases_are_the_papers_four_models(digits):
             assert (pruned[i] != pruned[j]).any()
 
 
-def test_signed_step_by_hand():
+def test_equal_loss_signed_step_by_hand():
     constraint = EqualLossConstraint(step_size=0.5, max_multiplier=1.0).initialize()
     constraint.multipliers_ = pd.Series([0.0, 0.9, 0.3], index=list("abc"))
     constraint.shares_ = np.array([0.5, 0.25, 0.25])
@@ -74,7 +70,7 @@ def test_signed_step_by_hand():
     np.testing.assert_allclose(constraint.multipliers_, [-0.275, 0.975, 0.375])
 
 
-def test_noise_moves_no_multiplier_by_hand():
+def test_equal_loss_differences_within_noise_move_nothing():
     constraint = EqualLossConstraint(step_size=0.5).initialize()
     constraint.multipliers_ = pd.Series(0.0, index=list("abcd"))
     constraint.shares_ = np.array([0.5, 0.3, 0.1, 0.1])
@@ -83,19 +79,7 @@ def test_noise_moves_no_multiplier_by_hand():
     np.testing.assert_allclose(constraint.multipliers_, [-0.03, 0.0, 0.15, 0.0], atol=1e-12)
 
 
-def test_errors_of_group_means_by_hand():
-    values = np.array([1.0, 3.0, 5.0, 2.0, 4.0, 2.0, 4.0, 7.0, 0.0, 1.0])
-    group = np.array([0, 0, 0, 1, 1, 1, 1, 2, 3, 3])
-    errors = group_errors(values, group, None, np.array([3, 2, 1, 2, 0]))
-    # s / √n: 2 / √3; two rows drawn twice tell what two rows do; one row tells nothing; 0.5.
-    np.testing.assert_allclose(errors, [2 / 3**0.5, 1.0, np.inf, 0.5, np.inf])
-    weight = np.array([1.0, 1.0, 2.0, *[1.0] * 7])
-    # Mean 3.5, variance (2.5² + 0.5² + 2 · 1.5²) / 4, and 16 / 6 rows' worth of weights.
-    weighted = group_errors(values, group, weight, np.array([3, 2, 1, 2, 0]))
-    assert weighted[0] == pytest.approx((2.75 / (16 / 6 - 1)) ** 0.5)
-
-
-def test_no_epoch_moves_a_multiplier_from_bound_to_bound():
+def test_equal_loss_large_step_size_moves_by_a_bounded_amount():
     constraint = EqualLossConstraint(step_size=10.0).initialize()
     constraint.multipliers_ = pd.Series(0.0, index=list("abcd"))
     constraint.shares_ = np.array([0.5, 0.3, 0.1, 0.1])
@@ -111,7 +95,7 @@ class Scaled(nn.Module):
         return 1000 * nn.functional.cross_entropy(y_pred, y, reduction=self.reduction)
 
 
-def test_signed_multipliers_do_not_see_the_scale_of_the_loss(digits):
+def test_equal_loss_scaled_loss_leaves_the_multipliers(digits):
     X, y, _ = digits
     clf = constrained().fit(X, y, sensitive_features=y)
     scaled = constrained(criterion=Scaled, lr=0.2 / 1000).fit(X, y, sensitive_features=y)
@@ -130,7 +114,7 @@ class Recorder(EqualLossConstraint):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_absolute_penalty_by_hand(digits, weighted):
+def test_equal_loss_absolute_penalty_by_hand(digits, weighted):
     X, y, _ = digits
     sample_weight = 1.0 + y if weighted else None
     recorder = Recorder(violation="absolute", step_size=0.1)
@@ -174,7 +158,7 @@ def factors_by_hand(y):
     return np.maximum((shares + np.linspace(-1, 1, 10) / 10) / shares, 0.1)
 
 
-def test_groups_are_drawn_by_their_multipliers(digits):
+def test_equal_loss_by_resampling_draws_groups_by_their_multipliers(digits):
     X, y = long_tailed(digits)
     constraint = Groups(step_size=0.0)
     clf = classifier(callbacks=[("equal_loss", constraint)], train_split=None, max_epochs=3)
@@ -187,7 +171,7 @@ def test_groups_are_drawn_by_their_multipliers(digits):
 
 
 @pytest.mark.parametrize("sampler", [False, True])
-def test_draws_that_are_the_users_are_weighted_instead(digits, sampler):
+def test_equal_loss_with_the_users_draws_weights_losses(digits, sampler):
     X, y = long_tailed(digits)
     mine = torch.utils.data.SequentialSampler(range(len(y)))
     options = {"iterator_train__sampler": mine} if sampler else {"iterator_train__shuffle": False}
@@ -205,7 +189,7 @@ def test_draws_that_are_the_users_are_weighted_instead(digits, sampler):
     np.testing.assert_allclose(np.sort(state(clf).seen_), np.sort(expected), rtol=1e-5)
 
 
-def test_reweighting_is_one_weight_for_each_group(digits):
+def test_equal_loss_by_reweighting_is_one_weight_per_group(digits):
     X, y = long_tailed(digits)
     constraint = Groups(step_size=0.0, by="reweighting", average=False)
     options = {"train_split": None, "batch_size": -1, "max_epochs": 1}
@@ -221,7 +205,7 @@ def test_reweighting_is_one_weight_for_each_group(digits):
         np.testing.assert_allclose(weights(clf.module_)[name], value, atol=1e-6)
 
 
-def test_a_group_of_one_row_moves_no_multiplier(digits):
+def test_equal_loss_group_of_one_row_moves_no_multiplier(digits):
     X, y, _ = digits
     group = np.where(np.arange(len(y)) == 7, "one", np.where(y < 3, "low", "high"))
     clf = constrained(train_split=None).fit(X, y, sensitive_features=group)
@@ -229,14 +213,14 @@ def test_a_group_of_one_row_moves_no_multiplier(digits):
     assert (state(clf).multipliers_.drop("one") != 0).all()
 
 
-def test_multipliers_from_the_validation_set(digits):
+def test_equal_loss_multipliers_from_valid_differ_from_those_of_train(digits):
     X, y = long_tailed(digits)
     clf = constrained(multipliers_from="valid").fit(X, y, sensitive_features=y)
     train = constrained().fit(X, y, sensitive_features=y)
     assert (state(clf).multipliers_ - state(train).multipliers_).abs().max() > 0.05
 
 
-def test_a_split_without_groups_is_refused_when_it_is_made(digits):
+def test_equal_loss_split_without_groups_is_refused_when_it_is_made(digits):
     X, y, group = digits
     valid = Dataset(X[:300].astype(np.float32), y[:300])
     clf = constrained(multipliers_from="valid", train_split=lambda data, y: (data, valid))
@@ -244,7 +228,7 @@ def test_a_split_without_groups_is_refused_when_it_is_made(digits):
         clf.fit(X, y, sensitive_features=group)
 
 
-def test_where_it_does_not_act_it_needs_no_validation_set(digits):
+def test_equal_loss_where_it_does_not_act_needs_no_validation_set(digits):
     X, y, group = digits
     clf = constrained(multipliers_from="valid", phase="after", train_split=None)
     clf.fit(X, y, sensitive_features=group)
@@ -255,7 +239,7 @@ def test_where_it_does_not_act_it_needs_no_validation_set(digits):
 
 
 @pytest.mark.parametrize("split", [None, "without groups"])
-def test_a_validation_set_without_groups_is_refused_and_nothing_lost(fitted, digits, split):
+def test_equal_loss_validation_set_without_groups_is_refused(fitted, digits, split):
     X, y, group = digits
     before = fitted.predict_proba(X)
     if split is not None:
@@ -267,7 +251,7 @@ def test_a_validation_set_without_groups_is_refused_and_nothing_lost(fitted, dig
     np.testing.assert_array_equal(fitted.predict_proba(X), before)
 
 
-def test_one_group_is_what_it_is_without_a_constraint(digits):
+def test_equal_loss_one_group_trains_as_without_a_constraint(digits):
     X, y, _ = digits
     alone = np.full(len(y), "all")
     clf = constrained().fit(X, y, sensitive_features=alone)
@@ -276,7 +260,7 @@ def test_one_group_is_what_it_is_without_a_constraint(digits):
 
 
 @pytest.mark.parametrize("batch_size", [16, 512])
-def test_batch_size_needs_no_other_step(digits, batch_size):
+def test_equal_loss_any_batch_size_narrows_the_gap(digits, batch_size):
     X, y = long_tailed(digits)
     options = {"max_epochs": 12, "train_split": None, "batch_size": batch_size, "lr": 0.5}
     gaps = [
@@ -288,21 +272,21 @@ def test_batch_size_needs_no_other_step(digits, batch_size):
     assert np.mean(gaps[1]) < 0.8 * np.mean(gaps[0])
 
 
-def test_a_net_that_diverges_moves_nothing(digits):
+def test_equal_loss_diverged_net_keeps_multipliers_finite(digits):
     X, y, group = digits
     clf = constrained(lr=1e30, max_epochs=2).fit(X, y, sensitive_features=group)
     assert np.isnan(clf.history[-1, "loss_gap"])
     assert np.isfinite(state(clf).multipliers_).all()
 
 
-def test_warm_start_with_other_groups_starts_at_zero(digits):
+def test_equal_loss_warm_start_with_other_groups_starts_at_zero(digits):
     X, y, group = digits
     clf = constrained(warm_start=True).fit(X, y, sensitive_features=group)
     clf.fit(X, y, sensitive_features=y % 3)
     assert state(clf).multipliers_.index.tolist() == [0, 1, 2]
 
 
-def test_it_brings_the_losses_together(digits):
+def test_equal_loss_constraint_narrows_the_losses(digits):
     X, y = long_tailed(digits)
     options = {"max_epochs": 12, "train_split": None, "module__dropout": 0.0}
     plain = constrained(step_size=0.0, **options).fit(X, y, sensitive_features=y)
@@ -310,7 +294,7 @@ def test_it_brings_the_losses_together(digits):
     assert fair.history[-1, "loss_gap"] < 0.7 * plain.history[-1, "loss_gap"]
 
 
-def test_state_is_reset_by_fit_and_not_shared(digits):
+def test_equal_loss_second_fit_starts_again(digits):
     X, y, group = digits
     given = EqualLossConstraint()
     clf = classifier(callbacks=[("equal_loss", given)])
@@ -323,7 +307,7 @@ def test_state_is_reset_by_fit_and_not_shared(digits):
     assert state(unfitted).multipliers_ is None
 
 
-def test_multipliers_carry_over_into_fine_tuning(digits):
+def test_equal_loss_multipliers_carry_over_into_fine_tuning(digits):
     X, y = long_tailed(digits)
     clf = constrained(phase="both").fit(X, y, sensitive_features=y)
     dense = state(clf).multipliers_.copy()
@@ -337,7 +321,31 @@ def test_multipliers_carry_over_into_fine_tuning(digits):
     pd.testing.assert_series_equal(state(before).multipliers_, frozen)
 
 
-def test_set_params_reaches_the_constraint(digits):
+def test_equal_loss_pretrained_net_starts_every_prune_at_zero(digits):
+    X, y = long_tailed(digits)
+    dense = classifier().fit(X, y).module_
+    given = {"sensitive_features": y, "finetune_epochs": 1}
+    nets = []
+    for rates in ((0.9,), (0.5, 0.9)):
+        clf = constrained(module=dense, classes=list(range(10))).initialize()
+        for rate in rates:
+            clf.prune(rate, X, y, **given)
+        nets.append(clf)
+    pd.testing.assert_series_equal(*(state(clf).multipliers_ for clf in nets))
+    assert_same_weights(*(clf.module_ for clf in nets))
+    assert state(clf.prune(0.9)).multipliers_ is None
+
+
+def test_equal_loss_where_it_does_not_act_needs_no_groups(digits):
+    X, y, group = digits
+    clf = constrained(phase="before").fit(X, y, sensitive_features=group)
+    gap = clf.history[-1, "loss_gap"]
+    clf.prune(0.9, X, y, finetune_epochs=1)
+    assert gap > 0
+    assert np.isnan(clf.history[-1, "loss_gap"])
+
+
+def test_equal_loss_set_params_reaches_the_constraint(digits):
     X, y, group = digits
     clf = constrained().set_params(callbacks__equal_loss__step_size=0.0)
     clf.fit(X, y, sensitive_features=group)
@@ -365,7 +373,7 @@ def test_set_params_reaches_the_constraint(digits):
     ],
     ids=str,
 )
-def test_bad_parameters(fitted, digits, bad):
+def test_equal_loss_bad_parameters_are_refused(fitted, digits, bad):
     X, y, group = digits
     module = fitted.module_
     fitted.set_params(callbacks=[("equal_loss", EqualLossConstraint(**bad))])
@@ -375,7 +383,7 @@ def test_bad_parameters(fitted, digits, bad):
     assert fitted.module_ is module
 
 
-def test_valid_loss_is_the_plain_loss(digits):
+def test_equal_loss_valid_loss_is_the_plain_loss(digits):
     X, y, group = digits
     clf = constrained(violation="absolute", step_size=1.0)
     clf.fit(X[300:], y[300:], sensitive_features=group[300:])
@@ -387,7 +395,7 @@ def test_valid_loss_is_the_plain_loss(digits):
     assert clf.history[-1, "valid_loss"] == pytest.approx(plain, rel=0.05)
 
 
-def test_five_hundred_groups_and_lbfgs(digits):
+def test_equal_loss_five_hundred_groups_and_lbfgs_work(digits):
     X, y, _ = digits
     group = np.random.default_rng(0).integers(0, 500, len(y))
     clf = constrained().fit(X, y, sensitive_features=group)
@@ -406,7 +414,7 @@ def test_five_hundred_groups_and_lbfgs(digits):
 
 
 @pytest.mark.parametrize("step_size", [1e-3, 1e-2, 0.1, 1.0, 10.0])
-def test_no_step_size_collapses(digits, step_size):
+def test_equal_loss_any_step_size_keeps_accuracy(digits, step_size):
     X, y, _ = digits
     test = np.arange(len(y)) % 2 == 0
     X_train, y_train = long_tailed((X[~test], y[~test], None))
@@ -421,42 +429,7 @@ def test_no_step_size_collapses(digits, step_size):
     assert (np.subtract(*scores) < 0.05).all()
 
 
-def test_factors_are_bounded_however_small_a_group_is():
-    shares = np.array([0.6, 0.3999, 0.0001, 0.0])
-    factors = row_factors(np.array([-1.0, 0.0, 4.0, 0.0]), shares)
-    # 1 - 1 / 2.4, 1, 1 + 4 / 0.0004 cut to 50, and 1 for the group without a share.
-    by_hand = np.array([1 - 1 / 2.4, 1, 50, 1])
-    np.testing.assert_allclose(factors, by_hand / (shares @ by_hand))
-
-
-def test_limit_of_the_best_group_by_hand():
-    limit = BestGroupLimit(0.05)
-    for accuracy, fallen, is_kept in (
-        ([0.8, 0.6, np.nan], 0.0, True),
-        ([0.7, 0.75, np.nan], 0.1, False),
-        ([0.78, 0.7, np.nan], 0.02, True),
-        ([np.nan, 0.7, np.nan], 0.02, True),
-        ([0.5, 0.9, 0.1], 0.0, True),
-        ([0.8, 0.8, 0.1], 0.1, False),
-    ):
-        limit = limit.after(np.array(accuracy), np.full(3, 10**6))
-        assert limit.fallen == pytest.approx(fallen, abs=1e-12)
-        assert limit.is_kept is is_kept
-        assert limit.slack == pytest.approx(max(0, 1 - fallen / 0.05))
-    assert [BestGroupLimit(0.0, limit.highest, 1, fallen).slack for fallen in (0.0, 0.1)] == [1, 0]
-    with pytest.warns(UserWarning, match="best group, b, is 0.100 below"):
-        limit.warn(np.array(["a", "b", "c"], dtype=object))
-
-
-def test_a_lone_row_that_is_right_is_not_the_best_group():
-    # By Wilson's lower bounds, 0.21 of the lone row and some 0.89 of the second group.
-    limit = BestGroupLimit(0.05).after(np.array([1.0, 0.91, 0.6]), np.array([1, 1000, 1000]))
-    limit = limit.after(np.array([0.0, 0.9, 0.6]), np.array([1, 1000, 1000]))
-    assert limit.best == 1
-    assert limit.fallen == pytest.approx(0.01)
-
-
-def test_the_best_group_loses_only_what_it_may():
+def test_equal_loss_max_accuracy_loss_bounds_the_best_groups_loss():
     # What is right for one group is wrong for the other: equal losses take from the first.
     rng = np.random.default_rng(0)
     X = rng.normal(size=(3000, 8))
@@ -476,7 +449,7 @@ def test_the_best_group_loses_only_what_it_may():
 
 
 @pytest.mark.filterwarnings("ignore:pruning leaves no weight")
-def test_multipliers_are_halved_while_the_best_group_pays(digits):
+def test_equal_loss_beyond_max_accuracy_loss_halves_multipliers_and_warns(digits):
     X, y = long_tailed(digits)
     clf = constrained(max_accuracy_loss=0.05, train_split=None).fit(X, y, sensitive_features=y)
     before = state(clf).multipliers_.copy()
@@ -485,18 +458,3 @@ def test_multipliers_are_halved_while_the_best_group_pays(digits):
     pd.testing.assert_series_equal(state(clf).multipliers_, before / 2)
     # A new pruning knows nothing of the one before.
     assert state(clf.prune(0.0)).limit_.is_kept
-
-
-class Weigh(Constraint):
-    def weights(self, net, batch):
-        return 1.0 + (batch["group"] == 1)
-
-
-def test_constraint_of_ones_own_is_a_reweighting(digits):
-    X, y, group = digits
-    clf = classifier(callbacks=[Weigh()], train_split=None).fit(X, y, sensitive_features=group)
-    weighted = classifier(train_split=None, lr=0.2 * np.mean(1.0 + (group == "round"))).fit(
-        X, y, sample_weight=1.0 + (group == "round")
-    )
-    for name, value in weights(weighted.module_).items():
-        np.testing.assert_allclose(weights(clf.module_)[name], value, atol=1e-4)

@@ -30,14 +30,14 @@ def with_schedule(schedule, **params):
     return classifier(callbacks=[("schedule", schedule)], **params)
 
 
-def test_steps_of_the_iterative_one_remove_the_same_share_of_what_is_left():
+def test_iterative_pruning_steps_remove_equal_shares_of_what_is_left():
     rates = [IterativePruning(3).rate_at(0.973, epoch, 6) for epoch in range(6)]
     left = 1 - np.array(rates)
     np.testing.assert_allclose(left, [0.3, 0.3, 0.09, 0.09, 0.027, 0.027], rtol=1e-12)
     assert rates[-1] == 0.973
 
 
-def test_the_gradual_one_is_cubic_and_ends_at_the_goal():
+def test_gradual_pruning_is_cubic_and_ends_at_the_goal():
     rates = [GradualPruning(until=1.0).rate_at(0.9, epoch, 10) for epoch in range(10)]
     t = np.arange(1, 11) / 10
     np.testing.assert_allclose(rates, 0.9 - 0.9 * (1 - t) ** 3, rtol=1e-12)
@@ -45,7 +45,7 @@ def test_the_gradual_one_is_cubic_and_ends_at_the_goal():
 
 
 @pytest.mark.parametrize("pruner", ["magnitude", "taylor", "fairgrape"])
-def test_weights_go_step_by_step_and_stay_away(digits, pruner):
+def test_schedule_removes_weights_step_by_step_for_good(digits, pruner):
     X, y, group = digits
     clf = with_schedule(Watch(), pruner=pruner).fit(X, y, sensitive_features=group)
     assert "prune_rate" not in clf.history[-1]
@@ -60,7 +60,7 @@ def test_weights_go_step_by_step_and_stay_away(digits, pruner):
     assert clf.history[-4:, "prune_rate"] == pytest.approx([0.2, 0.4, 0.6, 0.8])
 
 
-def test_group_losses_are_recorded(digits):
+def test_schedule_records_the_losses_of_groups(digits):
     X, y, group = digits
     clf = with_schedule(GradualPruning(), train_split=None, batch_size=-1, module__dropout=0.0)
     clf.fit(X, y, sensitive_features=group)
@@ -71,7 +71,7 @@ def test_group_losses_are_recorded(digits):
         assert sum(share[name] * losses[name] for name in share) == pytest.approx(mean, rel=1e-5)
 
 
-def test_one_step_is_one_shot(digits):
+def test_iterative_pruning_in_one_step_equals_one_shot(digits):
     X, y, group = digits
     kwargs = {"sensitive_features": group, "finetune_epochs": 2}
     step = with_schedule(IterativePruning(1)).fit(X, y, sensitive_features=group)
@@ -82,7 +82,7 @@ def test_one_step_is_one_shot(digits):
     assert step.prune(0.7).sparsity_ == pytest.approx(0.7, abs=1e-3)
 
 
-def test_training_on_leaves_the_rate_alone(digits):
+def test_schedule_in_partial_fit_leaves_the_rate(digits):
     X, y, group = digits
     clf = with_schedule(IterativePruning(2)).fit(X, y, sensitive_features=group)
     clf.prune(0.9, X, y, sensitive_features=group, finetune_epochs=2)
@@ -92,7 +92,7 @@ def test_training_on_leaves_the_rate_alone(digits):
     assert "prune_rate" not in clf.history[-1]
 
 
-def test_an_optimizer_with_memory_remembers_the_dense_training_alone(digits):
+def test_optimizer_after_prune_holds_the_moments_of_the_dense_training(digits):
     X, y, group = digits
     kwargs = {"sensitive_features": group, "finetune_epochs": 1}
     clf = classifier(optimizer=torch.optim.Adam, lr=0.01).fit(X, y, sensitive_features=group)
@@ -114,7 +114,7 @@ def test_an_optimizer_with_memory_remembers_the_dense_training_alone(digits):
 
 
 @pytest.mark.parametrize("epoch", [0, 2])
-def test_fine_tuning_starts_from_the_early_weights(digits, epoch):
+def test_rewind_epoch_starts_fine_tuning_from_the_early_weights(digits, epoch):
     X, y, group = digits
     clf = classifier(rewind_epoch=epoch).fit(X, y, sensitive_features=group)
     early = classifier(max_epochs=epoch).fit(X, y, sensitive_features=group)
@@ -146,14 +146,14 @@ def test_fine_tuning_starts_from_the_early_weights(digits, epoch):
         ({"callbacks": [GradualPruning(), IterativePruning(2)]}, "one pruning schedule at most"),
     ],
 )
-def test_plans_are_checked_before_training(digits, params, message):
+def test_schedule_bad_plans_are_refused_before_training(digits, params, message):
     X, y, group = digits
     clf = classifier(prune_rate=0.5, finetune_epochs=2, **params)
     with pytest.raises(ValueError, match=message):
         clf.fit(X, y, sensitive_features=group)
 
 
-def test_rewinding_has_to_be_asked_for_before(fitted, digits):
+def test_rewind_epoch_set_after_fit_is_refused(fitted, digits):
     X, y, group = digits
     before = weights(fitted.module_)
     fitted.set_params(rewind_epoch=1)

@@ -1,0 +1,77 @@
+"""What the batches of one epoch say about each group."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sk_prunefair.data.group_means import group_errors, group_means, is_right
+
+
+class EpochRecord:
+    """The losses of the batches of one epoch, and maybe which predictions were right.
+
+    Parameters
+    ----------
+    sizes : ndarray of shape (n_groups,)
+        How many different rows of each group there are.
+    with_accuracy : bool, default=False
+        Whether `accuracies` will be asked for.
+
+    Examples
+    --------
+    >>> record = EpochRecord(np.array([2, 1]))
+    >>> group, y = torch.tensor([0, 0, 1]), torch.tensor([0, 1, 0])
+    >>> record.add(torch.tensor([1.0, 3.0, 5.0]), ({"group": group}, y), y_pred=None)
+    >>> record.means, record.errors
+    (array([2., 5.]), array([ 1., inf]))
+    """
+
+    def __init__(self, sizes: npt.NDArray[np.int64], with_accuracy: bool = False) -> None:
+        self.sizes = sizes
+        self.with_accuracy = with_accuracy
+        self.batches: list[dict[str, torch.Tensor]] = []
+
+    def add(self, losses: torch.Tensor, batch: Any, y_pred: Any) -> None:
+        """Keep what is known of a batch where it is, so that nothing waits for the device."""
+        columns = {"loss": losses, "group": batch[0]["group"]}
+        if "sample_weight" in batch[0]:
+            columns["weight"] = batch[0]["sample_weight"]
+        if self.with_accuracy:
+            columns["right"] = is_right(y_pred, batch[1])
+        self.batches.append(columns)
+
+    @cached_property
+    def _columns(self) -> dict[str, npt.NDArray[Any]]:
+        columns = {
+            name: torch.cat([batch[name] for batch in self.batches]).cpu()
+            for name in self.batches[0]
+        }
+        if columns["loss"].dtype == torch.bfloat16:  # which numpy does not know
+            columns["loss"] = columns["loss"].float()
+        return {name: values.numpy() for name, values in columns.items()}
+
+    def _means(self, column: str) -> npt.NDArray[np.float64]:
+        columns = self._columns
+        weight = columns.get("weight")
+        return group_means(columns[column], columns["group"], weight, len(self.sizes))
+
+    @property
+    def means(self) -> npt.NDArray[np.float64]:
+        """Weighted mean loss of each group, NaN for one that was in no batch."""
+        return self._means("loss")
+
+    @property
+    def errors(self) -> npt.NDArray[np.float64]:
+        """Standard errors of the means, inf for a group of fewer than two rows."""
+        columns = self._columns
+        return group_errors(columns["loss"], columns["group"], columns.get("weight"), self.sizes)
+
+    @property
+    def accuracies(self) -> npt.NDArray[np.float64]:
+        """Weighted share of right predictions in each group, NaN for one that was in no batch."""
+        return self._means("right")

@@ -208,7 +208,7 @@ class GroupDRO(Constraint):
     ) -> None:
         if training:
             group = batch[0]["group"]
-            sums = torch.zeros(len(net.groups_)).index_add(0, group, losses)
+            sums = torch.zeros(len(net.groups_)).index_add(0, group, losses.cpu())
             means = sums / group.bincount(minlength=len(sums)).clamp(min=1)
             self.log_weights_ = self.log_weights_ + 0.01 * means
 

@@ -31,7 +31,7 @@ class GroupDRO(Constraint):
 
     def on_batch_end(self, net, batch, training, losses, **kwargs):
         if training and self.is_active(net):
-            sums = torch.zeros(len(net.groups_)).index_add(0, batch[0]["group"], losses)
+            sums = torch.zeros(len(net.groups_)).index_add(0, batch[0]["group"], losses.cpu())
             means = sums / batch[0]["group"].bincount(minlength=len(sums)).clamp(1)
             self.log_weights_ = self.log_weights_ + 0.01 * means
 

@@ -494,10 +494,12 @@ def test_set_params_on_a_fitted_net(fitted, digits):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_cuda(digits):
+@pytest.mark.parametrize("pruner", ["magnitude", "random", "taylor"])
+def test_cuda(pruner, digits):
     X, y, group = digits
     callbacks = [("equal_loss", EqualLossConstraint())]
-    clf = classifier(device="cuda", callbacks=callbacks, prune_rate=0.8, finetune_epochs=1)
+    params = {"prune_rate": 0.8, "finetune_epochs": 1, "pruner": pruner}
+    clf = classifier(device="cuda", callbacks=callbacks, **params)
     state = torch.cuda.get_rng_state()
     clf.fit(X, y, sensitive_features=group)
     assert torch.equal(torch.cuda.get_rng_state(), state)

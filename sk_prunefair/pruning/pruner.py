@@ -116,7 +116,11 @@ class _MaskPlanner:
             if self.needs_data
             else self.pruner.masks(module, rate)
         )
-        masks = check_masks(module, found, rate)
+        # Scores made on the CPU, such as random ones, have their masks there.
+        masks = {
+            name: mask.to(module.get_parameter(name).device)
+            for name, mask in check_masks(module, found, rate).items()
+        }
         warn_of_left_out(module, masks, getattr(self.pruner, "exclude", ()))
         return WeightPlan(masks, rate)
 

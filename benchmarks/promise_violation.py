@@ -20,7 +20,7 @@ import pandas as pd
 from scipy.stats import norm
 from tqdm import tqdm
 
-from sk_prunefair.selection._nets import Outcome
+from sk_prunefair.outcome import Outcome
 from sk_prunefair.selection.promise import Promise
 
 HERE = Path(__file__).parent
@@ -55,11 +55,11 @@ CHANGES: dict[str, Sample] = {"rare and large": rare, "common and small": common
 def ours(changes: np.ndarray, codes: np.ndarray) -> bool:
     """Return whether the bets of `PruneRateSearchCV` pass; no sample's prediction changes."""
     promise = Promise(0.9, MAX_VIOLATION, LOSS_BOUND, 1 - LEVEL)
-    right = np.ones(len(changes), dtype=bool)
-    dense = Outcome(losses=np.full(len(changes), DENSE_LOSS), is_right=right)
-    pruned = Outcome(losses=DENSE_LOSS + changes, is_right=right)
+    labels = np.arange(len(changes)) % 2
+    dense = Outcome(np.full(len(changes), DENSE_LOSS), labels, labels)
+    pruned = Outcome(DENSE_LOSS + changes, labels, labels)
     groups = pd.Index(range(codes.max() + 1))
-    return bool(promise.judge(dense, pruned, codes, groups)["passed"].all())
+    return bool(promise.judge(dense, pruned, codes, groups, labels=[0, 1])["passed"].all())
 
 
 def naive(changes: np.ndarray, codes: np.ndarray) -> bool:

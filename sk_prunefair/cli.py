@@ -10,19 +10,19 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.base import clone
 
+from sk_prunefair._audit_files import read_data, write_tables
 from sk_prunefair.classifier import FairPrunedClassifier
 from sk_prunefair.export.compact import holds_dense, load_compact
-from sk_prunefair.report.report import FairnessReport
+from sk_prunefair.report import FairnessReport
+from sk_prunefair.report.text import label_findings
 from sk_prunefair.selection import pruning_curve
 from sk_prunefair.selection.promise import Promise
 
@@ -36,17 +36,10 @@ example:
 where model.py has a function make() that returns an unfitted FairPrunedClassifier, and net.zip was
 written by sk_prunefair.export.save_compact(clf, "net.zip", dense=True).
 
-exit status: 0 the promise is kept, or none was given; 1 it is not, as far as the data can tell;
-2 the audit could not be made.
+exit status: 0 the promise is kept, or none was given; 1 it is not, as far as the data can tell, or
+the pruned net gives every sample one label, or none a label that the dense net gave; 2 the
+audit could not be made.
 """
-
-
-class Data(NamedTuple):
-    """What a net is judged on."""
-
-    X: npt.NDArray[np.float32] | pd.DataFrame
-    y: npt.NDArray[Any]
-    groups: pd.DataFrame
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,8 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 if the promise is kept or none was given, 1 if it is not kept as far as the data can tell,
-        2 if the audit could not be made; then standard error says why.
+        0 if the promise is kept or none was given, 1 if it is not kept as far as the data can tell
+        or, promise or none, if the pruned net gives every sample one label, or none a label that
+        the dense net gave, 2 if the audit could not be made; then standard error says why.
 
     Examples
     --------
@@ -85,7 +79,13 @@ def _audit(args: argparse.Namespace) -> int:
             "it by save_compact(clf, path, dense=True)"
         )
     clf = load_compact(args.net, _estimator(args.estimator))
-    data = _read(args, getattr(clf, "feature_names_in_", None))
+    data = read_data(
+        args.data,
+        label=args.label,
+        groups=args.groups,
+        features=args.features,
+        names=_feature_names(clf),
+    )
     _check_labels(data.y, clf.classes_)
     report = clf.fairness_report(data.X, data.y, sensitive_features=data.groups)
     curve = None
@@ -104,12 +104,16 @@ def _audit(args: argparse.Namespace) -> int:
             args.out, title=args.title, curve=curve, facts=facts, pictures=not args.no_pictures
         )
     if args.tables is not None:
-        _write_tables(args.tables, report, curve, judged)
+        write_tables(args.tables, report, curve, judged)
     print(report)
-    if judged is None:
-        return KEPT
-    print(f"\n{verdict}")
-    return KEPT if judged["passed"].all() else BROKEN
+    dense, pruned = report.outcomes
+    lost = label_findings(dense, pruned, report.labels)
+    if verdict is None and lost:
+        verdict = f"not approved: {'; '.join(lost)}"
+    if verdict is not None:
+        print(f"\n{verdict}")
+    is_kept = judged is None or bool(judged["passed"].all())
+    return KEPT if is_kept and not lost else BROKEN
 
 
 def _promise(args: argparse.Namespace) -> Promise | None:
@@ -122,12 +126,9 @@ def _promise(args: argparse.Namespace) -> Promise | None:
 
 def _judge(promise: Promise, report: FairnessReport) -> tuple[str, pd.DataFrame]:
     """Return what became of the promise, in a sentence, and the row of each group."""
-    samples = report.samples
-    codes, groups = pd.factorize(samples["group"], sort=False)
-    dense, pruned = report.outcomes
-    judged = promise.judge(
-        dense, pruned, codes, pd.Index(groups, tupleize_cols=False), report.labels
-    )
+    codes, groups = pd.factorize(report.samples["group"], sort=False)
+    index = pd.Index(groups, tupleize_cols=False)
+    judged = promise.judge(*report.outcomes, codes, index, report.labels)
     level = f"with confidence {promise.confidence:g}"
     if not judged["passed"].all():
         return f"promise not kept, {level}: {promise.why_not(judged)}", judged
@@ -160,76 +161,9 @@ def _estimator(name: str) -> FairPrunedClassifier:
     return estimator
 
 
-def _read(args: argparse.Namespace, known: Sequence[str] | None) -> Data:
-    """Read features, labels and groups by the ending of the file's name.
-
-    Where the net was fitted on columns with names, `known`, those are taken, in its order.
-    """
-    suffix = args.data.suffix.lower()
-    if suffix == ".npz":
-        return _read_npz(args.data)
-    readers: dict[str, Callable[[Path], pd.DataFrame]] = {
-        ".csv": pd.read_csv,
-        ".parquet": _read_parquet,
-    }
-    if suffix not in readers:
-        raise ValueError(f"--data must be a .csv, .parquet or .npz file, got {args.data.name!r}")
-    frame = readers[suffix](args.data)
-    if args.label is None or not args.groups:
-        raise ValueError("--label and --groups must name columns of --data")
-    taken = [args.label, *args.groups]
-    features = args.features or [column for column in frame if column not in taken]
-    missing = [column for column in [*taken, *features] if column not in frame]
-    if missing:
-        raise ValueError(f"--data has no column {missing[0]!r}; there are {list(frame)[:20]}")
-    for column in features:
-        if not pd.api.types.is_numeric_dtype(frame[column]):
-            raise ValueError(
-                f"--features must be numbers, as the net takes them, got {column!r} of dtype "
-                f"{frame[column].dtype}"
-            )
-    labels, groups = frame[args.label].to_numpy(), frame[args.groups]
-    if known is None:
-        return Data(frame[features].to_numpy(dtype=np.float32), labels, groups)
-    _check_names(features, list(known))
-    return Data(frame[list(known)].astype(np.float32), labels, groups)
-
-
-def _check_names(features: list[str], known: list[str]) -> None:
-    """Raise ValueError unless the columns are those that the net was fitted on."""
-    missing = [column for column in known if column not in features]
-    extra = [column for column in features if column not in known]
-    if missing or extra:
-        raise ValueError(
-            "the features of --data must be the columns that the net was fitted on: missing are "
-            f"{missing[:10]}, and {extra[:10]} are none of them (name them with --features)"
-        )
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path)
-    except ImportError as error:
-        raise ImportError(
-            "--data: a .parquet file needs pyarrow, which is not installed: pip install "
-            "'sk-prunefair[parquet]'"
-        ) from error
-
-
-def _read_npz(path: Path) -> Data:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            missing = [name for name in Data._fields if name not in arrays]
-            if missing:
-                raise ValueError(
-                    f"--data must hold the arrays {list(Data._fields)}, {missing[0]!r} is missing"
-                )
-            X, y, groups = (arrays[name] for name in Data._fields)
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"--data {path.name} is not a whole npz file: {error}") from error
-    frame = pd.DataFrame(groups)
-    # One column is a name, several are numbered.
-    return Data(X, y, frame.set_axis([f"group {i}" for i in frame], axis=1))
+def _feature_names(clf: FairPrunedClassifier) -> list[str] | None:
+    names = getattr(clf, "feature_names_in_", None)
+    return None if names is None else [str(name) for name in names]
 
 
 def _check_labels(y: npt.NDArray[Any], classes: npt.NDArray[Any]) -> None:
@@ -239,22 +173,6 @@ def _check_labels(y: npt.NDArray[Any], classes: npt.NDArray[Any]) -> None:
             f"the labels of --data must be among {classes.tolist()[:20]}, which the net knows; got "
             f"{unknown[:5]}"
         )
-
-
-def _write_tables(
-    folder: Path, report: FairnessReport, curve: pd.DataFrame | None, judged: pd.DataFrame | None
-) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    report.to_frame().to_csv(folder / "groups.csv")
-    nets = {"dense": report.dense, "pruned": report.pruned}
-    summary = {f"accuracy_{name}": net.overall["accuracy"] for name, net in nets.items()}
-    summary |= {f"accuracy_gap_{name}": gap for name, gap in report.accuracy_gap.items()}
-    summary["fairness_violation"] = report.fairness_violation
-    table = pd.concat([pd.Series(summary), report.compression])
-    table.rename("value").rename_axis("quantity").to_csv(folder / "summary.csv")
-    for name, frame in (("curve", curve), ("promise", judged)):
-        if frame is not None:
-            frame.to_csv(folder / f"{name}.csv", index=False)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -282,7 +200,12 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--groups", nargs="+", metavar="COLUMN", help="columns that make the groups; they intersect"
     )
-    add("--features", nargs="+", metavar="COLUMN", help="in the net's order; default: all others")
+    add(
+        "--features",
+        nargs="+",
+        metavar="COLUMN",
+        help="default: all others; in the net's order where its file has no names",
+    )
     add("--out", type=Path, metavar="PAGE", help="HTML page to write")
     add("--tables", type=Path, metavar="FOLDER", help="folder for CSV tables")
     add("--title", default="What pruning did to each group", help="of the page")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -30,6 +29,7 @@ from sk_prunefair.loop import Step, run_epoch
 from sk_prunefair.objective import Objective, objective_loss
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.packed import PackedNet, is_stale
+from sk_prunefair.parts import make_module, trained_parts
 from sk_prunefair.pruning import Pruned, engine, sparsity
 from sk_prunefair.pruning.masks import Masks
 from sk_prunefair.pruning.pruner import Planner, as_planner, get_pruner
@@ -101,8 +101,9 @@ class Net(NeuralNetClassifier):
     def set_params(self, **kwargs: Any) -> Net:
         """Set parameters, as in skorch; the optimizer's also hold for the next ``prune``."""
         optimizers = list(self._optimizers)
-        # Options of the pruner: nothing of the net is made anew for them.
-        options = {key: kwargs.pop(key) for key in list(kwargs) if key.startswith("pruner__")}
+        # The pruner and its options: nothing of the net is made anew for them.
+        mine = [key for key in kwargs if key == "pruner" or key.startswith("pruner__")]
+        options = {key: kwargs.pop(key) for key in mine}
         self.__dict__.update(options)
         super().set_params(**kwargs)
         # skorch changes the optimizer that is there; every fine-tuning makes a new one.
@@ -123,38 +124,11 @@ class Net(NeuralNetClassifier):
         return super().initialize_history()
 
     def initialized_instance(self, instance_or_cls: Any, kwargs: dict[str, Any]) -> Any:
-        """Create the module, telling its class n_features and n_classes where it asks for them.
-
-        An instance of the user's is copied: it stays as it is, and a second fit starts where the
-        first did.
-        """
+        """Create the module, or another part, as `sk_prunefair.parts.make_module` does."""
+        create = super().initialized_instance
         if instance_or_cls is not self.module:
-            return super().initialized_instance(instance_or_cls, kwargs)
-        if isinstance(instance_or_cls, nn.Module):
-            if not kwargs and self.initialized_ and not self.is_initializing_:
-                # Another part was set anew: as in skorch, an instance stays as it was trained.
-                engine.restore_dense(self)
-                return self.module_
-            module = copy.deepcopy(instance_or_cls)
-            module = super().initialized_instance(module, self._known_sizes(module, kwargs))
-        else:
-            sizes = self._known_sizes(instance_or_cls, {})
-            module = super().initialized_instance(instance_or_cls, sizes | kwargs)
-        self.pruned_ = None
-        return module
-
-    def _known_sizes(self, factory: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
-        if isinstance(factory, nn.Module):
-            if not kwargs:
-                return {}
-            factory = type(factory)
-        schema = self.schema_ or Schema()
-        known = {
-            "n_features": schema.inputs.n_inputs if schema.inputs else None,
-            "n_classes": len(self.classes_) if hasattr(self, "classes_") else None,
-        }
-        asked = inspect.signature(factory).parameters
-        return {k: v for k, v in known.items() if k in asked and v is not None} | kwargs
+            return create(instance_or_cls, kwargs)
+        return make_module(self, instance_or_cls, kwargs, create)
 
     # -------------------------------------------------------------------- data
 
@@ -397,8 +371,7 @@ class Net(NeuralNetClassifier):
 
     def trained_parts(self) -> dict[str, Any]:
         """Return modules, criteria and optimizers by the names of their attributes."""
-        names = [name + "_" for name in (*self._modules, *self._criteria, *self._optimizers)]
-        return {name: self.__dict__[name] for name in names if name in vars(self)}
+        return trained_parts(self)
 
     def make_pruner(self) -> Planner:
         """Return what makes plans as ``pruner`` and ``pruner__…`` say."""

@@ -51,7 +51,10 @@ class CoreNet(TrainingNet, Protocol):
     objective_: Any
     step_: Any
     is_output_checked_: bool
+    is_initializing_: bool
+    _modules: list[str]
     _criteria: list[str]
+    _optimizers: list[str]
 
     @property
     def initialized_(self) -> bool: ...  # noqa: D102

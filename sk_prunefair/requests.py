@@ -107,7 +107,12 @@ def _acts(callback: Any, phases: Sequence[Phase]) -> bool:
 
 
 def _given_callbacks(net: CoreNet) -> list[Any]:
+    """Return the callbacks of the user's; one set by its name replaces the one in the list."""
     given = [] if net.callbacks in (None, "disable") else list(net.callbacks)
-    given = [item[1] if isinstance(item, (tuple, list)) else item for item in given]
-    named = [value for name, value in vars(net).items() if name.startswith("callbacks__")]
-    return given + named
+    pairs = [item if isinstance(item, (tuple, list)) else ("", item) for item in given]
+    named = {
+        name.removeprefix("callbacks__"): value
+        for name, value in vars(net).items()
+        if name.startswith("callbacks__") and name.count("__") == 1
+    }
+    return [*(callback for name, callback in pairs if name not in named), *named.values()]

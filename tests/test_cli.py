@@ -216,6 +216,56 @@ def test_data_that_no_net_can_take(case, capsys):
     assert "--label and --groups must name columns" in capsys.readouterr().err
 
 
+@pytest.fixture
+def named(case, digits):
+    """Return a CSV of digits, on whose named columns the net of a file was fitted."""
+    X, y, group = digits
+    names = [f"pixel {i}" for i in range(64)]
+    clf = classifier().fit(pd.DataFrame(X[:900], columns=names), y[:900]).prune(0.3)
+    save_compact(clf, "net.zip", dense=True)
+    report = clf.fairness_report(
+        pd.DataFrame(X[900:], columns=names),
+        y[900:],
+        sensitive_features=pd.Series(group[900:], name="shape"),
+    )
+    return names, pd.read_csv("test.csv").drop(columns="half"), report
+
+
+def audit_by_names(frame, groups=("shape",), features=()):
+    frame.to_csv("named.csv", index=False)
+    given = ["--estimator", "my_model:make", "--net", "net.zip", "--data", "named.csv"]
+    chosen = ["--features", *features] if features else []
+    return main(["audit", *given, "--label", "digit", "--groups", *groups, *chosen])
+
+
+def test_cli_columns_in_another_order_are_put_in_order(named, capsys):
+    names, frame, report = named
+    assert audit_by_names(frame[["shape", *names[::-1], "digit"]]) == 0
+    assert str(report) in capsys.readouterr().out
+
+
+def test_cli_group_column_may_be_a_feature(named):
+    _, frame, _ = named
+    assert audit_by_names(frame.drop(columns="shape"), groups=("pixel 0",)) == 0
+
+
+def test_cli_missing_and_extra_columns_are_listed(named, capsys):
+    names, frame, _ = named
+    assert audit_by_names(frame.rename(columns={"pixel 3": "Pixel 3"}).assign(age=1)) == 2
+    said = capsys.readouterr().err
+    assert "missing ['pixel 3'], 2 are extra ['Pixel 3', 'age']" in said
+    assert audit_by_names(frame, features=names[:-1]) == 2
+    assert "missing ['pixel 63'], 0 are extra" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore:pruning leaves no weight")
+def test_cli_constant_net_exits_with_1_without_a_promise(case, capsys):
+    clf, _ = case
+    save_compact(clf.prune(0.999), "net.zip", dense=True)
+    assert audit() == 1
+    assert "not approved: the pruned net gives every sample the label" in capsys.readouterr().out
+
+
 def test_a_pruned_net_alone_cannot_be_compared(case, capsys):
     clf, _ = case
     save_compact(clf, "alone.zip")

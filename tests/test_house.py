@@ -31,11 +31,11 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("pruning", "report"),
     ("constraints", "compression"),
     ("protocol",),
-    ("outputs", "requests"),
+    ("outputs", "requests", "parts"),
     ("objective", "evaluation", "loop", "packed"),
     ("training",),
     ("net", "theory"),
-    ("classifier", "export", "selection"),
+    ("classifier", "export", "selection", "_audit_files"),
     ("distributed", "cli"),
     ("__init__", "__main__", "dataset"),
 )

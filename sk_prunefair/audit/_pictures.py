@@ -6,16 +6,15 @@ import base64
 import html
 import io
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from sk_prunefair.audit._html import Html
+from sk_prunefair.audit._order import harmed_first
+from sk_prunefair.audit.protocol import AuditedReport
 from sk_prunefair.plotting import GroupRiskDisplay, GroupTheoryDisplay, PruningCurveDisplay
 from sk_prunefair.plotting._common import pyplot
-
-if TYPE_CHECKING:
-    from sk_prunefair.audit.protocol import AuditedReport
 
 MAX_DRAWN = 24
 WIDE = 9  # inches; wider pictures would be too small to read on a phone
@@ -25,16 +24,16 @@ def pictures(report: AuditedReport, curve: pd.DataFrame | None) -> Html:
     """Return figures of what there is: risks, the curve, the theory."""
     pyplot()  # before any work: says which extra has it
     frame = report.to_frame()
-    shown = _shown(len(frame), "with the largest excessive risks")
+    shown = _shown(len(frame), "that were harmed most")
     parts = [
         _figure(
             lambda: GroupRiskDisplay.from_frame(frame.head(MAX_DRAWN)),
-            f"Excessive risk of each group{shown}: the loss it pays for the pruning. "
+            f"Excessive risk of each group{shown}: the loss that pruning adds. "
             "The numbers stand in the table of groups.",
         )
     ]
     if curve is not None:
-        kept, n_groups = _hardest_hit(curve)
+        kept, n_groups = _lowest_accuracies(curve)
         shown = _shown(n_groups, "with the lowest accuracy at the highest rate")
         parts.append(
             _figure(
@@ -44,7 +43,7 @@ def pictures(report: AuditedReport, curve: pd.DataFrame | None) -> Html:
             )
         )
     if report.diagnostics is not None:
-        diagnostics = report.diagnostics.nlargest(MAX_DRAWN, "excessive_risk")
+        diagnostics = harmed_first(report.diagnostics, report).head(MAX_DRAWN)
         parts.append(
             _figure(
                 lambda: GroupTheoryDisplay.from_frame(diagnostics),
@@ -60,7 +59,7 @@ def _shown(n_groups: int, which: str) -> str:
     return f" of the {MAX_DRAWN} {which}, out of {n_groups}" if n_groups > MAX_DRAWN else ""
 
 
-def _hardest_hit(curve: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+def _lowest_accuracies(curve: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     """Return the rows of as many groups as a picture holds, and how many groups there are."""
     at_last = curve[curve["rate"] == curve["rate"].max()].groupby("group")["accuracy"].mean()
     kept = set(at_last.nsmallest(MAX_DRAWN).index)

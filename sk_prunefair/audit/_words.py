@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from sk_prunefair.audit._gaps import DROPS, N_SHUFFLES, VIOLATION
 from sk_prunefair.audit._html import Html, join, name
-
-if TYPE_CHECKING:
-    from sk_prunefair.audit.protocol import AuditedReport
+from sk_prunefair.audit.protocol import AuditedReport
+from sk_prunefair.metrics._order import ExtremeGroups
 
 LEVEL = 0.05
 
 
 def verdict(report: AuditedReport, gaps: pd.DataFrame, min_count: int) -> Html:
     """Return whether pruning treated groups unequally, after what no average shows."""
-    found = [join("{}. ", Html(html.escape(_sentence(each)))) for each in report.findings]
-    return Html("".join(found) + _verdict(report, gaps, min_count))
+    found = [Html(html.escape(f"{each[:1].upper()}{each[1:]}. ")) for each in report.findings]
+    return Html("".join(found) + _difference(report, gaps, min_count))
 
 
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _verdict(report: AuditedReport, gaps: pd.DataFrame, min_count: int) -> Html:
-    """Return in one sentence whether pruning treated groups unequally, and which paid most."""
+def _difference(report: AuditedReport, gaps: pd.DataFrame, min_count: int) -> Html:
+    """Return in one sentence how unequal the harm is, and which groups have most of it."""
     frame, samples = report.to_frame(), report.samples
     accuracy = samples["is_right_dense"].mean(), samples["is_right_pruned"].mean()
     if (samples["loss_pruned"] == samples["loss_dense"]).all():
@@ -49,30 +43,35 @@ def _verdict(report: AuditedReport, gaps: pd.DataFrame, min_count: int) -> Html:
             "No difference between groups beyond chance was found (p = {}), which does not show "
             "that there is none: {}; {}."
         )
-    elif frame["excessive_risk"].max() <= 0:
-        template = "Pruning raised no group's loss, yet served groups unequally (p = {}): {}; {}."
+    elif frame["excessive_risk"].max() <= 0 and frame["accuracy_drop"].max() <= 0:
+        template = (
+            "Pruning raised no group's loss and took accuracy from none, yet served groups "
+            "unequally (p = {}): {}; {}."
+        )
     else:
         template = "Pruning harmed groups unequally, beyond what chance makes (p = {}): {}; {}."
     return join(template, p_value, who, overall)
 
 
 def _most_harmed(frame: pd.DataFrame, min_count: int) -> Html:
-    """Name the group with the largest excessive risk, and the one that lost the most accuracy."""
+    """Name the group that lost most accuracy, and the one with the largest excessive risk."""
 
-    def describe(place: int, what: str) -> Html:
-        row, count = frame.iloc[place], int(frame["count"].iloc[place])
+    def describe(row: int, what: str) -> Html:
+        count = int(frame["count"].iloc[row])
         few = join(" (only {} samples)", count) if count < min_count else Html("")
-        accuracy = row["accuracy_dense"], row["accuracy_pruned"]
-        who = name(frame.index[place])
+        accuracy = frame["accuracy_dense"].iloc[row], frame["accuracy_pruned"].iloc[row]
+        who = name(frame.index[row])
         return join("group {}{} {} (accuracy {} → {})", who, few, Html(what), *accuracy)
 
-    most_loss = int(frame["excessive_risk"].argmax())
-    most_accuracy = int(frame["accuracy_drop"].argmax())
-    paid = "paid most" if frame["excessive_risk"].iloc[most_loss] > 0 else "gained least"
-    if most_accuracy == most_loss or frame["accuracy_drop"].iloc[most_accuracy] <= 0:
-        return describe(most_loss, paid)
-    lost = describe(most_accuracy, "lost most accuracy")
-    return join("{}; {}", describe(most_loss, f"{paid} in loss"), lost)
+    extremes = ExtremeGroups.find(frame)
+    lost, risk = extremes.lost_most, extremes.largest_risk
+    rises = frame["excessive_risk"].iloc[risk] > 0
+    what = "had the largest rise in loss" if rises else "had the smallest fall in loss"
+    if frame["accuracy_drop"].iloc[lost] <= 0:
+        return describe(risk, what)
+    if lost == risk:
+        return describe(lost, f"lost most accuracy and {what}")
+    return join("{}; {}", describe(lost, "lost most accuracy"), describe(risk, what))
 
 
 def methods(n_samples: int) -> dict[str, str]:
@@ -81,21 +80,23 @@ def methods(n_samples: int) -> dict[str, str]:
         "accuracy": "Share of a group's samples whose predicted label is right.",
         "loss": "Mean of the training criterion over a group's samples, J(θ; D_a).",
         "accuracy drop": "Accuracy of the dense net minus accuracy of the pruned net; both saw the "
-        "same samples. Negative where the group gained. Groups are sorted by it, then by R.",
+        "same samples. Negative where the group gained.",
         "excessive risk R": "Loss under the pruned net minus loss under the dense net, "
         "R(a) = J(θ̄; D_a) − J(θ*; D_a) (Tran et al., Pruning has a disparate impact on model "
-        "accuracy, eq. 2).",
+        "accuracy, eq. 2). Groups are sorted by the accuracy they lost, then by it.",
         "fairness violation ξ": "Largest minus smallest excessive risk (eq. 3).",
         "accuracy gap": "Largest minus smallest group accuracy of one net.",
-        "noise floor": f"The gap that remains, on average, when the groups of the {n_samples:,} "
-        f"samples are shuffled at random, {N_SHUFFLES} times: what chance alone makes of groups of "
-        "these sizes. In the table of rates, the gap to expect from independent draws, were all "
-        "groups served as well as all samples are.",
-        "p": "Share of the shuffles, the data themselves counted in, in which some group strays at "
+        "gap of shuffled groups": f"The gap that remains, on average, when the groups of the "
+        f"{n_samples:,} samples are shuffled at random, {N_SHUFFLES} times: what chance alone "
+        "makes of groups of these sizes.",
+        "gap of equally good groups": "In the table of rates: the accuracy gap to expect from "
+        "independent draws, were all groups served as well as all samples are.",
+        "p": "Share of the shuffles, the data themselves counted in, in which some group is at "
         "least as far from the mean of all samples, in units of its standard error, as any group "
-        "does. A gap between small groups may be near its floor while large groups differ for "
-        "certain: p tells. The verdict takes the smallest p of ξ and of the accuracy drops, times "
-        f"the number of these, and speaks of a difference where that is at most {LEVEL}.",
+        "is. A gap between small groups may be near that of shuffled groups while large groups "
+        "differ for certain: p tells. The verdict takes the smallest p of ξ and of the accuracy "
+        f"drops, times the number of these, and speaks of a difference where that is at most "
+        f"{LEVEL}.",
         "quantiles": "Of the bootstrap: the samples are drawn again with replacement, both nets on "
         "the same draw.",
         "possible reasons": "Of a group's mean loss under the dense net: gradient norm and largest "

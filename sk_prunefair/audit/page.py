@@ -8,26 +8,26 @@ from collections.abc import Iterable, Mapping
 from numbers import Integral
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from sk_prunefair.audit._gaps import curve_table, gap_table
 from sk_prunefair.audit._html import Html, definitions, items, join, name, section, table
+from sk_prunefair.audit._order import harmed_first
 from sk_prunefair.audit._pictures import pictures as draw_pictures
 from sk_prunefair.audit._style import STYLE
 from sk_prunefair.audit._words import limits, methods, verdict
+from sk_prunefair.audit.protocol import AuditedReport
 from sk_prunefair.plotting._common import check_columns, plain_text
 from sk_prunefair.plotting.group_risk import quantile_columns
-
-if TYPE_CHECKING:
-    from sk_prunefair.audit.protocol import AuditedReport
 
 CURVE = (
     *("rate", "group", "count", "accuracy"),
     *("accuracy_overall", "accuracy_gap", "fairness_violation"),
 )
 MAX_CLASSES = 30
+_SORTED = "sorted by accuracy lost, then by excessive risk"
 # A browser that shows the page loads and runs nothing, whatever should have slipped through.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -44,15 +44,16 @@ def audit_page(
 ) -> str:
     """Return a report as one HTML page that needs nothing else: no network, no scripts.
 
-    A verdict in one sentence; groups, the most harmed first; every gap beside what chance alone
-    would make of it; pictures; the data's and the model's facts; how each number was computed, and
-    what it cannot say. All names are escaped. The page is the same for the same report but for the
-    date at its end.
+    A verdict, which begins with what no average shows; groups, the most harmed first; every gap
+    beside what chance alone would make; pictures; the data's and the model's facts; how each number
+    was computed, and what it cannot say. All names are escaped. The page is the same for the same
+    report but for the date at its end.
 
     Parameters
     ----------
     report : FairnessReport
-        The report; with ``n_boot`` the page has intervals, with ``diagnostics`` possible reasons.
+        Or another `AuditedReport`; with ``n_boot`` the page has intervals, with
+        ``diagnostics`` possible reasons.
     path : str or path-like, default=None
         File to write, in UTF-8.
     title : str
@@ -106,7 +107,7 @@ def audit_page(
         section("Gaps between groups, beside what chance makes of them", _gaps(gaps)),
         section("Other pruning rates", _curve(curve)) if curve is not None else "",
         section("Pictures", drawn),
-        section("Possible reasons", _reasons(report.diagnostics))
+        section("Possible reasons", _reasons(report.diagnostics, report))
         if report.diagnostics is not None
         else "",
         section("Data and model", _facts(report, facts or {})),
@@ -154,7 +155,7 @@ def _groups(report: AuditedReport, min_count: int) -> Html:
             columns.append((_spaced(column), frame[column]))
     header, cells = zip(*columns, strict=True)
     rows = zip(*cells, strict=True)
-    return table("By group, sorted by accuracy lost, then by loss", header, rows, "groups")
+    return table(f"By group, {_SORTED}", header, rows, "groups")
 
 
 def _gaps(gaps: pd.DataFrame) -> Html:
@@ -163,32 +164,30 @@ def _gaps(gaps: pd.DataFrame) -> Html:
         [f"{row.gap}, {plain_text(row.level)}" if has_levels else row.gap, *row[3:]]
         for row in gaps.itertuples()
     ]
-    header = ["gap", "measured", "noise floor", "p"]
+    header = ["gap", "measured", "of shuffled groups", "p"]
     return table("Largest minus smallest over the groups", header, rows, "gaps")
 
 
 def _curve(curve: pd.DataFrame) -> Html:
     frame = curve_table(curve)
-    place = frame.columns.get_loc("worst_group")
-    rows = frame.to_numpy(dtype=object).tolist()
-    for row in rows:  # a column of pandas would forget that these are HTML already
-        row[place] = name(row[place])
+    # Not by a column of the frame: pandas makes plain strings of what is HTML already.
+    rows = [[*row[:-2], name(row[-2]), row[-1]] for row in frame.itertuples(index=False, name=None)]
     header = [
-        *("pruning rate", "accuracy of all", "accuracy gap", "noise floor of the gap"),
+        *("pruning rate", "accuracy of all", "accuracy gap", "gap of equally good groups"),
         *("fairness violation ξ", "worst group", "its accuracy"),
     ]
     return table("By pruning rate", header, rows, "rates")
 
 
-def _reasons(diagnostics: pd.DataFrame) -> Html:
-    frame = diagnostics.sort_values("excessive_risk", ascending=False)
+def _reasons(diagnostics: pd.DataFrame, report: AuditedReport) -> Html:
+    frame = harmed_first(diagnostics, report)
     rows = [[name(group), *row] for group, row in frame.astype(object).iterrows()]
     header = [_heading(frame), *map(_spaced, frame)]
     about = (
         "<p>By the theory of the paper, groups with large gradients, large Hessians and samples "
         "near the decision boundary should lose more. Whether they did: compare the columns.</p>\n"
     )
-    return Html(about + table("By group, sorted by excessive risk", header, rows, "reasons"))
+    return Html(about + table(f"By group, {_SORTED}", header, rows, "reasons"))
 
 
 def _facts(report: AuditedReport, facts: Mapping[str, Any]) -> Html:
@@ -204,6 +203,8 @@ def _facts(report: AuditedReport, facts: Mapping[str, Any]) -> Html:
         "Groups": join("{}, of {} to {} samples", len(counts), counts.min(), counts.max()),
         "Classes and their samples": shown,
     }
+    if report.empty_layers:
+        terms["layers without weights"] = ", ".join(report.empty_layers)
     if report.compression is not None:
         whole = report.compression.drop("sparsity", errors="ignore").round().astype(int)
         terms |= {_spaced(key): value for key, value in whole.items()}

@@ -12,6 +12,7 @@ class AuditedReport(Protocol):
 
     compression: pd.Series | None
     diagnostics: pd.DataFrame | None
+    empty_layers: tuple[str, ...]
     samples: pd.DataFrame
     change: Any
 
@@ -20,4 +21,4 @@ class AuditedReport(Protocol):
         """What no average shows: one label for all, labels lost, layers without weights."""
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per group."""
+        """Return one row per group, the most harmed first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -15,10 +15,8 @@ from sk_prunefair.plotting._common import (
     panels,
     style,
 )
+from sk_prunefair.plotting._display import ComparisonDisplay
 from sk_prunefair.stats.wilson import wilson_interval
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 EFFECT_PANELS = {
     "accuracy": "accuracy",
@@ -28,7 +26,7 @@ EFFECT_PANELS = {
 SOURCE = "the diagnostics of a report, joined with report.dense.by_group['accuracy']"
 
 
-class ConstraintEffectDisplay:
+class ConstraintEffectDisplay(ComparisonDisplay):
     """Accuracy, gradient norm and boundary closeness of each group, by method.
 
     Figure 4 of Tran et al.: a constraint on the losses levels the groups' accuracies, and with them
@@ -61,77 +59,23 @@ class ConstraintEffectDisplay:
     3
     """
 
-    ax_: Any
-    figure_: Figure
-
     def __init__(self, frames: Mapping[str, pd.DataFrame]) -> None:
         self.frames = frames
 
     @classmethod
-    def from_frame(
-        cls, frames: Mapping[str, pd.DataFrame], *, ax: Any = None
-    ) -> ConstraintEffectDisplay:
-        """Draw the frames of two methods or more.
-
-        Parameters
-        ----------
-        frames
-            As for the class.
-        ax : sequence of three matplotlib axes, default=None
-            Where to draw; None makes a figure.
-
-        Returns
-        -------
-        ConstraintEffectDisplay
-            With ``ax_`` and ``figure_``.
-
-        Raises
-        ------
-        TypeError
-            If `frames` is no mapping to frames.
-        ValueError
-            If a column is missing, or the groups differ.
-        ImportError
-            If matplotlib is not there, the extra ``plot``.
-        """
-        return cls(frames).plot(ax=ax)
-
-    @classmethod
-    def from_estimators(
-        cls,
-        estimators: Mapping[str, Any],
-        X: Any,
-        y: Any,
-        *,
-        sensitive_features: Any,
-        ax: Any = None,
-    ) -> ConstraintEffectDisplay:
-        """Compute the quantities of the dense nets of fitted classifiers and draw them.
-
-        Parameters
-        ----------
-        estimators : mapping of str to FairPrunedClassifier
-            Fitted classifiers by method.
-        X, y, sensitive_features : array-like
-            As for ``FairPrunedClassifier.fairness_report``.
-        ax : sequence of three matplotlib axes, default=None
-            Where to draw; None makes a figure.
-
-        Returns
-        -------
-        ConstraintEffectDisplay
-            With ``ax_``, ``figure_`` and the numbers, ``frames``.
-        """
+    def _measure(
+        cls, subject: Mapping[str, Any], X: Any, y: Any, **options: Any
+    ) -> dict[str, pd.DataFrame]:
+        """Return the quantities of the dense nets of fitted classifiers."""
+        options.setdefault("diagnostics", {"max_samples": 1})
         frames = {}
-        for method, estimator in estimators.items():
-            report = estimator.fairness_report(
-                X, y, sensitive_features=sensitive_features, diagnostics={"max_samples": 1}
-            )
+        for method, estimator in subject.items():
+            report = estimator.fairness_report(X, y, **options)
             accuracy = report.dense.by_group["accuracy"]
             frames[method] = report.diagnostics.assign(accuracy=accuracy)
-        return cls.from_frame(frames, ax=ax)
+        return frames
 
-    def plot(self, *, ax: Any = None) -> ConstraintEffectDisplay:
+    def plot(self, *, ax: Any = None) -> Self:
         """Draw the panels.
 
         Parameters

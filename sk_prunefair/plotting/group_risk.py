@@ -1,32 +1,29 @@
-"""GroupRiskDisplay: what each group pays for the pruning."""
+"""GroupRiskDisplay: the harm that pruning does to each group."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 
 from sk_prunefair.plotting._common import COLOURS, check_columns, label_rows, one_axis
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from sk_prunefair.plotting._display import EstimatorDisplay
 
 SOURCE = "report.to_frame()"
 LABELS = {"excessive_risk": "excessive risk R", "accuracy_drop": "accuracy lost by pruning"}
 
 
-class GroupRiskDisplay:
-    """Excessive risk of each group, the most harmed on top, with its bootstrap interval.
+class GroupRiskDisplay(EstimatorDisplay):
+    """Excessive risk of each group, the largest on top, with its bootstrap interval.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         By group, as ``FairnessReport.to_frame()`` returns it: ``count`` and the metric. Intervals
         are drawn where the report was made with ``n_boot`` and ``ci_quantiles``, from its smallest
-        quantile to its largest; without them the frame says nothing of uncertainty, nor does the
-        picture.
+        quantile to its largest; without them none are drawn.
     metric : {"excessive_risk", "accuracy_drop"}, default="excessive_risk"
         What to draw.
 
@@ -46,74 +43,17 @@ class GroupRiskDisplay:
     ['m (400)', 'f (30)']
     """
 
-    ax_: Any
-    figure_: Figure
+    _options: ClassVar[tuple[str, ...]] = ("metric",)
 
     def __init__(self, frame: pd.DataFrame, *, metric: str = "excessive_risk") -> None:
         self.frame = frame
         self.metric = metric
 
     @classmethod
-    def from_frame(
-        cls, frame: pd.DataFrame, *, metric: str = "excessive_risk", ax: Any = None
-    ) -> GroupRiskDisplay:
-        """Draw the frame of a report.
+    def _measure(cls, subject: Any, X: Any, y: Any, **options: Any) -> pd.DataFrame:
+        return subject.fairness_report(X, y, **options).to_frame()
 
-        Parameters
-        ----------
-        frame, metric
-            As for the class.
-        ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a figure.
-
-        Returns
-        -------
-        GroupRiskDisplay
-            With ``ax_`` and ``figure_``.
-
-        Raises
-        ------
-        ValueError
-            If a column is missing, or the metric is unknown.
-        ImportError
-            If matplotlib is not there, the extra ``plot``.
-        """
-        return cls(frame, metric=metric).plot(ax=ax)
-
-    @classmethod
-    def from_estimator(
-        cls,
-        estimator: Any,
-        X: Any,
-        y: Any,
-        *,
-        sensitive_features: Any,
-        metric: str = "excessive_risk",
-        ax: Any = None,
-        **options: Any,
-    ) -> GroupRiskDisplay:
-        """Compute the report of a fitted, pruned classifier and draw it.
-
-        Parameters
-        ----------
-        estimator : FairPrunedClassifier
-            Fitted and pruned.
-        X, y, sensitive_features : array-like
-            As for ``FairPrunedClassifier.fairness_report``.
-        metric, ax
-            As for `from_frame`.
-        **options
-            More of ``fairness_report``'s, such as ``n_boot`` and ``ci_quantiles``.
-
-        Returns
-        -------
-        GroupRiskDisplay
-            With ``ax_`` and ``figure_``.
-        """
-        report = estimator.fairness_report(X, y, sensitive_features=sensitive_features, **options)
-        return cls.from_frame(report.to_frame(), metric=metric, ax=ax)
-
-    def plot(self, *, ax: Any = None) -> GroupRiskDisplay:
+    def plot(self, *, ax: Any = None) -> Self:
         """Draw one row for each group.
 
         Parameters

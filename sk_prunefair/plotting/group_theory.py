@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
 from sk_prunefair.plotting._common import COLOURS, check_columns, label_rows, panels
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from sk_prunefair.plotting._display import EstimatorDisplay
 
 THEORY_PANELS = {
     "size": "samples",
@@ -21,7 +19,7 @@ THEORY_PANELS = {
 }
 
 
-class GroupTheoryDisplay:
+class GroupTheoryDisplay(EstimatorDisplay):
     """Why pruning hurts some groups more: one row per group, one panel per quantity.
 
     These are Figures 2 and 3 of Tran, Fioretto, Kim and Naidu side by side: small groups have large
@@ -60,72 +58,15 @@ class GroupTheoryDisplay:
     5
     """
 
-    ax_: Any
-    figure_: Figure
-
     def __init__(self, diagnostics: pd.DataFrame) -> None:
         self.diagnostics = diagnostics
 
     @classmethod
-    def from_frame(cls, diagnostics: pd.DataFrame, *, ax: Any = None) -> GroupTheoryDisplay:
-        """Draw the diagnostics of a report.
+    def _measure(cls, subject: Any, X: Any, y: Any, **options: Any) -> pd.DataFrame:
+        options.setdefault("diagnostics", True)
+        return subject.fairness_report(X, y, **options).diagnostics
 
-        Parameters
-        ----------
-        diagnostics : pandas.DataFrame
-            As for the class.
-        ax : sequence of five matplotlib axes, default=None
-            Where to draw; None makes a figure.
-
-        Returns
-        -------
-        GroupTheoryDisplay
-            With ``ax_`` and ``figure_``.
-
-        Raises
-        ------
-        ValueError
-            If a column is missing, or `ax` does not hold five axes.
-        ImportError
-            If matplotlib is not there, the extra ``plot``.
-        """
-        return cls(diagnostics).plot(ax=ax)
-
-    @classmethod
-    def from_estimator(
-        cls,
-        estimator: Any,
-        X: Any,
-        y: Any,
-        *,
-        sensitive_features: Any,
-        diagnostics: bool | dict[str, Any] = True,
-        ax: Any = None,
-    ) -> GroupTheoryDisplay:
-        """Compute the diagnostics of a fitted, pruned classifier and draw them.
-
-        Parameters
-        ----------
-        estimator : FairPrunedClassifier
-            Fitted and pruned.
-        X, y, sensitive_features : array-like
-            As for ``FairPrunedClassifier.fairness_report``.
-        diagnostics : dict, default=True
-            Options, as for ``FairPrunedClassifier.fairness_report``.
-        ax : sequence of five matplotlib axes, default=None
-            Where to draw; None makes a figure.
-
-        Returns
-        -------
-        GroupTheoryDisplay
-            With ``ax_`` and ``figure_``.
-        """
-        report = estimator.fairness_report(
-            X, y, sensitive_features=sensitive_features, diagnostics=diagnostics
-        )
-        return cls.from_frame(report.diagnostics, ax=ax)
-
-    def plot(self, *, ax: Any = None) -> GroupTheoryDisplay:
+    def plot(self, *, ax: Any = None) -> Self:
         """Draw the panels.
 
         Parameters

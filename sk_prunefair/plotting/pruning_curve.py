@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Self
 
 import pandas as pd
 
@@ -15,10 +14,8 @@ from sk_prunefair.plotting._common import (
     pyplot,
     style,
 )
+from sk_prunefair.plotting._display import EstimatorDisplay
 from sk_prunefair.stats.wilson import wilson_interval
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 SOURCE = "the frame of pruning_curve"
 MAX_TOGETHER = 6
@@ -31,7 +28,7 @@ LABELS = {
 }
 
 
-class PruningCurveDisplay:
+class PruningCurveDisplay(EstimatorDisplay):
     """Accuracy of each group against the pruning rate, Figure 1 of Tran et al.
 
     Groups stand in the order of the metric at the highest rate, largest first. Bands are 95 %
@@ -71,77 +68,19 @@ class PruningCurveDisplay:
     ['m (400)', 'f (30)']
     """
 
-    ax_: Any
-    figure_: Figure
+    _options: ClassVar[tuple[str, ...]] = ("metric",)
 
     def __init__(self, curve: pd.DataFrame, *, metric: str = "accuracy") -> None:
         self.curve = curve
         self.metric = metric
 
     @classmethod
-    def from_frame(
-        cls, curve: pd.DataFrame, *, metric: str = "accuracy", ax: Any = None
-    ) -> PruningCurveDisplay:
-        """Draw a curve.
-
-        Parameters
-        ----------
-        curve, metric
-            As for the class.
-        ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a figure.
-
-        Returns
-        -------
-        PruningCurveDisplay
-            With ``ax_`` and ``figure_``.
-
-        Raises
-        ------
-        ValueError
-            If a column is missing, or the metric is unknown.
-        ImportError
-            If matplotlib is not there, the extra ``plot``.
-        """
-        return cls(curve, metric=metric).plot(ax=ax)
-
-    @classmethod
-    def from_estimator(
-        cls,
-        estimator: Any,
-        X: Any,
-        y: Any,
-        *,
-        sensitive_features: Any,
-        rates: Iterable[float] = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98),
-        metric: str = "accuracy",
-        ax: Any = None,
-        **options: Any,
-    ) -> PruningCurveDisplay:
-        """Compute the curve of an estimator and draw it.
-
-        Parameters
-        ----------
-        estimator, X, y, sensitive_features, rates
-            As for `sk_prunefair.selection.pruning_curve`.
-        metric, ax
-            As for `from_frame`.
-        **options
-            More of `pruning_curve`'s, such as ``random_states`` or ``n_jobs``.
-
-        Returns
-        -------
-        PruningCurveDisplay
-            With ``ax_``, ``figure_`` and the frame, ``curve``.
-        """
+    def _measure(cls, subject: Any, X: Any, y: Any, **options: Any) -> pd.DataFrame:
         from sk_prunefair.selection import pruning_curve
 
-        curve = pruning_curve(
-            estimator, X, y, sensitive_features=sensitive_features, rates=rates, **options
-        )
-        return cls.from_frame(curve, metric=metric, ax=ax)
+        return pruning_curve(subject, X, y, **options)
 
-    def plot(self, *, ax: Any = None) -> PruningCurveDisplay:
+    def plot(self, *, ax: Any = None) -> Self:
         """Draw one line for each group, and the overall one where the frame has it.
 
         Parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -12,15 +12,13 @@ from sklearn.metrics import accuracy_score
 
 from sk_prunefair.metrics import accuracy_gap
 from sk_prunefair.plotting._common import check_columns, group_name, one_axis, style
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from sk_prunefair.plotting._display import ComparisonDisplay
 
 SOURCE = "a frame with one row per method and rate, or curves of pruning_curve with a column method"
 LABELS = {"fairness_violation": "fairness violation ξ", "accuracy_gap": "accuracy gap"}
 
 
-class TradeoffDisplay:
+class TradeoffDisplay(ComparisonDisplay):
     """Accuracy against violation over rates and methods, Figure 5 of Tran et al.
 
     Best is the upper left corner. Each method is one line from its smallest to its largest rate,
@@ -60,39 +58,26 @@ class TradeoffDisplay:
     ['magnitude', 'fairlearn']
     """
 
-    ax_: Any
-    figure_: Figure
+    _options: ClassVar[tuple[str, ...]] = ("violation",)
 
     def __init__(self, frame: pd.DataFrame, *, violation: str = "fairness_violation") -> None:
         self.frame = frame
         self.violation = violation
 
     @classmethod
-    def from_frame(
-        cls, frame: pd.DataFrame, *, violation: str = "fairness_violation", ax: Any = None
-    ) -> TradeoffDisplay:
-        """Draw a frame.
+    def _measure(cls, subject: Mapping[str, Any], X: Any, y: Any, **options: Any) -> pd.DataFrame:
+        from sk_prunefair.selection import pruning_curve
 
-        Parameters
-        ----------
-        frame, violation
-            As for the class.
-        ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a figure.
-
-        Returns
-        -------
-        TradeoffDisplay
-            With ``ax_`` and ``figure_``.
-
-        Raises
-        ------
-        ValueError
-            If a column is missing, no row has a value, or the violation is unknown.
-        ImportError
-            If matplotlib is not there, the extra ``plot``.
-        """
-        return cls(frame, violation=violation).plot(ax=ax)
+        parts = []
+        for method, estimator in subject.items():
+            if hasattr(getattr(estimator, "steps", [[estimator]])[-1][-1], "prune"):
+                curve = pruning_curve(estimator, X, y, **options)
+                parts.append(_one_row_per_rate(curve.assign(method=method)))
+            else:
+                groups = options["sensitive_features"]
+                row = tradeoff_row(method, estimator, X, y, sensitive_features=groups)
+                parts.append(pd.DataFrame([row]))
+        return pd.concat(parts, ignore_index=True)
 
     @classmethod
     def from_estimators(
@@ -106,7 +91,7 @@ class TradeoffDisplay:
         violation: str = "accuracy_gap",
         ax: Any = None,
         **options: Any,
-    ) -> TradeoffDisplay:
+    ) -> Self:
         """Compute the curves of estimators that can be pruned, and the points of others.
 
         Parameters
@@ -119,29 +104,26 @@ class TradeoffDisplay:
             Data to evaluate on, held out from training.
         rates, **options
             As for `sk_prunefair.selection.pruning_curve`.
-        violation, ax
-            As for `from_frame`.
+        violation
+            As for the class; all models have an accuracy gap.
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw; None makes a figure.
 
         Returns
         -------
         TradeoffDisplay
             With ``ax_``, ``figure_`` and the numbers, ``frame``.
         """
-        from sk_prunefair.selection import pruning_curve
+        return super().from_estimators(
+            estimators,
+            X,
+            y,
+            sensitive_features=sensitive_features,
+            ax=ax,
+            **(options | {"rates": list(rates), "violation": violation}),
+        )
 
-        rates, parts = list(rates), []
-        for method, estimator in estimators.items():
-            if hasattr(getattr(estimator, "steps", [[estimator]])[-1][-1], "prune"):
-                curve = pruning_curve(
-                    estimator, X, y, sensitive_features=sensitive_features, rates=rates, **options
-                )
-                parts.append(_one_row_per_rate(curve.assign(method=method)))
-            else:
-                row = tradeoff_row(method, estimator, X, y, sensitive_features=sensitive_features)
-                parts.append(pd.DataFrame([row]))
-        return cls.from_frame(pd.concat(parts, ignore_index=True), violation=violation, ax=ax)
-
-    def plot(self, *, ax: Any = None) -> TradeoffDisplay:
+    def plot(self, *, ax: Any = None) -> Self:
         """Draw one line or point for each method.
 
         Parameters

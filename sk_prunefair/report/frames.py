@@ -62,7 +62,7 @@ def largest_difference(frame: MetricFrame, metric: str) -> float:
     return float(np.max(frame.difference(method="between_groups")[metric]))
 
 
-def gap_floor(net: MetricFrame) -> float:
+def expected_gap(net: MetricFrame) -> float:
     """Return the accuracy gap that equally good groups would show, the largest over levels."""
     frame = net.by_group.dropna(subset="accuracy")
     parts = (

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from fairlearn.metrics import MetricFrame
 
+from sk_prunefair.audit import audit_page
 from sk_prunefair.checks import as_losses, check_same_length
+from sk_prunefair.metrics._order import most_harmed_first
 from sk_prunefair.outcome import Outcome
+from sk_prunefair.plotting import GroupRiskDisplay
 from sk_prunefair.report.frames import (
-    gap_floor,
+    expected_gap,
     group_columns,
     largest_difference,
     mean_values,
@@ -23,15 +25,7 @@ from sk_prunefair.report.frames import (
     one_column,
 )
 from sk_prunefair.report.labels import as_labels_of_one_kind
-from sk_prunefair.report.text import (
-    best_and_worst_group,
-    compression_lines,
-    label_findings,
-    layer_findings,
-)
-
-if TYPE_CHECKING:
-    from sk_prunefair.plotting import GroupRiskDisplay
+from sk_prunefair.report.text import label_findings, layer_findings, report_html, report_text
 
 
 class FairnessReport:
@@ -219,7 +213,7 @@ class FairnessReport:
     @property
     def accuracy_gap_floor(self) -> pd.Series:
         """Gap to expect from sampling alone; the largest over the levels of control features."""
-        floors = {"dense": gap_floor(self.dense), "pruned": gap_floor(self.pruned)}
+        floors = {"dense": expected_gap(self.dense), "pruned": expected_gap(self.pruned)}
         return pd.Series(floors, name="accuracy_gap_floor")
 
     @property
@@ -247,8 +241,7 @@ class FairnessReport:
             columns[name] = self.change.by_group[name]
             columns |= self._quantiles(name)
         frame = pd.DataFrame(columns).dropna(subset="excessive_risk")
-        order = ["accuracy_drop", "excessive_risk"]
-        return frame.astype({"count": int}).sort_values(order, ascending=False)
+        return most_harmed_first(frame.astype({"count": int}))
 
     def to_html(self, path: str | PathLike[str] | None = None, **options: Any) -> str:
         """Return the report as one HTML page for readers without Python, and write it to a file.
@@ -256,14 +249,10 @@ class FairnessReport:
         Takes the options of `sk_prunefair.audit.audit_page`: ``title``, ``curve``, ``facts``,
         ``min_count`` and ``pictures``, which need matplotlib, the extra ``plot``.
         """
-        from sk_prunefair.audit import audit_page
-
         return audit_page(self, path, **options)
 
     def plot(self, **options: Any) -> GroupRiskDisplay:
-        """Draw what each group pays: `sk_prunefair.plotting.GroupRiskDisplay.from_frame`."""
-        from sk_prunefair.plotting import GroupRiskDisplay
-
+        """Draw each group's risk by `sk_prunefair.plotting.GroupRiskDisplay.from_frame`."""
         return GroupRiskDisplay.from_frame(self.to_frame(), **options)
 
     def _quantiles(self, name: str) -> dict[str, pd.Series]:
@@ -272,34 +261,10 @@ class FairnessReport:
         quantiles = zip(self.change.ci_quantiles, self.change.by_group_ci, strict=True)
         return {f"{name}_q{quantile:g}": frame[name] for quantile, frame in quantiles}
 
-    def _summary(self) -> str:
-        gap, floor = self.accuracy_gap, self.accuracy_gap_floor
-        accuracy = (self.dense.overall, self.pruned.overall)
-        if self.dense.control_levels:
-            overall = "within control levels"
-        else:
-            overall = f"{accuracy[0]['accuracy']:.3f} → {accuracy[1]['accuracy']:.3f}"
-        lines = [
-            f"accuracy {overall}, accuracy gap {gap['dense']:.3f} → {gap['pruned']:.3f}, "
-            f"fairness violation ξ = {self.fairness_violation:.3f}",
-            f"equally good groups of these sizes would show a gap of {floor['dense']:.3f} → "
-            f"{floor['pruned']:.3f}",
-            best_and_worst_group(self.dense, self.pruned),
-        ]
-        if self.compression is not None:
-            lines += compression_lines(self.compression)
-        return "\n".join(lines)
-
     def __str__(self) -> str:
-        table = self.to_frame().to_string(float_format="{:z.3f}".format)
-        first = ["Pruning by group (dense → pruned)", *self.findings]
-        return "\n".join([*first, table, "", self._summary()])
+        return report_text(self)
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        # pandas escapes group names, which come from users' data.
-        table = self.to_frame().to_html(float_format="{:z.3f}".format, escape=True, border=0)
-        summary = html.escape(self._summary()).replace("\n", "<br>")
-        first = "".join(f"<p><strong>{html.escape(each)}</strong></p>" for each in self.findings)
-        return f"<div>{first}{table}<p>{summary}</p></div>"
+        return report_html(self)

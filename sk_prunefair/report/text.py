@@ -2,14 +2,45 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 from fairlearn.metrics import MetricFrame
 
+from sk_prunefair.metrics._order import ExtremeGroups
 from sk_prunefair.outcome import Outcome, lost_labels
+
+_NUMBER = "{:z.3f}".format
+
+
+class TextReport(Protocol):
+    """What the text of a report is made of; `sk_prunefair.FairnessReport` has it."""
+
+    dense: MetricFrame
+    pruned: MetricFrame
+    compression: pd.Series | None
+
+    @property
+    def findings(self) -> list[str]:
+        """What no average shows."""
+
+    @property
+    def accuracy_gap(self) -> pd.Series:
+        """Of each net."""
+
+    @property
+    def accuracy_gap_floor(self) -> pd.Series:
+        """Gap of equally good groups."""
+
+    @property
+    def fairness_violation(self) -> float:
+        """Largest minus smallest excessive risk."""
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per group."""
 
 
 def label_findings(dense: Outcome, pruned: Outcome, labels: Any) -> list[str]:
@@ -50,17 +81,55 @@ def layer_findings(empty_layers: Sequence[str], compression: pd.Series | None) -
     return [f"no weight is left of {shown}{at}"]
 
 
-def best_and_worst_group(dense: MetricFrame, pruned: MetricFrame) -> str:
+def report_text(report: TextReport) -> str:
+    """Return findings, the table of groups and what follows from it, as plain text."""
+    table = report.to_frame().to_string(float_format=_NUMBER)
+    first = ["Pruning by group (dense → pruned)", *report.findings]
+    return "\n".join([*first, table, "", summary(report)])
+
+
+def report_html(report: TextReport) -> str:
+    """Return the same as `report_text` for a notebook; names are escaped."""
+    first = "".join(f"<p><strong>{html.escape(each)}</strong></p>" for each in report.findings)
+    # pandas escapes group names, which come from users' data.
+    table = report.to_frame().to_html(float_format=_NUMBER, escape=True, border=0)
+    words = html.escape(summary(report)).replace("\n", "<br>")
+    return f"<div>{first}{table}<p>{words}</p></div>"
+
+
+def summary(report: TextReport) -> str:
+    """Return accuracy, gap, ξ, the groups at both ends and what was saved, one line each."""
+    gap, expected = report.accuracy_gap, report.accuracy_gap_floor
+    overall = "within control levels"
+    if not report.dense.control_levels:
+        accuracy = report.dense.overall["accuracy"], report.pruned.overall["accuracy"]
+        overall = "{:.3f} → {:.3f}".format(*accuracy)
+    lines = [
+        f"accuracy {overall}, accuracy gap {gap['dense']:.3f} → {gap['pruned']:.3f}, "
+        f"fairness violation ξ = {report.fairness_violation:.3f}",
+        f"equally good groups of these sizes would show a gap of {expected['dense']:.3f} → "
+        f"{expected['pruned']:.3f}",
+        best_and_worst_group(report.to_frame()),
+    ]
+    return "\n".join(lines if report.compression is None else lines + saved(report.compression))
+
+
+def best_and_worst_group(frame: pd.DataFrame) -> str:
     """Return what became of the best group and who is worst off: a small gap may hide a loss."""
-    before, after = (net.by_group["accuracy"].dropna() for net in (dense, pruned))
-    best, worst = before.idxmax(), after.idxmin()
+    extremes = ExtremeGroups.find(frame)
+
+    def accuracies(row: int) -> str:
+        before, after = frame["accuracy_dense"].iloc[row], frame["accuracy_pruned"].iloc[row]
+        return f"{before:.3f} → {after:.3f}"
+
+    best, worst = extremes.best_dense, extremes.worst_pruned
     return (
-        f"best group before, {best}: accuracy {before[best]:.3f} → {after[best]:.3f}; "
-        f"worst after, {worst}: {before[worst]:.3f} → {after[worst]:.3f}"
+        f"best group before, {frame.index[best]}: accuracy {accuracies(best)}; "
+        f"worst after, {frame.index[worst]}: {accuracies(worst)}"
     )
 
 
-def compression_lines(compression: pd.Series) -> list[str]:
+def saved(compression: pd.Series) -> list[str]:
     """Return what the pruning saved."""
     c = compression
     lines = [

@@ -17,6 +17,7 @@ import torch
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
+from torch import nn
 from torch.utils.data import Dataset, Subset
 from tqdm import tqdm
 
@@ -40,17 +41,22 @@ class Trial:
 
     def dense(self) -> Outcome:
         """Run the dense net once; before any rates are under way."""
-        [outcome] = self.classifier.outcomes(self.data, self.classifier.dense_module_)
-        return outcome
+        return outcome_of(self.classifier, self.classifier.dense_module_, self.data)
 
     def pruned(self, rate: float, n_threads: int, keep_net: bool) -> tuple[Outcome, Any]:
         """Prune and run once; return what the net does and, if it is to be kept, a copy of it."""
         with _like_the_caller(n_threads):
             # Every pruning starts from the dense net, so that nothing is left of the rate before.
             self.classifier.prune(rate, **self.finetuning)
-            [outcome] = self.classifier.outcomes(self.data, self.classifier.module_)
             check_rate_of(self.classifier, rate)
+            outcome = outcome_of(self.classifier, self.classifier.module_, self.data)
             return outcome, copy.deepcopy(self.classifier) if keep_net else None
+
+
+def outcome_of(classifier: Any, module: nn.Module, data: Any) -> Outcome:
+    """Run one of a classifier's nets over its labelled data; all that selection asks of it."""
+    [outcome] = classifier.outcomes(data, module)
+    return outcome
 
 
 def run_rates(
@@ -155,16 +161,41 @@ def check_rates(rates: Any) -> list[float]:
 
 
 def check_rate_of(classifier: Any, rate: float) -> None:
-    """Raise RuntimeError unless a net is pruned at the rate that it is judged for."""
-    zeros = sum(
-        int(classifier.module_.get_parameter(name)[~mask].count_nonzero())
-        for name, mask in classifier.zeroed_.items()
-    )
-    if classifier.prune_rate_ != rate or zeros:
+    """Raise RuntimeError unless a net is pruned at the rate that it is judged for.
+
+    Parameters
+    ----------
+    classifier : FairPrunedClassifier
+        Fitted.
+    rate : float
+        What ``prune_rate_`` must be. ``sparsity_`` must be the share that the masks remove, and
+        ``module_`` must hold no more than the masks keep: zeros elsewhere, or fewer channels.
+    """
+    found = classifier.prune_rate_
+    if found != rate:
         raise RuntimeError(
-            f"the net is not what it was to be: rate={rate} was asked for, prune_rate_ is "
-            f"{classifier.prune_rate_}, and {zeros} removed weights are not zero"
+            f"the net is not the one that was asked for: rate={rate}, but prune_rate_ is {found}"
         )
+    masks = classifier.masks_
+    sizes = sum(mask.numel() for mask in masks.values())
+    kept = sum(int(mask.sum()) for mask in masks.values())
+    share = 1 - kept / sizes if sizes else 0.0
+    if abs(classifier.sparsity_ - share) > 1e-9:
+        raise RuntimeError(
+            f"the net of rate={rate} is not what it says: sparsity_ is {classifier.sparsity_}, but "
+            f"its masks remove {share}"
+        )
+    for name, mask in masks.items():
+        weight = classifier.module_.get_parameter(name).detach()
+        if weight.shape == mask.shape:
+            n_extra = int(weight[~mask].count_nonzero())
+        else:  # of a net with fewer channels the tensor itself is smaller
+            n_extra = weight.numel() - int(mask.sum())
+        if n_extra > 0:
+            raise RuntimeError(
+                f"the net of rate={rate} is not pruned at it: {n_extra} weights of {name} that the "
+                "masks remove are there"
+            )
 
 
 @contextlib.contextmanager

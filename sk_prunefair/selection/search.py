@@ -35,7 +35,8 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Prune as much as held-out data allows, given what no group shall lose.
 
     A net is trained on a part of the data, and pruned at each rate. On the other part, each rate
-    has to refute that some group of the population loses more accuracy than `max_accuracy_drop`.
+    has to refute that some group of the population loses more accuracy than `max_accuracy_drop`,
+    and the pruned net has to give several labels, and each that the dense net gives.
     ``best_rate_`` is the last rate, from small to large, before the first that does not. If any
     rate breaks the promise, that rate or a larger one is chosen with a probability of at most
     1 − `confidence`, over the draw of the held-out data.
@@ -43,15 +44,13 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     Parameters
     ----------
     estimator : FairPrunedClassifier or Pipeline that ends in one
-        Cloned and fitted, or with ``cv="prefit"`` copied. Its ``prune_rate`` is not looked at.
+        Cloned and fitted, or with ``cv="prefit"`` copied; its ``prune_rate`` is ignored.
     rates : iterable of float in [0, 1), default=(0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
-        Rates to try. With 0.0 among them, the dense net is returned where no other rate passes,
-        instead of an error.
+        Rates to try. With 0.0 among them the dense net is returned, not an error, if none passes.
     max_accuracy_drop : float in [0, 1), default=0.02
         What each group's accuracy may lose between the dense and the pruned net.
     max_violation : float, default=None
-        What the fairness violation ξ, of losses clipped to `loss_bound`, may be. None promises
-        nothing about it.
+        What the fairness violation ξ, of losses clipped to `loss_bound`, may be; None: anything.
     loss_bound : float, default=5.0
         Losses count up to here, in nats for cross entropy, where `max_violation` is given: nothing
         can be proved from a sample about a mean without bounds. Larger bounds ask for more samples.
@@ -60,12 +59,11 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     cv : float, "prefit", splitter or iterable, default=0.3
         Where the held-out data comes from: a share of X, drawn within each group; "prefit" holds
         all of X out, which the fitted estimator must not have seen; or a splitter with a single
-        split. Several folds are refused: each has a net of its own, and none would be the one that
-        is returned. For the same reason nothing is refitted on all data.
+        split. Several folds are refused, as each has a net of its own; nor is the net refitted.
     finetune_epochs : int, default=None
-        Epochs of fine-tuning at each rate. None takes the estimator's; "prefit" has no data for it.
+        Epochs at each rate. None takes the estimator's; "prefit" has no data for it.
     n_jobs : int, default=None
-        Rates at a time, through joblib's backend in force, as in `pruning_curve`.
+        Rates at a time, as in `pruning_curve`.
     random_state : int, RandomState instance or None, default=None
         Seed of the split.
     verbose : int, default=0
@@ -78,38 +76,34 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     best_estimator_ : FairPrunedClassifier or Pipeline
         Pruned at that rate: the very net that was tested.
     binding_group_ : str, int or tuple
-        Who stands in the way of more: at the first rate that fails, the group furthest beyond the
-        promise; where none fails, the nearest to its end at the best rate.
+        At the first rate that fails, the group whose drop may be largest; where none fails, the
+        group that is nearest to failing at the last rate.
     results_ : pandas.DataFrame
         One row per rate above 0 and group, on the held-out data: ``rate``, ``group``, ``count``,
         ``n_lost`` and ``n_won`` (samples that only the dense, only the pruned net gets right),
         ``accuracy_dense``, ``accuracy_pruned``, ``accuracy_drop``, ``drop_bound`` (what the drop
         may be, at the confidence), ``p_value``, ``findings`` (labels that the net no longer gives:
-        such a net never passes), ``passed``; with `max_violation` also
-        ``excessive_risk``, ``risk_lower``, ``risk_upper`` (bounds), ``fairness_violation``,
-        ``violation_bound``, all of clipped losses. A rate after the first that fails is not
-        promised, whatever its row says.
+        such a net never passes), ``passed``; with `max_violation` also ``excessive_risk``,
+        ``risk_lower``, ``risk_upper`` (bounds), ``fairness_violation``, ``violation_bound``, all of
+        clipped losses. A rate after the first that fails is not promised.
     classes_ : ndarray of shape (n_classes,)
         The labels.
-    n_features_in_ : int
-        Where `best_estimator_` has it.
+    n_features_in_, feature_names_in_ : int, ndarray of str
+        Where `best_estimator_` has them.
 
     Notes
     -----
     *Pairs.* Both nets see the same samples, of which only those count that one of them gets right;
     see `sk_prunefair.selection.drop_p_value` for the test, which is exact at any sample size.
-    *Groups.* Each is tested at the full level: the promise is to all of them, so that it is broken
-    as soon as it is broken to one (intersection-union test). The more groups, the less likely are
-    all to pass. *Rates.* They are tested in order up to the first failure, a fixed sequence, which
-    needs no correction either (Learn then Test, Angelopoulos et al. 2021).
+    *Groups.* Each is tested at the full level: the promise is broken as soon as it is broken to one
+    (intersection-union test). *Rates.* They are tested in order up to the first failure, a fixed
+    sequence, which needs no correction either (Learn then Test, Angelopoulos et al. 2021).
 
-    What is promised is about the populations that the held-out groups are drawn from, one sample
-    independent of the other, and about this net, in this use. A group that is absent there is
-    promised nothing. About 3 / `max_accuracy_drop` samples per group are the least at 0.95, where
-    nothing changes; see `sk_prunefair.selection.samples_needed`.
-
-    The promise compares the pruned net with the dense one. It says nothing of how well the dense
-    net treats a group, and nothing of ξ unless `max_violation` is set.
+    The promise is about the populations that the held-out groups are drawn from, one sample
+    independent of the other, and about this net. A group that is absent there is promised nothing.
+    About 3 / `max_accuracy_drop` samples per group are the least at 0.95, where nothing changes;
+    see `sk_prunefair.selection.samples_needed`. How well the dense net treats a group is not
+    promised, nor ξ unless `max_violation` is set.
 
     Examples
     --------
@@ -184,6 +178,8 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             If ``cv="prefit"`` and the estimator is not fitted.
         TypeError
             If the estimator cannot be pruned.
+        RuntimeError
+            If a net turns out not to be pruned at the rate that it was to be judged for.
         ValueError
             If an argument is malformed, or a group has no held-out sample.
         """
@@ -238,9 +234,9 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             )
         if binding is None:
             binding = promise.binding_row(tables[-1])["group"]
+        check_rate_of(net, rate)
         self.results_, self.best_rate_, self.binding_group_ = results, rate, binding
         self.best_estimator_ = with_classifier(fitted, split_steps(fitted)[0], net)
-        check_rate_of(net, rate)
         self.classes_ = net.classes_
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.best_estimator_, name):
@@ -271,7 +267,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, ...)
-            Features, as in `fit`.
+            Features.
 
         Returns
         -------
@@ -287,7 +283,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, ...)
-            Features, as in `fit`.
+            Features.
 
         Returns
         -------

@@ -93,6 +93,14 @@ def test_constraint_before_pruning_asks_for_no_groups_afterwards(digits):
     assert clf.sparsity_ == pytest.approx(0.5, abs=1e-3)
 
 
+def test_constraint_that_is_switched_off_by_name_asks_for_no_groups(digits):
+    X, y, _ = digits
+    clf = classifier(max_epochs=1, callbacks=[("equal", EqualLossConstraint())])
+    clf.set_params(callbacks__equal=None).fit(X, y)
+    clf.prune(0.5, X, y, finetune_epochs=1)
+    assert clf.sparsity_ == pytest.approx(0.5, abs=1e-3)
+
+
 class Two(nn.Module):
     def __init__(self, n_classes=10):
         super().__init__()

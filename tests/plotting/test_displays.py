@@ -85,14 +85,6 @@ def test_twelve_groups_look_different_in_every_way_that_counts():
     assert len({look["marker"] for look in looks}) == 12
 
 
-def test_wilson_intervals_are_those_of_scipy():
-    stats = pytest.importorskip("scipy.stats")
-    z = stats.norm.ppf(0.975)
-    for right, n in [(0, 5), (5, 5), (3, 10), (70, 100)]:
-        theirs = stats.binomtest(right, n).proportion_ci(method="wilson")
-        np.testing.assert_allclose(wilson_interval(right / n, n, z), theirs, atol=1e-12)
-
-
 # ------------------------------------------------------------------ curves
 
 

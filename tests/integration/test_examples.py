@@ -15,7 +15,7 @@ import torch
 
 from tests.conftest import data_home
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess:

@@ -41,7 +41,7 @@ GERMAN_ROW = (
 @pytest.fixture(scope="module")
 def real() -> Path:
     """Return the folder of the real data, or skip the test."""
-    beside = Path(__file__).parents[1].parent / "shared" / "data"
+    beside = Path(__file__).parents[2].parent / "shared" / "data"
     folder = Path(os.environ.get("SK_PRUNEFAIR_DATA", beside))
     if not folder.is_dir():
         pytest.skip(f"no data: neither SK_PRUNEFAIR_DATA nor {beside} is a folder")

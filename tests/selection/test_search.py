@@ -1,8 +1,7 @@
-"""The promise: exact tests against enumeration, the search against what it claims."""
+"""The search against what it claims."""
 
 from __future__ import annotations
 
-import itertools
 import pickle
 import unittest
 
@@ -12,7 +11,6 @@ import pandas as pd
 import pytest
 import sklearn
 import torch
-from scipy.stats import binom, multinomial, norm
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
@@ -26,144 +24,10 @@ from sk_prunefair.pruning import prunable_parameters
 from sk_prunefair.selection import (
     NoRateError,
     PruneRateSearchCV,
-    drop_p_value,
-    drop_upper_bound,
-    mean_lower_bound,
-    mean_upper_bound,
     samples_needed,
 )
 from tests.conftest import assert_same_weights, classifier
-from tests.test_estimator_checks import LinearNet, checked
-
-# ------------------------------------------------------------------ the tests
-
-
-def outcomes(n):
-    """Return all pairs (lost, won) that n samples can make."""
-    return [(lost, won) for lost in range(n + 1) for won in range(n + 1 - lost)]
-
-
-@pytest.mark.parametrize(("n", "max_drop"), [(12, 0.0), (12, 0.3), (25, 0.1)])
-def test_p_value_is_valid_for_every_truth(n, max_drop):
-    pairs = outcomes(n)
-    p = np.array([drop_p_value(n, *pair, max_drop) for pair in pairs])
-    counts = [(lost, won, n - lost - won) for lost, won in pairs]
-    for drop, differ in itertools.product([max_drop, max_drop + 0.1], np.linspace(0.02, 1, 25)):
-        if differ < drop:
-            continue
-        truth = [(differ + drop) / 2, (differ - drop) / 2, 1 - differ]
-        chances = multinomial.pmf(counts, n, truth)
-        for level in (0.01, 0.05, 0.2):
-            assert chances[p <= level].sum() <= level + 1e-9
-
-
-def test_p_value_is_hardly_larger_than_it_must_be():
-    n, lost, won, max_drop, nuisance = 40, 1, 1, 0.15, 0.0025
-    score = tango(n, lost, won, max_drop)
-    as_extreme = [pair for pair in outcomes(n) if tango(n, *pair, max_drop) <= score + 1e-6]
-    counts = [(a, b, n - a - b) for a, b in as_extreme]
-    worst = 0.0
-    for differ in np.linspace(max_drop, 0.5, 200):
-        truth = [(differ + max_drop) / 2, (differ - max_drop) / 2, 1 - differ]
-        worst = max(worst, multinomial.pmf(counts, n, truth).sum())
-    p = drop_p_value(n, lost, won, max_drop, nuisance)
-    assert worst * 0.9 <= p <= worst * 1.1 + nuisance
-
-
-def tango(n, lost, won, drop):
-    """Return Tango's score, its nuisance parameter found by search instead of a formula."""
-    share = np.linspace(1e-6, (1 - drop) / 2 - 1e-6, 20_001)
-    likelihood = lost * np.log(share + drop) + won * np.log(share)
-    likelihood += (n - lost - won) * np.log(1 - 2 * share - drop)
-    best = share[likelihood.argmax()]
-    return (lost - won - n * drop) / np.sqrt(n * (2 * best + drop - drop**2))
-
-
-def test_p_value_is_that_of_the_score_test_in_large_samples():
-    n, lost, won = 50_000, 3000, 2150
-    expected = norm.cdf(tango(n, lost, won, 0.02))
-    assert 0.005 < expected < 0.1
-    assert drop_p_value(n, lost, won, 0.02) == pytest.approx(expected + 0.0025, rel=0.1)
-
-
-def test_p_value_where_nothing_changed():
-    # A drop of 0.02 leaves n samples unchanged with a probability of at most 0.98^n.
-    for n in (1, 50, 148, 400):
-        p = drop_p_value(n, 0, 0, 0.02)
-        assert 0.98**n <= p <= 1.05 * 0.98**n + 0.003
-    assert drop_p_value(10, 0, 0, 0.0) == 1.0
-
-
-def test_p_value_without_a_bound_is_near_the_sign_test():
-    # With max_drop=0 the differing samples are fair coins.
-    assert drop_p_value(1000, 20, 40, 0.0) == pytest.approx(binom.cdf(20, 60, 0.5), abs=0.004)
-    assert drop_p_value(1000, 40, 20, 0.0) > 0.99
-
-
-def test_p_value_grows_with_losses_and_falls_with_the_bound():
-    p = [drop_p_value(500, lost, 3, 0.03) for lost in range(0, 40, 2)]
-    assert (np.diff(p) >= 0).all()
-    p = [drop_p_value(500, 8, 3, bound) for bound in np.linspace(0, 0.2, 20)]
-    assert (np.diff(p) <= 1e-6).all()
-
-
-def test_drop_bound_is_what_the_test_refutes():
-    bound = drop_upper_bound(800, 12, 5, 0.9)
-    assert 7 / 800 < bound < 0.05
-    at, below = (drop_p_value(800, 12, 5, drop, 0.005) for drop in (bound, bound - 2e-4))
-    assert at <= 0.1 < below
-    assert drop_upper_bound(5, 5, 0) > 0.99
-
-
-def test_samples_needed_suffice():
-    for shares in [(0.0, 0.0), (0.01, 0.0), (0.05, 0.045)]:
-        n = samples_needed(*shares, 0.02, 0.9)
-        lost, won = int(np.ceil(shares[0] * n)), int(shares[1] * n)
-        assert drop_p_value(n, lost, won, 0.02, 0.005) <= 0.1
-        fewer = n * 7 // 10  # p is jagged in n: a sample less may well suffice
-        lost, won = int(np.ceil(shares[0] * fewer)), int(shares[1] * fewer)
-        assert drop_p_value(fewer, lost, won, 0.02, 0.005) > 0.1
-    assert samples_needed(0.04, 0.01, 0.03) is None
-
-
-def test_mean_bound_worked_out_by_hand():
-    # One value of 1: the capital 1 + 0.75 / m (1 - m) is 2 at m = 3/7, where 0.75 / m < 2.35, the
-    # stake that a variance of 0.25 asks for.
-    assert mean_lower_bound([1.0], low=0, high=1, confidence=0.5) == pytest.approx(3 / 7)
-    assert mean_upper_bound([-1.0], low=-1, high=0, confidence=0.5) == pytest.approx(-3 / 7)
-    assert mean_lower_bound([2.0, 2.0], low=2, high=4) == 2.0
-
-
-def test_mean_bounds_hold_and_shrink():
-    rng = np.random.default_rng(0)
-    share, widths = 0.05, []
-    for n in (50, 500):
-        draws = (rng.random((400, n)) < share) * 4.0 - 1
-        uppers = np.array([mean_upper_bound(row, low=-1, high=3, confidence=0.9) for row in draws])
-        assert (uppers < 4 * share - 1).mean() <= 0.1
-        widths.append(uppers.mean())
-    assert widths[1] < widths[0]
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: drop_p_value(3, 2, 2, 0.1), "n_lost and n_won must be counts"),
-        (lambda: drop_p_value(0, 0, 0, 0.1), "n_lost and n_won must be counts"),
-        (lambda: drop_p_value(3, 0, 0, 1.0), "max_drop must be in"),
-        (lambda: drop_p_value(3, 0, 0, float("nan")), "max_drop must be in"),
-        (lambda: drop_p_value(3, 0, 0, 0.1, 0.0), "nuisance_level must be in"),
-        (lambda: mean_lower_bound([0.5, np.nan], low=0, high=1), "values must be finite"),
-        (lambda: mean_lower_bound([0.5, 1.5], low=0, high=1), r"values must be in \[0, 1\]"),
-        (lambda: mean_upper_bound([], low=0, high=1), "at least one value"),
-    ],
-)
-def test_bounds_refuse(call, message):
-    with pytest.raises(ValueError, match=message):
-        call()
-
-
-# ----------------------------------------------------------------- the search
+from tests.integration.test_estimator_checks import LinearNet, checked
 
 
 @pytest.fixture(scope="module")

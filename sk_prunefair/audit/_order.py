@@ -1,0 +1,31 @@
+"""Order tables of groups as the report orders its own."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from sk_prunefair.audit.protocol import AuditedReport
+from sk_prunefair.metrics._order import most_harmed_first
+
+
+def harmed_first(frame: pd.DataFrame, report: AuditedReport) -> pd.DataFrame:
+    """Return a frame by group, sorted by the accuracy that its groups lost, then by their risk.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        By group, with the column ``excessive_risk``, such as the diagnostics.
+    report : AuditedReport
+        Of the same groups.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The same rows; a group that the report lacks comes last.
+    """
+    samples = report.samples
+    lost = samples["is_right_dense"] - samples["is_right_pruned"]
+    dropped = lost.groupby(samples["group"]).mean().to_dict()
+    drops = [dropped.get(group, -1.0) for group in frame.index.to_flat_index()]
+    sorted_frame = most_harmed_first(frame.assign(accuracy_drop=drops))
+    return sorted_frame[frame.columns]

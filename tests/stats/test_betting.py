@@ -1,0 +1,40 @@
+"""Bounds of a mean by bets, against numbers by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sk_prunefair.stats.betting import mean_lower_bound, mean_upper_bound
+
+
+def test_mean_bound_worked_out_by_hand():
+    # One value of 1: the capital 1 + 0.75 / m (1 - m) is 2 at m = 3/7, where 0.75 / m < 2.35, the
+    # stake that a variance of 0.25 asks for.
+    assert mean_lower_bound([1.0], low=0, high=1, confidence=0.5) == pytest.approx(3 / 7)
+    assert mean_upper_bound([-1.0], low=-1, high=0, confidence=0.5) == pytest.approx(-3 / 7)
+    assert mean_lower_bound([2.0, 2.0], low=2, high=4) == 2.0
+
+
+def test_mean_bounds_hold_and_shrink():
+    rng = np.random.default_rng(0)
+    share, widths = 0.05, []
+    for n in (50, 500):
+        draws = (rng.random((400, n)) < share) * 4.0 - 1
+        uppers = np.array([mean_upper_bound(row, low=-1, high=3, confidence=0.9) for row in draws])
+        assert (uppers < 4 * share - 1).mean() <= 0.1
+        widths.append(uppers.mean())
+    assert widths[1] < widths[0]
+
+
+@pytest.mark.parametrize(
+    ("bound", "values", "message"),
+    [
+        (mean_lower_bound, [0.5, np.nan], "values must be finite"),
+        (mean_lower_bound, [0.5, 1.5], r"values must be in \[0, 1\]"),
+        (mean_upper_bound, [], "at least one value"),
+    ],
+)
+def test_mean_bounds_malformed_values_raise(bound, values, message):
+    with pytest.raises(ValueError, match=message):
+        bound(values, low=0, high=1)

@@ -183,7 +183,7 @@ class DerivativeConstraint(Constraint):
     def on_batch_end(
         self, net: TrainingNet, batch: Any = None, training: bool | None = None, **kwargs: Any
     ) -> None:
-        """Keep the step's numbers where they are, so that nothing waits for the device."""
+        """Keep the step's numbers on their device, without waiting for that."""
         if not training:
             return
         self.n_steps_ += 1

@@ -81,6 +81,10 @@ class _Comparable(nn.Module):
     def forward(self, X: torch.Tensor) -> torch.Tensor:
         return self.run(self.net, X)
 
+    def _get_name(self) -> str:
+        # Tensors of the net itself, in no layer, go by its class; torch names a module by this.
+        return self.net._get_name()
+
     def train(self, mode: bool = True) -> _Comparable:
         self.net.train(mode)
         return super().train(mode)

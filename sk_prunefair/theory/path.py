@@ -285,7 +285,7 @@ def _as_path(
 ) -> RiskPath:
     by_tensor = pd.DataFrame(0.0, index=groups, columns=pd.Index(names, name="tensor"))
     by_tensor[moved] = found.parts
-    layers = [name.rpartition(".")[0] or type(dense).__name__ for name in names]
+    layers = [name.rpartition(".")[0] or dense._get_name() for name in names]
     by_layer = by_tensor.T.groupby(pd.Index(layers, name="layer"), sort=False).sum().T
     return RiskPath(
         by_tensor,

@@ -58,7 +58,8 @@ class EqualLossConstraint(Constraint):
     A group counts more as its rows are drawn more often, which keeps batches of equal weights: at
     high rates, where a pruned net has to recover in few epochs, that costs less accuracy than
     weighting losses. ``by="reweighting"`` weights them: on images, at rates that a net recovers
-    from, that closes more of the gap, as rows that are seen again and again are soon memorized. Where the draws are not the constraint's to make (a ``sampler``, ``shuffle=False`` or an
+    from, that closes more of the gap, as rows that are seen again and again are soon memorized.
+    Where the draws are not the constraint's to make (a ``sampler``, ``shuffle=False`` or an
     iterator of the user's own), losses are weighted in any case.
 
     With ``violation="absolute"`` this is the authors' literal Lagrangian-dual method, by

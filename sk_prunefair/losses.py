@@ -52,9 +52,44 @@ def sample_losses(criterion: Any, y_pred: torch.Tensor, y_true: torch.Tensor) ->
     """
     if takes_probabilities(criterion):
         y_pred = torch.log(y_pred + torch.finfo(y_pred.dtype).eps)
-    losses = _without_reduction(criterion)(y_pred, y_true)
+    return losses_without_reduction(criterion, y_pred, y_true)
+
+
+def losses_without_reduction(
+    criterion: Any, output: torch.Tensor, y_true: torch.Tensor
+) -> torch.Tensor:
+    """Return the loss of each sample, as `sample_losses`, from what the criterion itself takes.
+
+    Parameters
+    ----------
+    criterion : callable
+        Of ``(output, labels)``.
+    output : torch.Tensor of shape (n_samples, ...)
+        What the criterion takes; logarithms of probabilities for NLLLoss.
+    y_true : torch.Tensor of shape (n_samples,), dtype int64
+        Encoded labels.
+
+    Returns
+    -------
+    torch.Tensor of shape (n_samples,)
+        Losses, part of the graph.
+
+    Raises
+    ------
+    ValueError
+        If the criterion returns no tensor.
+
+    Examples
+    --------
+    >>> output, labels = torch.tensor([[-0.5, -2.0], [-1.0, -3.0]]), torch.tensor([0, 1])
+    >>> losses_without_reduction(nn.NLLLoss(), output, labels)
+    tensor([0.5000, 3.0000])
+    """
+    losses = _without_reduction(criterion)(output, y_true)
+    if not isinstance(losses, torch.Tensor):
+        raise ValueError(f"criterion must return a tensor, got {type(losses).__name__}")
     if losses.ndim == 0:
-        rows = zip(y_pred.split(1), y_true.split(1), strict=True)
+        rows = zip(output.split(1), y_true.split(1), strict=True)
         losses = torch.stack([criterion(scores, label) for scores, label in rows])
     return losses
 

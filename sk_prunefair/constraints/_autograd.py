@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from sk_prunefair.autodiff import flat_gradient, lanczos
 from sk_prunefair.pruning import prunable_parameters
 
 Layers = int | Literal["all"]
@@ -45,35 +46,15 @@ def first_rows(group: torch.Tensor, max_samples: int) -> torch.Tensor:
     return order[rank < max_samples]
 
 
-def flat_gradient(
-    outputs: torch.Tensor,
-    grad_outputs: torch.Tensor | None,
-    parameters: list[nn.Parameter],
-    create_graph: bool = False,
-) -> torch.Tensor:
-    """Return ∇(outputs · grad_outputs) as one vector; zero where nothing depends on a weight."""
-    if not outputs.requires_grad:
-        return torch.cat([torch.zeros_like(value).flatten() for value in parameters])
-    gradients = torch.autograd.grad(
-        outputs,
-        parameters,
-        grad_outputs,
-        create_graph=create_graph,
-        retain_graph=True,
-        allow_unused=True,
-        materialize_grads=True,
-    )
-    return torch.cat([gradient.reshape(-1) for gradient in gradients])
-
-
 def bounded(
     penalty: torch.Tensor, loss: torch.Tensor, max_ratio: float, module: nn.Module
 ) -> torch.Tensor:
     """Return the same value with a gradient at most `max_ratio` times as long as the loss's."""
     parameters = [value for value in module.parameters() if value.requires_grad]
-    pull = flat_gradient(penalty, None, parameters)
+    pull = flat_gradient(penalty, parameters, retain_graph=True)
     norm = torch.linalg.vector_norm(pull).clamp(min=torch.finfo(pull.dtype).tiny)
-    bound = max_ratio * torch.linalg.vector_norm(flat_gradient(loss, None, parameters))
+    own = flat_gradient(loss, parameters, retain_graph=True)
+    bound = max_ratio * torch.linalg.vector_norm(own)
     # A linear function with this gradient: the graph of the penalty is not walked a second time.
     weights = torch.cat([value.reshape(-1) for value in parameters])
     return penalty.detach() + (weights - weights.detach()) @ (pull * (bound / norm).clamp(max=1))
@@ -87,21 +68,5 @@ def top_eigenvector(
     Power iteration would find the eigenvalue of largest absolute value, which may be negative;
     a shift cures that and slows it down. The same products, put together, need no shift.
     """
-    tiny = torch.finfo(start.dtype).tiny
-    basis = [start / torch.linalg.vector_norm(start).clamp(min=tiny)]
-    images = []
-    for _ in range(n_iter):
-        images.append(product(basis[-1]))
-        span = torch.stack(basis)
-        rest = images[-1] - span.T @ (span @ images[-1])
-        rest = rest - span.T @ (span @ rest)  # once more: the first time leaves rounding errors
-        norm = torch.linalg.vector_norm(rest)
-        noise = torch.finfo(rest.dtype).eps * torch.linalg.vector_norm(images[-1])
-        if not norm > noise:
-            break
-        basis.append(rest / norm)
-    span = torch.stack(basis[: len(images)])
-    inner = span @ torch.stack(images).T
-    if not inner.isfinite().all():
-        return basis[0]
-    return torch.linalg.eigh((inner + inner.T) / 2).eigenvectors[:, -1] @ span
+    found = lanczos(product, start, k=1, tol=0.0, max_iter=n_iter, min_products=n_iter)
+    return found.vector

@@ -11,13 +11,13 @@ import pandas as pd
 import torch
 from torch import nn
 
+from sk_prunefair.autodiff import flat_gradient
 from sk_prunefair.checks import check_count, check_number
 from sk_prunefair.constraints._autograd import (
     Layers,
     bounded,
     chosen_parameters,
     first_rows,
-    flat_gradient,
     flat_mask,
     group_weights,
 )
@@ -177,7 +177,9 @@ class DerivativeConstraint(Constraint):
 
         Losses and a group's shares give its gradient, a gradient and v give the Hessian times v.
         """
-        flat = flat_gradient(outputs, grad_outputs, self.parameters_, create_graph)
+        flat = flat_gradient(
+            outputs, self.parameters_, grad_outputs, create_graph=create_graph, retain_graph=True
+        )
         return flat if self.mask_ is None else flat * self.mask_
 
     def on_batch_end(

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from sk_prunefair.theory._lanczos import lanczos
+from sk_prunefair.autodiff import flat_gradient, hessian_vector_product, lanczos
 from sk_prunefair.theory._per_sample import squared_gradient_norms
 from sk_prunefair.theory.grouped import GroupedNet
-from sk_prunefair.theory.hessians import group_hessian_eigenvalues
+from sk_prunefair.theory.hessians import EigenvalueSearch, hessian_eigenvalues
 
 
 def boundary_closeness(
@@ -61,7 +61,11 @@ def boundary_closeness(
     >>> boundary_closeness(net, [[0.0], [3.0]], [0, 0], ["near", "far"]).round(3).to_dict()
     {'far': 0.002, 'near': 0.25}
     """
-    net = GroupedNet(module, X, y, sensitive_features, _any_loss, batch_size)
+    return mean_closeness(GroupedNet(module, X, y, sensitive_features, _any_loss, batch_size))
+
+
+def mean_closeness(net: GroupedNet) -> pd.Series:
+    """Return what `boundary_closeness` does; the criterion is not used."""
     means = [
         float(torch.cat([closeness(scores) for scores in _scores(net, code)]).mean())
         for code in range(len(net.groups))
@@ -177,13 +181,26 @@ def boundary_bounds(
     if form not in ("logit", "printed"):
         raise ValueError(f"form must be 'logit' or 'printed', got {form!r}")
     net = GroupedNet(module, X, y, sensitive_features, _two_class_loss, batch_size)
+    return theorem2_terms(net, form, max_samples, tol, random_state, verbose)
+
+
+def theorem2_terms(
+    net: GroupedNet,
+    form: Literal["logit", "printed"] = "logit",
+    max_samples: int | None = 100,
+    tol: float = 1e-2,
+    random_state: int = 0,
+    verbose: int = 0,
+) -> pd.DataFrame:
+    """Return what `boundary_bounds` does; the net is left as it is."""
+    net = net.with_criterion(_two_class_loss)
     n_scores = net.scores(net.X[:1]).shape[1]
     if n_scores > 2 or int(net.y.max()) > 1:
         raise ValueError(
             f"module must return one or two logits for the labels 0 and 1, got {n_scores} scores "
             f"and labels up to {int(net.y.max())}; the bound is for two classes"
         )
-    net.keep(max_samples, random_state)
+    net = net.sampled(max_samples, random_state)
     if not 0 < tol < 1:
         raise ValueError(f"tol must be in (0, 1), got {tol!r}")
     generator = torch.Generator().manual_seed(random_state)
@@ -191,18 +208,8 @@ def boundary_bounds(
     with bar:
         rows = [_terms(net, code, form, tol, generator, bar) for code in range(len(net.groups))]
     frame = pd.DataFrame(rows, index=net.groups)
-    groups = net.groups.to_numpy()[np.repeat(np.arange(len(net.groups)), net.sizes)]
-    features = pd.DataFrame(list(groups)) if net.groups.nlevels > 1 else groups
-    true = group_hessian_eigenvalues(
-        module,
-        net.X.cpu(),
-        net.y.cpu(),
-        features,
-        criterion=_two_class_loss,
-        batch_size=batch_size,
-        tol=1e-4,
-    )
-    frame["hessian_max_eigenvalue"] = true["eigenvalue"].to_numpy()
+    true = hessian_eigenvalues(net, EigenvalueSearch(tol=1e-4))
+    frame["hessian_max_eigenvalue"] = true["eigenvalue"]
     slack = 1e-4 * frame["hessian_max_eigenvalue"].abs()
     frame["holds"] = frame["hessian_max_eigenvalue"] <= frame["boundary_bound"] + slack
     return frame
@@ -259,12 +266,13 @@ def _sample_curvature(
 ) -> float:
     """Return λ(sign · ∇²z) of one sample, or of f as printed, not below the truth."""
     z = logit(net.scores(net.X[row : row + 1]))[0]
-    gradient = net.flat_gradient(z if form == "logit" else torch.sigmoid(z), create_graph=True)
+    value, parameters = z if form == "logit" else torch.sigmoid(z), list(net.parameters.values())
+    gradient = flat_gradient(value, parameters, create_graph=True)
     if not gradient.requires_grad:
         return 0.0
 
     def product(vector: torch.Tensor) -> torch.Tensor:
-        return sign * net.flat_gradient(gradient @ vector, retain_graph=True)
+        return sign * hessian_vector_product(gradient, parameters, vector, retain_graph=True)
 
     start = torch.randn(net.n_parameters, generator=generator, dtype=torch.float64).to(gradient)
     # One sample's Hessian is of low rank, and a random start lies almost outside its range.

@@ -7,10 +7,11 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
-from sk_prunefair.theory.boundary import boundary_bounds, boundary_closeness
+from sk_prunefair.theory.boundary import mean_closeness, theorem2_terms
 from sk_prunefair.theory.grouped import GroupedNet
-from sk_prunefair.theory.propositions import error_and_gradient
-from sk_prunefair.theory.risk_bound import risk_bounds
+from sk_prunefair.theory.hessians import EigenvalueSearch
+from sk_prunefair.theory.propositions import proposition2_terms
+from sk_prunefair.theory.risk_bound import theorem1_terms
 
 # Rows per group for λ(∇²z) of single samples, which takes some ten products for each.
 BOUNDARY_SAMPLES = 25
@@ -83,32 +84,17 @@ def group_diagnostics(
     f                     1           0.64                0.25        0.09
     m                     1           1.50                0.23        0.25
     """
-    data = (X, y, sensitive_features)
-    net = GroupedNet(dense, *data, criterion, batch_size)
+    net = GroupedNet(dense, X, y, sensitive_features, criterion, batch_size)
     n_scores = net.scores(net.X[:1]).shape[1]
-    frame = risk_bounds(
-        dense,
-        pruned,
-        *data,
-        criterion=criterion,
-        batch_size=batch_size,
-        max_samples=max_samples,
-        random_state=random_state,
-        verbose=verbose,
-    )
-    errors = error_and_gradient(dense, *data, batch_size=batch_size).table
-    closeness = boundary_closeness(dense, *data, batch_size=batch_size)
-    frame.insert(3, "boundary_closeness", closeness)
+    search = EigenvalueSearch(max_samples=max_samples, random_state=random_state, verbose=verbose)
+    frame = theorem1_terms(net, pruned, search)
+    errors = proposition2_terms(net)
+    frame.insert(3, "boundary_closeness", mean_closeness(net))
     frame.insert(4, "mean_error", errors["mean_error"])
     frame.insert(5, "error_bound", errors["error_bound"])
     if n_scores == 2:
-        theorem2 = boundary_bounds(
-            dense,
-            *data,
-            max_samples=BOUNDARY_SAMPLES,
-            batch_size=batch_size,
-            random_state=random_state,
-            verbose=verbose,
+        theorem2 = theorem2_terms(
+            net, max_samples=BOUNDARY_SAMPLES, random_state=random_state, verbose=verbose
         )
         frame["boundary_bound"] = theorem2["boundary_bound"]
         frame["hessian_max_eigenvalue_drawn"] = theorem2["hessian_max_eigenvalue"]

@@ -67,7 +67,11 @@ def group_gradient_norms(
     >>> group_gradient_norms(net, [[2.0], [4.0]], [0, 0], ["a", "b"]).round(3).to_dict()
     {'a': 1.414, 'b': 2.828}
     """
-    net = GroupedNet(module, X, y, sensitive_features, criterion, batch_size)
+    return gradient_norms(GroupedNet(module, X, y, sensitive_features, criterion, batch_size))
+
+
+def gradient_norms(net: GroupedNet) -> pd.Series:
+    """Return what `group_gradient_norms` does, one gradient in memory at a time."""
     norms = [float(net.gradient(net.rows(code)).norm()) for code in range(len(net.groups))]
     return pd.Series(norms, index=net.groups, name="gradient_norm", dtype=np.float64)
 

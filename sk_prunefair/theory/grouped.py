@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import inspect
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,11 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from sk_prunefair.autodiff import flat_gradient, hessian_vector_product
 from sk_prunefair.checks import check_labels
 from sk_prunefair.data.dataset import as_tensor
 from sk_prunefair.data.groups import as_group_frame, encode_groups
+from sk_prunefair.losses import first_output, losses_without_reduction
 
 # What the activations of one chunk may take, in bytes, counted four times for double backward.
 CHUNK_BYTES = 2**28
@@ -29,6 +30,9 @@ class GroupedNet:
     taken with respect to the parameters that require a gradient, in their order, as one vector of
     length ``n_parameters``.
 
+    Building one checks and sorts all data. `sampled`, `with_criterion` and `with_module` give views
+    that share everything else with it, and leave it as it is.
+
     Parameters
     ----------
     module : torch.nn.Module
@@ -40,8 +44,8 @@ class GroupedNet:
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
         The group of each sample; columns intersect.
     criterion : torch.nn.Module, class of one, or callable, default=None
-        Loss of ``(scores, y)``; one with a ``reduction`` is asked for one loss per sample, a
-        function must return that. None takes cross entropy on logits.
+        Loss of ``(scores, y)``; one with a ``reduction`` is asked for none, one that returns a
+        single number is asked sample by sample. None takes cross entropy on logits.
     batch_size : int, default=None
         Samples per chunk. None chooses as many, from 1 to 4,096, as keep four times the outputs
         of all layers within 256 MiB.
@@ -103,7 +107,7 @@ class GroupedNet:
         self.y = torch.from_numpy(labels[order].astype(np.int64)).to(first.device)
         self.sizes: npt.NDArray[np.int64] = np.bincount(codes, minlength=len(self.groups))
         self.starts: npt.NDArray[np.int64] = np.concatenate([[0], np.cumsum(self.sizes)])
-        self.criterion = _per_sample(criterion)
+        self.criterion = _as_callable(criterion)
         if batch_size is not None and not (isinstance(batch_size, int) and batch_size >= 1):
             raise ValueError(f"batch_size must be an integer >= 1 or None, got {batch_size!r}")
         self.batch_size = chunk_size(self.module, self.X[:1]) if batch_size is None else batch_size
@@ -112,7 +116,7 @@ class GroupedNet:
     def _check_losses(self) -> None:
         with torch.no_grad():
             losses = self.losses(self.X[:2], self.y[:2])
-        if tuple(losses.shape) != (len(self.y[:2]),):
+        if not isinstance(losses, torch.Tensor) or tuple(losses.shape) != (len(self.y[:2]),):
             raise ValueError(
                 f"criterion must return one loss per sample, shape ({len(self.y[:2])},), got shape "
                 f"{tuple(losses.shape)}"
@@ -123,10 +127,10 @@ class GroupedNet:
         """Length of the gradient."""
         return sum(value.numel() for value in self.parameters.values())
 
-    def keep(self, max_samples: int | None, random_state: int) -> None:
-        """Go on with at most this many samples of each group, drawn without replacement."""
+    def sampled(self, max_samples: int | None, random_state: int) -> GroupedNet:
+        """Return a view of at most this many samples of each group, without replacement."""
         if max_samples is None:
-            return
+            return self
         if not (isinstance(max_samples, int) and max_samples >= 1):
             raise ValueError(f"max_samples must be an integer >= 1 or None, got {max_samples!r}")
         rng = np.random.default_rng(random_state)
@@ -136,9 +140,27 @@ class GroupedNet:
                 for start, size in zip(self.starts[:-1], self.sizes, strict=True)
             ]
         )
-        self.X, self.y, self.order = self.X[kept], self.y[kept], self.order[kept]
-        self.sizes = np.minimum(self.sizes, max_samples)
-        self.starts = np.concatenate([[0], np.cumsum(self.sizes)])
+        view = copy.copy(self)
+        view.X, view.y, view.order = self.X[kept], self.y[kept], self.order[kept]
+        view.sizes = np.minimum(self.sizes, max_samples)
+        view.starts = np.concatenate([[0], np.cumsum(view.sizes)])
+        return view
+
+    def with_criterion(self, criterion: Any) -> GroupedNet:
+        """Return a view with another loss."""
+        view = copy.copy(self)
+        view.criterion = _as_callable(criterion)
+        view._check_losses()
+        return view
+
+    def with_module(self, module: nn.Module) -> GroupedNet:
+        """Return a view with a copy of another net of the same architecture."""
+        view = copy.copy(self)
+        first = next(iter(self.parameters.values()))
+        view.module = copy.deepcopy(module).eval().to(first.device, first.dtype)
+        parameters = dict(view.module.named_parameters())
+        view.parameters = {name: parameters[name] for name in self.parameters}
+        return view
 
     def rows(self, code: int) -> torch.Tensor:
         """Return the rows of a group, positions in the sorted data."""
@@ -156,23 +178,17 @@ class GroupedNet:
             output = torch.func.functional_call(self.module, dict(tensors), (X,))
         else:
             output = self.module(X)
-        return output[0] if isinstance(output, tuple) else output
+        return first_output(output)
 
     def losses(
         self, X: torch.Tensor, y: torch.Tensor, tensors: Mapping[str, Any] | None = None
     ) -> torch.Tensor:
         """Return one loss per sample, part of the graph."""
-        return self.criterion(self.scores(X, tensors), y)
+        return self.losses_of(self.scores(X, tensors), y)
 
-    @contextlib.contextmanager
-    def replaced_by(self, module: nn.Module) -> Iterator[None]:
-        """Put a copy of another net of the same architecture in the place of this one's."""
-        own = self.module
-        self.module = copy.deepcopy(module).eval().to(self.X.device)
-        try:
-            yield
-        finally:
-            self.module = own
+    def losses_of(self, scores: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return one loss per sample of these scores."""
+        return losses_without_reduction(self.criterion, scores, y)
 
     def mean_loss(self, rows: torch.Tensor) -> float:
         """Return the mean loss of some rows."""
@@ -181,22 +197,26 @@ class GroupedNet:
                 rows
             )
 
+    def group_losses(self) -> npt.NDArray[np.float64]:
+        """Return the mean loss of each group, shape (n_groups,)."""
+        return np.array([self.mean_loss(self.rows(code)) for code in range(len(self.groups))])
+
     def gradient(self, rows: torch.Tensor) -> torch.Tensor:
         """Return ∇J over some rows, shape (n_parameters,)."""
+        parameters = list(self.parameters.values())
         total = torch.zeros(0)
         for X, y in self.chunks(rows):
-            part = self.flat_gradient(self.losses(X, y).sum())
+            part = flat_gradient(self.losses(X, y).sum(), parameters)
             total = part if not len(total) else total + part
         return total / len(rows)
 
     def hessian_product(self, rows: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
         """Return ∇²J v over some rows, shape (n_parameters,), by double backward."""
+        parameters = list(self.parameters.values())
         total = torch.zeros_like(vector)
         for X, y in self.chunks(rows):
-            gradient = self.flat_gradient(self.losses(X, y).sum(), create_graph=True)
-            # A loss that is linear in all parameters has a gradient without a graph.
-            if gradient.requires_grad:
-                total += self.flat_gradient(gradient @ vector)
+            gradient = flat_gradient(self.losses(X, y).sum(), parameters, create_graph=True)
+            total += hessian_vector_product(gradient, parameters, vector)
         return total / len(rows)
 
     def hessian(self, rows: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -207,26 +227,11 @@ class GroupedNet:
         """
         if len(rows) > self.batch_size:
             return lambda vector: self.hessian_product(rows, vector)
-        gradient = self.flat_gradient(
-            self.losses(self.X[rows], self.y[rows]).mean(), create_graph=True
+        parameters = list(self.parameters.values())
+        gradient = flat_gradient(
+            self.losses(self.X[rows], self.y[rows]).mean(), parameters, create_graph=True
         )
-        if not gradient.requires_grad:
-            return torch.zeros_like
-        return lambda vector: self.flat_gradient(gradient @ vector, retain_graph=True)
-
-    def flat_gradient(
-        self, value: torch.Tensor, create_graph: bool = False, retain_graph: bool = False
-    ) -> torch.Tensor:
-        """Return the gradient of a number as one vector, shape (n_parameters,)."""
-        gradients = torch.autograd.grad(
-            value,
-            list(self.parameters.values()),
-            create_graph=create_graph,
-            retain_graph=retain_graph or create_graph,
-            allow_unused=True,
-            materialize_grads=True,
-        )
-        return torch.cat([gradient.reshape(-1) for gradient in gradients])
+        return partial(hessian_vector_product, gradient, parameters, retain_graph=True)
 
 
 def chunk_size(module: nn.Module, example: torch.Tensor) -> int:
@@ -254,12 +259,8 @@ def _tensors(output: Any) -> list[torch.Tensor]:
     return [t for t in output if isinstance(t, torch.Tensor)] if isinstance(output, tuple) else []
 
 
-def _per_sample(criterion: Any) -> Any:
+def _as_callable(criterion: Any) -> Any:
+    """Return an instance; of cross entropy for None."""
     if criterion is None:
         return nn.CrossEntropyLoss(reduction="none")
-    if inspect.isclass(criterion):
-        criterion = criterion()
-    if hasattr(criterion, "reduction"):
-        criterion = copy.deepcopy(criterion)
-        criterion.reduction = "none"
-    return criterion
+    return criterion() if isinstance(criterion, type) else criterion

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 from tqdm import tqdm
 
-from sk_prunefair.theory._lanczos import Eigenvalues, lanczos
+from sk_prunefair.autodiff import Eigenvalues, lanczos
 from sk_prunefair.theory.grouped import GroupedNet
 
 
@@ -112,58 +113,75 @@ def group_hessian_eigenvalues(
     {'a': 2.0, 'b': 8.0}
     """
     net = GroupedNet(module, X, y, sensitive_features, criterion, batch_size)
-    _check(net, k, which, max_samples, n_resamples, tol, max_iter)
-    generator = torch.Generator().manual_seed(random_state)
-    sign = 1.0 if which == "largest" else -1.0
+    search = EigenvalueSearch(
+        k, which, max_samples, n_resamples, tol, max_iter, random_state, verbose
+    )
+    return hessian_eigenvalues(net, search)
+
+
+@dataclass(frozen=True)
+class EigenvalueSearch:
+    """The options of `group_hessian_eigenvalues` that say what is looked for, and how."""
+
+    k: int = 1
+    which: Literal["largest", "smallest"] = "largest"
+    max_samples: int | None = None
+    n_resamples: int = 1
+    tol: float = 1e-3
+    max_iter: int = 100
+    random_state: int = 0
+    verbose: int = 0
+
+    def check(self, n_parameters: int) -> None:
+        """Raise ValueError for an option that is malformed."""
+        if not (isinstance(self.k, int) and 1 <= self.k <= n_parameters):
+            raise ValueError(
+                f"k must be an integer from 1 to the number of parameters, {n_parameters}, got "
+                f"{self.k!r}"
+            )
+        if self.which not in ("largest", "smallest"):
+            raise ValueError(f"which must be 'largest' or 'smallest', got {self.which!r}")
+        for name, value in (("n_resamples", self.n_resamples), ("max_iter", self.max_iter)):
+            if not (isinstance(value, int) and value >= 1):
+                raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+        most = self.max_samples
+        if most is not None and not (isinstance(most, int) and most >= 1):
+            raise ValueError(f"max_samples must be an integer >= 1 or None, got {most!r}")
+        if self.max_iter < self.k:
+            raise ValueError(f"max_iter must be at least k={self.k}, got {self.max_iter!r}")
+        if not 0 < self.tol < 1:
+            raise ValueError(f"tol must be in (0, 1), got {self.tol!r}")
+
+
+def hessian_eigenvalues(net: GroupedNet, search: EigenvalueSearch) -> pd.DataFrame:
+    """Return what `group_hessian_eigenvalues` does; the net is left as it is."""
+    search.check(net.n_parameters)
+    generator = torch.Generator().manual_seed(search.random_state)
+    sign = 1.0 if search.which == "largest" else -1.0
     near = torch.zeros(net.n_parameters)
     rows, failed = [], []
-    for code in tqdm(range(len(net.groups)), desc="Hessians", disable=None if verbose else True):
+    hidden = None if search.verbose else True
+    for code in tqdm(range(len(net.groups)), desc="Hessians", disable=hidden):
         found = []
-        for _ in range(n_resamples):
-            chosen = _draw(net, code, max_samples, generator)
-            found.append(_extreme(net, chosen, near, sign, k, tol, max_iter, generator))
+        for _ in range(search.n_resamples):
+            chosen = _draw(net, code, search.max_samples, generator)
+            found.append(_extreme(net, chosen, near, sign, search, generator))
             # The groups' Hessians have much in common: the next one starts near this one's vector.
             near = found[-1].vector.cpu()
         rows.append(_summary(found, sign) | {"n_samples": len(chosen)})
         if not all(one.converged for one in found):
             failed.append(net.groups[code])
     frame = pd.DataFrame(rows, index=net.groups)
-    frame["is_small"] = False if max_samples is None else net.sizes < max_samples
+    frame["is_small"] = False if search.max_samples is None else net.sizes < search.max_samples
     if failed:
         warnings.warn(
-            f"max_iter={max_iter} products did not bring the residual below tol={tol} for the "
-            f"groups {failed[:10]}; their eigenvalues are only as good as the column residual says",
+            f"max_iter={search.max_iter} products did not bring the residual below "
+            f"tol={search.tol} for the groups {failed[:10]}; their eigenvalues are only as good "
+            "as the column residual says",
             ConvergenceWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     return frame
-
-
-def _check(
-    net: GroupedNet,
-    k: int,
-    which: str,
-    max_samples: int | None,
-    n_resamples: int,
-    tol: float,
-    max_iter: int,
-) -> None:
-    if not (isinstance(k, int) and 1 <= k <= net.n_parameters):
-        raise ValueError(
-            f"k must be an integer from 1 to the number of parameters, {net.n_parameters}, got "
-            f"{k!r}"
-        )
-    if which not in ("largest", "smallest"):
-        raise ValueError(f"which must be 'largest' or 'smallest', got {which!r}")
-    for name, value in (("n_resamples", n_resamples), ("max_iter", max_iter)):
-        if not (isinstance(value, int) and value >= 1):
-            raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
-    if max_samples is not None and not (isinstance(max_samples, int) and max_samples >= 1):
-        raise ValueError(f"max_samples must be an integer >= 1 or None, got {max_samples!r}")
-    if max_iter < k:
-        raise ValueError(f"max_iter must be at least k={k}, got {max_iter!r}")
-    if not 0 < tol < 1:
-        raise ValueError(f"tol must be in (0, 1), got {tol!r}")
 
 
 def _draw(
@@ -180,9 +198,7 @@ def _extreme(
     rows: torch.Tensor,
     near: torch.Tensor,
     sign: float,
-    k: int,
-    tol: float,
-    max_iter: int,
+    search: EigenvalueSearch,
     generator: torch.Generator,
 ) -> Eigenvalues:
     hessian = net.hessian(rows)
@@ -190,7 +206,9 @@ def _extreme(
     noise = torch.randn(net.n_parameters, generator=generator, dtype=torch.float64)
     # As much noise as vector, so that nothing which the group before did not have is missed.
     start = (near.double() + noise / noise.norm()).to(like)
-    return lanczos(lambda v: sign * hessian(v), start, k, tol, max_iter, generator)
+    return lanczos(
+        lambda v: sign * hessian(v), start, search.k, search.tol, search.max_iter, generator
+    )
 
 
 def _summary(found: list[Eigenvalues], sign: float) -> dict[str, float]:

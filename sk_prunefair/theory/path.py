@@ -167,10 +167,7 @@ def excessive_risk_by_layer(
         copy.deepcopy(dense).requires_grad_(), X, y, sensitive_features, criterion, batch_size
     )
     before = _group_losses(net, "dense")
-    first = next(iter(net.parameters.values()))
-    net.module, own = copy.deepcopy(pruned).eval().to(first.device, first.dtype), net.module
-    after = _group_losses(net, "pruned")
-    net.module = own
+    after = _group_losses(net.with_module(pruned), "pruned")
     moved = {
         name: value.to(dense_tensors[name])
         for name, value in pruned_tensors.items()
@@ -230,7 +227,7 @@ def _check_numbers(tol: Any, max_evaluations: Any) -> None:
 
 
 def _group_losses(net: GroupedNet, name: str) -> Array:
-    losses = np.array([net.mean_loss(net.rows(code)) for code in range(len(net.groups))])
+    losses = net.group_losses()
     if not np.isfinite(losses).all():
         raise ValueError(f"the losses of {name} must be finite, got NaN or infinite values")
     return losses

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
 from sk_prunefair.theory._per_sample import squared_gradient_norms
+from sk_prunefair.theory.gradients import gradient_norms
 from sk_prunefair.theory.grouped import GroupedNet
 
 
@@ -71,7 +71,7 @@ def size_and_gradient(
     ({'a': 2, 'b': 1}, -1.0)
     """
     net = GroupedNet(module, X, y, sensitive_features, criterion, batch_size)
-    table = pd.DataFrame({"size": net.sizes, "gradient_norm": _norms(net)}, index=net.groups)
+    table = pd.DataFrame({"size": net.sizes, "gradient_norm": gradient_norms(net)})
     return GroupRelation(table, _rank_correlation(table))
 
 
@@ -125,17 +125,25 @@ def error_and_gradient(
     b                       0.707          3.0          2.121
     """
     net = GroupedNet(module, X, y, sensitive_features, _cross_entropy, batch_size)
-    rows = [_errors(net, code) for code in range(len(net.groups))]
-    table = pd.DataFrame(rows, columns=["mean_error", "error_bound"], index=net.groups)
-    table["gradient_norm"] = _norms(net)
+    table = proposition2_terms(net)
+    table["gradient_norm"] = gradient_norms(net)
     return GroupRelation(table, _rank_correlation(table))
+
+
+def proposition2_terms(net: GroupedNet) -> pd.DataFrame:
+    """Return ``mean_error`` and ``error_bound`` of `error_and_gradient`, by group."""
+    net = net.with_criterion(_cross_entropy)
+    rows = [_errors(net, code) for code in range(len(net.groups))]
+    return pd.DataFrame(rows, columns=["mean_error", "error_bound"], index=net.groups)
 
 
 def _errors(net: GroupedNet, code: int) -> tuple[float, float]:
     errors, products = [], []
     for X, y in net.chunks(net.rows(code)):
         with torch.no_grad():
-            p = net.scores(X).double().softmax(1)
+            scores = net.scores(X)
+        _check_labels_of_scores(scores, y)
+        p = scores.double().softmax(1)
         error = (p - nn.functional.one_hot(y, p.shape[1])).norm(dim=1)
         squared = torch.zeros(len(X), dtype=torch.float64, device=X.device)
         for label in range(p.shape[1]):
@@ -151,15 +159,15 @@ def _cross_entropy(scores: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
             "module must return one logit per class, shape (n_samples, n_classes >= 2), got shape "
             f"{tuple(scores.shape)}"
         )
+    _check_labels_of_scores(scores, y)
+    return nn.functional.cross_entropy(scores, y, reduction="none")
+
+
+def _check_labels_of_scores(scores: torch.Tensor, y: torch.Tensor) -> None:
     if int(y.max()) >= scores.shape[1]:
         raise ValueError(
             f"y must hold labels below the number of scores, {scores.shape[1]}, got {int(y.max())}"
         )
-    return nn.functional.cross_entropy(scores, y, reduction="none")
-
-
-def _norms(net: GroupedNet) -> np.ndarray:
-    return np.array([float(net.gradient(net.rows(code)).norm()) for code in range(len(net.groups))])
 
 
 def _rank_correlation(table: pd.DataFrame) -> float:

@@ -6,13 +6,15 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 from torch import nn
 
 from sk_prunefair.theory.gradients import group_gradients
 from sk_prunefair.theory.grouped import GroupedNet
-from sk_prunefair.theory.hessians import group_hessian_eigenvalues
+from sk_prunefair.theory.hessians import EigenvalueSearch, hessian_eigenvalues
 
 
 def risk_bounds(
@@ -104,29 +106,32 @@ def risk_bounds(
     m                       0.254          0.254           0.256
     """
     net = GroupedNet(dense, X, y, sensitive_features, criterion, batch_size)
+    return theorem1_terms(net, pruned, EigenvalueSearch(**hessian_options))
+
+
+def theorem1_terms(
+    net: GroupedNet, pruned: nn.Module | Mapping[Any, nn.Module], search: EigenvalueSearch
+) -> pd.DataFrame:
+    """Return what `risk_bounds` does, of a net that holds the dense module."""
     for other in _nets(pruned):
         _check_pruned(net, other)
     gradients = group_gradients(net)
-    spectrum = group_hessian_eigenvalues(
-        dense,
-        X,
-        y,
-        sensitive_features,
-        criterion=criterion,
-        batch_size=batch_size,
-        **hessian_options,
-    )
+    eigenvalues = hessian_eigenvalues(net, search)["eigenvalue"]
+    losses = net.group_losses()
     if isinstance(pruned, Mapping):
         frames = {
-            key: _frame(net, other, gradients, spectrum["eigenvalue"])
-            for key, other in pruned.items()
+            key: _frame(net, other, gradients, eigenvalues, losses) for key, other in pruned.items()
         }
         return pd.concat(frames, names=["net"])
-    return _frame(net, pruned, gradients, spectrum["eigenvalue"])
+    return _frame(net, pruned, gradients, eigenvalues, losses)
 
 
 def _frame(
-    net: GroupedNet, pruned: nn.Module, gradients: torch.Tensor, eigenvalues: pd.Series
+    net: GroupedNet,
+    pruned: nn.Module,
+    gradients: torch.Tensor,
+    eigenvalues: pd.Series,
+    losses: npt.NDArray[np.float64],
 ) -> pd.DataFrame:
     displacement = _displacement(net, pruned)
     length = float(displacement.norm())
@@ -147,10 +152,7 @@ def _frame(
         + 0.5 * float(displacement @ net.hessian_product(net.rows(code), displacement))
         for code in range(len(net.groups))
     ]
-    losses = [net.mean_loss(net.rows(code)) for code in range(len(net.groups))]
-    with net.replaced_by(pruned):
-        after = [net.mean_loss(net.rows(code)) for code in range(len(net.groups))]
-    frame["excessive_risk"] = [b - a for a, b in zip(losses, after, strict=True)]
+    frame["excessive_risk"] = net.with_module(pruned).group_losses() - losses
     return frame
 
 
@@ -189,7 +191,7 @@ def _check_pruned(net: GroupedNet, pruned: nn.Module) -> None:
             "dense and pruned differ in parameters that require no gradient, which neither bound "
             f"nor estimate counts: {moved[:5]}",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

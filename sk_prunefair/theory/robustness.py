@@ -170,7 +170,7 @@ class _SumOfLosses(nn.Module):
         self.net = net
 
     def forward(self, scores: torch.Tensor, one_hot: torch.Tensor) -> torch.Tensor:
-        return self.net.criterion(scores, one_hot.argmax(dim=1)).sum()
+        return self.net.losses_of(scores, one_hot.argmax(dim=1)).sum()
 
 
 def _toolbox() -> tuple[ModuleType, ModuleType]:

@@ -14,7 +14,7 @@ from torch import nn
 from sk_prunefair.modules import MLP
 from sk_prunefair.theory.robustness import group_robustness
 from tests.conftest import assert_same_weights
-from tests.test_theory_path import pruned_at, train
+from tests.theory.test_path import pruned_at, train
 
 pytest.importorskip("art.attacks.evasion")
 

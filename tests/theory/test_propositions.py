@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from sk_prunefair.datasets import long_tailed
 from sk_prunefair.theory import error_and_gradient, group_gradient_norms, size_and_gradient
 from tests.conftest import classifier
-from tests.test_theory_derivatives import smooth_net
+from tests.theory.test_hessians import smooth_net
 
 
 @pytest.fixture

@@ -10,12 +10,17 @@ from torch import nn
 
 from sk_prunefair.plotting import GroupTheoryDisplay
 from sk_prunefair.theory import (
+    boundary_bounds,
     boundary_closeness,
+    error_and_gradient,
+    group_diagnostics,
     group_gradient_norms,
     group_hessian_eigenvalues,
     risk_bounds,
 )
-from tests.conftest import classifier, weights
+from sk_prunefair.theory.diagnostics import BOUNDARY_SAMPLES
+from sk_prunefair.theory.grouped import GroupedNet
+from tests.conftest import SmallNet, classifier, weights
 
 NAMES = [
     "size",
@@ -108,3 +113,51 @@ def test_the_display_from_an_estimator(clf, digits):
     display = GroupTheoryDisplay.from_estimator(clf, X, clf.classes_[y], sensitive_features=group)
     widths = [bar.get_width() for bar in display.ax_[0].patches]
     assert widths == sorted(pd.Series(group).value_counts())
+
+
+@pytest.mark.parametrize(("n_classes", "max_samples"), [(2, None), (2, 20), (10, 20)])
+def test_group_diagnostics_binds_net_and_data_once(digits, monkeypatch, n_classes, max_samples):
+    X, y, group = digits
+    torch.manual_seed(0)
+    dense, pruned = SmallNet(64, n_classes), SmallNet(64, n_classes)
+    built = []
+    init = GroupedNet.__init__
+
+    def counted(self, *args, **kwargs):
+        built.append(self)
+        init(self, *args, **kwargs)
+
+    monkeypatch.setattr(GroupedNet, "__init__", counted)
+    group_diagnostics(dense, pruned, X, y % n_classes, group, max_samples=max_samples)
+    assert len(built) == 1
+    # What is drawn for one function is not what the next one is given.
+    assert built[0].sizes.sum() == len(y)
+
+
+def test_group_diagnostics_equals_the_public_functions(digits):
+    X, y, group = digits
+    torch.manual_seed(0)
+    dense, pruned = SmallNet(64, 2), SmallNet(64, 2)
+    data, options = (X, y % 2, group), {"criterion": nn.CrossEntropyLoss(label_smoothing=0.1)}
+    frame = group_diagnostics(dense, pruned, *data, max_samples=30, random_state=1, **options)
+    bounds = risk_bounds(dense, pruned, *data, max_samples=30, random_state=1, **options)
+    pd.testing.assert_frame_equal(frame[bounds.columns], bounds)
+    errors = error_and_gradient(dense, *data).table[["mean_error", "error_bound"]]
+    pd.testing.assert_frame_equal(frame[errors.columns], errors)
+    pd.testing.assert_series_equal(frame["boundary_closeness"], boundary_closeness(dense, *data))
+    theorem2 = boundary_bounds(dense, *data, max_samples=BOUNDARY_SAMPLES, random_state=1)
+    np.testing.assert_array_equal(frame["boundary_bound"], theorem2["boundary_bound"])
+    np.testing.assert_array_equal(
+        frame["hessian_max_eigenvalue_drawn"], theorem2["hessian_max_eigenvalue"]
+    )
+
+
+def test_group_diagnostics_label_above_the_scores_raises(digits):
+    X, y, group = digits
+
+    def any_labels(scores, y):
+        return scores.square().sum(1)
+
+    net = SmallNet(64, 3)
+    with pytest.raises(ValueError, match="y must hold labels below the number of scores, 3"):
+        group_diagnostics(net, net, X, y, group, criterion=any_labels)

@@ -20,7 +20,7 @@ from sk_prunefair.theory._per_sample import _by_vmap, squared_gradient_norms
 from sk_prunefair.theory.boundary import logit
 from sk_prunefair.theory.grouped import GroupedNet
 from tests.conftest import data_home
-from tests.test_theory_derivatives import loss_of
+from tests.theory.test_hessians import loss_of
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from torch import nn
 
 from sk_prunefair.theory import risk_bounds
 from tests.conftest import classifier, weights
-from tests.test_theory_derivatives import by_group, smooth_net
+from tests.theory.test_hessians import by_group, smooth_net
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -150,8 +151,13 @@ class DerivativeConstraint(Constraint):
         buffers = {name: buffer.clone() for name, buffer in net.module_.named_buffers()}
         X, y = batch["X"], self.labels_
         assert y is not None
-        args, kwargs = ((), X) if isinstance(X, dict) else ((X[rows].to(net.device),), {})
-        kwargs = {name: value[rows].to(net.device) for name, value in kwargs.items()}
+        precision = self.parameters_[0].dtype
+
+        def take(value: torch.Tensor) -> torch.Tensor:
+            return value[rows].to(net.device, precision if value.is_floating_point() else None)
+
+        args, kwargs = ((), X) if isinstance(X, Mapping) else ((take(X),), {})
+        kwargs = {name: take(value) for name, value in kwargs.items()}
         output = torch.func.functional_call(net.module_, buffers, args, kwargs)
         return net.sample_losses(output, y[rows].to(net.device))
 
@@ -179,7 +185,7 @@ class DerivativeConstraint(Constraint):
     def on_batch_end(
         self, net: TrainingNet, batch: Any = None, training: bool | None = None, **kwargs: Any
     ) -> None:
-        """Keep the step's numbers where they are, so that nothing waits for the device."""
+        """Keep the step's numbers on their device, without waiting for that."""
         if not training:
             return
         self.n_steps_ += 1

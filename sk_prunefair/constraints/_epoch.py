@@ -37,7 +37,7 @@ class EpochRecord:
         self.batches: list[dict[str, torch.Tensor]] = []
 
     def add(self, losses: torch.Tensor, batch: Any, y_pred: Any) -> None:
-        """Keep what is known of a batch where it is, so that nothing waits for the device."""
+        """Keep what is known of a batch on its device, without waiting for that."""
         columns = {"loss": losses, "group": batch[0]["group"]}
         if "sample_weight" in batch[0]:
             columns["weight"] = batch[0]["sample_weight"]

@@ -31,11 +31,11 @@ class AccuracyGapConstraint(Constraint):
     the true violation, :math:`\lambda_a \leftarrow \max(0, \lambda_a + \eta(\psi_a -
     \text{tolerance}))`, after each batch and up to a bound. A batch seldom holds
     enough of a small group, so :math:`\bar A_a` is taken over the last ``memory`` predictions of
-    the group, as they were made in training, and a group has no say until its memory is full or
+    the group, as they were made in training, and a group does not count until its memory is full or
     all of the group is in it.
     The dense net's accuracies are measured on the training data when the fine-tuning begins.
     Sample weights count in the losses and in what a group's share of the data is; accuracies are
-    those of rows. A group whose rows all weigh nothing has no say.
+    those of rows. A group whose rows all weigh nothing does not count.
 
     The Lagrangian is a reweighting. It is divided by :math:`1 + \sum_a \lambda_a`, which leaves
     its direction as it is with :math:`\sum_a \lambda_a` in the place of 1 - its own share, so that
@@ -151,7 +151,7 @@ class AccuracyGapConstraint(Constraint):
         y_pred: Any = None,
         **kwargs: Any,
     ) -> None:
-        """Remember which predictions were right and step; nothing waits for the device."""
+        """Remember which predictions were right and step, without waiting for the device."""
         if not training or self.tracker_ is None:
             return
         right = is_right(y_pred, batch[1])
@@ -194,7 +194,7 @@ class _Tracker:
         self.seen = torch.zeros(len(sizes), dtype=torch.int64, device=device)
 
     def factors(self) -> torch.Tensor:
-        # A group without weight has no loss to weigh, and no say.
+        # The loss of a group without weight is not defined.
         more = (self.multipliers / self.shares).where(self.shares > 0, 0.0)
         return (1 + more) / (1 + self.multipliers.sum())
 

@@ -1,4 +1,4 @@
-"""The base of all constraints: a hook with a say in the objective."""
+"""The base of all constraints: hooks that change the objective."""
 
 from __future__ import annotations
 

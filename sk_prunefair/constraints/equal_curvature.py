@@ -57,7 +57,7 @@ class EqualCurvatureConstraint(DerivativeConstraint):
         and no second pass.
     max_ratio : float, default=0.9
         Where the gradient of the penalty is longer than this many times that of the loss, it is
-        shortened to that; above 0. It is what keeps a large `strength` from drowning the loss.
+        shortened to that; above 0. It keeps the loss in force at a large `strength`.
         None sets no bound: the net may then collapse to equal predictions for everybody.
     refresh : int, default=10
         For how many penalties an eigenvector is used before it is brought up to date, at least 1.
@@ -74,7 +74,7 @@ class EqualCurvatureConstraint(DerivativeConstraint):
     Notes
     -----
     The Hessians are those of a batch, with dropout on and batch norm using the batch's
-    statistics, so that other groups' rows have a say in a group's Hessian. With an eigenvector that
+    statistics, so that a group's Hessian depends on other groups' rows. With an eigenvector that
     is not up to date, λ_a is a little too small. In a pruned net, only the weights that are left
     count. The module must be three times differentiable, almost everywhere, and not compiled.
 

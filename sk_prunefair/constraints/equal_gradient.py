@@ -52,7 +52,7 @@ class EqualGradientConstraint(DerivativeConstraint):
         and no second pass.
     max_ratio : float, default=0.9
         Where the gradient of the penalty is longer than this many times that of the loss, it is
-        shortened to that; above 0. It is what keeps a large `strength` from drowning the loss.
+        shortened to that; above 0. It keeps the loss in force at a large `strength`.
         None sets no bound: the net may then collapse to equal predictions for everybody.
 
     Attributes
@@ -65,7 +65,7 @@ class EqualGradientConstraint(DerivativeConstraint):
     Notes
     -----
     The gradients are those of a batch, with dropout on and batch norm using the batch's
-    statistics, so that other groups' rows have a say in a group's gradient. Few rows make noisy
+    statistics, so that a group's gradient depends on other groups' rows. Few rows make noisy
     gradients, whose norms are too large: in small batches small groups seem steeper than they are.
     In a pruned net, only the weights that are left count. The module must be twice differentiable
     and not compiled.

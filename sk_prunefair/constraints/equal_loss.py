@@ -58,8 +58,8 @@ class EqualLossConstraint(Constraint):
     A group counts more as its rows are drawn more often, which keeps batches of equal weights: at
     high rates, where a pruned net has to recover in few epochs, that costs less accuracy than
     weighting losses. ``by="reweighting"`` weights them: on images, at rates that a net recovers
-    from, that closes more of the gap, as rows that are seen again and again are soon learned by
-    heart. Where the draws are not the constraint's to make (a ``sampler``, ``shuffle=False`` or an
+    from, that closes more of the gap, as rows that are seen again and again are soon memorized.
+    Where the draws are not the constraint's to make (a ``sampler``, ``shuffle=False`` or an
     iterator of the user's own), losses are weighted in any case.
 
     With ``violation="absolute"`` this is the authors' literal Lagrangian-dual method, by
@@ -69,7 +69,7 @@ class EqualLossConstraint(Constraint):
     ``multipliers_from`` says where that is measured; the others are not used.
 
     .. warning:: The literal multipliers only ever grow, and the noise of a small group's batch
-       mean is itself a violation. With many groups or a large step the penalty drowns the loss:
+       mean is itself a violation. With many groups or a large step the penalty outweighs the loss:
        accuracy falls to chance, or the losses become equal because every prediction is unsure.
 
     Parameters
@@ -92,7 +92,7 @@ class EqualLossConstraint(Constraint):
         the data that moves the multipliers; a small group is only best where its rows are enough
         to tell (Wilson's lower bound). Steps are the shorter the more of it is lost; while it
         is further below than allowed, the multipliers are halved after each epoch, and if it still
-        is when the training ends, a warning says so. Of data that the net can learn by heart this
+        is when the training ends, a warning says so. On data that the net can memorize this
         says little: use ``multipliers_from="valid"``.
     by : {"resampling", "reweighting"}, default="resampling"
         Whether the rows of a group are drawn more often, or drawn once and their losses weighted.
@@ -248,7 +248,7 @@ class EqualLossConstraint(Constraint):
     def on_batch_end(
         self, net: TrainingNet, batch: Any, training: bool, losses: Any, y_pred: Any, **kwargs: Any
     ) -> None:
-        """Keep the batch's losses; nothing waits for the device."""
+        """Keep the batch's losses, without waiting for the device."""
         if self.record_ is not None and training == (self.multipliers_from == "train"):
             self.record_.add(losses, batch, y_pred)
         if training and self.dual_ is not None:

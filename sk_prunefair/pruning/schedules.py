@@ -31,6 +31,7 @@ class PruningSchedule(Hook):
     """
 
     sums_: torch.Tensor | None
+    names_: list[str]
 
     def rate_at(self, goal: float, epoch: int, n_epochs: int) -> float:
         """Return the share of the weights that is removed during an epoch.
@@ -59,18 +60,26 @@ class PruningSchedule(Hook):
         super().initialize()
         self.check(2**31)
         self.add_state("sums_", None, lives="epoch")
+        self.add_state("names_", [], lives="epoch")
         return self
 
     def on_epoch_begin(self, net: TrainingNet, dataset_train: Any = None, **kwargs: Any) -> None:
         """Remove what is due."""
-        if not net.training_.follows_schedule:
+        epoch = self._epoch(net)
+        if epoch is None:
             return
-        names = net.groups_ if dataset_train.has_groups else ["all"]
-        self.sums_ = torch.zeros(2, len(names), device=net.device)
-        epoch = len(net.history) - net.training_.first_epoch - 1
+        self.names_ = list(map(str, net.groups_)) if dataset_train.has_groups else ["all"]
+        self.sums_ = torch.zeros(2, len(self.names_), device=net.device)
         rate = self.rate_at(net.training_.goal, epoch, net.training_.epochs)
         if rate != net.prune_rate_:
             net.raise_rate(rate, dataset_train)
+
+    @staticmethod
+    def _epoch(net: TrainingNet) -> int | None:
+        """Return which epoch of the fine-tuning runs, None where there is nothing to spread."""
+        epoch = len(net.history) - net.training_.first_epoch - 1
+        is_within = net.training_.follows_schedule and epoch < net.training_.epochs
+        return epoch if is_within else None
 
     def on_batch_end(
         self,
@@ -91,13 +100,9 @@ class PruningSchedule(Hook):
         """Write the losses down."""
         if self.sums_ is None:
             return
-        total, count = self.sums_.cpu().numpy()
-        names = net.groups_ if len(total) == len(net.groups_) else ["all"]
-        seen = {
-            str(group): float(total[code] / count[code])
-            for code, group in enumerate(names)
-            if count[code]
-        }
+        total, count = self.sums_.cpu()
+        means = (total / count).tolist()
+        seen = {name: mean for name, mean, n in zip(self.names_, means, count, strict=True) if n}
         net.history.record("group_losses", seen)
         net.history.record("prune_rate", net.prune_rate_)
 

@@ -128,6 +128,18 @@ def test_equal_gradient_max_samples_takes_the_first_rows_of_each_group():
     torch.testing.assert_close(limited.step_values_, plain.step_values_, equal_nan=True)
 
 
+def test_equal_gradient_max_samples_in_double_precision_works(digits):
+    X, y, group = digits
+    dense = classifier().fit(X, y, sensitive_features=group).module_.double()
+    clf = classifier(
+        dense,
+        classes=list(range(10)),
+        callbacks=[("constraint", EqualGradientConstraint(max_samples=5))],
+    ).initialize()
+    clf.prune(0.5, X, y, sensitive_features=group, finetune_epochs=1)
+    assert clf.history[-1, "gradient_norm_gap"] > 0
+
+
 def test_equal_gradient_groups_without_weight_are_absent():
     codes, shares = group_weights(torch.tensor([0, 1, 3, 3]), torch.tensor([1.0, 0.0, 1.0, 3.0]))
     assert codes.tolist() == [0, 3]

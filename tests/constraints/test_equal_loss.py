@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import warnings
 
@@ -343,6 +344,19 @@ def test_equal_loss_where_it_does_not_act_needs_no_groups(digits):
     clf.prune(0.9, X, y, finetune_epochs=1)
     assert gap > 0
     assert np.isnan(clf.history[-1, "loss_gap"])
+
+
+@pytest.mark.parametrize("violation", ["signed", "absolute"])
+def test_equal_loss_in_double_precision_equals_single(digits, violation):
+    X, y = long_tailed(digits)
+    dense = classifier(module__dropout=0.0).fit(X, y).module_
+    found = []
+    for module in (dense, copy.deepcopy(dense).double()):
+        clf = constrained(module=module, classes=list(range(10)), violation=violation)
+        clf.initialize().prune(0.5, X, y, sensitive_features=y, finetune_epochs=3)
+        found.append(state(clf).multipliers_)
+    assert found[0].abs().max() > 0.01
+    np.testing.assert_allclose(*found, atol=1e-3)
 
 
 def test_equal_loss_set_params_reaches_the_constraint(digits):

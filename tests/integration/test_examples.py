@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from sk_prunefair.hooks import Training
 from tests.conftest import data_home
 
 ROOT = Path(__file__).parents[2]
@@ -44,14 +45,20 @@ def test_quickstart():
     )
 
 
-def test_own_constraint(capsys):
+def test_own_constraint_declared_state_starts_every_prune_from_the_dense_net(capsys):
     ran = runpy.run_path(str(ROOT / "examples" / "own_constraint.py"))
     assert capsys.readouterr().out.count("Pruning by group") == 2
     # Σ q_a J_a of the groups' mean losses, whatever their shares of the batch.
-    dro = ran["GroupDRO"]()
+    dro = ran["GroupDRO"]().initialize()
+    net = SimpleNamespace(groups_=[0, 1], device="cpu", training_=Training("before", epochs=1))
+    batch = {"group": torch.tensor([0, 0, 0])}
+    assert dro.weights(net, batch).tolist() == [0.5] * 3
+    losses = torch.tensor([1.0, 2.0, 6.0])
+    dro.on_batch_end(net, batch=(batch, None), training=True, losses=losses)
+    assert dro.log_weights_.tolist() == pytest.approx([0.03, 0.0])
     dro.log_weights_ = torch.tensor([0.25, 0.75]).log()
     group = torch.tensor([0] * 18 + [1] * 2)
-    weights = dro.weights(SimpleNamespace(groups_=[0, 1]), {"group": group})
+    weights = dro.weights(net, {"group": group})
     assert float((weights * group).mean()) == pytest.approx(0.75)
     assert float(weights.mean()) == pytest.approx(1.0)
     clf, X, y = ran["clf"], ran["X"], ran["y"]
@@ -62,7 +69,10 @@ def test_own_constraint(capsys):
     # A pretrained net needs no fit.
     params = clf.get_params(deep=False) | {"module": clf.dense_module_}
     pretrained = type(clf)(**params | {"classes": list(range(10))}).initialize()
-    assert pretrained.prune(0.8, X, y, **given).sparsity_ == pytest.approx(0.8, abs=0.001)
+    first = pretrained.prune(0.8, X, y, **given).predict_proba(X)
+    assert pretrained.sparsity_ == pytest.approx(0.8, abs=0.001)
+    pretrained.prune(0.5, X, y, **given)
+    np.testing.assert_array_equal(pretrained.prune(0.8, X, y, **given).predict_proba(X), first)
     assert (dict(pretrained.callbacks_)["dro"].log_weights_ > 0).all()
 
 

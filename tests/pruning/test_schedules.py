@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from skorch.callbacks import EarlyStopping
 
+from sk_prunefair.hooks import Training
 from sk_prunefair.pruning import GradualPruning, IterativePruning, PruningSchedule
 from tests.conftest import classifier, weights
 
@@ -80,6 +83,45 @@ def test_iterative_pruning_in_one_step_equals_one_shot(digits):
     assert all((first[name] == second[name]).all() for name in first)
     # Without fine-tuning there is nothing to spread it over.
     assert step.prune(0.7).sparsity_ == pytest.approx(0.7, abs=1e-3)
+
+
+def test_schedule_beyond_its_fine_tuning_does_nothing():
+    raised = []
+    net = SimpleNamespace(
+        groups_=["a", "b"],
+        device="cpu",
+        prune_rate_=0.0,
+        raise_rate=lambda rate, data: raised.append(rate),
+        history=[{}] * 3,
+    )
+    data = SimpleNamespace(has_groups=True)
+    schedule = IterativePruning(2).initialize()
+    for training in (
+        Training("after", epochs=2, goal=0.75, first_epoch=2),
+        Training("after", epochs=2, goal=0.75, first_epoch=2, follows_schedule=True),
+        Training("after", epochs=2, goal=0.75, first_epoch=0, follows_schedule=True),
+    ):
+        net.training_ = training
+        schedule.on_epoch_begin(net, dataset_train=data)
+    assert raised == [0.5]
+
+
+def test_schedule_without_groups_records_the_loss_of_all(digits):
+    X, y, group = digits
+    clf = with_schedule(GradualPruning(), train_split=None).fit(X, y, sensitive_features=group)
+    clf.prune(0.9, X, y, finetune_epochs=1)
+    assert clf.history[-1, "group_losses"].keys() == {"all"}
+
+
+@pytest.mark.parametrize("monitor", [True, False])
+def test_schedule_stopped_early_ends_at_the_rate_asked_for(digits, monitor):
+    X, y, group = digits
+    stop = EarlyStopping(patience=1, threshold=10.0, threshold_mode="abs", sink=lambda _: None)
+    callbacks = [("schedule", IterativePruning(4))] + [("stop", stop)] * monitor
+    clf = classifier(callbacks=callbacks, lr=0.0).fit(X, y, sensitive_features=group)
+    clf.prune(0.8, X, y, sensitive_features=group, finetune_epochs=4)
+    assert clf.prune_rate_ == 0.8
+    assert clf.sparsity_ == pytest.approx(0.8, abs=1e-3)
 
 
 def test_schedule_in_partial_fit_leaves_the_rate(digits):

@@ -116,7 +116,7 @@ class GroupedNet:
     def _check_losses(self) -> None:
         with torch.no_grad():
             losses = self.losses(self.X[:2], self.y[:2])
-        if not isinstance(losses, torch.Tensor) or tuple(losses.shape) != (len(self.y[:2]),):
+        if tuple(losses.shape) != (len(self.y[:2]),):
             raise ValueError(
                 f"criterion must return one loss per sample, shape ({len(self.y[:2])},), got shape "
                 f"{tuple(losses.shape)}"

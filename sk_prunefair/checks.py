@@ -25,8 +25,7 @@ def check_rate(rate: Any, name: str = "rate") -> float:
 
 def check_epochs(epochs: Any, name: str = "finetune_epochs") -> int:
     """Return a number of epochs as an int, or raise ValueError."""
-    if not isinstance(epochs, Integral) or isinstance(epochs, bool) or epochs < 0:
-        raise ValueError(f"{name} must be an integer >= 0, got {epochs!r}")
+    check_count(name, epochs, least=0)
     return int(epochs)
 
 
@@ -134,10 +133,10 @@ def is_finite(value: Any) -> bool:
     return isinstance(value, Real) and math.isfinite(value)
 
 
-def check_count(name: str, value: Any, or_else: str = "") -> None:
-    """Raise unless `value` is an integer of at least 1."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} must be an integer >= 1{or_else}, got {value!r}")
+def check_count(name: str, value: Any, or_else: str = "", least: int = 1) -> None:
+    """Raise ValueError unless `value` is an integer of at least `least`."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} must be an integer >= {least}{or_else}, got {value!r}")
 
 
 def check_number(

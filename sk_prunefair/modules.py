@@ -15,6 +15,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from sk_prunefair.checks import check_count
+
 __all__ = ["MLP", "VGG19", "ResNet18", "ResNet50"]
 
 
@@ -245,5 +247,4 @@ def _conv_norm(
 def _check_sizes(**sizes: Any) -> None:
     for name, size in sizes.items():
         smallest = 2 if name == "n_classes" else 1
-        if not isinstance(size, Integral) or isinstance(size, bool) or size < smallest:
-            raise ValueError(f"{name} must be an integer >= {smallest}, got {size!r}")
+        check_count(name, size, least=smallest)

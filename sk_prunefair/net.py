@@ -149,11 +149,14 @@ class Net(NeuralNetClassifier):
         return self.with_module(vars(self).get("module_"))
 
     def with_module(self, module: nn.Module | None) -> Any:
-        """Return a view of this net, all its attributes the same, with another module."""
+        """Return a view of this net, all its attributes the same, with another module.
+
+        What was removed from the net is no business of another module, such as the dense one.
+        """
         view = object.__new__(type(self))
         view.__dict__.update(self.__dict__)
-        if module is not None:
-            view.__dict__["module_"] = module
+        if module is not None and module is not vars(self).get("module_"):
+            view.__dict__.update(module_=module, pruned_=None)
         return view
 
     def wrap_inputs(self, inputs: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import html
 from collections.abc import Iterable, Mapping
-from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from sk_prunefair.audit._pictures import pictures as draw_pictures
 from sk_prunefair.audit._style import STYLE
 from sk_prunefair.audit._words import limits, methods, verdict
 from sk_prunefair.audit.protocol import AuditedReport
+from sk_prunefair.checks import check_count
 from sk_prunefair.plotting._common import check_columns, plain_text
 from sk_prunefair.plotting.group_risk import quantile_columns
 
@@ -94,8 +94,7 @@ def audit_page(
     >>> "<bdi>&lt;b&gt;</bdi>" in page
     True
     """
-    if not isinstance(min_count, Integral) or min_count < 1:
-        raise ValueError(f"min_count must be an integer >= 1, got {min_count!r}")
+    check_count("min_count", min_count)
     if curve is not None:
         check_columns(curve, CURVE, "curve", "the frame of pruning_curve")
     if facts is not None and not isinstance(facts, Mapping):
@@ -206,11 +205,15 @@ def _facts(report: AuditedReport, facts: Mapping[str, Any]) -> Html:
     if report.empty_layers:
         terms["layers without weights"] = ", ".join(report.empty_layers)
     if report.compression is not None:
-        whole = report.compression.drop("sparsity", errors="ignore").round().astype(int)
-        terms |= {_spaced(key): value for key, value in whole.items()}
+        counted = report.compression.drop("sparsity", errors="ignore")
+        terms |= {_spaced(key): _count_or_seconds(key, value) for key, value in counted.items()}
         if "sparsity" in report.compression:
             terms["share of prunable weights removed"] = report.compression["sparsity"]
     return Html(definitions(facts) + definitions(terms))
+
+
+def _count_or_seconds(key: Any, value: float) -> Any:
+    return f"{value:.3g} s" if str(key).startswith("latency") else round(value)
 
 
 def _heading(frame: pd.DataFrame) -> str:

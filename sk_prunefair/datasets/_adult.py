@@ -9,7 +9,7 @@ import pandas as pd
 from fairlearn.datasets import fetch_adult
 from sklearn.utils import Bunch
 
-from sk_prunefair.datasets._checks import check_choice
+from sk_prunefair.checks import check_choice
 from sk_prunefair.datasets._files import download, find_file, locate_rows, search_folders
 from sk_prunefair.datasets._tabular import (
     as_bunch,
@@ -104,7 +104,7 @@ def load_adult(
     >>> adult.sensitive_features["sex"].value_counts().to_dict()  # doctest: +SKIP
     {'Male': 10860, 'Female': 5421}
     """
-    check_choice(subset, "subset", [*_FILES, "all"])
+    check_choice("subset", subset, [*_FILES, "all"])
     parts = list(_FILES) if subset == "all" else [subset]
     folders = search_folders(data_home, ["adult"])
     paths = [find_file(folders, [_FILES[part]]) for part in parts]

@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.datasets import fetch_openml
 from sklearn.utils import Bunch
 
-from sk_prunefair.datasets._checks import check_choice, check_ratio
+from sk_prunefair.checks import check_choice, check_number
 from sk_prunefair.datasets._files import download, find_file, locate_rows, search_folders
 from sk_prunefair.datasets._idx import read_idx
 from sk_prunefair.datasets._long_tail import select_long_tail
@@ -103,9 +103,9 @@ def load_fashion_mnist(
     >>> clothes.sensitive_features["class"].value_counts()["Ankle boot"]  # doctest: +SKIP
     300
     """
-    check_choice(subset, "subset", list(_PREFIXES))
+    check_choice("subset", subset, list(_PREFIXES))
     if long_tail is not None:
-        check_ratio(long_tail, "long_tail")
+        check_number("long_tail", long_tail, least=1)
     pixels, labels = _load(data_home, subset, download_if_missing)
     rows = np.arange(len(labels))
     if long_tail is not None:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils import check_random_state, column_or_1d
 
-from sk_prunefair.datasets._checks import check_ratio
+from sk_prunefair.checks import check_number
 
 
 def long_tailed(
@@ -58,7 +58,7 @@ def select_long_tail(
     name: str,
 ) -> npt.NDArray[np.int64]:
     """Do what `long_tailed` does; errors call the ratio by the name of the caller's argument."""
-    ratio = check_ratio(ratio, name)
+    check_number(name, ratio, least=1)
     labels = column_or_1d(target)
     if len(labels) == 0:
         raise ValueError("target must hold at least one label, got none")

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.utils import Bunch, check_random_state
 
-from sk_prunefair.datasets._checks import check_choice, check_positive
+from sk_prunefair.checks import check_choice, check_count
 from sk_prunefair.datasets._utkface_files import (
     Labels,
     parse_names,
@@ -112,11 +112,11 @@ def load_utkface(
     ((500, 3, 48, 48), {'unlabelled': 3, 'copies': 118, 'conflicting': 531})
     """
     names_of = {"race": _RACES, "gender": _GENDERS, "age": _age_names(age_bins)}
-    check_choice(target, "target", list(names_of))
+    check_choice("target", target, list(names_of))
     groups = _check_groups(sensitive_features, list(names_of))
-    size = check_positive(size, "size")
+    check_count("size", size)
     if n_samples is not None:
-        check_positive(n_samples, "n_samples")
+        check_count("n_samples", n_samples)
     _import_pillow()
 
     images = read_images(data_home, verbose)
@@ -147,7 +147,9 @@ def load_utkface(
 def _age_names(age_bins: Sequence[int]) -> list[str]:
     """Return the names of the age groups, or raise ValueError."""
     try:
-        starts = [0, *(check_positive(start, "age_bins") for start in age_bins)]
+        for start in age_bins:
+            check_count("age_bins", start)
+        starts = [0, *map(int, age_bins)]
     except (TypeError, ValueError):
         starts = []
     if len(starts) < 2 or any(left >= right for left, right in pairwise(starts)):
@@ -160,7 +162,9 @@ def _check_groups(sensitive_features: Any, choices: list[str]) -> list[str]:
     """Return the names of the sensitive features as a list, or raise ValueError."""
     if isinstance(sensitive_features, str):
         sensitive_features = [sensitive_features]
-    groups = [check_choice(group, "sensitive_features", choices) for group in sensitive_features]
+    groups = list(sensitive_features)
+    for group in groups:
+        check_choice("sensitive_features", group, choices)
     if not groups or len(set(groups)) < len(groups):
         raise ValueError(
             f"sensitive_features must be one or more of {choices}, each once, got {groups}"

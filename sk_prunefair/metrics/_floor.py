@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.utils import check_random_state
 
-from sk_prunefair.checks import as_vector
+from sk_prunefair.checks import as_vector, check_count
 
 
 def accuracy_gap_floor(
@@ -54,8 +54,7 @@ def accuracy_gap_floor(
     """
     if not (isinstance(accuracy, Real) and 0 <= accuracy <= 1):
         raise ValueError(f"accuracy must be a number in [0, 1], got {accuracy!r}")
-    if not isinstance(n_draws, Integral) or n_draws < 1:
-        raise ValueError(f"n_draws must be an integer >= 1, got {n_draws!r}")
+    check_count("n_draws", n_draws)
     sizes = as_vector(counts, "counts", np.float64)
     if not (np.all(sizes >= 1) and np.all(sizes == np.floor(sizes)) and np.all(sizes < 2**53)):
         raise ValueError(f"counts must be whole numbers >= 1, got {sizes.tolist()}")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from numbers import Integral, Real
 from typing import Literal, get_args
 
 import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
+from sk_prunefair.checks import check_count, check_rate
 from sk_prunefair.pruning.channel_groups import ChannelGroup, output_tensors, traced_groups
 from sk_prunefair.pruning.data import PruningData
 from sk_prunefair.pruning.masks import apply_masks
@@ -141,11 +141,8 @@ class ChannelPruner(BaseEstimator):
             raise ValueError(
                 f"importance must be one of {get_args(Importance)}, got {self.importance!r}"
             )
-        if not isinstance(rate, Real) or isinstance(rate, bool) or not 0 <= rate < 1:
-            raise ValueError(f"rate must be a number in [0, 1), got {rate!r}")
-        is_integer = isinstance(self.min_kept, Integral) and not isinstance(self.min_kept, bool)
-        if not is_integer or self.min_kept < 1:
-            raise ValueError(f"min_kept must be an integer >= 1, got {self.min_kept!r}")
+        rate = check_rate(rate)
+        check_count("min_kept", self.min_kept)
         if isinstance(self.exclude, str):
             raise ValueError(f"exclude must be a list of names, got the string {self.exclude!r}")
         names = {name for name, _ in (*module.named_parameters(), *module.named_modules())}

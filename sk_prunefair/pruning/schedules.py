@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sk_prunefair.data.group_means import group_sums
 from sk_prunefair.hooks import Hook
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ class PruningSchedule(Hook):
             assert losses is not None
             group = batch[0]["group"].to(self.sums_.device)
             losses = losses.to(self.sums_)
-            self.sums_.index_add_(1, group, torch.stack([losses, torch.ones_like(losses)]))
+            sums = group_sums(losses, group, torch.ones_like(losses), len(self.names_))
+            self.sums_ += torch.stack(sums)
 
     def on_epoch_end(self, net: TrainingNet, **kwargs: Any) -> None:
         """Write the losses down."""

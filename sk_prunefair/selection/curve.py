@@ -15,7 +15,7 @@ from sklearn.utils.validation import _num_samples
 from tqdm import tqdm
 
 from sk_prunefair.data.groups import as_group_frame, encode_groups
-from sk_prunefair.outcome import Outcome
+from sk_prunefair.outcome import Outcome, lost_labels
 from sk_prunefair.selection._nets import (
     Data,
     check_rates,
@@ -87,8 +87,8 @@ def pruning_curve(
         - of the pruned net over the group, ``accuracy``, ``loss``, ``accuracy_drop`` and
           ``excessive_risk`` R(a) (eq. 2);
         - of the pruned net over all samples, the same for each group of a rate,
-          ``accuracy_overall``, ``loss_overall``, ``accuracy_gap`` and ``fairness_violation`` ξ
-          (eq. 3).
+          ``accuracy_overall``, ``loss_overall``, ``accuracy_gap``, ``fairness_violation`` ξ
+          (eq. 3) and ``lost_labels``, how many labels the dense net gives and the pruned no longer.
 
         Rate 0, if asked for, is the dense net.
 
@@ -220,6 +220,7 @@ def _rows(
         "loss_overall": pruned.losses.mean(),
         "accuracy_gap": np.ptp(means["accuracy"]),
         "fairness_violation": np.ptp(means["excessive_risk"]),
+        "lost_labels": len(lost_labels(dense, pruned)),
     }
     return [
         names

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from sk_prunefair.autodiff import flat_gradient, hessian_vector_product
-from sk_prunefair.checks import check_labels
+from sk_prunefair.checks import check_count, check_labels
 from sk_prunefair.data.dataset import as_tensor
 from sk_prunefair.data.groups import as_group_frame, encode_groups
 from sk_prunefair.losses import first_output, losses_without_reduction
@@ -108,8 +108,8 @@ class GroupedNet:
         self.sizes: npt.NDArray[np.int64] = np.bincount(codes, minlength=len(self.groups))
         self.starts: npt.NDArray[np.int64] = np.concatenate([[0], np.cumsum(self.sizes)])
         self.criterion = _as_callable(criterion)
-        if batch_size is not None and not (isinstance(batch_size, int) and batch_size >= 1):
-            raise ValueError(f"batch_size must be an integer >= 1 or None, got {batch_size!r}")
+        if batch_size is not None:
+            check_count("batch_size", batch_size, " or None")
         self.batch_size = chunk_size(self.module, self.X[:1]) if batch_size is None else batch_size
         self._check_losses()
 
@@ -131,8 +131,7 @@ class GroupedNet:
         """Return a view of at most this many samples of each group, without replacement."""
         if max_samples is None:
             return self
-        if not (isinstance(max_samples, int) and max_samples >= 1):
-            raise ValueError(f"max_samples must be an integer >= 1 or None, got {max_samples!r}")
+        check_count("max_samples", max_samples, " or None")
         rng = np.random.default_rng(random_state)
         kept = np.concatenate(
             [

@@ -14,6 +14,7 @@ from torch import nn
 from tqdm import tqdm
 
 from sk_prunefair.autodiff import Eigenvalues, lanczos
+from sk_prunefair.checks import check_count
 from sk_prunefair.theory.grouped import GroupedNet
 
 
@@ -142,11 +143,9 @@ class EigenvalueSearch:
         if self.which not in ("largest", "smallest"):
             raise ValueError(f"which must be 'largest' or 'smallest', got {self.which!r}")
         for name, value in (("n_resamples", self.n_resamples), ("max_iter", self.max_iter)):
-            if not (isinstance(value, int) and value >= 1):
-                raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
-        most = self.max_samples
-        if most is not None and not (isinstance(most, int) and most >= 1):
-            raise ValueError(f"max_samples must be an integer >= 1 or None, got {most!r}")
+            check_count(name, value)
+        if self.max_samples is not None:
+            check_count("max_samples", self.max_samples, " or None")
         if self.max_iter < self.k:
             raise ValueError(f"max_iter must be at least k={self.k}, got {self.max_iter!r}")
         if not 0 < self.tol < 1:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import copy
 import warnings
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 from tqdm import tqdm
 
+from sk_prunefair.checks import check_count
 from sk_prunefair.theory._line_integral import (
     Array,
     Line,
@@ -221,9 +222,7 @@ def _check_numbers(tol: Any, max_evaluations: Any) -> None:
     is_number = isinstance(tol, Real) and not isinstance(tol, bool)
     if not (is_number and 0 < tol < 1):
         raise ValueError(f"tol must be a number in (0, 1), got {tol!r}")
-    is_whole = isinstance(max_evaluations, Integral) and not isinstance(max_evaluations, bool)
-    if not (is_whole and max_evaluations >= 9):
-        raise ValueError(f"max_evaluations must be an integer >= 9, got {max_evaluations!r}")
+    check_count("max_evaluations", max_evaluations, least=9)
 
 
 def _group_losses(net: GroupedNet, name: str) -> Array:

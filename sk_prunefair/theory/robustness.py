@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import importlib
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Real
 from types import ModuleType
 from typing import Any
 
@@ -22,6 +22,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from sk_prunefair.checks import check_count
+from sk_prunefair.data.group_means import group_means
 from sk_prunefair.theory.boundary import closeness
 from sk_prunefair.theory.grouped import GroupedNet
 
@@ -218,8 +220,9 @@ def _closeness(net: GroupedNet) -> torch.Tensor:
 
 
 def _group_means(net: GroupedNet, values: torch.Tensor) -> npt.NDArray[np.float64]:
-    by_group = values.double().split(net.sizes.tolist())
-    return np.array([float(part.mean()) for part in by_group])
+    n_groups = len(net.sizes)
+    group = np.repeat(np.arange(n_groups), net.sizes)
+    return group_means(values.double().cpu().numpy(), group, None, n_groups)
 
 
 def _check_attack(epsilon: Any, attacks: Any, steps: Any, step_size: Any) -> None:
@@ -228,8 +231,7 @@ def _check_attack(epsilon: Any, attacks: Any, steps: Any, step_size: Any) -> Non
     several = isinstance(attacks, Sequence) and not isinstance(attacks, str) and len(attacks) > 0
     if not (several and all(attack in ATTACKS for attack in attacks)):
         raise ValueError(f"attacks must be a sequence of some of {list(ATTACKS)}, got {attacks!r}")
-    if not isinstance(steps, Integral) or isinstance(steps, bool) or int(steps) < 1:
-        raise ValueError(f"steps must be an integer >= 1, got {steps!r}")
+    check_count("steps", steps)
     if step_size is not None and not (_is_number(step_size) and step_size > 0):
         raise ValueError(f"step_size must be a number > 0 or None, got {step_size!r}")
 

@@ -247,6 +247,13 @@ def test_facts_compression_and_reasons_are_there():
     assert '<caption id="reasons">' in page
 
 
+def test_page_latency_below_a_second_is_not_rounded_to_zero():
+    compression = pd.Series({"parameters": 12.0, "latency_dense": 0.00123})
+    page = audit_page(make_report(["a", "b"], compression=compression), pictures=False)
+    assert "<dd>12</dd>" in page
+    assert "<bdi>0.00123 s</bdi>" in page
+
+
 def test_page_tables_are_sorted_by_accuracy_lost_then_by_loss():
     columns = ["gradient_norm", "boundary_closeness", "hessian_max_eigenvalue", "excessive_risk"]
     diagnostics = pd.DataFrame(np.zeros((3, 4)), ["a", "b", "c"], columns)

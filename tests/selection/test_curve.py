@@ -38,6 +38,8 @@ def one_by_one(clf, rates, test, **finetuning):
     for rate in sorted(rates):
         clf.prune(rate, **finetuning)
         report = clf.fairness_report(test[0], test[1], sensitive_features=test[2])
+        dense = clf.with_module(clf.dense_module_).predict(test[0])
+        n_lost = len(set(dense) - set(clf.predict(test[0])))
         frame = report.to_frame().sort_index()
         rows += [
             {
@@ -52,6 +54,7 @@ def one_by_one(clf, rates, test, **finetuning):
                 "loss_overall": report.pruned.overall["loss"],
                 "accuracy_gap": report.accuracy_gap["pruned"],
                 "fairness_violation": report.fairness_violation,
+                "lost_labels": n_lost,
             }
             for group, row in frame.iterrows()
         ]

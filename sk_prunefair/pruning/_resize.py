@@ -1,0 +1,94 @@
+"""The sizes that a layer states of itself, set to those of its tensors once these were cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+
+def resize(name: str, layer: nn.Module) -> None:
+    """Set the sizes that a layer states of itself to those of its tensors."""
+    set_sizes = next((each for kind, each in _RESIZERS.items() if isinstance(layer, kind)), None)
+    if set_sizes is None:
+        raise ValueError(f"kept cuts {name!r}, a {type(layer).__name__}, which cannot be cut")
+    vectors = {key: len(value) for key, value in layer.state_dict().items() if value.ndim == 1}
+    n_channels = set_sizes(name, layer)
+    if any(length != n_channels for length in vectors.values()):
+        raise ValueError(
+            f"kept leaves {n_channels} channels of {name!r}, but vectors of lengths {vectors}"
+        )
+
+
+# Each sets the sizes and returns the number of output channels.
+
+
+def _linear(name: str, layer: nn.Linear) -> int:
+    layer.out_features, layer.in_features = layer.weight.shape
+    return layer.out_features
+
+
+def _conv(name: str, layer: _ConvNd) -> int:
+    first, second, *kernel = layer.weight.shape
+    is_depthwise = layer.groups == layer.in_channels == layer.out_channels and second == 1
+    if tuple(kernel) != layer.kernel_size or (layer.groups > 1 and not is_depthwise):
+        raise ValueError(
+            f"kept cuts {name!r}, {layer}, but of convolutions only channels can be cut, and of "
+            "grouped ones only where each channel is a group"
+        )
+    if layer.groups > 1:
+        layer.groups = layer.in_channels = layer.out_channels = first
+    else:
+        sizes = (first, second) if layer.transposed else (second, first)
+        layer.in_channels, layer.out_channels = sizes
+    return layer.out_channels
+
+
+def _batch_norm(name: str, layer: _BatchNorm) -> int:
+    tensor = layer.weight if layer.affine else layer.running_mean
+    assert tensor is not None
+    layer.num_features = len(tensor)
+    return layer.num_features
+
+
+def _layer_norm(name: str, layer: nn.LayerNorm) -> int:
+    if layer.weight.ndim > 1:
+        raise ValueError(f"kept cuts {name!r}, but a {layer} can be cut over one dimension only")
+    layer.normalized_shape = tuple(layer.weight.shape)
+    return len(layer.weight)
+
+
+def _group_norm(name: str, layer: nn.GroupNorm) -> int:
+    layer.num_channels = len(layer.weight)
+    if layer.num_channels % layer.num_groups:
+        raise ValueError(
+            f"kept leaves {layer.num_channels} channels of {name!r}, which its {layer.num_groups} "
+            "groups do not divide"
+        )
+    return layer.num_channels
+
+
+def _prelu(name: str, layer: nn.PReLU) -> int:
+    layer.num_parameters = len(layer.weight)
+    return layer.num_parameters
+
+
+def _embedding(name: str, layer: nn.Embedding) -> int:
+    layer.embedding_dim = layer.weight.shape[1]
+    if len(layer.weight) != layer.num_embeddings:
+        raise ValueError(f"kept cuts rows of the embedding {name!r}, which would rename its inputs")
+    return layer.embedding_dim
+
+
+_RESIZERS: dict[type[nn.Module], Callable[[str, Any], int]] = {
+    nn.Linear: _linear,
+    _ConvNd: _conv,
+    _BatchNorm: _batch_norm,
+    nn.LayerNorm: _layer_norm,
+    nn.GroupNorm: _group_norm,
+    nn.PReLU: _prelu,
+    nn.Embedding: _embedding,
+}

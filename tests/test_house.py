@@ -20,6 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "outcome",
         "epochs",
         "autodiff",
+        "nested",
         "_skorch",
         "_version",
     ),

@@ -1,0 +1,140 @@
+"""Inputs of a net that may be one tensor, or a dict, tuple or list of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def run(module: nn.Module | Callable[..., Any], X: Any, **params: Any) -> Any:
+    """Return the module's output for X; of a dict it gets ``module(**X)``, as in skorch.
+
+    Parameters
+    ----------
+    module : torch.nn.Module or callable
+        The net.
+    X : torch.Tensor, mapping of str to torch.Tensor, tuple or list
+        A tuple or a list goes to the module as it is, as one argument.
+    **params : dict
+        More arguments, as in skorch's ``fit_params``; none may be a key of X.
+
+    Examples
+    --------
+    >>> run(lambda a, b: a - b, {"b": torch.tensor([1]), "a": torch.tensor([3])})
+    tensor([2])
+    """
+    if not isinstance(X, Mapping):
+        return module(X, **params)
+    if twice := sorted(X.keys() & params.keys()):
+        raise ValueError(f"X and the fit parameters must not share names, got {twice} twice")
+    return module(**X, **params)
+
+
+def map_tensors(change: Callable[[torch.Tensor], torch.Tensor], X: Any) -> Any:
+    """Return X with each of its tensors changed; what is no tensor stays as it is.
+
+    Examples
+    --------
+    >>> map_tensors(lambda t: t[:1], {"a": torch.ones(3), "b": [torch.zeros(3)]})
+    {'a': tensor([1.]), 'b': [tensor([0.])]}
+    """
+    if isinstance(X, torch.Tensor):
+        return change(X)
+    if isinstance(X, Mapping):
+        return {name: map_tensors(change, each) for name, each in X.items()}
+    if isinstance(X, (tuple, list)):
+        return _like(X, [map_tensors(change, each) for each in X])
+    return X
+
+
+def tensors_of(X: Any) -> list[torch.Tensor]:
+    """Return the tensors of X, from left to right.
+
+    Examples
+    --------
+    >>> tensors_of({"a": torch.ones(1), "b": (torch.zeros(1), None)})
+    [tensor([1.]), tensor([0.])]
+    """
+    if isinstance(X, torch.Tensor):
+        return [X]
+    parts = X.values() if isinstance(X, Mapping) else X if isinstance(X, (tuple, list)) else []
+    return [tensor for part in parts for tensor in tensors_of(part)]
+
+
+def n_rows(X: Any) -> int:
+    """Return the number of samples; ValueError where the tensors do not agree.
+
+    Examples
+    --------
+    >>> n_rows({"a": torch.ones(3, 2), "b": torch.ones(3)})
+    3
+    """
+    lengths = {len(tensor) for tensor in tensors_of(X)}
+    if len(lengths) != 1:
+        raise ValueError(f"X must hold tensors of one length, got lengths {sorted(lengths)}")
+    return lengths.pop()
+
+
+def take(X: Any, rows: Any) -> Any:
+    """Return some rows: a slice, row numbers or a boolean mask.
+
+    Examples
+    --------
+    >>> take({"a": torch.arange(4)}, slice(1, 3))
+    {'a': tensor([1, 2])}
+    """
+    return map_tensors(lambda tensor: tensor[rows], X)
+
+
+def split(X: Any, size: int) -> list[Any]:
+    """Return X in parts of at most this many rows.
+
+    Examples
+    --------
+    >>> split((torch.arange(3), torch.ones(3)), 2)
+    [(tensor([0, 1]), tensor([1., 1.])), (tensor([2]), tensor([1.]))]
+    """
+    return [take(X, slice(start, start + size)) for start in range(0, n_rows(X), size)]
+
+
+def concatenate(parts: Sequence[Any]) -> Any:
+    """Return batches as one.
+
+    Examples
+    --------
+    >>> concatenate([{"a": torch.zeros(1)}, {"a": torch.ones(2)}])
+    {'a': tensor([0., 1., 1.])}
+    """
+    first = parts[0]
+    if isinstance(first, torch.Tensor):
+        return torch.cat(list(parts))
+    if isinstance(first, Mapping):
+        return {name: concatenate([part[name] for part in parts]) for name in first}
+    if isinstance(first, (tuple, list)):
+        return _like(first, [concatenate(each) for each in zip(*parts, strict=True)])
+    return first
+
+
+def to(X: Any, device: Any = None, floats: torch.dtype | None = None) -> Any:
+    """Return X on a device, its floats of a dtype; integers keep theirs.
+
+    Examples
+    --------
+    >>> to([torch.ones(1), torch.tensor([1])], floats=torch.float64)
+    [tensor([1.], dtype=torch.float64), tensor([1])]
+    """
+
+    def place(tensor: torch.Tensor) -> torch.Tensor:
+        dtype = floats if floats is not None and tensor.is_floating_point() else tensor.dtype
+        return tensor.to(device=device, dtype=dtype)
+
+    return map_tensors(place, X)
+
+
+def _like(X: tuple[Any, ...] | list[Any], values: list[Any]) -> Any:
+    if hasattr(X, "_fields"):  # a named tuple
+        return type(X)(*values)
+    return type(X)(values)

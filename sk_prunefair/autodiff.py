@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
+
+from sk_prunefair.nested import concatenate, map_tensors, n_rows, take
 
 # After few products a Ritz value can lie inside the spectrum, its residual small: stopped after
 # three, the Hessian of a single sample of Adult was given 0.05 in the place of 3.10.
@@ -228,3 +230,42 @@ def _orthogonal(vector: torch.Tensor, span: torch.Tensor) -> torch.Tensor:
     """Return what of the vector is orthogonal to the rows of `span`."""
     rest = vector - span.T @ (span @ vector)
     return rest - span.T @ (span @ rest)  # once more: the first time leaves rounding errors
+
+
+class EachSample:
+    """A function of shared values and one sample, called for all samples of a batch.
+
+    All samples go through `torch.func.vmap` at once. Where that cannot run the function, as with
+    nets that look at the values of a mask, it is called sample by sample, then and later.
+
+    Parameters
+    ----------
+    function : callable
+        From the shared values and one row of each further argument to tensors.
+
+    Examples
+    --------
+    >>> EachSample(lambda shared, x: shared * x)(torch.tensor(2.0), torch.arange(3.0))
+    tensor([0., 2., 4.])
+    >>> looks = EachSample(lambda shared, x: x if x > shared else shared)
+    >>> looks(torch.tensor(1.0), torch.arange(3.0))
+    tensor([1., 1., 2.])
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.is_batched = True
+
+    def __call__(self, shared: Any, *batches: Any) -> Any:
+        """Return what the function does, with a first dimension of the samples."""
+        if self.is_batched:
+            try:
+                in_dims = (None, *(0 for _ in batches))
+                return torch.func.vmap(self.function, in_dims=in_dims)(shared, *batches)
+            except Exception:  # whatever a net raises; sample by sample it says why
+                self.is_batched = False
+        rows = [
+            self.function(shared, *(take(batch, row) for batch in batches))
+            for row in range(n_rows(batches[0]))
+        ]
+        return concatenate([map_tensors(lambda tensor: tensor[None], row) for row in rows])

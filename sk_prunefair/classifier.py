@@ -8,17 +8,18 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 from sklearn.utils import Tags
 from skorch.utils import to_numpy
 from torch import nn
-from torch.utils.data import Dataset
 
 from sk_prunefair.checks import check_epochs, check_rate
 from sk_prunefair.compression import compression_summary
 from sk_prunefair.data.dataset import GroupDataset
+from sk_prunefair.data.inputs import is_dataset
+from sk_prunefair.data.labels import quick_labels
+from sk_prunefair.evaluation import Evaluation, evaluate
 from sk_prunefair.hooks import Phase
-from sk_prunefair.losses import first_output
+from sk_prunefair.losses import first_output, takes_one_logit
 from sk_prunefair.net import Net
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.outputs import as_probabilities, check_output
@@ -26,13 +27,16 @@ from sk_prunefair.pruning import Pruner, engine
 from sk_prunefair.pruning.masks import empty_layers
 from sk_prunefair.report import FairnessReport
 from sk_prunefair.requests import (
+    Request,
     adopt_schema,
     check_constraints,
     check_groups_given,
     check_parameters,
     encode,
+    encoded,
     known_schema,
     learn,
+    with_dtype,
 )
 from sk_prunefair.restore import unchanged_on_error
 from sk_prunefair.theory import comparable, group_diagnostics
@@ -207,9 +211,10 @@ class FairPrunedClassifier(Net):
         rate = None if self.prune_rate is None else check_rate(self.prune_rate, "prune_rate")
         epochs = check_epochs(self.finetune_epochs)
         check_parameters(self)
+        given = Request(X, y, sensitive_features, sample_weight)
         phases: list[Phase] = ["before", "after"] if rate is not None and epochs else ["before"]
-        check_groups_given(self, sensitive_features, phases)
-        schema, data = learn(self, X, y, sensitive_features, sample_weight, self.classes)
+        check_groups_given(self, given.sensitive_features, phases)
+        schema, inputs, labels = learn(self, given, self.classes)
         is_warm = bool(self.warm_start and self.initialized_)
         with unchanged_on_error(self, in_place=is_warm):
             adopt_schema(self, schema)
@@ -217,6 +222,8 @@ class FairPrunedClassifier(Net):
                 engine.restore_dense(self)
             else:
                 self.initialize()
+            adopt_schema(self, with_dtype(self, schema, inputs))
+            data = encoded(self, known_schema(self), inputs, labels, given)
             check_constraints(self, phases)
             engine.check_request(self, epochs)
             self.train(data, self.max_epochs, X, y, **fit_params)
@@ -256,16 +263,21 @@ class FairPrunedClassifier(Net):
         check_parameters(self)
         epochs = check_epochs(fit_params.pop("epochs", self.max_epochs), "epochs")
         is_fresh = not self.initialized_
-        check_groups_given(self, sensitive_features, ["before" if is_fresh else self.phase_])
+        given = Request(X, y, sensitive_features, sample_weight)
+        check_groups_given(self, given.sensitive_features, ["before" if is_fresh else self.phase_])
+        data = None
         if is_fresh or self.schema_ is None:
-            given = self.classes if classes is None else classes
-            schema, data = learn(self, X, y, sensitive_features, sample_weight, given)
+            known = self.classes if classes is None else classes
+            schema, inputs, labels = learn(self, given, known)
         else:
-            schema, data = encode(self, X, y, sensitive_features, sample_weight)
+            schema, data = encode(self, given)
         with unchanged_on_error(self, in_place=not is_fresh):
             adopt_schema(self, schema)
             if is_fresh:
                 self.initialize()
+            if data is None:
+                adopt_schema(self, with_dtype(self, schema, inputs))
+                data = encoded(self, known_schema(self), inputs, labels, given)
             if self.pruned_ is not None and not epochs:
                 return self
             check_constraints(self, [self.phase_])
@@ -331,13 +343,13 @@ class FairPrunedClassifier(Net):
             engine.prune(self, rate, None, 0)
             return self
         needs_labels = bool(finetune_epochs) or pruner.needs_data
-        if y is None and recalibrate and not needs_labels and not isinstance(X, Dataset):
+        if y is None and recalibrate and not needs_labels and not is_dataset(X):
             engine.prune(self, rate, self.get_dataset(X), 0, recalibrate=True)
             return self
-        given = self.finetune_epochs if finetune_epochs is None else finetune_epochs
-        epochs = check_epochs(given)
-        check_groups_given(self, sensitive_features, ["after"] if epochs else [])
-        schema, data = encode(self, X, y, sensitive_features, sample_weight)
+        epochs = check_epochs(self.finetune_epochs if finetune_epochs is None else finetune_epochs)
+        given = Request(X, y, sensitive_features, sample_weight)
+        check_groups_given(self, given.sensitive_features, ["after"] if epochs else [])
+        schema, data = encode(self, given)
         with unchanged_on_error(self):
             adopt_schema(self, schema)
             check_constraints(self, ["after"] if epochs else [])
@@ -369,7 +381,11 @@ class FairPrunedClassifier(Net):
         """
         self.check_is_fitted()
         nonlinearity = self._get_predict_nonlinearity()
-        outputs = [nonlinearity(first_output(out).double()) for out in self.forward_iter(X)]
+        is_one_logit = takes_one_logit(getattr(self, "criterion_", None))
+        outputs = []
+        for output in self.forward_iter(X):
+            scores = first_output(output).double()
+            outputs.append(nonlinearity(scores.flatten() if is_one_logit else scores))
         return as_probabilities(self, np.concatenate([to_numpy(out) for out in outputs]))
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
@@ -398,7 +414,7 @@ class FairPrunedClassifier(Net):
         X: Any,
         y: Any = None,
         *,
-        sensitive_features: Any,
+        sensitive_features: Any = None,
         control_features: Any = None,
         metrics: Mapping[str, Callable[..., Any]] | None = None,
         n_boot: int | None = None,
@@ -414,7 +430,8 @@ class FairPrunedClassifier(Net):
         X, y : array-like
             Data, best held out from training, as in `fit`.
         sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
-            The group of each sample; groups that ``fit`` has not seen are welcome.
+            The group of each sample; groups that ``fit`` has not seen are welcome. None takes those
+            that the items of X hold.
         control_features : array-like, default=None
             Compare groups within each level of these, as in `fairlearn.metrics.MetricFrame`.
         metrics : dict of str to callable, default=None
@@ -435,11 +452,21 @@ class FairPrunedClassifier(Net):
         """
         self.check_is_fitted()
         data = self.labelled_dataset(X, y)
-        dense, pruned = self.compared(data)
+        if sensitive_features is None and data.encode is None:
+            sensitive_features = Request(X, y, None, None).sensitive_features
+        wants_reasons = diagnostics is not False
+        seen = evaluate(self, data, *self._both(), keep_inputs=wants_reasons)
+        dense, pruned = seen.outcomes[0], seen.outcomes[-1]
+        if sensitive_features is None:
+            sensitive_features = seen.said
+        if sensitive_features is None:
+            raise ValueError(
+                "sensitive_features must be given, or X yield (X, y, group): the group of each "
+                "sample"
+            )
         schema = known_schema(self)
-        example, _ = data.batch([0])
         return FairnessReport(
-            schema.decode(data.y),
+            schema.decode(dense.truth),
             dense_pred=schema.decode(dense.labels),
             pruned_pred=schema.decode(pruned.labels),
             dense_losses=dense.losses,
@@ -452,28 +479,35 @@ class FairPrunedClassifier(Net):
                 self.dense_module_,
                 self.module_,
                 self.masks_,
-                example["X"].to(self.device),
+                seen.example,
                 latency,
             ),
             diagnostics=(
-                self._diagnostics(data, sensitive_features, diagnostics)
-                if diagnostics is not False
-                else None
+                self._diagnostics(seen, sensitive_features, diagnostics) if wants_reasons else None
             ),
             n_boot=n_boot,
             ci_quantiles=ci_quantiles,
             random_state=random_state,
         )
 
+    def _both(self) -> list[nn.Module]:
+        """Return the dense net, and the pruned one where there is one."""
+        return [self.module_] if self.pruned_ is None else [self.dense_module_, self.module_]
+
     def _diagnostics(
-        self, data: GroupDataset, sensitive_features: Any, options: bool | Mapping[str, Any]
+        self, seen: Evaluation, sensitive_features: Any, options: bool | Mapping[str, Any]
     ) -> pd.DataFrame:
-        X = torch.cat([X for X, _ in self.get_iterator(data, training=False)])
         dense, pruned, criterion = comparable(self)
         own = {"random_state": self.seed_ or 0, "verbose": self.verbose}
         given = dict(options) if isinstance(options, Mapping) else {}
         return group_diagnostics(
-            dense, pruned, X, data.y, sensitive_features, criterion=criterion, **(own | given)
+            dense,
+            pruned,
+            seen.inputs,
+            seen.outcomes[0].truth,
+            sensitive_features,
+            criterion=criterion,
+            **(own | given),
         )
 
     def labelled_dataset(self, X: Any, y: Any = None) -> GroupDataset:
@@ -487,9 +521,14 @@ class FairPrunedClassifier(Net):
         Returns
         -------
         GroupDataset
-            Of encoded labels, without groups.
+            Of encoded labels, without groups. Those of a data set whose items must be read for them
+            are read with each batch.
         """
-        return encode(self, X, y, None)[1]
+        if y is None and is_dataset(X) and quick_labels(X) is None:
+            schema = known_schema(self)
+            inputs = schema.check_inputs(X, self.scratch())
+            return GroupDataset(inputs, encode=schema.encode_items)
+        return encode(self, Request(X, y, None, None))[1]
 
     def compared(self, data: GroupDataset) -> tuple[Outcome, Outcome]:
         """Run the dense and the pruned net over the same batches of labelled data.
@@ -504,8 +543,5 @@ class FairPrunedClassifier(Net):
         dense, pruned : Outcome
             The same object twice where nothing was pruned.
         """
-        if self.pruned_ is None:
-            [dense] = self.outcomes(data, self.module_)
-            return dense, dense
-        dense, pruned = self.outcomes(data, self.dense_module_, self.module_)
-        return dense, pruned
+        found = self.outcomes(data, *self._both())
+        return found[0], found[-1]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from sk_prunefair.nested import float_dtype, run, tensors_of, to
 from sk_prunefair.pruning.masks import sparsity
 
 
@@ -18,7 +21,7 @@ def compression_summary(
     dense: nn.Module,
     pruned: nn.Module,
     masks: Mapping[str, torch.Tensor],
-    example: torch.Tensor,
+    example: Any,
     latency: bool = False,
 ) -> pd.Series:
     """Count what a net holds and does, before and after pruning.
@@ -30,8 +33,8 @@ def compression_summary(
     masks : mapping of str to torch.Tensor
         Boolean masks by parameter name, of the shapes of the dense net; empty where nothing was
         pruned.
-    example : torch.Tensor of shape (1, ...)
-        One sample, on the device of the nets.
+    example : torch.Tensor of shape (1, ...), or dict of such
+        One sample, on the device of the nets; of a dict they get ``module(**example)``.
     latency : bool, default=False
         Whether to measure how long the nets take for that sample.
 
@@ -99,7 +102,7 @@ def _bytes_stored(module: nn.Module, masks: Mapping[str, torch.Tensor]) -> int:
 
 @torch.no_grad()
 def count_macs(
-    module: nn.Module, masks: Mapping[str, torch.Tensor], example: torch.Tensor
+    module: nn.Module, masks: Mapping[str, torch.Tensor], example: Any
 ) -> tuple[float, float]:
     """Count the multiply-accumulates of one forward pass, of all and of the kept weights.
 
@@ -109,22 +112,24 @@ def count_macs(
         The net.
     masks : mapping of str to torch.Tensor
         Boolean masks by parameter name.
-    example : torch.Tensor of shape (1, ...)
+    example : torch.Tensor of shape (1, ...), or dict of such
         One sample.
 
     Returns
     -------
     macs : float
         Of the dense net, as `torch.utils.flop_counter` counts them (halved: it counts both the
-        multiplication and the addition).
+        multiplication and the addition), those of attention among them.
     macs_kept : float
         The same without those of removed weights.
     """
     module = getattr(module, "_orig_mod", module)  # the counter's hooks do not see compiled nets
     was_training = module.training
     module.eval()
-    with FlopCounterMode(display=False) as counter:
-        module(example)
+    placed = to(example, floats=float_dtype(module))
+    # In plain arithmetic: the counter does not know each of the faster forms of attention.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        run(module, placed)
     module.train(was_training)
     # The counter knows submodules as "Class.layers.0", the net itself as "Global".
     flops = {
@@ -142,7 +147,7 @@ def count_macs(
 
 @torch.no_grad()
 def measure_latency(
-    dense: nn.Module, pruned: nn.Module, example: torch.Tensor, n_rounds: int = 30
+    dense: nn.Module, pruned: nn.Module, example: Any, n_rounds: int = 30
 ) -> tuple[float, float]:
     """Measure how long two nets take for the same input, turn by turn.
 
@@ -150,7 +155,7 @@ def measure_latency(
     ----------
     dense, pruned : torch.nn.Module
         The nets, run in evaluation mode with the number of threads that torch is set to.
-    example : torch.Tensor of shape (batch_size, ...)
+    example : torch.Tensor of shape (batch_size, ...), or dict of such
         The input, on the device of the nets.
     n_rounds : int, default=30
         Passes of each net; three more come first.
@@ -172,11 +177,13 @@ def measure_latency(
     seconds: tuple[list[float], list[float]] = ([], [])
     for net in nets:
         net.eval()
+    example = to(example, floats=float_dtype(dense))
+    is_cuda = any(tensor.is_cuda for tensor in tensors_of(example))
     for _ in range(3 + n_rounds):
         for net, taken in zip(nets, seconds, strict=True):
             start = time.perf_counter()
-            net(example)
-            if example.is_cuda:
+            run(net, example)
+            if is_cuda:
                 torch.cuda.synchronize()
             taken.append(time.perf_counter() - start)
     for net, training in zip(nets, modes, strict=True):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from skorch.utils import to_device
 from torch import nn
 
-from sk_prunefair.losses import first_output
+from sk_prunefair.losses import class_scores, first_output
+from sk_prunefair.nested import concatenate, take
+from sk_prunefair.nested import to as placed
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.outputs import check_scores
 
@@ -17,7 +21,36 @@ if TYPE_CHECKING:
     from sk_prunefair.protocol import CoreNet
 
 
-def run_nets(net: CoreNet, data: GroupDataset, *modules: nn.Module) -> list[Outcome]:
+@dataclass
+class Evaluation:
+    """One pass over labelled data: what each net did, and what was read.
+
+    Parameters
+    ----------
+    outcomes : list of Outcome
+        One for each net.
+    example : torch.Tensor, dict, tuple or list
+        The first sample, shape (1, ...), on the device of the net.
+    X : list
+        The inputs of each batch, where they are kept.
+    said : list or None
+        The groups that items of a data set hold, where they were read with them.
+    """
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    example: Any = None
+    X: list[Any] = field(default_factory=list)
+    said: list[Any] | None = None
+
+    @property
+    def inputs(self) -> Any:
+        """All inputs, as one batch."""
+        return concatenate(self.X)
+
+
+def evaluate(
+    net: CoreNet, data: GroupDataset, *modules: nn.Module, keep_inputs: bool = False
+) -> Evaluation:
     """Run nets over labelled data, all of them on each batch as it comes.
 
     Each item is read once, so that random augmentation is the same for all nets.
@@ -27,14 +60,11 @@ def run_nets(net: CoreNet, data: GroupDataset, *modules: nn.Module) -> list[Outc
     net : CoreNet
         Whose ``infer`` and criterion are used.
     data : GroupDataset
-        With encoded labels.
+        With encoded labels, or such as are read with the items.
     *modules : torch.nn.Module
         Such as the dense and the pruned net.
-
-    Returns
-    -------
-    list of Outcome
-        One for each net.
+    keep_inputs : bool, default=False
+        Whether the inputs are wanted afterwards.
     """
     net.check_training_readiness()
     net.enforce()
@@ -42,30 +72,46 @@ def run_nets(net: CoreNet, data: GroupDataset, *modules: nn.Module) -> list[Outc
     for module in modules:
         module.eval()
     try:
-        found = _run(net, data, modules)
+        return _run(net, data, modules, keep_inputs)
     finally:
         for module, mode in zip(modules, modes, strict=True):
             module.train(mode)
-    return [
-        Outcome(
-            torch.cat([losses for losses, _ in parts]).double().numpy(),
-            torch.cat([labels for _, labels in parts]).numpy(),
-            data.y,
-        )
-        for parts in found
-    ]
 
 
 @torch.no_grad()
 def _run(
-    net: CoreNet, data: GroupDataset, modules: tuple[nn.Module, ...]
-) -> list[list[tuple[torch.Tensor, torch.Tensor]]]:
+    net: CoreNet, data: GroupDataset, modules: tuple[nn.Module, ...], keep_inputs: bool
+) -> Evaluation:
     views = [net.with_module(module) for module in modules]
     found: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[] for _ in modules]
-    for X, y in net.get_iterator(data, training=False):
+    truth: list[torch.Tensor] = []
+    seen = Evaluation()
+    said: list[Any] = []
+    for batch in net.get_iterator(data, training=False):
+        X, y = batch
+        if seen.example is None:
+            seen.example = placed(take(X, slice(0, 1)), net.device)
+        if keep_inputs:
+            seen.X.append(X)
+        truth.append(y)
+        said.extend(getattr(batch, "columns", {}).get("said") or [])
         for view, parts in zip(views, found, strict=True):
-            scores = first_output(view.infer(X))
-            check_scores(net, scores, len(y))
-            losses = view.sample_losses(scores, y)
-            parts.append((to_device(losses, "cpu"), to_device(scores.argmax(1), "cpu")))
-    return found
+            parts.append(_outcome(view, X, y))
+    labels = torch.cat(truth).numpy().astype(np.int64)
+    seen.said = said or None
+    seen.outcomes = [
+        Outcome(
+            torch.cat([losses for losses, _ in parts]).double().numpy(),
+            torch.cat([codes for _, codes in parts]).numpy(),
+            labels,
+        )
+        for parts in found
+    ]
+    return seen
+
+
+def _outcome(net: CoreNet, X: Any, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    output = first_output(net.infer(X))
+    check_scores(net, output, len(y))
+    losses = net.sample_losses(output, y)
+    return to_device(losses, "cpu"), to_device(class_scores(output).argmax(1), "cpu")

@@ -10,8 +10,63 @@ from torch import nn
 
 
 def first_output(output: Any) -> Any:
-    """Return what a module returned, of a tuple the first."""
+    """Return the scores among what a module returned: of a tuple the first, of a dict ``logits``.
+
+    Parameters
+    ----------
+    output : torch.Tensor, tuple or mapping
+        Of a module; a `transformers.utils.ModelOutput` is a mapping.
+
+    Raises
+    ------
+    ValueError
+        If a mapping has no ``logits``.
+
+    Examples
+    --------
+    >>> first_output({"logits": torch.ones(1), "hidden": None})
+    tensor([1.])
+    """
+    if isinstance(output, Mapping):
+        if "logits" not in output:
+            raise ValueError(
+                f"module returned a dict of {sorted(map(str, output))}; its scores must be called "
+                "'logits'"
+            )
+        return output["logits"]
     return output[0] if isinstance(output, tuple) else output
+
+
+def class_scores(output: Any) -> torch.Tensor:
+    """Return one score per class, of a softmax's kind; one logit z stands for the scores 0 and z.
+
+    Parameters
+    ----------
+    output : torch.Tensor, tuple or mapping
+        What a module returned: scores of shape (n_samples, n_classes), or one logit per sample,
+        shape (n_samples,) or (n_samples, 1), of two classes.
+
+    Returns
+    -------
+    torch.Tensor of shape (n_samples, n_classes)
+        In single precision at least.
+
+    Examples
+    --------
+    >>> class_scores(torch.tensor([[2.0], [-1.0]]))
+    tensor([[ 0.,  2.],
+            [ 0., -1.]])
+    """
+    scores = full_precision(first_output(output))
+    if scores.ndim == 2 and scores.shape[1] == 1:
+        scores = scores[:, 0]
+    return scores if scores.ndim != 1 else torch.stack([torch.zeros_like(scores), scores], dim=1)
+
+
+def full_precision(scores: Any) -> Any:
+    """Return scores in single precision where they are in half: losses need the digits."""
+    is_half = isinstance(scores, torch.Tensor) and scores.dtype in (torch.float16, torch.bfloat16)
+    return scores.float() if is_half else scores
 
 
 def plain_criterion(criterion: Any) -> Any:
@@ -24,6 +79,18 @@ def takes_probabilities(criterion: Any) -> bool:
     return isinstance(plain_criterion(criterion), nn.NLLLoss)
 
 
+def takes_one_logit(criterion: Any) -> bool:
+    """Tell whether the criterion is of one logit for two classes."""
+    return isinstance(plain_criterion(criterion), nn.BCEWithLogitsLoss)
+
+
+def _one_logit(output: torch.Tensor) -> torch.Tensor:
+    """Return one logit per sample, which two scores differ by."""
+    if output.ndim == 2 and output.shape[1] == 2:
+        return output[:, 1] - output[:, 0]
+    return output.flatten()
+
+
 def sample_losses(criterion: Any, y_pred: torch.Tensor, y_true: torch.Tensor) -> torch.Tensor:
     """Return the criterion's loss of each sample.
 
@@ -33,7 +100,8 @@ def sample_losses(criterion: Any, y_pred: torch.Tensor, y_true: torch.Tensor) ->
         Of ``(output, labels)``. One with a ``reduction`` is asked for none; one that returns a
         single number is asked sample by sample, as the mean over one sample is its loss.
     y_pred : torch.Tensor of shape (n_samples, n_classes)
-        What the module returned; probabilities for NLLLoss.
+        What the module returned; probabilities for NLLLoss. For BCEWithLogitsLoss one logit per
+        sample, shape (n_samples,) or (n_samples, 1), or the scores of two classes.
     y_true : torch.Tensor of shape (n_samples,), dtype int64
         Encoded labels.
 
@@ -50,6 +118,7 @@ def sample_losses(criterion: Any, y_pred: torch.Tensor, y_true: torch.Tensor) ->
     >>> sample_losses(lambda scores, labels: scores.sum() + labels.sum(), scores, labels)
     tensor([0., 1.])
     """
+    y_pred = full_precision(y_pred)
     if takes_probabilities(criterion):
         y_pred = torch.log(y_pred + torch.finfo(y_pred.dtype).eps)
     return losses_without_reduction(criterion, y_pred, y_true)
@@ -85,6 +154,9 @@ def losses_without_reduction(
     >>> losses_without_reduction(nn.NLLLoss(), output, labels)
     tensor([0.5000, 3.0000])
     """
+    if takes_one_logit(criterion):
+        output = _one_logit(output)
+        y_true = y_true.to(output.dtype)
     losses = _without_reduction(criterion)(output, y_true)
     if not isinstance(losses, torch.Tensor):
         raise ValueError(f"criterion must return a tensor, got {type(losses).__name__}")

@@ -134,6 +134,17 @@ def to(X: Any, device: Any = None, floats: torch.dtype | None = None) -> Any:
     return map_tensors(place, X)
 
 
+def float_dtype(module: nn.Module) -> torch.dtype | None:
+    """Return the dtype of a net's floats, None where it has none.
+
+    Examples
+    --------
+    >>> float_dtype(nn.Linear(1, 1).double())
+    torch.float64
+    """
+    return next((p.dtype for p in module.parameters() if p.is_floating_point()), None)
+
+
 def _like(X: tuple[Any, ...] | list[Any], values: list[Any]) -> Any:
     if hasattr(X, "_fields"):  # a named tuple
         return type(X)(*values)

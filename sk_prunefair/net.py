@@ -19,13 +19,16 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from sk_prunefair import losses as criteria
+from sk_prunefair import nested
 from sk_prunefair.data.batches import LoadedBatches
 from sk_prunefair.data.dataset import GroupDataset
+from sk_prunefair.data.inputs import is_dataset
 from sk_prunefair.data.loading import load_batches, own_dataset, split_labels
 from sk_prunefair.data.schema import Schema
-from sk_prunefair.evaluation import run_nets
+from sk_prunefair.evaluation import evaluate
 from sk_prunefair.hooks import Hook, Phase, Training
 from sk_prunefair.loop import Step, run_epoch
+from sk_prunefair.nested import float_dtype, run, tensors_of
 from sk_prunefair.objective import Objective, objective_loss
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.packed import PackedNet, is_stale
@@ -33,7 +36,7 @@ from sk_prunefair.parts import make_module, trained_parts
 from sk_prunefair.pruning import Pruned, engine, sparsity
 from sk_prunefair.pruning.masks import Masks
 from sk_prunefair.pruning.pruner import Planner, as_planner, get_pruner
-from sk_prunefair.requests import known_schema
+from sk_prunefair.requests import known_schema, settled
 from sk_prunefair.seeds import seeded
 from sk_prunefair.training import train
 
@@ -142,7 +145,7 @@ class Net(NeuralNetClassifier):
         schema = known_schema(self)
         inputs = schema.check_inputs(X, self.scratch())
         labels = None if y is None else schema.check_labels(inputs, y, self)
-        return schema.encode(inputs, labels, wrap=self.wrap_inputs)
+        return schema.encode(self.wrap_inputs(settled(self, schema, inputs)), labels)
 
     def scratch(self) -> Any:
         """Return a view of this estimator for scikit-learn's checks to set attributes on."""
@@ -161,7 +164,7 @@ class Net(NeuralNetClassifier):
 
     def wrap_inputs(self, inputs: Any) -> Any:
         """Return the inputs, as the user's ``dataset`` parameter has them if it is set."""
-        if isinstance(inputs, torch.utils.data.Dataset) or self.dataset is SkorchDataset:
+        if is_dataset(inputs) or self.dataset is SkorchDataset:
             return inputs
         return super().get_dataset(inputs)
 
@@ -255,25 +258,16 @@ class Net(NeuralNetClassifier):
         self.check_is_fitted()
         self.enforce()
         for batch in self.get_iterator(self.get_dataset(X), training=False):
-            yield to_device(self.evaluation_step(batch, training=training), device=device)
+            output = self.evaluation_step(batch, training=training)
+            if isinstance(output, Mapping):
+                output = criteria.first_output(output)
+            yield to_device(output, device=device)
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
         """Run the module on the inputs of a batch, floats in the module's own precision."""
-        if isinstance(x, torch.Tensor):
-            return self.module_(self._placed(x), **fit_params)
-        if isinstance(x, Mapping):
-            x = {name: self._placed(values) for name, values in x.items()}
-        return super().infer(x, **fit_params)
-
-    def _placed(self, x: Any) -> Any:
-        if not isinstance(x, torch.Tensor):
-            return x
-        dtype = self._float_dtype() if x.is_floating_point() else None
-        return x.to(device=self.device, dtype=dtype or x.dtype)
-
-    def _float_dtype(self) -> torch.dtype | None:
-        parameters = (p.dtype for p in self.module_.parameters() if p.is_floating_point())
-        return next(parameters, None)
+        if not tensors_of(x):  # arrays, a packed sequence: skorch makes tensors of what it can
+            return super().infer(x, **fit_params)
+        return run(self.module_, nested.to(x, self.device, float_dtype(self.module_)), **fit_params)
 
     # ---------------------------------------------------------------- the loss
 
@@ -430,7 +424,7 @@ class Net(NeuralNetClassifier):
         *modules : torch.nn.Module
             Such as the dense and the pruned net.
         """
-        return run_nets(self, data, *modules)
+        return evaluate(self, data, *modules).outcomes
 
     # ------------------------------------------------------------------- files
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sk_prunefair.losses import first_output, sample_losses, takes_probabilities
+from sk_prunefair.losses import first_output, sample_losses, takes_one_logit, takes_probabilities
 
 if TYPE_CHECKING:
     from sk_prunefair.data.dataset import GroupDataset
@@ -32,11 +32,11 @@ def check_output(net: CoreNet, data: GroupDataset) -> None:
         If the output is not (n_samples, n_classes), is not made of probabilities where the
         criterion asks for those, or the criterion has no loss per sample.
     """
-    columns, y = data.batch(range(min(2, len(data))))
+    X, y = next(iter(net.get_iterator(data.subset(range(min(2, len(data)))), training=False)))
     was_training = net.module_.training
     net.module_.eval()
     with torch.no_grad():
-        scores = first_output(net.infer(columns["X"]))
+        scores = first_output(net.infer(X))
     net.module_.train(was_training)
     check_scores(net, scores, len(y))
     check_losses(net, sample_losses(net.criterion_, scores, y.to(scores.device)), len(y))
@@ -66,13 +66,17 @@ def check_scores(net: CoreNet, scores: Any, n_samples: int, training: bool = Fal
         raise ValueError(f"module must return a tensor of scores, got {type(scores).__name__}")
     classes = getattr(net, "classes_", None)
     shape = tuple(scores.shape)
+    if takes_one_logit(net.criterion_):
+        _check_one_logit(shape, n_samples, classes)
+        return
     n_classes = len(classes) if classes is not None else (*shape, 0, 0)[1]
     if shape != (n_samples, n_classes):
         named = "not known" if classes is None else list(classes)[:10]
         raise ValueError(
             f"module must return one score per class, shape {(n_samples, n_classes)} for "
             f"{n_samples} samples, got {shape}; classes_ are {named} (pass classes=... where the "
-            "training data may lack some)"
+            "training data may lack some; one logit for two classes takes "
+            "criterion=torch.nn.BCEWithLogitsLoss)"
         )
     if takes_probabilities(net.criterion_) and not bool(((scores >= 0) & (scores <= 1)).all()):
         message = (
@@ -83,6 +87,22 @@ def check_scores(net: CoreNet, scores: Any, n_samples: int, training: bool = Fal
         if not training:
             raise ValueError(message)
         warnings.warn(message, UserWarning, stacklevel=2)
+
+
+def _check_one_logit(shape: tuple[int, ...], n_samples: int, classes: Any) -> None:
+    if shape not in ((n_samples,), (n_samples, 1)):
+        raise ValueError(
+            f"criterion=BCEWithLogitsLoss takes one logit per sample, shape ({n_samples},) or "
+            f"({n_samples}, 1) for {n_samples} samples, got {shape} from the module; several "
+            "labels per sample are not supported, and for one score per class pass "
+            "criterion=torch.nn.CrossEntropyLoss"
+        )
+    if classes is not None and len(classes) != 2:
+        raise ValueError(
+            f"criterion=BCEWithLogitsLoss is of two classes, got {len(classes)}: "
+            f"{list(classes)[:10]}; pass criterion=torch.nn.CrossEntropyLoss and a module with one "
+            "score per class"
+        )
 
 
 def check_losses(net: CoreNet, losses: torch.Tensor, n_samples: int) -> None:

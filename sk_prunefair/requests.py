@@ -2,55 +2,149 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.sparse import issparse
 
 from sk_prunefair.checks import check_choice, check_number
 from sk_prunefair.constraints.base import Constraint
 from sk_prunefair.data.dataset import GroupDataset
+from sk_prunefair.data.inputs import is_dataset, settle_dtype
+from sk_prunefair.data.labels import read_labels
 from sk_prunefair.data.schema import ONE_GROUP, Schema
+from sk_prunefair.data.sources import is_arrow, split_item
 from sk_prunefair.hooks import Phase
 from sk_prunefair.losses import ignored_label
+from sk_prunefair.nested import float_dtype
+from sk_prunefair.seeds import seeded
 
 if TYPE_CHECKING:
     from sk_prunefair.protocol import CoreNet
 
 
-def learn(
-    net: CoreNet,
-    X: Any,
-    y: Any,
-    sensitive_features: Any,
-    sample_weight: Any,
-    classes: Any,
-) -> tuple[Schema, GroupDataset]:
-    """Learn what training data looks like, and encode it; the net keeps nothing."""
+class Request:
+    """The data of a call: X, labels, groups and weights, as they were given or as X yields them.
+
+    Parameters
+    ----------
+    X, y, sensitive_features, sample_weight : array-like
+        As `sk_prunefair.FairPrunedClassifier.fit` takes them. Labels and groups that are None are
+        those of X, where it is a data set, or a dict with ``labels``, that holds them.
+    """
+
+    def __init__(self, X: Any, y: Any, sensitive_features: Any, sample_weight: Any) -> None:
+        if isinstance(X, Mapping) and not issparse(X) and y is None:
+            y = split_item(X).y
+        if is_dataset(X) and hasattr(X, "__len__") and len(X):
+            y, sensitive_features = _read(X, y, sensitive_features)
+        self.X = X
+        self.y = y
+        self.sensitive_features = sensitive_features
+        self.sample_weight = sample_weight
+
+
+def _read(X: Any, y: Any, sensitive_features: Any) -> tuple[Any, Any]:
+    """Return what is given, and what the items of a data set hold in the place of None."""
+    if y is not None and (sensitive_features is not None or not yields_groups(X)):
+        return y, sensitive_features
+    labels, groups = read_labels(X)
+    return (
+        labels if y is None else y,
+        groups if sensitive_features is None else sensitive_features,
+    )
+
+
+def yields_groups(X: Any) -> bool:
+    """Tell whether X is a data set whose items hold groups, ``(X, y, group)``."""
+    return is_dataset(X) and not is_arrow(X) and split_item(X[0]).group is not None
+
+
+def learn(net: CoreNet, given: Request, classes: Any) -> tuple[Schema, Any, npt.NDArray[Any]]:
+    """Return what training data looks like, and its inputs and labels; the net keeps nothing."""
     net.check_training_readiness()
     has_classes = classes is not None and len(classes) > 0
-    schema, inputs, labels = Schema.learn(
-        X,
-        y,
-        sensitive_features,
+    return Schema.learn(
+        given.X,
+        given.y,
+        given.sensitive_features,
         estimator=net.scratch(),
         classes=classes if has_classes else None,
         ignored=ignored_label(net.criterion, net.get_params_for("criterion")),
     )
-    return schema, schema.encode(
-        inputs, labels, sensitive_features, sample_weight, wrap=net.wrap_inputs
-    )
 
 
-def encode(
-    net: CoreNet, X: Any, y: Any, sensitive_features: Any = None, sample_weight: Any = None
-) -> tuple[Schema, GroupDataset]:
+def encode(net: CoreNet, given: Request) -> tuple[Schema, GroupDataset]:
     """Encode labelled data by what the net knows; groups may be new where it knows none."""
     schema = known_schema(net)
-    inputs = schema.check_inputs(X, net.scratch())
-    labels = schema.check_labels(inputs, y, net)
-    schema = schema.with_groups(sensitive_features, len(labels))
-    return schema, schema.encode(
-        inputs, labels, sensitive_features, sample_weight, wrap=net.wrap_inputs
+    inputs = schema.check_inputs(given.X, net.scratch())
+    labels = schema.check_labels(inputs, given.y, net)
+    schema = schema.with_groups(given.sensitive_features, len(labels))
+    return schema, encoded(net, schema, inputs, labels, given)
+
+
+def encoded(
+    net: CoreNet, schema: Schema, inputs: Any, labels: npt.NDArray[Any], given: Request
+) -> GroupDataset:
+    """Return checked inputs and labels as what is trained on."""
+    return schema.encode(
+        net.wrap_inputs(settled(net, schema, inputs)),
+        labels,
+        given.sensitive_features,
+        given.sample_weight,
     )
+
+
+def settled(net: CoreNet, schema: Schema, inputs: Any) -> Any:
+    """Return an array in the dtype that the net takes; all other inputs as they are."""
+    if not isinstance(inputs, np.ndarray):
+        return inputs
+    dtype = None if schema.inputs is None else schema.inputs.dtype
+    return settle_dtype(inputs, dtype or taken_dtype(net, inputs))
+
+
+def with_dtype(net: CoreNet, schema: Schema, inputs: Any) -> Schema:
+    """Return the schema with the dtype that the net takes such an array in, from now on."""
+    if not isinstance(inputs, np.ndarray) or schema.inputs is None or schema.inputs.dtype:
+        return schema
+    return replace(schema, inputs=replace(schema.inputs, dtype=taken_dtype(net, inputs)))
+
+
+def taken_dtype(net: CoreNet, inputs: npt.NDArray[Any]) -> str:
+    """Return what a net takes an array as: integers where it runs on them as they are, else floats.
+
+    A net that begins with an embedding runs on integers and on nothing else; one that begins with
+    a linear layer or a convolution does not, and gets floats, in double precision where it is of
+    that. The net is run on two rows, in evaluation mode.
+    """
+    is_integer = inputs.dtype.kind in "iu" and len(inputs)
+    if is_integer and runs_on(net, torch.from_numpy(inputs[:2].astype(np.int64))):
+        return "int64"
+    module = vars(net).get("module_")
+    is_double = module is not None and float_dtype(module) == torch.float64
+    return "float64" if is_double else "float32"
+
+
+def runs_on(net: CoreNet, X: torch.Tensor) -> bool:
+    """Tell whether the net's module takes these inputs; its state and torch's seeds stay."""
+    module = vars(net).get("module_")
+    if module is None:
+        return False
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        with torch.no_grad(), seeded(0, 0, net.device):
+            net.infer(X)
+    except Exception:  # whatever a net raises that was written for another kind of numbers
+        return False
+    finally:
+        for part, mode in modes:
+            part.training = mode
+    return True
 
 
 def known_schema(net: CoreNet) -> Schema:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import sparse
 from skorch.dataset import Dataset as SkorchDataset
-from torch.utils.data import Dataset, Subset, default_collate
+
+from sk_prunefair.data.labels import dataset_targets
+from sk_prunefair.data.sources import as_source, as_tensor, count_rows, held, split_item
+from sk_prunefair.nested import take
+
+__all__ = ["GroupDataset", "count_rows", "dataset_targets", "split_strata"]
 
 RawBatch = tuple[dict[str, Any], torch.Tensor]
 
@@ -23,15 +27,18 @@ class GroupDataset(SkorchDataset):
 
     Parameters
     ----------
-    inputs : array, dict of arrays, scipy sparse matrix or torch.utils.data.Dataset
+    inputs : array, dict of arrays, scipy sparse matrix, torch or Arrow data set
         The features, shape (n_samples, ...). Rows of a sparse matrix are made dense batch by
-        batch. A dataset may yield ``X`` or ``(X, y)``; its ``y`` is not looked at.
+        batch. A data set may yield ``X``, ``(X, y)``, ``(X, y, group)`` or dicts.
     y : array of shape (n_samples,), dtype int64, default=None
         Encoded labels. Zeros where there are none, as in prediction.
     group : array of shape (n_samples,), dtype int64, default=None
         Encoded groups. Zeros, one group for all, where there are none.
     sample_weight : array of shape (n_samples,), dtype float32, default=None
         Weights with mean 1.
+    encode : callable, default=None
+        From a list of labels to codes of dtype int64. Given, labels are those of the items, read
+        with each batch; the batch then also has what groups the items hold, a list ``"said"``.
 
     Examples
     --------
@@ -48,13 +55,16 @@ class GroupDataset(SkorchDataset):
         y: npt.NDArray[np.int64] | None = None,
         group: npt.NDArray[np.int64] | None = None,
         sample_weight: npt.NDArray[np.float32] | None = None,
+        *,
+        encode: Callable[[list[Any]], npt.NDArray[np.int64]] | None = None,
     ) -> None:
-        self.inputs = _stored(inputs)
-        n_samples = count_rows(inputs)
+        self.source = as_source(inputs)
+        n_samples = len(self.source)
         self.targets = _column(y, n_samples)
         self.group = _column(group, n_samples)
         self.has_groups = group is not None
         self.sample_weight = None if sample_weight is None else torch.from_numpy(sample_weight)
+        self.encode = encode
         self.rows = torch.arange(n_samples)
 
     @property
@@ -78,25 +88,40 @@ class GroupDataset(SkorchDataset):
     def __getitem__(self, index: int) -> RawBatch:
         batch, y = self.batch([index])
         row = {key: values[0] for key, values in batch.items() if key != "X"}
-        return {"X": _first_row(batch["X"])} | row, y[0]
+        return {"X": take(batch["X"], 0)} | row, y[0]
 
-    def batch(self, indices: Sequence[int] | torch.Tensor) -> RawBatch:
-        """Return one batch, fetched whole."""
+    def batch(
+        self,
+        indices: Sequence[int] | torch.Tensor,
+        collate: Callable[[list[Any]], Any] | None = None,
+    ) -> RawBatch:
+        """Return one batch, fetched whole.
+
+        Parameters
+        ----------
+        indices : sequence of int
+            Rows of this data set.
+        collate : callable, default=None
+            The user's, from a list of samples to a batch: of a data set, samples are its items;
+            of arrays, pairs ``(X, y)`` as in skorch. What it makes of X goes to the module.
+        """
         rows = self.rows[torch.as_tensor(indices)]
-        batch = {"X": self._inputs(rows), "group": self.group[rows]}
+        found = self.source.fetch(rows) if collate is None else self._collated(rows, collate)
+        batch = {"X": found.X, "group": self.group[rows]}
         if self.sample_weight is not None:
             batch["sample_weight"] = self.sample_weight[rows]
-        return batch, self.targets[rows]
+        if self.encode is None:
+            return batch, self.targets[rows]
+        if found.y is None:
+            raise ValueError("y=None needs an X whose items hold labels; some of them hold none")
+        return batch | {"said": found.group}, torch.from_numpy(self.encode(found.y))
 
-    def _inputs(self, rows: torch.Tensor) -> Any:
-        inputs = self.inputs
-        if isinstance(inputs, torch.Tensor):
-            return inputs[rows]
-        if isinstance(inputs, dict):
-            return {name: values[rows] for name, values in inputs.items()}
-        if sparse.issparse(inputs):
-            return torch.from_numpy(inputs[rows.numpy()].toarray())
-        return default_collate([item_features(inputs[int(row)]) for row in rows])
+    def _collated(self, rows: torch.Tensor, collate: Callable[[list[Any]], Any]) -> Any:
+        samples = [self.source.sample(row) for row in rows.tolist()]
+        items = [split_item(sample) for sample in samples]
+        return split_item(collate(samples))._replace(
+            **dict(zip(("y", "group"), held(items), strict=True))
+        )
 
     def subset(self, indices: npt.ArrayLike) -> GroupDataset:
         """Return the given rows as a dataset that shares this one's memory.
@@ -117,90 +142,10 @@ class GroupDataset(SkorchDataset):
         return view
 
 
-def count_rows(inputs: Any) -> int:
-    """Return the number of samples; of a dict, of any of its arrays."""
-    if isinstance(inputs, Mapping):
-        inputs = next(iter(inputs.values()))
-    return int(inputs.shape[0]) if hasattr(inputs, "shape") else len(inputs)
-
-
-def as_tensor(array: npt.NDArray[Any]) -> torch.Tensor:
-    """Return an array as a tensor, of the same memory where torch can take it.
-
-    torch refuses negative strides, and warns about read-only memory (memory-mapped by joblib, or
-    pandas' copy-on-write).
-    """
-    array = np.ascontiguousarray(array) if min(array.strides, default=1) < 0 else array
-    return torch.from_numpy(array if array.flags.writeable else array.copy())
-
-
-def _stored(inputs: Any) -> Any:
-    if isinstance(inputs, Dataset) or sparse.issparse(inputs):
-        return inputs
-    if isinstance(inputs, Mapping):
-        return {name: as_tensor(values) for name, values in inputs.items()}
-    return as_tensor(inputs)
-
-
-def _first_row(values: Any) -> Any:
-    if isinstance(values, Mapping):
-        return {name: _first_row(each) for name, each in values.items()}
-    if isinstance(values, (tuple, list)):
-        return type(values)(_first_row(each) for each in values)
-    return values[0]
-
-
 def _column(values: npt.NDArray[np.int64] | None, n_samples: int) -> torch.Tensor:
     if values is None:
         return torch.zeros(n_samples, dtype=torch.int64)
     return as_tensor(values)
-
-
-def item_features(item: Any) -> Any:
-    """Return X of a torch dataset's item, which may be ``X`` or ``(X, y)``."""
-    return item[0] if isinstance(item, (tuple, list)) else item
-
-
-def dataset_targets(dataset: Dataset[Any]) -> npt.NDArray[Any]:
-    """Return the labels of a torch dataset that yields ``(X, y)``.
-
-    Parameters
-    ----------
-    dataset : torch.utils.data.Dataset
-        ``targets`` (torchvision), ``tensors`` (TensorDataset) and ``y`` (skorch) are read at
-        once; other datasets are gone through, item by item.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,)
-        The labels.
-
-    Raises
-    ------
-    ValueError
-        If the items of the dataset hold no label.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from torch.utils.data import TensorDataset
-    >>> dataset_targets(TensorDataset(torch.zeros(2, 3), torch.tensor([1, 0])))
-    array([1, 0])
-    """
-    if isinstance(dataset, Subset):
-        return dataset_targets(dataset.dataset)[np.asarray(dataset.indices)]
-    if isinstance(dataset, torch.utils.data.TensorDataset) and len(dataset.tensors) > 1:
-        return dataset.tensors[1].cpu().numpy()
-    for attribute in ("targets", "y"):
-        if getattr(dataset, attribute, None) is not None:
-            return np.asarray(getattr(dataset, attribute))
-    items = [dataset[row] for row in range(len(dataset))]  # type: ignore[arg-type]
-    if not all(isinstance(item, (tuple, list)) and len(item) > 1 for item in items):
-        raise ValueError(
-            "y=None needs an X that yields (X, y) pairs; the items of "
-            f"{type(dataset).__name__} hold no label"
-        )
-    return np.asarray([item[1] for item in items])
 
 
 def split_strata(

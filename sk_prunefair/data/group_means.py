@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from sk_prunefair.losses import class_scores
+
 if TYPE_CHECKING:
     from sk_prunefair.data.dataset import GroupDataset
 
@@ -77,5 +79,5 @@ def group_errors(
 
 def is_right(y_pred: Any, y: torch.Tensor) -> torch.Tensor:
     """Return which predictions of a batch are right, on the device they are on."""
-    output = (y_pred[0] if isinstance(y_pred, tuple) else y_pred).detach()
+    output = class_scores(y_pred).detach()
     return output.argmax(1) == y.to(output.device, non_blocking=True)

@@ -1,9 +1,9 @@
-"""Check X: arrays, frames, sparse matrices, dicts of arrays and torch datasets."""
+"""Check X: arrays, frames, sparse matrices, dicts of arrays, torch and Arrow data sets."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,14 @@ from sklearn.utils.validation import validate_data
 from skorch.dataset import ERROR_MSG_1_ITEM, ERROR_MSG_MORE_THAN_2_ITEMS
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from sk_prunefair.data.dataset import count_rows, item_features
+from sk_prunefair.data.sources import (
+    LABEL_KEYS,
+    ArrowSource,
+    count_rows,
+    field_array,
+    is_arrow,
+    split_item,
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,13 @@ class InputSchema:
         Shape of one sample of an array, or of a torch dataset that yields tensors.
     fields : dict of str to tuple of int, default=None
         Shapes of one sample of each array of a dict.
+    dtype : {"float32", "float64", "int64"}, default=None
+        What arrays and tables become, once a net was there to tell; None for dicts, data sets and
+        where that is open.
+    integers : frozenset of str, default=frozenset()
+        The fields that hold integers, of which samples may have other lengths.
+    sizes : dict of str to int, default={}
+        By field, the columns of floats, or one more than the largest integer.
     n_features_in : int, default=None
         Columns of a table, as scikit-learn counts them.
     feature_names_in : ndarray of str, default=None
@@ -36,6 +50,9 @@ class InputSchema:
 
     shape: tuple[int, ...] | None = None
     fields: Mapping[str, tuple[int, ...]] | None = None
+    dtype: str | None = None
+    integers: frozenset[str] = frozenset()
+    sizes: Mapping[str, int] = field(default_factory=dict)
     n_features_in: int | None = None
     feature_names_in: npt.NDArray[Any] | None = None
 
@@ -50,9 +67,10 @@ def check_inputs(X: Any, estimator: Any, known: InputSchema | None) -> tuple[Any
 
     Parameters
     ----------
-    X : array-like, sparse matrix, dict of arrays or torch.utils.data.Dataset
-        Features. Arrays and tables become float32; the arrays of a dict keep their kind: integers
-        become int64, floats float32. A dataset stays as it is.
+    X : array-like, sparse matrix, dict of arrays, torch or Arrow data set
+        Features. Arrays and tables keep their kind until a net tells what it takes, see
+        `settle_dtype`; the arrays of a dict keep theirs: integers become int64, floats float32,
+        doubles stay. A data set stays as it is.
     estimator : estimator
         Whose name and tags scikit-learn's checks use; they set attributes on it.
     known : InputSchema or None
@@ -70,24 +88,18 @@ def check_inputs(X: Any, estimator: Any, known: InputSchema | None) -> tuple[Any
     ValueError
         If X is malformed, or does not look like what is known.
     """
-    if isinstance(X, (DataLoader, IterableDataset, Iterator)):
-        raise ValueError(
-            f"X must be an array, a table, a dict of arrays or a torch Dataset with a length, got "
-            f"{type(X).__name__}; of a DataLoader, pass its dataset"
-        )
-    if isinstance(X, Dataset):
-        schema = _of_items(X)
-        if known is not None and known.fields is None:
-            _check_shape(schema.shape, known.shape)
-        return X, schema
+    _refuse_streams(X)
+    if is_dataset(X):
+        return X, _of_items(X, known)
     if isinstance(X, Mapping) and not issparse(X):  # one kind of sparse matrix is a dict
         return _check_fields(X, known)
     if isinstance(X, torch.Tensor):
-        X = X.detach().cpu().numpy()
+        X = X.detach().cpu()
+        X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
     inputs = validate_data(
         estimator,
         X,
-        dtype=np.float32,
+        dtype=np.float32 if issparse(X) else "numeric",
         allow_nd=True,
         accept_sparse="csr",
         reset=known is None,
@@ -95,12 +107,52 @@ def check_inputs(X: Any, estimator: Any, known: InputSchema | None) -> tuple[Any
     found = vars(estimator)
     schema = InputSchema(
         shape=tuple(inputs.shape[1:]),
+        dtype=None if known is None else known.dtype,
         n_features_in=found.get("n_features_in_"),
         feature_names_in=found.get("feature_names_in_"),
     )
     if known is not None:
         _check_shape(schema.shape, known.shape)
+        if known.fields is not None:
+            raise ValueError(
+                f"X must be a dict of arrays {sorted(known.fields)} as in fit, got "
+                f"{type(X).__name__}"
+            )
     return inputs, schema
+
+
+def settle_dtype(inputs: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
+    """Return a checked array in the dtype that its net takes.
+
+    Raises
+    ------
+    ValueError
+        If numbers are too large for it, or not whole where the net takes integers.
+    """
+    if dtype == "int64":
+        whole = inputs.astype(np.int64)
+        if not np.array_equal(whole, inputs):
+            raise ValueError("X must hold integers as in fit, got numbers that are not whole")
+        return whole
+    return check_array(inputs, dtype=np.dtype(dtype), ensure_2d=False, allow_nd=True)
+
+
+def is_dataset(X: Any) -> bool:
+    """Tell whether X is a torch data set, or one of the package datasets."""
+    is_table = hasattr(X, "column_names") and hasattr(X, "with_format")
+    return isinstance(X, Dataset) or (is_table and not isinstance(X, Mapping))
+
+
+def _refuse_streams(X: Any) -> None:
+    is_stream = isinstance(X, (DataLoader, IterableDataset, Iterator))
+    if is_stream or (is_dataset(X) and not hasattr(X, "__len__")):
+        raise ValueError(
+            f"X must be an array, a table, a dict of arrays or a data set with a length, got "
+            f"{type(X).__name__}; of a DataLoader, pass its dataset, of a stream, the list of its "
+            "items"
+        )
+    if isinstance(X, Mapping) and any(is_dataset(each) for each in X.values()):
+        raise ValueError(f"X must be one data set, got a dict of them: pass X[{next(iter(X))!r}]")
 
 
 def _check_shape(found: tuple[int, ...] | None, known: tuple[int, ...] | None) -> None:
@@ -111,51 +163,93 @@ def _check_shape(found: tuple[int, ...] | None, known: tuple[int, ...] | None) -
         )
 
 
-def _of_items(dataset: Dataset[Any]) -> InputSchema:
-    if not count_rows(dataset):
+def _of_items(dataset: Any, known: InputSchema | None) -> InputSchema:
+    """Return what the items of a data set look like, by the first."""
+    if not len(dataset):
         raise ValueError("X must hold at least one sample, got an empty dataset")
-    item = dataset[0]
-    features = item_features(item)
-    n_values = len(item) if isinstance(item, (tuple, list)) else 1
-    if isinstance(features, (int, float)) and n_values != 2:
-        too_many = ERROR_MSG_MORE_THAN_2_ITEMS.format(n_values)
-        raise ValueError(ERROR_MSG_1_ITEM if n_values == 1 else too_many)
+    if is_arrow(dataset):
+        features: Any = ArrowSource(dataset).fetch(torch.tensor([0])).X
+        features = {name: values[0] for name, values in features.items()}
+    else:
+        item = dataset[0]
+        n_values = len(item) if isinstance(item, (tuple, list)) else 1
+        if n_values > 3:
+            raise ValueError(ERROR_MSG_MORE_THAN_2_ITEMS.format(n_values))
+        features = split_item(item).X
+        if isinstance(features, (int, float)) and n_values != 2:
+            too_many = ERROR_MSG_MORE_THAN_2_ITEMS.format(n_values)
+            raise ValueError(ERROR_MSG_1_ITEM if n_values == 1 else too_many)
     if isinstance(features, Mapping):
-        return InputSchema(fields={name: np.shape(each) for name, each in features.items()})
-    return InputSchema(shape=tuple(features.shape) if hasattr(features, "shape") else None)
+        arrays = {name: np.asarray(each) for name, each in features.items()}
+        if known is not None and known.fields is not None:
+            _check_names(arrays, known.fields)
+        return _fields_schema({name: each[None] for name, each in arrays.items()}, learn=False)
+    shape = tuple(features.shape) if hasattr(features, "shape") else None
+    if known is not None and known.fields is None:
+        _check_shape(shape, known.shape)
+    return InputSchema(shape=shape)
 
 
 def _check_fields(X: Mapping[str, Any], known: InputSchema | None) -> tuple[Any, InputSchema]:
-    if not X:
+    arrays = {name: _field(values, name) for name, values in X.items() if name not in LABEL_KEYS}
+    if not arrays:
         raise ValueError("X must hold at least one array, got an empty dict")
-    arrays = {name: _field(values, name) for name, values in X.items()}
     lengths = {name: len(values) for name, values in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"X must hold arrays of one length, got {lengths}")
-    fields = {name: values.shape[1:] for name, values in arrays.items()}
-    if known is not None and known.fields is not None and fields != dict(known.fields):
+    if not count_rows(arrays):
+        raise ValueError("X must hold at least one sample, got arrays of length 0")
+    schema = _fields_schema(arrays, learn=known is None)
+    if known is not None and known.fields is not None:
+        _check_names(arrays, known.fields)
+        _check_shapes(schema, known)
+    elif known is not None and known.shape is not None:
+        raise ValueError(f"X must be an array as in fit, got a dict of arrays {sorted(arrays)}")
+    return arrays, schema
+
+
+def _fields_schema(arrays: Mapping[str, npt.NDArray[Any]], learn: bool) -> InputSchema:
+    integers = {name for name, values in arrays.items() if values.dtype.kind in "iub"}
+    sizes = {
+        name: int(values.max()) + 1 if name in integers else int(values.shape[1])
+        for name, values in arrays.items()
+        if learn and values.size and (name in integers or values.ndim == 2)
+    }
+    fields = {name: tuple(values.shape[1:]) for name, values in arrays.items()}
+    return InputSchema(fields=fields, integers=frozenset(integers), sizes=sizes)
+
+
+def _check_names(found: Iterable[str], known: Mapping[str, Any]) -> None:
+    if set(found) != set(known):
         raise ValueError(
-            f"X must hold arrays whose rows have the shapes {dict(known.fields)} as in fit, got "
-            f"{fields}"
+            f"X must be a dict of the arrays {sorted(known)} as in fit, got {sorted(found)}"
         )
-    return arrays, InputSchema(fields=fields)
+
+
+def _check_shapes(found: InputSchema, known: InputSchema) -> None:
+    """Raise ValueError where samples differ from those of fit in more than the length of tokens."""
+    assert found.fields is not None
+    assert known.fields is not None
+    for name, shape in found.fields.items():
+        expected = known.fields[name]
+        is_sequence = name in known.integers and name in found.integers
+        if len(shape) != len(expected) if is_sequence else shape != expected:
+            raise ValueError(
+                f"X must hold arrays whose rows have the shapes {dict(known.fields)} as in fit, "
+                f"got {dict(found.fields)}"
+            )
 
 
 def _field(values: Any, name: str) -> npt.NDArray[Any]:
-    """Return one array of a dict, integers as int64, numbers as float32."""
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu().numpy()
-    try:
-        array = np.asarray(values)
-    except ValueError as error:  # rows of different lengths
-        raise ValueError(f"X[{name!r}] must be an array with rows of one length: {error}") from None
-    if array.dtype.kind not in "biuf" or array.ndim == 0:
-        raise ValueError(
-            f"X[{name!r}] must be an array of numbers, got dtype {array.dtype} and shape "
-            f"{array.shape}"
-        )
-    if array.dtype.kind == "f":
-        return check_array(
-            array, dtype=np.float32, ensure_2d=False, allow_nd=True, input_name=f"X[{name!r}]"
-        )
-    return array if array.dtype.kind == "b" else array.astype(np.int64)
+    """Return one array of a dict, checked."""
+    array = field_array(values, name)
+    if array.dtype.kind != "f":
+        return array
+    return check_array(
+        array,
+        dtype=array.dtype,
+        ensure_2d=False,
+        allow_nd=True,
+        ensure_min_samples=0,
+        input_name=f"X[{name!r}]",
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,12 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.utils.validation import _check_sample_weight
-from torch.utils.data import Dataset
 
 from sk_prunefair.checks import check_labels, encode_labels
 from sk_prunefair.data.dataset import GroupDataset, count_rows, dataset_targets
 from sk_prunefair.data.groups import as_group_frame, encode_groups
-from sk_prunefair.data.inputs import InputSchema, check_inputs
+from sk_prunefair.data.inputs import InputSchema, check_inputs, is_dataset
 
 ONE_GROUP = pd.Index(["all"], name="sensitive_feature")
 
@@ -105,23 +103,19 @@ class Schema:
         y: npt.NDArray[Any] | None = None,
         sensitive_features: Any = None,
         sample_weight: Any = None,
-        *,
-        wrap: Callable[[Any], Any] = lambda inputs: inputs,
     ) -> GroupDataset:
         """Return checked inputs and labels as one dataset of tensors.
 
         Parameters
         ----------
         inputs : object
-            As `check_inputs` returns them.
+            As `check_inputs` returns them, or what the user's ``dataset`` makes of them.
         y : ndarray of shape (n_samples,), default=None
             Checked labels; None where they are not needed.
         sensitive_features : array-like, default=None
             Groups that are all known, see `with_groups`.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights.
-        wrap : callable, default=None
-            From inputs to what the user's ``dataset`` makes of them.
 
         Raises
         ------
@@ -134,7 +128,11 @@ class Schema:
             frame = as_group_frame(sensitive_features, n_samples)
             group = encode_groups(frame, self.groups)[0]
         codes = None if y is None else self.encode_labels(y)
-        return GroupDataset(wrap(inputs), codes, group, _weights(sample_weight, n_samples))
+        return GroupDataset(inputs, codes, group, _weights(sample_weight, n_samples))
+
+    def encode_items(self, labels: list[Any]) -> npt.NDArray[np.int64]:
+        """Return the position of each label that items of a data set hold among the classes."""
+        return self.encode_labels(check_labels(np.asarray(labels), len(labels)))
 
     def encode_labels(self, y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """Return the position of each label among the classes."""
@@ -153,7 +151,7 @@ class Schema:
 
 
 def _labels(inputs: Any, y: Any, estimator: Any) -> npt.NDArray[Any]:
-    if y is None and isinstance(inputs, Dataset):
+    if y is None and is_dataset(inputs):
         y = dataset_targets(inputs)
     if y is None:
         raise ValueError(

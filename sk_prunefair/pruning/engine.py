@@ -11,6 +11,8 @@ import torch
 from skorch.history import History
 from torch import nn
 
+from sk_prunefair import nested
+from sk_prunefair.bound import Infer
 from sk_prunefair.checks import check_epochs
 from sk_prunefair.hooks import Hook
 from sk_prunefair.pruning.data import PruningData
@@ -201,7 +203,14 @@ def _seen(net: CoreNet, data: GroupDataset | None) -> PruningData:
             )
         label = torch.zeros(1, dtype=torch.int64, device=net.device)
         batches = [(torch.zeros(1, *inputs.shape, device=net.device), label, label)]
-    return PruningData(batches, net.sample_losses, initial=net.snapshots_.get(0))
+    return PruningData(
+        batches, net.sample_losses, initial=net.snapshots_.get(0), infer=_inferring(net)
+    )
+
+
+def _inferring(net: CoreNet) -> Infer:
+    """Return how the net runs a module."""
+    return lambda module, X: net.with_module(module).infer(X)
 
 
 class _LabelledBatches:
@@ -215,7 +224,8 @@ class _LabelledBatches:
         device = self.net.device
         for batch in self.net.get_iterator(self.data, training=False):
             X, y = batch
-            yield X.to(device), y.to(device), batch.columns["group"].to(device)
+            X = nested.to(X, device, nested.float_dtype(self.net.module_))
+            yield X, y.to(device), batch.columns["group"].to(device)
 
 
 def _recalibrate(net: CoreNet, data: GroupDataset) -> None:
@@ -225,5 +235,6 @@ def _recalibrate(net: CoreNet, data: GroupDataset) -> None:
     # A last batch of one sample has no variance.
     size = len(data) if net.batch_size == -1 else max(net.batch_size, 2)
     parts = [part for part in order.split(size) if len(part) > 1]
-    batches = (data.batch(part)[0]["X"].to(net.device) for part in parts)
-    recalibrate_batch_norm(net.module_, batches)
+    batches = (X for part in parts for X, _ in net.get_iterator(data.subset(part)))
+    several = (X for X in batches if nested.n_rows(X) > 1)
+    recalibrate_batch_norm(net.module_, several, _inferring(net))

@@ -10,10 +10,12 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
+from sk_prunefair.nested import split, take
 from sk_prunefair.pruning.criteria import Scope, ScorePruner, without_excluded
 from sk_prunefair.pruning.data import PruningData
 from sk_prunefair.pruning.masks import Masks
 from sk_prunefair.pruning.saliency import Tensors, gradients, scoring_copy
+from sk_prunefair.pruning.sample_gradients import SampleGradients
 
 # Gradients of single samples are held for as many samples at a time as fit in here.
 _CHUNK_BYTES = 2**26
@@ -55,7 +57,7 @@ def group_importance(module: nn.Module, data: PruningData, include: Iterable[str
     for X, y, group in data.batches():
         for code in group.unique().tolist():
             rows = group == code
-            found = gradients(data.losses(net, X[rows], y[rows]).mean(), weights)
+            found = gradients(data.losses(net, take(X, rows), y[rows]).mean(), weights)
             for name, gradient in found.items():
                 total[name][code] += (weights[name].detach() * gradient).square()
     return total
@@ -165,12 +167,7 @@ def _fairprune_scores(
 ) -> Tensors:
     net, weights = scoring_copy(module, include)
     fixed = {name: weight.detach() for name, weight in weights.items()}
-
-    def loss(given: Tensors, x: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        output = torch.func.functional_call(net, given, (x[None],))
-        return data.sample_losses(output, label[None])[0]
-
-    sample_gradients = torch.func.vmap(torch.func.grad_and_value(loss), in_dims=(None, 0, 0))
+    sample_gradients = SampleGradients(net, data, fixed)
     bytes_each = sum(weight.numel() * weight.element_size() for weight in fixed.values())
     n_each = max(1, _CHUNK_BYTES // bytes_each)
     sizes = data.group_sizes
@@ -179,9 +176,9 @@ def _fairprune_scores(
     }
     losses = torch.zeros(len(sizes), dtype=torch.float64)
     for X, y, group in data.batches():
-        parts = zip(X.split(n_each), y.split(n_each), group.split(n_each), strict=True)
+        parts = zip(split(X, n_each), y.split(n_each), group.split(n_each), strict=True)
         for x, label, code in parts:
-            found, value = sample_gradients(fixed, x, label)
+            found, value = sample_gradients(x, label)
             losses.index_add_(0, code.cpu(), value.detach().double().cpu())
             for name, gradient in found.items():
                 curvature[name].index_add_(0, code, gradient.square())

@@ -9,9 +9,12 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from sk_prunefair.bound import Infer
+from sk_prunefair.nested import run
+
 
 @torch.no_grad()
-def recalibrate_batch_norm(module: nn.Module, batches: Iterable[Any]) -> None:
+def recalibrate_batch_norm(module: nn.Module, batches: Iterable[Any], infer: Infer = run) -> None:
     """Replace the running mean and variance of every batch norm by those over the given data.
 
     Removing weights shifts what reaches a batch norm, while its averages are still those of the
@@ -23,7 +26,9 @@ def recalibrate_batch_norm(module: nn.Module, batches: Iterable[Any]) -> None:
     module : torch.nn.Module
         The net; its batch norms' buffers are changed in place.
     batches : iterable of torch.Tensor of shape (batch_size, ...)
-        Features, on the device of the net; two samples or more each.
+        Features, or dicts of them, on the device of the net; two samples or more each.
+    infer : callable, default=None
+        How the module is run on a batch; by default ``module(X)``, or ``module(**X)`` of a dict.
 
     Examples
     --------
@@ -49,7 +54,7 @@ def recalibrate_batch_norm(module: nn.Module, batches: Iterable[Any]) -> None:
             norm.momentum = None  # a plain average over the batches
             norm.train()
         for X in batches:
-            module(X)
+            infer(module, X)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
 
+from sk_prunefair.autodiff import EachSample
+from sk_prunefair.nested import map_tensors, split
 from sk_prunefair.theory.grouped import CHUNK_BYTES, GroupedNet
 
 Output = Callable[[torch.Tensor], torch.Tensor]
@@ -75,7 +78,7 @@ def _closed_form(
     if calls != len(layers) or any(out.ndim != 2 for _, out in seen.values()):
         return None
     outs = [out for _, out in seen.values()]
-    squares = torch.zeros(len(X), dtype=X.dtype, device=X.device)
+    squares = torch.zeros_like(outs[0][:, 0])
     deltas = torch.autograd.grad(total, outs)
     for (layer, (given, _)), delta in zip(seen.items(), deltas, strict=True):
         inner = given.detach().square().sum(1) + (layer.bias is not None)
@@ -86,15 +89,15 @@ def _closed_form(
 def _by_vmap(net: GroupedNet, X: torch.Tensor, output: Output) -> torch.Tensor:
     parameters = {name: value.detach() for name, value in net.parameters.items()}
 
-    def one(given: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-        return output(net.scores(x[None], given))[0]
+    def one(given: dict[str, torch.Tensor], x: Any) -> torch.Tensor:
+        return output(net.scores(map_tensors(lambda tensor: tensor[None], x), given))[0]
 
-    gradients = torch.func.vmap(torch.func.grad(one), in_dims=(None, 0))
+    gradients = EachSample(torch.func.grad(one))
     bytes_each = net.n_parameters * next(iter(parameters.values())).element_size()
     n_each = max(1, math.floor(CHUNK_BYTES / 4 / bytes_each))
     return torch.cat(
         [
             sum(part.flatten(1).square().sum(1) for part in gradients(parameters, chunk).values())
-            for chunk in X.split(n_each)
+            for chunk in split(X, n_each)
         ]
     )

@@ -194,7 +194,7 @@ def theorem2_terms(
 ) -> pd.DataFrame:
     """Return what `boundary_bounds` does; the net is left as it is."""
     net = net.with_criterion(_two_class_loss)
-    n_scores = net.scores(net.X[:1]).shape[1]
+    n_scores = net.n_scores
     if n_scores > 2 or int(net.y.max()) > 1:
         raise ValueError(
             f"module must return one or two logits for the labels 0 and 1, got {n_scores} scores "
@@ -265,7 +265,7 @@ def _sample_curvature(
     net: GroupedNet, row: int, sign: float, form: str, tol: float, generator: torch.Generator
 ) -> float:
     """Return λ(sign · ∇²z) of one sample, or of f as printed, not below the truth."""
-    z = logit(net.scores(net.X[row : row + 1]))[0]
+    z = logit(net.scores(net.rows_of(slice(row, row + 1))[0]))[0]
     value, parameters = z if form == "logit" else torch.sigmoid(z), list(net.parameters.values())
     gradient = flat_gradient(value, parameters, create_graph=True)
     if not gradient.requires_grad:

@@ -85,7 +85,7 @@ def group_diagnostics(
     m                     1           1.50                0.23        0.25
     """
     net = GroupedNet(dense, X, y, sensitive_features, criterion, batch_size)
-    n_scores = net.scores(net.X[:1]).shape[1]
+    n_scores = net.n_scores
     search = EigenvalueSearch(max_samples=max_samples, random_state=random_state, verbose=verbose)
     frame = theorem1_terms(net, pruned, search)
     errors = proposition2_terms(net)

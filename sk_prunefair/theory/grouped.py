@@ -11,12 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
+from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from sk_prunefair import nested
 from sk_prunefair.autodiff import flat_gradient, hessian_vector_product
 from sk_prunefair.checks import check_count, check_labels
 from sk_prunefair.data.dataset import as_tensor
 from sk_prunefair.data.groups import as_group_frame, encode_groups
-from sk_prunefair.losses import first_output, losses_without_reduction
+from sk_prunefair.data.sources import field_array
+from sk_prunefair.losses import class_scores, losses_without_reduction
+from sk_prunefair.nested import map_tensors, n_rows, run, take, tensors_of
 
 # What the activations of one chunk may take, in bytes, counted four times for double backward.
 CHUNK_BYTES = 2**28
@@ -36,9 +41,11 @@ class GroupedNet:
     Parameters
     ----------
     module : torch.nn.Module
-        Returns one score per class, or a tuple whose first entry does.
-    X : array-like of shape (n_samples, ...)
-        Features; converted to the dtype and the device of the parameters.
+        Returns one score per class, or one logit for two; or a tuple whose first entry is that, or
+        a dict with ``logits``.
+    X : array-like of shape (n_samples, ...), or dict of such
+        Features; floats are converted to the dtype of the parameters, all to their device. Of a
+        dict the net gets ``module(**X)``.
     y : array-like of shape (n_samples,), integer dtype
         Labels from 0 to n_classes - 1, as the criterion takes them.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
@@ -87,35 +94,35 @@ class GroupedNet:
         if not self.parameters:
             raise ValueError("module must have at least one parameter that requires a gradient")
         first = next(iter(self.parameters.values()))
-        X = X if isinstance(X, torch.Tensor) else as_tensor(np.asarray(X))
-        if len(X) == 0:
+        X = _as_tensors(X)
+        n_samples = n_rows(X)
+        if n_samples == 0:
             raise ValueError("X must hold at least one sample, got none")
-        if X.is_floating_point():
-            X = X.to(first.dtype)
-        if not bool(X.isfinite().all()):
+        X = nested.to(X, floats=first.dtype)
+        if not all(bool(tensor.isfinite().all()) for tensor in tensors_of(X)):
             raise ValueError("X must be finite, got NaN or infinite values")
-        labels = np.asarray(check_labels(y, len(X)))
+        labels = np.asarray(check_labels(y, n_samples))
         if labels.dtype.kind not in "iub" or labels.min() < 0:
             raise ValueError(
                 "y must hold integers from 0 to n_classes - 1, as the criterion takes them, got "
                 f"{labels[:5].tolist()}"
             )
-        codes, self.groups = encode_groups(as_group_frame(sensitive_features, len(X)))
+        codes, self.groups = encode_groups(as_group_frame(sensitive_features, n_samples))
         order = np.argsort(codes, kind="stable")
         self.order: npt.NDArray[np.int64] = order
-        self.X = X[torch.from_numpy(order)].detach().to(first.device)
+        self.X = nested.to(take(X, torch.from_numpy(order)), first.device)
         self.y = torch.from_numpy(labels[order].astype(np.int64)).to(first.device)
         self.sizes: npt.NDArray[np.int64] = np.bincount(codes, minlength=len(self.groups))
         self.starts: npt.NDArray[np.int64] = np.concatenate([[0], np.cumsum(self.sizes)])
         self.criterion = _as_callable(criterion)
         if batch_size is not None:
             check_count("batch_size", batch_size, " or None")
-        self.batch_size = chunk_size(self.module, self.X[:1]) if batch_size is None else batch_size
+        self.batch_size = batch_size or chunk_size(self.module, self.rows_of(slice(0, 1))[0])
         self._check_losses()
 
     def _check_losses(self) -> None:
         with torch.no_grad():
-            losses = self.losses(self.X[:2], self.y[:2])
+            losses = self.losses(*self.rows_of(slice(0, 2)))
         if tuple(losses.shape) != (len(self.y[:2]),):
             raise ValueError(
                 f"criterion must return one loss per sample, shape ({len(self.y[:2])},), got shape "
@@ -140,7 +147,7 @@ class GroupedNet:
             ]
         )
         view = copy.copy(self)
-        view.X, view.y, view.order = self.X[kept], self.y[kept], self.order[kept]
+        (view.X, view.y), view.order = self.rows_of(kept), self.order[kept]
         view.sizes = np.minimum(self.sizes, max_samples)
         view.starts = np.concatenate([[0], np.cumsum(view.sizes)])
         return view
@@ -165,22 +172,38 @@ class GroupedNet:
         """Return the rows of a group, positions in the sorted data."""
         return torch.arange(self.starts[code], self.starts[code + 1], device=self.y.device)
 
-    def chunks(self, rows: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def rows_of(self, rows: Any) -> tuple[Any, torch.Tensor]:
+        """Return X and y of some rows: a slice, or positions in the sorted data."""
+        return take(self.X, rows), self.y[rows]
+
+    def chunks(self, rows: torch.Tensor) -> Iterator[tuple[Any, torch.Tensor]]:
         """Go through some rows, ``batch_size`` at a time."""
         for part in rows.split(self.batch_size):
-            yield self.X[part], self.y[part]
+            yield self.rows_of(part)
 
-    def scores(self, X: torch.Tensor, tensors: Mapping[str, Any] | None = None) -> torch.Tensor:
-        """Return the net's output, with some of its parameters or buffers replaced by `tensors`."""
-        # Replacing nothing costs as much as a small forward pass.
-        if tensors:
-            output = torch.func.functional_call(self.module, dict(tensors), (X,))
-        else:
-            output = self.module(X)
-        return first_output(output)
+    @property
+    def n_scores(self) -> int:
+        """Scores of a sample; two for a net of one logit."""
+        with torch.no_grad():
+            return int(self.scores(self.rows_of(slice(0, 1))[0]).shape[1])
+
+    def scores(self, X: Any, tensors: Mapping[str, Any] | None = None) -> torch.Tensor:
+        """Return one score per class, with some parameters or buffers replaced by `tensors`.
+
+        Attention runs in plain arithmetic: its faster forms have no second derivative.
+        """
+        with sdpa_kernel(SDPBackend.MATH):
+            # Replacing nothing costs as much as a small forward pass.
+            if not tensors:
+                output = run(self.module, X)
+            elif isinstance(X, Mapping):
+                output = functional_call(self.module, dict(tensors), kwargs=dict(X))
+            else:
+                output = functional_call(self.module, dict(tensors), (X,))
+        return class_scores(output)
 
     def losses(
-        self, X: torch.Tensor, y: torch.Tensor, tensors: Mapping[str, Any] | None = None
+        self, X: Any, y: torch.Tensor, tensors: Mapping[str, Any] | None = None
     ) -> torch.Tensor:
         """Return one loss per sample, part of the graph."""
         return self.losses_of(self.scores(X, tensors), y)
@@ -228,34 +251,37 @@ class GroupedNet:
             return lambda vector: self.hessian_product(rows, vector)
         parameters = list(self.parameters.values())
         gradient = flat_gradient(
-            self.losses(self.X[rows], self.y[rows]).mean(), parameters, create_graph=True
+            self.losses(*self.rows_of(rows)).mean(), parameters, create_graph=True
         )
         return partial(hessian_vector_product, gradient, parameters, retain_graph=True)
 
 
-def chunk_size(module: nn.Module, example: torch.Tensor) -> int:
+def chunk_size(module: nn.Module, example: Any) -> int:
     """Return how many samples' activations stay within the bound, from 1 to 4,096."""
     numbers = 0
 
     def count(_: nn.Module, __: Any, output: Any) -> None:
         nonlocal numbers
-        numbers += sum(t.numel() for t in _tensors(output))
+        numbers += sum(t.numel() for t in tensors_of(output))
 
     hooks = [part.register_forward_hook(count) for part in module.modules()]
     try:
         with torch.no_grad():
-            module(example)
+            run(module, example)
     finally:
         for hook in hooks:
             hook.remove()
-    bytes_each = 4 * (numbers + example.numel()) * example.element_size()
+    numbers += sum(tensor.numel() for tensor in tensors_of(example))
+    bytes_each = 4 * numbers * max(tensor.element_size() for tensor in tensors_of(example))
     return int(np.clip(CHUNK_BYTES // max(bytes_each, 1), 1, 4096))
 
 
-def _tensors(output: Any) -> list[torch.Tensor]:
-    if isinstance(output, torch.Tensor):
-        return [output]
-    return [t for t in output if isinstance(t, torch.Tensor)] if isinstance(output, tuple) else []
+def _as_tensors(X: Any) -> Any:
+    if isinstance(X, Mapping):
+        return {name: as_tensor(field_array(values, name)) for name, values in X.items()}
+    if not (isinstance(X, torch.Tensor) or tensors_of(X)):
+        X = as_tensor(np.asarray(X))
+    return map_tensors(torch.Tensor.detach, X)
 
 
 def _as_callable(criterion: Any) -> Any:

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from sk_prunefair.losses import first_output, plain_criterion, takes_probabilities
+from sk_prunefair.bound import BoundNet, Infer
+from sk_prunefair.losses import (
+    first_output,
+    full_precision,
+    plain_criterion,
+    takes_probabilities,
+)
 
 if TYPE_CHECKING:
     from sk_prunefair.pruning.pruned import Pruned
@@ -59,48 +65,19 @@ def comparable(clf: Any) -> tuple[nn.Module, nn.Module, Any]:
     criterion = plain_criterion(clf.criterion_)
     has_own_infer = not getattr(type(clf).infer, "__module__", "").startswith("sk_prunefair.")
     if has_own_infer or takes_probabilities(criterion):
-        return _Comparable(clf, dense), _Comparable(clf, pruned), criterion
+        infer = _as_criterion_takes(clf)
+        return BoundNet(dense, infer), BoundNet(pruned, infer), criterion
     return dense, pruned, criterion
 
 
-class _Comparable(nn.Module):
-    """A net that is run as its classifier runs it, and returns what the criterion's formula takes.
+def _as_criterion_takes(clf: Any) -> Infer:
+    """Return how a classifier runs a module, up to what its criterion's formula takes."""
 
-    It has the very tensors and layers of the net, under the same names.
-    """
-
-    def __init__(self, clf: Any, module: nn.Module) -> None:
-        super().__init__()
-        self.run = _Runner(clf)
-        self.__dict__["net"] = module  # not a submodule, which would change the names
-        for kind in ("_parameters", "_buffers", "_modules"):
-            self.__dict__[kind] = module.__dict__[kind]
-
-    net: nn.Module
-
-    def forward(self, X: torch.Tensor) -> torch.Tensor:
-        return self.run(self.net, X)
-
-    def _get_name(self) -> str:
-        # Tensors of the net itself, in no layer, go by its class; torch names a module by this.
-        return self.net._get_name()
-
-    def train(self, mode: bool = True) -> _Comparable:
-        self.net.train(mode)
-        return super().train(mode)
-
-
-class _Runner:
-    """How a classifier runs a module; copies of nets share it."""
-
-    def __init__(self, clf: Any) -> None:
-        self.clf = clf
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Runner:
-        return self
-
-    def __call__(self, module: nn.Module, X: torch.Tensor) -> torch.Tensor:
-        output = first_output(self.clf.with_module(module).infer(X))
-        if takes_probabilities(self.clf.criterion_):
+    def infer(module: nn.Module, X: Any) -> torch.Tensor:
+        output = first_output(clf.with_module(module).infer(X))
+        if takes_probabilities(clf.criterion_):
+            output = full_precision(output)
             output = torch.log(output + torch.finfo(output.dtype).eps)
         return output
+
+    return infer

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from types import ModuleType
 from typing import Any
@@ -115,6 +115,8 @@ def group_robustness(
     _check_attack(epsilon, attacks, steps, step_size)
     if not isinstance(module, nn.Module):
         raise ValueError(f"module must be a torch.nn.Module, got {type(module).__name__}")
+    if isinstance(X, Mapping):
+        raise ValueError("X must be one array of floats to be attacked, got a dict")
     X = X if isinstance(X, torch.Tensor) else np.asarray(X)
     if not (X.is_floating_point() if isinstance(X, torch.Tensor) else X.dtype.kind == "f"):
         raise ValueError(f"X must be of a float dtype to be attacked, got {X.dtype}")
@@ -195,7 +197,7 @@ def _as_toolbox_classifier(
         _Scores(net),
         loss=_SumOfLosses(net),
         input_shape=tuple(net.X.shape[1:]),
-        nb_classes=net.scores(net.X[:1]).shape[1],
+        nb_classes=net.n_scores,
         clip_values=clip,
         device_type="gpu" if net.X.is_cuda else "cpu",
     )

@@ -24,7 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_skorch",
         "_version",
     ),
-    ("stats", "data", "datasets", "modules"),
+    ("stats", "data", "datasets", "modules", "tables"),
     ("hooks", "skorch_state", "metrics"),
     ("restore", "plotting"),
     ("audit",),

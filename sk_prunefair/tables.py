@@ -166,6 +166,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
     def _frame(self, X: Any, reset: bool) -> pd.DataFrame:
@@ -255,6 +256,7 @@ def _values_of(column: pd.Series, are_new: bool) -> npt.NDArray[np.object_]:
     if are_new and kind in ("mixed", "mixed-integer"):
         names = sorted({type(value).__name__ for value in column.dropna()})
         raise ValueError(
-            f"X must hold values of one kind in column {column.name!r}, got a mix of {names}"
+            f"X must hold values of one kind, such as strings, in column {column.name!r}, got "
+            f"{names}"
         )
     return values

@@ -24,7 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_skorch",
         "_version",
     ),
-    ("stats", "data", "datasets", "modules", "autodiff"),
+    ("stats", "data", "datasets", "modules", "tables", "autodiff"),
     ("hooks", "skorch_state", "metrics"),
     ("restore", "plotting"),
     ("audit",),

@@ -1,6 +1,7 @@
 """The nets that come with the library: published sizes, shapes, errors."""
 
 import inspect
+import pickle
 
 import pytest
 import torch
@@ -151,3 +152,9 @@ def test_argument_names_that_the_classifier_fills_in():
     for net in IMAGE_NETS:
         names = list(inspect.signature(net).parameters)
         assert names == ["n_classes", "in_channels", "width", "small_images"]
+
+
+def test_names_in_older_pickles():
+    for name in ("_Block", "MLP", "ResNet18", "ResNet50", "VGG19"):
+        found = pickle.loads(f"csk_prunefair.modules\n{name}\n.".encode())
+        assert issubclass(found, nn.Module)

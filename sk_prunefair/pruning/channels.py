@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
 from sk_prunefair.checks import check_count, check_rate
-from sk_prunefair.pruning.channel_groups import ChannelGroup, output_tensors, traced_groups
+from sk_prunefair.nested import map_tensors, run
+from sk_prunefair.pruning.channel_groups import (
+    ChannelGroup,
+    head_groups,
+    output_tensors,
+    traced_groups,
+)
 from sk_prunefair.pruning.data import PruningData
 from sk_prunefair.pruning.masks import apply_masks
 from sk_prunefair.pruning.saliency import Tensors, gradients
@@ -118,7 +124,7 @@ class ChannelPruner(BaseEstimator):
         # Inference mode would leave no graph to trace, as would no_grad and frozen parameters.
         with torch.inference_mode(False), torch.enable_grad():
             net = copy.deepcopy(module).eval().requires_grad_()
-            example = data.example.clone()
+            example = map_tensors(torch.Tensor.clone, data.example)
             groups = _removable(net, self._groups(net, example), example)
             if not groups:
                 raise ValueError(
@@ -154,7 +160,7 @@ class ChannelPruner(BaseEstimator):
         if not hasattr(data, "example"):
             raise ValueError(f"data must be PruningData, to trace the net with, got {data!r}")
 
-    def _groups(self, net: nn.Module, example: torch.Tensor) -> list[ChannelGroup]:
+    def _groups(self, net: nn.Module, example: Any) -> list[ChannelGroup]:
         excluded = set(self.exclude)
 
         def is_excluded(name: str) -> bool:
@@ -162,7 +168,7 @@ class ChannelPruner(BaseEstimator):
 
         return [
             group
-            for group in traced_groups(net, example)
+            for group in (*traced_groups(net, example), *head_groups(net))
             if group.size > 1 and not any(is_excluded(part.name) for part in group.parts)
         ]
 
@@ -183,14 +189,14 @@ class ChannelPruner(BaseEstimator):
         return scores.abs().argsort(stable=True)[: max(0, n_removed)]
 
 
-def _removable(
-    net: nn.Module, groups: list[ChannelGroup], example: torch.Tensor
-) -> list[ChannelGroup]:
+def _removable(net: nn.Module, groups: list[ChannelGroup], example: Any) -> list[ChannelGroup]:
     """Return the groups that can lose a channel: all that were traced, but for odd nets."""
-    # Layer norm counts zeros, so that there the masks are not the measure.
-    exact = not any(isinstance(layer, nn.LayerNorm) for layer in net.modules())
+    norms = {name for name, layer in net.named_modules() if isinstance(layer, nn.LayerNorm)}
 
     def can_lose(some: list[ChannelGroup]) -> bool:
+        # Layer norm counts zeros, so that there the masks are not the measure.
+        owners = {part.name.rpartition(".")[0] for group in some for part in group.parts}
+        exact = not norms & owners
         last = [torch.tensor([group.size - 1]) for group in some]
         return _fits(net, _kept(net, some, last), example, exact)
 
@@ -198,15 +204,15 @@ def _removable(
 
 
 @torch.no_grad()
-def _fits(net: nn.Module, kept: Kept, example: torch.Tensor, exact: bool = False) -> bool:
+def _fits(net: nn.Module, kept: Kept, example: Any, exact: bool = False) -> bool:
     """Say whether the smaller net gives outputs of the same shape; exact, those of the masks."""
     reference = net
     if exact:
         reference = copy.deepcopy(net)
         apply_masks(reference, kept_masks(net, kept))
-    expected = output_tensors(reference(example))
+    expected = output_tensors(run(reference, example))
     try:
-        outputs = output_tensors(shrink_module(net, kept)(example))
+        outputs = output_tensors(run(shrink_module(net, kept), example))
     except Exception:  # whatever a net raises that finds another size than it was written for
         return False
     return len(outputs) == len(expected) and all(
@@ -248,11 +254,12 @@ def _check_counts(kept: Kept, groups: list[ChannelGroup], removed: list[torch.Te
     for group, channels in zip(groups, removed, strict=True):
         root = group.parts[0]
         indices = kept[root.name][root.dim] if root.name in kept else None
-        n_kept = group.size if indices is None else len(indices)
-        if n_kept != group.size - len(channels):
+        n_kept = len(root.indices) if indices is None else len(indices)
+        n_asked = int((~torch.isin(root.channels, channels)).sum())
+        if n_kept != n_asked:
             raise RuntimeError(
-                f"{root.name!r} should keep {group.size - len(channels)} channels, but its ties to "
-                f"other layers leave {n_kept}; name it in exclude"
+                f"{root.name!r} should keep {n_asked} channels, but its ties to other layers leave "
+                f"{n_kept}; name it in exclude"
             )
 
 

@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-LabelledBatch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+from sk_prunefair.nested import run, take
+
+LabelledBatch = tuple[Any, torch.Tensor, torch.Tensor]
 
 
 class PruningData:
@@ -22,7 +24,8 @@ class PruningData:
     ----------
     batches : iterable of (X, y, group)
         Tensors of shapes (batch_size, ...), (batch_size,) int64 and (batch_size,) int64, on the
-        device of the net. Groups count from 0.
+        device of the net. Groups count from 0. X may be a dict of tensors, which the net is given
+        by name.
     sample_losses : callable, default=None
         From the net's output and labels to losses of shape (batch_size,); None takes cross entropy
         of logits.
@@ -67,28 +70,28 @@ class PruningData:
         yield from self._batches
 
     @property
-    def example(self) -> torch.Tensor:
-        """One sample, shape (1, ...)."""
-        return next(self.batches())[0][:1]
+    def example(self) -> Any:
+        """One sample, shape (1, ...); a dict of such where X is one."""
+        return take(next(self.batches())[0], slice(1))
 
     @property
     def group_sizes(self) -> torch.Tensor:
         """Number of samples of each group, shape (n_groups,), dtype int64, on the CPU."""
         return torch.cat([group.cpu() for _, _, group in self.batches()]).bincount()
 
-    def losses(self, module: nn.Module, X: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def losses(self, module: nn.Module, X: Any, y: torch.Tensor) -> torch.Tensor:
         """Return the loss of each sample, shape (n_samples,), part of the graph.
 
         Parameters
         ----------
         module : torch.nn.Module
             The net; run in the mode it is in.
-        X : torch.Tensor of shape (n_samples, ...)
+        X : torch.Tensor of shape (n_samples, ...), or dict of str to such
             Features.
         y : torch.Tensor of shape (n_samples,), dtype int64
             Labels.
         """
-        return self.sample_losses(module(X), y)
+        return self.sample_losses(run(module, X), y)
 
 
 def _cross_entropy(output: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from torch.nn.modules.conv import _ConvNd
 from sk_prunefair.nested import run
 from sk_prunefair.pruning._resize import is_conv1d
 from sk_prunefair.pruning._stand_in import stand_in
-from sk_prunefair.pruning.heads import Attention, attentions, in_and_out
+from sk_prunefair.pruning.heads import Attention, attentions, has_attention, in_and_out
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def traced_groups(net: nn.Module, example: Any) -> list[ChannelGroup]:
     Returns
     -------
     list of ChannelGroup
-        Without those that meet a layer of which channels cannot be cut, and, of a net with known
-        attentions, the width that these read and write, see `head_groups` for their heads.
+        Without those that meet a layer of which channels cannot be cut, and, of a net with
+        attention, the width that its layers read and write, see `head_groups` for their heads.
 
     Raises
     ------
@@ -173,9 +173,9 @@ def _tied(net: nn.Module) -> set[str]:
 
 
 def _width(net: nn.Module) -> set[str]:
-    """Return the layers that hold the width of known attentions, or norm it and so count zeros."""
+    """Return the layers that hold or norm the width that attentions read; norms count zeros."""
     known = [name for each in attentions(net) for name in (*each.inputs, each.output)]
-    kinds = (nn.LayerNorm, nn.Embedding) if known else ()
+    kinds = (nn.LayerNorm, nn.Embedding) if has_attention(net) else ()
     return {*known, *(name for name, layer in net.named_modules() if isinstance(layer, kinds))}
 
 

@@ -1,4 +1,4 @@
-"""Whole channels of linear layers and filters of convolutions: which of them stay."""
+"""Whole channels of linear layers, filters of convolutions and attention heads: which stay."""
 
 from __future__ import annotations
 
@@ -39,8 +39,14 @@ class ChannelPruner(BaseEstimator):
     Some channels always stay: those that the output's shape hangs on, those of `exclude`, and those
     that meet anything but linear layers, convolutions, batch norm, PReLU, embeddings, and layer
     norm over the last axis, such as grouped convolutions that are not depthwise, group norm,
-    split tensors, attention layers or bare parameters. So do those without which the net cannot be
+    split tensors, other attention or bare parameters. So do those without which the net cannot be
     run, or would not compute what the dense net does with their weights at zero.
+
+    Of transformers whole attention heads go, as many of each layer as of n channels, and the inner
+    channels of feed-forward layers; their width stays, that of embeddings and layer norms. Heads
+    are found in the layouts of `sk_prunefair.pruning.heads.LAYOUTS`: those of BERT, DistilBERT,
+    GPT-2, ViT, BART, Llama and their kin. They stay where they share keys and values, and in
+    `torch.nn.MultiheadAttention`.
 
     Parameters
     ----------
@@ -51,7 +57,7 @@ class ChannelPruner(BaseEstimator):
     exclude : iterable of str, default=()
         Names of modules or parameters that are kept whole, their inputs as well as their outputs.
     min_kept : int, default=1
-        Channels of each group that are kept whatever the rate.
+        Channels of each group, and heads of each attention, that are kept whatever the rate.
 
     Examples
     --------

@@ -38,11 +38,14 @@ class Layout:
 LAYOUTS = (
     Layout(("self.query", "self.key", "self.value"), "output.dense", "self"),  # BERT, RoBERTa
     Layout(("attention.query", "attention.key", "attention.value"), "output.dense", "attention"),
+    # DeBERTa
+    Layout(("self.query_proj", "self.key_proj", "self.value_proj"), "output.dense", "self"),
     Layout(("query", "key", "value"), "dense"),  # ALBERT
     Layout(("q_lin", "k_lin", "v_lin"), "out_lin"),  # DistilBERT
     Layout(("q_proj", "k_proj", "v_proj"), "o_proj"),  # ViT, Llama
     Layout(("q_proj", "k_proj", "v_proj"), "out_proj"),  # BART, CLIP, OPT
     Layout(("c_attn",), "c_proj"),  # GPT-2
+    Layout(("Wqkv",), "Wo"),  # ModernBERT
 )
 """To have the heads of another net cut, add where it keeps them."""
 
@@ -115,6 +118,22 @@ def attentions(net: nn.Module) -> list[Attention]:
                 found.append(Attention(tuple(inputs), output, states, size, count))
                 break
     return found
+
+
+def has_attention(net: nn.Module) -> bool:
+    """Tell whether a module of the net states how many heads it has, or their size.
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+        Any net; not run.
+
+    Examples
+    --------
+    >>> has_attention(nn.TransformerEncoderLayer(4, 2)), has_attention(nn.Linear(4, 2))
+    (True, False)
+    """
+    return any(_first(vars(layer), HEAD_SIZES + HEAD_COUNTS) for layer in net.modules())
 
 
 def resize_heads(net: nn.Module, cut: Container[str]) -> None:

@@ -20,7 +20,7 @@ def stand_in(net: nn.Module) -> nn.Module:
     """
     copied = copy.deepcopy(net)
     for layer in copied.modules():
-        config: Any = getattr(layer, "config", None)
+        config: Any = vars(layer).get("config")
         if getattr(config, "use_cache", False):
             config.use_cache = False
     _replace_conv1d(copied)

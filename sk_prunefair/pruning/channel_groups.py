@@ -110,7 +110,8 @@ def head_groups(net: nn.Module) -> list[ChannelGroup]:
     Returns
     -------
     list of ChannelGroup
-        Without attentions whose heads share keys and values, or share weights with other layers.
+        Without attentions whose heads share keys and values, whose layers share weights with
+        others, or have weights that are computed.
 
     Examples
     --------
@@ -124,11 +125,14 @@ def head_groups(net: nn.Module) -> list[ChannelGroup]:
     for attention in attentions(net):
         names = {*attention.inputs, attention.output}
         if attention.n_heads and names <= layers.keys() and not names & tied:
-            groups.append(ChannelGroup(attention.n_heads, _head_parts(layers, attention)))
+            parts = _head_parts(layers, attention)
+            if {part.name.rpartition(".")[0] for part in parts} == names:
+                groups.append(ChannelGroup(attention.n_heads, parts))
     return groups
 
 
 def _head_parts(layers: Mapping[str, nn.Module], attention: Attention) -> list[Part]:
+    """Return where heads are, of layers that can be cut."""
     parts = []
     for name in (*attention.inputs, attention.output):
         is_output = name != attention.output

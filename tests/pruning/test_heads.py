@@ -351,6 +351,18 @@ def test_tied_heads_stay():
     assert {output.in_features for _, output, _, _ in blocks("distilbert", small)} == {WIDTH}
 
 
+def test_heads_of_computed_weights_stay():
+    net = made("distilbert")
+    attention = net.distilbert.transformer.layer[1].attention
+    nn.utils.parametrizations.weight_norm(attention.k_lin)
+    assert [group.parts[0].name.split(".")[3] for group in head_groups(net)] == ["0"]
+    for layer in (attention.q_lin, attention.v_lin, attention.out_lin):
+        nn.utils.parametrizations.weight_norm(layer)
+    small = shrink_module(net, ChannelPruner().kept(net, 0.5, pruning_data("distilbert")))
+    first, second = blocks("distilbert", small)
+    assert (first[1].in_features, second[1].in_features) == (WIDTH // 2, WIDTH)
+
+
 class Odd(nn.Module):
     """Heads in an order that names do not tell: channel c is of head c modulo their number."""
 

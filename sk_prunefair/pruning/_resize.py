@@ -13,6 +13,8 @@ from torch.nn.modules.conv import _ConvNd
 def resize(name: str, layer: nn.Module) -> None:
     """Set the sizes that a layer states of itself to those of its tensors."""
     set_sizes = next((each for kind, each in _RESIZERS.items() if isinstance(layer, kind)), None)
+    if is_conv1d(layer):
+        set_sizes = _conv1d
     if set_sizes is None:
         raise ValueError(f"kept cuts {name!r}, a {type(layer).__name__}, which cannot be cut")
     vectors = {key: len(value) for key, value in layer.state_dict().items() if value.ndim == 1}
@@ -23,12 +25,23 @@ def resize(name: str, layer: nn.Module) -> None:
         )
 
 
+def is_conv1d(layer: object) -> bool:
+    """Tell whether a layer is the ``Conv1D`` of transformers: linear, its weight (in, out)."""
+    kind = type(layer)
+    return kind.__name__ == "Conv1D" and kind.__module__ == "transformers.pytorch_utils"
+
+
 # Each sets the sizes and returns the number of output channels.
 
 
 def _linear(name: str, layer: nn.Linear) -> int:
     layer.out_features, layer.in_features = layer.weight.shape
     return layer.out_features
+
+
+def _conv1d(name: str, layer: Any) -> int:
+    layer.nx, layer.nf = layer.weight.shape
+    return int(layer.nf)
 
 
 def _conv(name: str, layer: _ConvNd) -> int:

@@ -12,6 +12,11 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
+from sk_prunefair.nested import run
+from sk_prunefair.pruning._resize import is_conv1d
+from sk_prunefair.pruning._stand_in import stand_in
+from sk_prunefair.pruning.heads import Attention, attentions, has_attention, in_and_out
+
 
 @dataclass(frozen=True)
 class Part:
@@ -31,20 +36,21 @@ class ChannelGroup:
     parts: list[Part]
 
 
-def traced_groups(net: nn.Module, example: torch.Tensor) -> list[ChannelGroup]:
+def traced_groups(net: nn.Module, example: Any) -> list[ChannelGroup]:
     """Return the groups of channels that can go while all outputs of the net stay.
 
     Parameters
     ----------
     net : torch.nn.Module
         In evaluation mode, with parameters that require gradients: the graph is read off autograd.
-    example : torch.Tensor of shape (1, ...)
+    example : torch.Tensor of shape (1, ...), or dict of str to such
         One sample.
 
     Returns
     -------
     list of ChannelGroup
-        Without those that meet a layer of which channels cannot be cut.
+        Without those that meet a layer of which channels cannot be cut, and, of a net with
+        attention, the width that its layers read and write, see `head_groups` for their heads.
 
     Raises
     ------
@@ -67,32 +73,82 @@ def traced_groups(net: nn.Module, example: torch.Tensor) -> list[ChannelGroup]:
             "ChannelPruner needs torch-pruning: install the extra, "
             "pip install 'sk-prunefair[channels]'"
         ) from error
-    graph = torch_pruning.DependencyGraph()
+    traced_net, graph = stand_in(net), torch_pruning.DependencyGraph()
     try:
         graph.build_dependency(
-            net,
+            traced_net,
             example,
-            forward_fn=lambda module, X: module(X),
+            forward_fn=run,
             output_transform=lambda out: [t for t in output_tensors(out) if t.requires_grad],
             verbose=False,
         )
         traced = list(graph.get_all_groups())
     except Exception as error:
         raise RuntimeError(f"torch-pruning cannot trace the net: {error!r}") from error
-    names = {layer: f"{name}." if name else "" for name, layer in net.named_modules()}
-    owners = Counter(id(p) for layer in names for p in layer.parameters(recurse=False))
-    tied = {p for p in net.parameters() if owners[id(p)] > 1}
+    names = {layer: name for name, layer in traced_net.named_modules()}
+    layers, whole = dict(net.named_modules()), _tied(net) | _width(net)
     groups = []
     for items in traced:
-        parts = [_parts(graph, item, names, tied) for item in items]
+        parts = [_parts(graph, item, names, layers, whole) for item in items]
         if None not in parts:
             flat = [part for some in parts if some is not None for part in some]
             groups.append(ChannelGroup(len(items[0].idxs), flat))
     return groups
 
 
+def head_groups(net: nn.Module) -> list[ChannelGroup]:
+    """Return a group for each known attention, in which the channels are its heads.
+
+    A head is its rows of the layers that make queries, keys and values, and the inputs of the layer
+    that reads it.
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+        Any net; not run.
+
+    Returns
+    -------
+    list of ChannelGroup
+        Without attentions whose heads share keys and values, whose layers share weights with
+        others, or have weights that are computed.
+
+    Examples
+    --------
+    >>> net = nn.ModuleDict({name: nn.Linear(6, 6) for name in ("q_lin", "k_lin", "v_lin")})
+    >>> net["out_lin"], net.attention_head_size = nn.Linear(6, 6), 2
+    >>> [group] = head_groups(net)
+    >>> group.size, group.parts[0].name, group.parts[0].channels
+    (3, 'q_lin.weight', tensor([0, 0, 1, 1, 2, 2]))
+    """
+    layers, tied, groups = dict(net.named_modules()), _tied(net), []
+    for attention in attentions(net):
+        names = {*attention.inputs, attention.output}
+        if attention.n_heads and names <= layers.keys() and not names & tied:
+            parts = _head_parts(layers, attention)
+            if {part.name.rpartition(".")[0] for part in parts} == names:
+                groups.append(ChannelGroup(attention.n_heads, parts))
+    return groups
+
+
+def _head_parts(layers: Mapping[str, nn.Module], attention: Attention) -> list[Part]:
+    """Return where heads are, of layers that can be cut."""
+    parts = []
+    for name in (*attention.inputs, attention.output):
+        is_output = name != attention.output
+        indices = torch.arange(in_and_out(layers[name])[is_output])
+        heads = indices // attention.head_size % attention.n_heads
+        dims = _channel_dims(layers[name], is_output) or {}
+        parts += [Part(_joined(name, tensor), dim, indices, heads) for tensor, dim in dims.items()]
+    return parts
+
+
 def _parts(
-    graph: Any, item: Any, names: Mapping[nn.Module, str], tied: set[nn.Parameter]
+    graph: Any,
+    item: Any,
+    names: Mapping[nn.Module, str],
+    layers: Mapping[str, nn.Module],
+    whole: set[str],
 ) -> list[Part] | None:
     """Return where a layer or operation of a group holds its channels; None if all must stay."""
     target = item.dep.target
@@ -101,11 +157,30 @@ def _parts(
         return None  # nothing follows: an output of the net
     if target.module not in names:
         return [] if target.type.name in ("ELEMENTWISE", "CONCAT", "RESHAPE") else None
-    dims = _channel_dims(target.module, is_output)
-    if dims is None or tied.intersection(target.module.parameters(recurse=False)):
+    name = names[target.module]
+    dims = _channel_dims(layers[name], is_output)
+    if dims is None or name in whole:
         return None
     places = torch.tensor(item.idxs), torch.tensor(item.root_idxs)
-    return [Part(names[target.module] + name, dim, *places) for name, dim in dims.items()]
+    return [Part(_joined(name, tensor), dim, *places) for tensor, dim in dims.items()]
+
+
+def _joined(layer: str, tensor: str) -> str:
+    return f"{layer}.{tensor}" if layer else tensor
+
+
+def _tied(net: nn.Module) -> set[str]:
+    """Return the layers with a parameter that another layer has too."""
+    own = {name: list(layer.parameters(recurse=False)) for name, layer in net.named_modules()}
+    owners = Counter(id(parameter) for each in own.values() for parameter in each)
+    return {name for name, each in own.items() if any(owners[id(p)] > 1 for p in each)}
+
+
+def _width(net: nn.Module) -> set[str]:
+    """Return the layers that hold or norm the width that attentions read; norms count zeros."""
+    known = [name for each in attentions(net) for name in (*each.inputs, each.output)]
+    kinds = (nn.LayerNorm, nn.Embedding) if has_attention(net) else ()
+    return {*known, *(name for name, layer in net.named_modules() if isinstance(layer, kinds))}
 
 
 def _channel_dims(layer: Any, is_output: bool) -> dict[str, int] | None:
@@ -114,6 +189,8 @@ def _channel_dims(layer: Any, is_output: bool) -> dict[str, int] | None:
     match layer:
         case nn.Linear():
             dims = {"weight": 0, "bias": 0} if is_output else {"weight": 1}
+        case _ if is_conv1d(layer):
+            dims = {"weight": 1, "bias": 0} if is_output else {"weight": 0}
         case _ConvNd() if layer.groups == 1:
             of_outputs = 1 if layer.transposed else 0
             dims = {"weight": of_outputs, "bias": 0} if is_output else {"weight": 1 - of_outputs}

@@ -1,17 +1,23 @@
-"""Whole channels of linear layers and filters of convolutions: which of them stay."""
+"""Whole channels of linear layers, filters of convolutions and attention heads: which stay."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
 from sk_prunefair.checks import check_count, check_rate
-from sk_prunefair.pruning.channel_groups import ChannelGroup, output_tensors, traced_groups
+from sk_prunefair.nested import map_tensors, run
+from sk_prunefair.pruning.channel_groups import (
+    ChannelGroup,
+    head_groups,
+    output_tensors,
+    traced_groups,
+)
 from sk_prunefair.pruning.data import PruningData
 from sk_prunefair.pruning.masks import apply_masks
 from sk_prunefair.pruning.saliency import Tensors, gradients
@@ -33,8 +39,14 @@ class ChannelPruner(BaseEstimator):
     Some channels always stay: those that the output's shape hangs on, those of `exclude`, and those
     that meet anything but linear layers, convolutions, batch norm, PReLU, embeddings, and layer
     norm over the last axis, such as grouped convolutions that are not depthwise, group norm,
-    split tensors, attention layers or bare parameters. So do those without which the net cannot be
+    split tensors, other attention or bare parameters. So do those without which the net cannot be
     run, or would not compute what the dense net does with their weights at zero.
+
+    Of transformers whole attention heads go, as many of each layer as of n channels, and the inner
+    channels of feed-forward layers; their width stays, that of embeddings and layer norms. Heads
+    are found in the layouts of `sk_prunefair.pruning.heads.LAYOUTS`: those of BERT, DistilBERT,
+    GPT-2, ViT, BART, Llama and their kin. They stay where they share keys and values, and in
+    `torch.nn.MultiheadAttention`.
 
     Parameters
     ----------
@@ -45,7 +57,7 @@ class ChannelPruner(BaseEstimator):
     exclude : iterable of str, default=()
         Names of modules or parameters that are kept whole, their inputs as well as their outputs.
     min_kept : int, default=1
-        Channels of each group that are kept whatever the rate.
+        Channels of each group, and heads of each attention, that are kept whatever the rate.
 
     Examples
     --------
@@ -118,7 +130,7 @@ class ChannelPruner(BaseEstimator):
         # Inference mode would leave no graph to trace, as would no_grad and frozen parameters.
         with torch.inference_mode(False), torch.enable_grad():
             net = copy.deepcopy(module).eval().requires_grad_()
-            example = data.example.clone()
+            example = map_tensors(torch.Tensor.clone, data.example)
             groups = _removable(net, self._groups(net, example), example)
             if not groups:
                 raise ValueError(
@@ -154,7 +166,7 @@ class ChannelPruner(BaseEstimator):
         if not hasattr(data, "example"):
             raise ValueError(f"data must be PruningData, to trace the net with, got {data!r}")
 
-    def _groups(self, net: nn.Module, example: torch.Tensor) -> list[ChannelGroup]:
+    def _groups(self, net: nn.Module, example: Any) -> list[ChannelGroup]:
         excluded = set(self.exclude)
 
         def is_excluded(name: str) -> bool:
@@ -162,7 +174,7 @@ class ChannelPruner(BaseEstimator):
 
         return [
             group
-            for group in traced_groups(net, example)
+            for group in (*traced_groups(net, example), *head_groups(net))
             if group.size > 1 and not any(is_excluded(part.name) for part in group.parts)
         ]
 
@@ -183,14 +195,14 @@ class ChannelPruner(BaseEstimator):
         return scores.abs().argsort(stable=True)[: max(0, n_removed)]
 
 
-def _removable(
-    net: nn.Module, groups: list[ChannelGroup], example: torch.Tensor
-) -> list[ChannelGroup]:
+def _removable(net: nn.Module, groups: list[ChannelGroup], example: Any) -> list[ChannelGroup]:
     """Return the groups that can lose a channel: all that were traced, but for odd nets."""
-    # Layer norm counts zeros, so that there the masks are not the measure.
-    exact = not any(isinstance(layer, nn.LayerNorm) for layer in net.modules())
+    norms = {name for name, layer in net.named_modules() if isinstance(layer, nn.LayerNorm)}
 
     def can_lose(some: list[ChannelGroup]) -> bool:
+        # Layer norm counts zeros, so that there the masks are not the measure.
+        owners = {part.name.rpartition(".")[0] for group in some for part in group.parts}
+        exact = not norms & owners
         last = [torch.tensor([group.size - 1]) for group in some]
         return _fits(net, _kept(net, some, last), example, exact)
 
@@ -198,15 +210,15 @@ def _removable(
 
 
 @torch.no_grad()
-def _fits(net: nn.Module, kept: Kept, example: torch.Tensor, exact: bool = False) -> bool:
+def _fits(net: nn.Module, kept: Kept, example: Any, exact: bool = False) -> bool:
     """Say whether the smaller net gives outputs of the same shape; exact, those of the masks."""
     reference = net
     if exact:
         reference = copy.deepcopy(net)
         apply_masks(reference, kept_masks(net, kept))
-    expected = output_tensors(reference(example))
+    expected = output_tensors(run(reference, example))
     try:
-        outputs = output_tensors(shrink_module(net, kept)(example))
+        outputs = output_tensors(run(shrink_module(net, kept), example))
     except Exception:  # whatever a net raises that finds another size than it was written for
         return False
     return len(outputs) == len(expected) and all(
@@ -248,11 +260,12 @@ def _check_counts(kept: Kept, groups: list[ChannelGroup], removed: list[torch.Te
     for group, channels in zip(groups, removed, strict=True):
         root = group.parts[0]
         indices = kept[root.name][root.dim] if root.name in kept else None
-        n_kept = group.size if indices is None else len(indices)
-        if n_kept != group.size - len(channels):
+        n_kept = len(root.indices) if indices is None else len(indices)
+        n_asked = int((~torch.isin(root.channels, channels)).sum())
+        if n_kept != n_asked:
             raise RuntimeError(
-                f"{root.name!r} should keep {group.size - len(channels)} channels, but its ties to "
-                f"other layers leave {n_kept}; name it in exclude"
+                f"{root.name!r} should keep {n_asked} channels, but its ties to other layers leave "
+                f"{n_kept}; name it in exclude"
             )
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from sk_prunefair.pruning._resize import resize
+from sk_prunefair.pruning.heads import resize_heads
 from sk_prunefair.pruning.masks import Masks
 
 Kept = dict[str, tuple[torch.Tensor | None, ...]]
@@ -31,14 +32,16 @@ def shrink_module(
     Returns
     -------
     torch.nn.Module
-        A copy with smaller tensors and with sizes, such as ``in_channels``, to match.
+        A copy with smaller tensors and with sizes, such as ``in_channels`` and the number of heads
+        of an attention, to match. The ``config`` of a net of transformers stays that of the dense
+        one.
 
     Raises
     ------
     ValueError
         If `kept` does not fit the net (see `check_kept`), or cuts a layer other than linear,
-        convolution, batch, layer and group norm, PReLU and embedding, or cuts one of these where
-        it cannot be cut.
+        convolution, batch, layer and group norm, PReLU, embedding and the ``Conv1D`` of
+        transformers, or cuts one of these where it cannot be cut, or a head in pieces.
 
     Examples
     --------
@@ -68,6 +71,7 @@ def shrink_module(
             setattr(layer, name, part)
         if cut:
             resize(owner, layer)
+    resize_heads(small, kept)
     return small
 
 

@@ -1,0 +1,48 @@
+"""The copy of a net that is traced in its place."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+
+from sk_prunefair.nested import map_tensors
+from sk_prunefair.pruning._resize import is_conv1d
+from sk_prunefair.pruning.heads import attentions
+
+
+def stand_in(net: nn.Module) -> nn.Module:
+    """Return a copy that torch-pruning can trace, with layers of the same names.
+
+    It keeps no cache, has linear layers for Conv1D, and is not traced into known attentions.
+    """
+    copied = copy.deepcopy(net)
+    for layer in copied.modules():
+        config: Any = vars(layer).get("config")
+        if getattr(config, "use_cache", False):
+            config.use_cache = False
+    _replace_conv1d(copied)
+    for attention in attentions(copied):
+        copied.get_submodule(attention.output).register_forward_pre_hook(_detached)
+    return copied
+
+
+def _detached(layer: nn.Module, args: tuple[Any, ...]) -> Any:
+    return map_tensors(torch.Tensor.detach, args)
+
+
+def _replace_conv1d(net: nn.Module) -> None:
+    done: dict[nn.Module, nn.Module] = {}
+    for parent in net.modules():
+        for name, layer in parent._modules.items():
+            if layer is not None and is_conv1d(layer):
+                parent._modules[name] = done.setdefault(layer, _as_linear(layer))
+
+
+def _as_linear(layer: Any) -> nn.Linear:
+    n_inputs, n_outputs = layer.weight.shape
+    linear = nn.Linear(n_inputs, n_outputs, device="meta")
+    linear.weight, linear.bias = nn.Parameter(layer.weight.detach().T), layer.bias
+    return linear

@@ -1,0 +1,215 @@
+"""Attention heads: in which layers they are, by a table of the layouts that nets have."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from sk_prunefair.pruning._resize import is_conv1d
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths to the layers of an attention, from the module that holds them all.
+
+    Parameters
+    ----------
+    inputs : tuple of str
+        The layers that make queries, keys and values, or the one that makes all three side by side.
+    output : str
+        The layer that reads the heads.
+    states : str, default=""
+        The module that states the size of a head, see `HEAD_SIZES`; by default that same one.
+
+    Examples
+    --------
+    >>> Layout(("qkv",), "proj").output
+    'proj'
+    """
+
+    inputs: tuple[str, ...]
+    output: str
+    states: str = ""
+
+
+LAYOUTS = (
+    Layout(("self.query", "self.key", "self.value"), "output.dense", "self"),  # BERT, RoBERTa
+    Layout(("attention.query", "attention.key", "attention.value"), "output.dense", "attention"),
+    # DeBERTa
+    Layout(("self.query_proj", "self.key_proj", "self.value_proj"), "output.dense", "self"),
+    Layout(("query", "key", "value"), "dense"),  # ALBERT
+    Layout(("q_lin", "k_lin", "v_lin"), "out_lin"),  # DistilBERT
+    Layout(("q_proj", "k_proj", "v_proj"), "o_proj"),  # ViT, Llama
+    Layout(("q_proj", "k_proj", "v_proj"), "out_proj"),  # BART, CLIP, OPT
+    Layout(("c_attn",), "c_proj"),  # GPT-2
+    Layout(("Wqkv",), "Wo"),  # ModernBERT
+)
+"""To have the heads of another net cut, add where it keeps them."""
+
+HEAD_SIZES = ("attention_head_size", "head_dim")
+HEAD_COUNTS = ("num_attention_heads", "num_heads", "n_heads", "num_key_value_heads")
+WIDTHS = ("all_head_size", "split_size", "embed_dim", "dim")
+"""What modules call the size of a head, the number of heads, and the size of all heads."""
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Where one attention of a net has its layers.
+
+    Parameters
+    ----------
+    inputs : tuple of str
+        Names of the layers that make queries, keys and values.
+    output : str
+        Name of the layer that reads the heads.
+    states : str
+        Name of the module that states the size of a head.
+    head_size : int
+        Channels of a head; 0 where the heads are in another order than that of the layouts, or
+        share keys and values.
+    n_heads : int
+        Number of heads; 0 where the size is.
+
+    Examples
+    --------
+    >>> Attention(("q", "k", "v"), "out", "", head_size=8, n_heads=4).n_heads
+    4
+    """
+
+    inputs: tuple[str, ...]
+    output: str
+    states: str
+    head_size: int
+    n_heads: int
+
+
+def attentions(net: nn.Module) -> list[Attention]:
+    """Return the attentions of a net that are laid out as one of `LAYOUTS`.
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+        Any net; not run.
+
+    Returns
+    -------
+    list of Attention
+        In the order of the net's modules.
+
+    Examples
+    --------
+    >>> net = nn.ModuleDict({name: nn.Linear(6, 6) for name in ("q_lin", "k_lin", "v_lin")})
+    >>> net["out_lin"], net.attention_head_size = nn.Linear(6, 6), 2
+    >>> attentions(nn.Sequential(net))
+    [Attention(inputs=('0.q_lin', '0.k_lin', '0.v_lin'), output='0.out_lin', states='0',
+    head_size=2, n_heads=3)]
+    """
+    layers = dict(net.named_modules(remove_duplicate=False))
+    found = []
+    for owner in dict(net.named_modules()):
+        for layout in LAYOUTS:
+            paths = (*layout.inputs, layout.output, layout.states)
+            *inputs, output, states = [".".join(filter(None, (owner, path))) for path in paths]
+            if all(_is_projection(layers.get(name)) for name in (*inputs, output)):
+                size, count = _heads(layers[states], [layers[name] for name in (*inputs, output)])
+                found.append(Attention(tuple(inputs), output, states, size, count))
+                break
+    return found
+
+
+def has_attention(net: nn.Module) -> bool:
+    """Tell whether a module of the net states how many heads it has, or their size.
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+        Any net; not run.
+
+    Examples
+    --------
+    >>> has_attention(nn.TransformerEncoderLayer(4, 2)), has_attention(nn.Linear(4, 2))
+    (True, False)
+    """
+    return any(_first(vars(layer), HEAD_SIZES + HEAD_COUNTS) for layer in net.modules())
+
+
+def resize_heads(net: nn.Module, cut: Container[str]) -> None:
+    """Set the sizes that attentions state of themselves to those of their tensors, in place.
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+        A net of which heads were cut.
+    cut : container of str
+        Names of the tensors that were cut; attentions that these do not touch stay as they are.
+
+    Raises
+    ------
+    ValueError
+        If what is left of an attention is not a number of whole heads.
+
+    Examples
+    --------
+    >>> net = nn.ModuleDict({name: nn.Linear(6, 4) for name in ("q_lin", "k_lin", "v_lin")})
+    >>> net["out_lin"], net.attention_head_size, net.n_heads = nn.Linear(4, 6), 2, 3
+    >>> resize_heads(net, {"out_lin.weight"})
+    >>> net.n_heads
+    2
+    """
+    for attention in attentions(net):
+        if f"{attention.output}.weight" not in cut:
+            continue
+        stated = vars(net.get_submodule(attention.states))
+        size = _first(stated, HEAD_SIZES)
+        width, _ = in_and_out(net.get_submodule(attention.output))
+        if size and width % size:
+            raise ValueError(
+                f"kept leaves {width} inputs of {attention.output!r}, which are no whole heads of "
+                f"{size} channels"
+            )
+        count = _first(stated, HEAD_COUNTS)
+        if size and count:
+            old = dict.fromkeys(HEAD_COUNTS, count) | dict.fromkeys(WIDTHS, count * size)
+            new = dict.fromkeys(HEAD_COUNTS, width // size) | dict.fromkeys(WIDTHS, width)
+            stated.update({name: new[name] for name in old if stated.get(name) == old[name]})
+
+
+def in_and_out(layer: Any) -> tuple[int, int]:
+    """Return the numbers of inputs and outputs of a linear layer or a ``Conv1D``.
+
+    Parameters
+    ----------
+    layer : torch.nn.Module
+        One of these; its tensor says.
+
+    Examples
+    --------
+    >>> in_and_out(nn.Linear(2, 3))
+    (2, 3)
+    """
+    first, second = layer.weight.shape
+    return (first, second) if is_conv1d(layer) else (second, first)
+
+
+def _is_projection(layer: nn.Module | None) -> bool:
+    return isinstance(layer, nn.Linear) or is_conv1d(layer)
+
+
+def _heads(states: nn.Module, projections: list[nn.Module]) -> tuple[int, int]:
+    """Return size and number of the heads, zeros where inputs and output do not agree on them."""
+    *inputs, output = projections
+    width, _ = in_and_out(output)
+    size, count = (_first(vars(states), names) for names in (HEAD_SIZES, HEAD_COUNTS))
+    each = 3 * width // len(inputs)
+    if not size or width % size or any(in_and_out(layer)[1] != each for layer in inputs):
+        return 0, 0
+    return (size, width // size) if count in (0, width // size) else (0, 0)
+
+
+def _first(stated: dict[str, Any], names: tuple[str, ...]) -> int:
+    """Return the first of these that a module states as a positive integer, else 0."""
+    values = (stated.get(name) for name in names)
+    return next((value for value in values if isinstance(value, int) and value > 0), 0)

@@ -20,20 +20,14 @@ data_home = sys.argv[1] if len(sys.argv) > 1 else None
 train, test = (load_adult(data_home=data_home, subset=subset) for subset in ("train", "test"))
 groups, groups_test = (part.sensitive_features[["sex", "race"]] for part in (train, test))
 
-# 1. What the net must know of the table: columns of numbers, categories of all columns together.
-encoder = TabularEncoder().fit(train.data)
-print(f"{len(encoder.numeric_)} numbers, {encoder.n_categories_} categories\n")
-
-# 2. Train on the raw frame.
+# 1. Train on the raw frame. The classifier tells the net how many numbers and categories there are.
 pipe = Pipeline(
     [
-        ("encode", encoder),
+        ("encode", TabularEncoder()),
         (
             "clf",
             FairPrunedClassifier(
                 TabularNet,
-                module__n_numbers=len(encoder.numeric_),
-                module__n_categories=encoder.n_categories_,
                 criterion=torch.nn.CrossEntropyLoss,
                 optimizer=torch.optim.Adam,
                 lr=1e-3,
@@ -47,17 +41,19 @@ pipe = Pipeline(
     ]
 )
 pipe.fit(train.data, train.target, clf__sensitive_features=groups)
+encode, clf = pipe[:-1], pipe[-1]
+net = clf.module_
+print(f"{net.numbers.in_features} numbers, {net.categories.num_embeddings} categories")
 print(f"dense net: {pipe.score(test.data, test.target):.3f} of the test rows are right\n")
 
-# 3. Remove nine weights in ten.
-encode, clf = pipe[:-1], pipe[-1]
+# 2. Remove nine weights in ten.
 clf.prune(0.9)
 kept = {name: float(mask.float().mean()) for name, mask in clf.masks_.items()}
 print("share of the weights kept:", {name: round(share, 2) for name, share in kept.items()}, "\n")
 X_test = encode.transform(test.data)
 print(clf.fairness_report(X_test, test.target, sensitive_features=groups_test), "\n")
 
-# 4. Let the weights that are left recover.
+# 3. Let the weights that are left recover.
 X = encode.transform(train.data)
 clf.prune(0.9, X, train.target, sensitive_features=groups, finetune_epochs=2)
 print(clf.fairness_report(X_test, test.target, sensitive_features=groups_test))

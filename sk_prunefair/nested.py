@@ -28,8 +28,8 @@ def run(module: nn.Module | Callable[..., Any], X: Any, **params: Any) -> Any:
     """
     if not isinstance(X, Mapping):
         return module(X, **params)
-    if twice := sorted(X.keys() & params.keys()):
-        raise ValueError(f"X and the fit parameters must not share names, got {twice} twice")
+    if twice := X.keys() & params.keys():
+        raise ValueError(f"X and fit_params contain duplicate keys: {', '.join(sorted(twice))}")
     return module(**X, **params)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def make_module(
     net: CoreNet, given: Any, kwargs: dict[str, Any], create: Callable[..., Any]
 ) -> Any:
-    """Create a module, telling its class n_features and n_classes where it asks for them.
+    """Create a module, telling its class the sizes of the data that it asks for.
 
     An instance of the user's is copied: it stays as it is, and a second fit starts where the first
     did.
@@ -49,9 +49,14 @@ def make_module(
 
 
 def known_sizes(net: CoreNet, factory: Any) -> dict[str, Any]:
-    """Return those of n_features and n_classes that are known and that a class asks for."""
+    """Return those sizes of the data that are known and that a class asks for.
+
+    These are n_features and n_classes, and of an X of several arrays n_<name> of each: the columns
+    of floats, or one more than the largest integer, which is what an embedding has to hold.
+    """
     schema = net.schema_ or Schema()
-    known = {
+    sizes = schema.inputs.sizes if schema.inputs else {}
+    known = {f"n_{name}": size for name, size in sizes.items()} | {
         "n_features": schema.inputs.n_inputs if schema.inputs else None,
         "n_classes": len(net.classes_) if hasattr(net, "classes_") else None,
     }

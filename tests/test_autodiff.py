@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import sk_prunefair.autodiff
-from sk_prunefair.autodiff import flat_gradient, hessian_vector_product, lanczos
+from sk_prunefair.autodiff import EachSample, flat_gradient, hessian_vector_product, lanczos
 from sk_prunefair.constraints._autograd import top_eigenvector
 
 
@@ -18,10 +18,22 @@ def diagonal(values):
     return torch.diag(torch.tensor(values, dtype=torch.float64))
 
 
-def test_autodiff_imports_nothing_of_the_package():
+def test_autodiff_imports_nested_inputs_alone():
     tree = ast.parse(Path(sk_prunefair.autodiff.__file__).read_text())
     modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert not [name for name in modules if (name or "").startswith("sk_prunefair")]
+    own = [name for name in modules if (name or "").startswith("sk_prunefair")]
+    assert own == ["sk_prunefair.nested"]
+
+
+def test_each_sample_that_vmap_cannot_run_equals_the_loop():
+    def function(shared, x):
+        return {"square": x["a"].square() if bool(x["a"].sum() > 0) else shared}
+
+    X = {"a": torch.tensor([[1.0, 2.0], [-1.0, -2.0]])}
+    each = EachSample(function)
+    found = each(torch.zeros(2), X)["square"]
+    assert found.tolist() == [[1.0, 4.0], [0.0, 0.0]]
+    assert not each.is_batched
 
 
 def test_flat_gradient_unused_parameter_is_zero():

@@ -20,7 +20,13 @@ from sk_prunefair.checks import check_count, check_labels
 from sk_prunefair.data.dataset import as_tensor
 from sk_prunefair.data.groups import as_group_frame, encode_groups
 from sk_prunefair.data.sources import field_array
-from sk_prunefair.losses import class_scores, losses_without_reduction
+from sk_prunefair.losses import (
+    class_scores,
+    first_output,
+    full_precision,
+    losses_without_reduction,
+    takes_one_logit,
+)
 from sk_prunefair.nested import map_tensors, n_rows, run, take, tensors_of
 
 # What the activations of one chunk may take, in bytes, counted four times for double backward.
@@ -200,7 +206,11 @@ class GroupedNet:
                 output = functional_call(self.module, dict(tensors), kwargs=dict(X))
             else:
                 output = functional_call(self.module, dict(tensors), (X,))
-        return class_scores(output)
+        # A criterion of the user's may take one column for what it likes.
+        is_known = isinstance(self.criterion, nn.CrossEntropyLoss)
+        if is_known or takes_one_logit(self.criterion):
+            return class_scores(output)
+        return full_precision(first_output(output))
 
     def losses(
         self, X: Any, y: torch.Tensor, tensors: Mapping[str, Any] | None = None

@@ -31,7 +31,7 @@ def test_subset_of_subset(data):
     view = data.subset([1, 5, 9, 10]).subset([3, 0])
     assert view.rows.tolist() == [10, 1]
     assert len(view) == 2
-    assert view.inputs is data.inputs
+    assert view.source is data.source
     assert view.y.tolist() == [0, 1]
 
 
@@ -46,7 +46,7 @@ def test_loader_covers_every_row_once(data, num_workers):
     batches = list(loader)
     assert [len(y) for _, y in batches] == [4, 4, 3]
     seen = torch.cat([batch["X"] for batch, _ in batches])
-    assert torch.equal(seen.sort(0).values, data.inputs.sort(0).values)
+    assert torch.equal(seen.sort(0).values, data.source.tensors.sort(0).values)
 
 
 @pytest.mark.parametrize("drop_last", [False, True])

@@ -26,7 +26,7 @@ def spoiled(digits):
     missing = pd.Series(group).where(np.arange(len(y)) != 7)
     return {
         "X with NaN": ((nan_in(X), y, group), "X contains NaN"),
-        "X of strings": ((np.full(X.shape, "a"), y, group), "could not convert string to float"),
+        "X of strings": ((np.full(X.shape, "a"), y, group), "numeric"),
         "X 1-D": ((X[:, 0], y, group), "Expected 2D array"),
         "X empty": ((X[:0], y[:0], group[:0]), "0 sample"),
         "y None": ((X, None, group), "requires y"),

@@ -83,7 +83,6 @@ def test_adult_pipeline():
     assert "Amer-Indian-Eskimo" in done.stdout
 
 
-@pytest.mark.xfail(strict=True, reason="reports do not take dicts of arrays yet")
 def test_tabular():
     done = run("examples/tabular.py", data_home())
     assert done.returncode == 0, done.stderr

@@ -146,7 +146,10 @@ def test_the_toolbox_is_missing(monkeypatch):
     ("spoil", "message"),
     [
         ({"module": "net"}, "module must be a torch.nn.Module, got str"),
-        ({"module": nn.Linear(2, 1), "y": [0, 0, 0]}, "module must return scores of shape"),
+        (
+            {"module": nn.Linear(2, 1), "y": [0, 0, 0], "criterion": lambda s, y: s[:, 0]},
+            "module must return scores of shape",
+        ),
         ({"X": np.ones((3, 2), dtype=int)}, "X must be of a float dtype"),
         ({"X": np.full((3, 2), np.inf)}, "X must be finite"),
         ({"y": [0, 1]}, "y has 2 rows, but X has 3"),

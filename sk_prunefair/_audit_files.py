@@ -17,7 +17,7 @@ from sk_prunefair.report import FairnessReport
 class Data(NamedTuple):
     """What a net is judged on."""
 
-    X: pd.DataFrame | npt.NDArray[np.float32]
+    X: pd.DataFrame | npt.NDArray[Any] | dict[str, npt.NDArray[Any]]
     y: npt.NDArray[Any]
     groups: pd.DataFrame
 
@@ -35,7 +35,8 @@ def read_data(
     Parameters
     ----------
     path : Path
-        File ending in .csv, .parquet or .npz; of the latter, the names of columns do not matter.
+        File ending in .csv, .parquet or .npz; of the latter, the names of columns do not matter,
+        and where it has no X, all arrays but y and groups go to the net by name.
     label : str or None
         Column of the labels.
     groups : sequence of str or None
@@ -83,7 +84,7 @@ def read_data(
                 f"--features must be numbers, as the net takes them, got {column!r} of dtype "
                 f"{frame[column].dtype}"
             )
-    X: Any = frame[columns].astype(np.float32)
+    X: Any = frame[columns]
     if names is None:
         X = X.to_numpy()
     return Data(X, frame[label].to_numpy(), frame[list(groups)])
@@ -114,12 +115,15 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 def _read_npz(path: Path) -> Data:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            missing = [name for name in Data._fields if name not in arrays]
+            fields = [name for name in arrays if name not in Data._fields]
+            is_dict = "X" not in arrays and bool(fields)
+            missing = [name for name in Data._fields[is_dict:] if name not in arrays]
             if missing:
                 raise ValueError(
                     f"--data must hold the arrays {list(Data._fields)}, {missing[0]!r} is missing"
                 )
-            X, y, groups = (arrays[name] for name in Data._fields)
+            X: Any = {name: arrays[name] for name in fields} if is_dict else arrays["X"]
+            y, groups = arrays["y"], arrays["groups"]
     except zipfile.BadZipFile as error:
         raise ValueError(f"--data {path.name} is not a whole npz file: {error}") from error
     frame = pd.DataFrame(groups)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sk_prunefair.nested import concatenate, map_tensors, n_rows, take
 
@@ -261,7 +262,8 @@ class EachSample:
         if self.is_batched:
             try:
                 in_dims = (None, *(0 for _ in batches))
-                return torch.func.vmap(self.function, in_dims=in_dims)(shared, *batches)
+                with sdpa_kernel(SDPBackend.MATH):  # the faster forms of attention have no batches
+                    return torch.func.vmap(self.function, in_dims=in_dims)(shared, *batches)
             except Exception:  # whatever a net raises; sample by sample it says why
                 self.is_batched = False
         rows = [

@@ -194,7 +194,10 @@ def _parser() -> argparse.ArgumentParser:
     add = audit.add_argument
     add("--estimator", required=True, metavar="MODULE:NAME", help="what makes the classifier")
     add("--net", required=True, type=Path, help="file of save_compact(clf, path, dense=True)")
-    help_data = ".csv or .parquet with named columns, or .npz with the arrays X, y, groups"
+    help_data = (
+        ".csv or .parquet with named columns, or .npz with the arrays X, or one for each input of "
+        "the net, y, groups"
+    )
     add("--data", required=True, type=Path, help=help_data)
     add("--label", metavar="COLUMN", help="what is predicted")
     add(

@@ -145,6 +145,18 @@ def float_dtype(module: nn.Module) -> torch.dtype | None:
     return next((p.dtype for p in module.parameters() if p.is_floating_point()), None)
 
 
+def without_cache(module: nn.Module) -> nn.Module:
+    """Switch off the cache of keys and values that a transformer returns beside its scores.
+
+    Its config says whether there is one; classifiers have no use for it. The module is changed.
+    """
+    for part in module.modules():
+        config = getattr(part, "config", None)
+        if getattr(config, "use_cache", False):
+            config.use_cache = False  # type: ignore[union-attr]
+    return module
+
+
 def _like(X: tuple[Any, ...] | list[Any], values: list[Any]) -> Any:
     if hasattr(X, "_fields"):  # a named tuple
         return type(X)(*values)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from sk_prunefair.data.schema import Schema
+from sk_prunefair.nested import without_cache
 from sk_prunefair.pruning import engine
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def make_module(
     """Create a module, telling its class the sizes of the data that it asks for.
 
     An instance of the user's is copied: it stays as it is, and a second fit starts where the first
-    did.
+    did. A transformer's cache of keys and values is switched off, which a classifier cannot use.
 
     Parameters
     ----------
@@ -45,7 +46,7 @@ def make_module(
     else:
         module = create(given, known_sizes(net, given) | kwargs)
     net.pruned_ = None
-    return module
+    return without_cache(module) if isinstance(module, nn.Module) else module
 
 
 def known_sizes(net: CoreNet, factory: Any) -> dict[str, Any]:

@@ -156,31 +156,35 @@ class Batches:
         The dataset.
     rows : BatchRows
         The rows of each batch.
+    collate : callable, default=None
+        As for `GroupDataset.batch`.
     """
 
-    def __init__(self, data: GroupDataset, rows: BatchRows) -> None:
+    def __init__(self, data: GroupDataset, rows: BatchRows, collate: Any = None) -> None:
         self.data = data
         self.rows = rows
+        self.collate = collate
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __iter__(self) -> Iterator[Batch]:
-        return (Batch(self.data.batch(rows)) for rows in self.rows)
+        return (Batch(self.data.batch(rows, self.collate)) for rows in self.rows)
 
 
 class WholeBatches(Dataset[RawBatch]):
     """A data set that a `torch.utils.data.DataLoader` fetches whole batches of."""
 
-    def __init__(self, data: GroupDataset) -> None:
+    def __init__(self, data: GroupDataset, collate: Any = None) -> None:
         self.data = data
+        self.collate = collate
 
     def __len__(self) -> int:
         return len(self.data)
 
     def __getitems__(self, rows: torch.Tensor) -> RawBatch:
         """Return one batch; the loader calls this where it exists."""
-        return self.data.batch(rows)
+        return self.data.batch(rows, self.collate)
 
 
 def identity_collate(batch: RawBatch) -> RawBatch:

@@ -38,8 +38,8 @@ class InputSchema:
     dtype : {"float32", "float64", "int64"}, default=None
         What arrays and tables become, once a net was there to tell; None for dicts, data sets and
         where that is open.
-    integers : frozenset of str, default=frozenset()
-        The fields that hold integers, of which samples may have other lengths.
+    dtypes : dict of str to str, default={}
+        By field "float32", "float64", "int64" or "bool"; samples of integers may differ in length.
     sizes : dict of str to int, default={}
         By field, the columns of floats, or one more than the largest integer.
     n_features_in : int, default=None
@@ -51,7 +51,7 @@ class InputSchema:
     shape: tuple[int, ...] | None = None
     fields: Mapping[str, tuple[int, ...]] | None = None
     dtype: str | None = None
-    integers: frozenset[str] = frozenset()
+    dtypes: Mapping[str, str] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
     n_features_in: int | None = None
     feature_names_in: npt.NDArray[Any] | None = None
@@ -134,7 +134,8 @@ def settle_dtype(inputs: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
         if not np.array_equal(whole, inputs):
             raise ValueError("X must hold integers as in fit, got numbers that are not whole")
         return whole
-    return check_array(inputs, dtype=np.dtype(dtype), ensure_2d=False, allow_nd=True)
+    with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused
+        return check_array(inputs, dtype=np.dtype(dtype), ensure_2d=False, allow_nd=True)
 
 
 def is_dataset(X: Any) -> bool:
@@ -187,7 +188,8 @@ def _of_items(dataset: Any, known: InputSchema | None) -> InputSchema:
     shape = tuple(features.shape) if hasattr(features, "shape") else None
     if known is not None and known.fields is None:
         _check_shape(shape, known.shape)
-    return InputSchema(shape=shape)
+    is_integer = str(getattr(features, "dtype", "")).split(".")[-1] in ("int64", "int32")
+    return InputSchema(shape=shape, dtype="int64" if is_integer else None)
 
 
 def _check_fields(X: Mapping[str, Any], known: InputSchema | None) -> tuple[Any, InputSchema]:
@@ -209,14 +211,20 @@ def _check_fields(X: Mapping[str, Any], known: InputSchema | None) -> tuple[Any,
 
 
 def _fields_schema(arrays: Mapping[str, npt.NDArray[Any]], learn: bool) -> InputSchema:
-    integers = {name for name, values in arrays.items() if values.dtype.kind in "iub"}
-    sizes = {
-        name: int(values.max()) + 1 if name in integers else int(values.shape[1])
-        for name, values in arrays.items()
-        if learn and values.size and (name in integers or values.ndim == 2)
-    }
     fields = {name: tuple(values.shape[1:]) for name, values in arrays.items()}
-    return InputSchema(fields=fields, integers=frozenset(integers), sizes=sizes)
+    dtypes = {name: field_dtype(values.dtype) for name, values in arrays.items()}
+    sizes = {
+        name: int(values.max()) + 1 if dtypes[name] == "int64" else int(values.shape[1])
+        for name, values in arrays.items()
+        if learn and values.size and (dtypes[name] == "int64" or values.ndim == 2)
+    }
+    return InputSchema(fields=fields, dtypes=dtypes, sizes=sizes)
+
+
+def field_dtype(dtype: np.dtype[Any]) -> str:
+    """Return what an array of a dict is stored as."""
+    kinds = {"i": "int64", "u": "int64", "b": "bool"}
+    return kinds.get(dtype.kind, "float64" if dtype == np.float64 else "float32")
 
 
 def _check_names(found: Iterable[str], known: Mapping[str, Any]) -> None:
@@ -232,7 +240,7 @@ def _check_shapes(found: InputSchema, known: InputSchema) -> None:
     assert known.fields is not None
     for name, shape in found.fields.items():
         expected = known.fields[name]
-        is_sequence = name in known.integers and name in found.integers
+        is_sequence = "int64" == known.dtypes.get(name) == found.dtypes.get(name)
         if len(shape) != len(expected) if is_sequence else shape != expected:
             raise ValueError(
                 f"X must hold arrays whose rows have the shapes {dict(known.fields)} as in fit, "

@@ -38,7 +38,8 @@ def load_batches(
     loader : type
         `torch.utils.data.DataLoader`, or a subclass.
     options : dict
-        Its arguments; ``batch_size`` of -1 is one batch of all rows.
+        Its arguments; ``batch_size`` of -1 is one batch of all rows. A ``collate_fn`` sees a list
+        of samples, as `GroupDataset.batch` has them.
     training : bool
         Whether rows are shuffled unless the options say otherwise.
     draw_weights : callable or None
@@ -52,7 +53,7 @@ def load_batches(
     if "batch_sampler" in options:  # a loader takes nothing beside it that says the same
         for name in ("batch_size", "shuffle", "drop_last"):
             options.pop(name, None)
-    options.setdefault("collate_fn", identity_collate)
+    collate = options.pop("collate_fn", None)
     if not training:
         # A loader draws a seed even where nothing is random: not from the user's generator.
         options.setdefault("generator", torch.Generator())
@@ -61,11 +62,12 @@ def load_batches(
         given = {name: options.pop(name) for name in batching if name in options}
         draws = draw_weights if given["shuffle"] else None
         rows = BatchRows(len(dataset), draw_weights=draws, **given)
-        if loader is DataLoader and options == {"collate_fn": identity_collate}:
+        if loader is DataLoader and not options:
             # What the loader would do in this process, without what it costs per batch.
-            return Batches(dataset, rows)
+            return Batches(dataset, rows, collate)
         options |= {"batch_sampler": rows, "generator": rows.generator}
-    return LoadedBatches(loader(WholeBatches(dataset), **options))
+    whole = WholeBatches(dataset, collate)
+    return LoadedBatches(loader(whole, collate_fn=identity_collate, **options))
 
 
 def split_labels(data: GroupDataset, train_split: Any) -> npt.NDArray[np.int64]:

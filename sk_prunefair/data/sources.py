@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy import sparse
-from torch.utils.data import Dataset, default_collate
+from sklearn.utils import _safe_indexing
+from torch.utils.data import Dataset, Subset, default_collate
 
 from sk_prunefair.nested import take
 
@@ -229,6 +230,30 @@ def plain(value: Any) -> Any:
         return value.item() if value.numel() == 1 else value.numpy()
     is_one = isinstance(value, (np.ndarray, np.generic)) and value.size == 1
     return value.item() if is_one else value
+
+
+def take_rows(X: Any, rows: npt.NDArray[np.int64]) -> Any:
+    """Return some rows of inputs as a user gives them, in the form that they have.
+
+    Parameters
+    ----------
+    X : array-like, frame, sparse matrix, dict of such, torch or Arrow data set
+        The inputs.
+    rows : ndarray of shape (n_rows,), dtype int64
+        Which.
+
+    Examples
+    --------
+    >>> take_rows({"a": [4, 5, 6]}, np.array([2, 0]))
+    {'a': [6, 4]}
+    """
+    if isinstance(X, Mapping) and not sparse.issparse(X):
+        return {name: take_rows(values, rows) for name, values in X.items()}
+    if isinstance(X, Dataset):
+        return Subset(X, rows.tolist())
+    if hasattr(X, "column_names") and hasattr(X, "with_format"):
+        return X.select(rows)
+    return _safe_indexing(X, rows)
 
 
 def count_rows(inputs: Any) -> int:

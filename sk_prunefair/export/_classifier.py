@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import reprlib
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from sklearn.base import clone
 from torch import nn
 
 from sk_prunefair.data.inputs import InputSchema
-from sk_prunefair.export._entries import Inputs
+from sk_prunefair.export._entries import Field, Inputs
 from sk_prunefair.export._header import Header
 from sk_prunefair.export._labels import check_labels
 from sk_prunefair.export._pruned import Contents, make_state
@@ -29,19 +28,22 @@ if TYPE_CHECKING:
 _BUILT_BYTES, _BUILT_RATIO = 2**26, 1000
 # Inputs of a sample that a file may tell of beyond one for each of its numbers: images are many.
 _FREE_INPUTS = 2**20
-# What the classifier makes of arrays and tables.
-_INPUT_DTYPE = "float32"
 
 
 def describe_data(clf: CoreNet) -> dict[str, Any]:
     """Return the entries of the header that are about a classifier's data."""
-    shape, names = getattr(clf, "input_shape_", None), getattr(clf, "feature_names_in_", None)
-    n_features = getattr(clf, "n_features_in_", None)
+    known = known_schema(clf).inputs or InputSchema()
+    names = known.feature_names_in
+    fields = {
+        name: Field(tuple(map(int, shape)), known.dtypes[name], known.sizes.get(name))
+        for name, shape in (known.fields or {}).items()
+    }
     inputs = Inputs(
-        shape=None if shape is None else tuple(map(int, shape)),
-        dtype=None if n_features is None else _INPUT_DTYPE,
-        n_features=None if n_features is None else int(n_features),
+        shape=None if known.shape is None else tuple(map(int, known.shape)),
+        dtype=known.dtype,
+        n_features=None if known.n_features_in is None else int(known.n_features_in),
         feature_names=None if names is None else tuple(map(str, names)),
+        fields=fields or None,
     )
     return {"classes": _plain(clf.classes_), "inputs": inputs}
 
@@ -75,7 +77,7 @@ def make_template(clf: CoreNet, header: Header, n_bytes: int) -> nn.Module:
     _check_known(known, header)
     if clf.initialized_:
         return clf.dense_module_
-    n_inputs = math.prod(header.inputs.shape or ())
+    n_inputs = header.inputs.n_numbers
     if n_inputs > header.numel + _FREE_INPUTS:
         raise ValueError(
             f"the file says that a sample has {n_inputs} numbers, but its net has {header.numel}"
@@ -124,12 +126,11 @@ def _check_known(clf: CoreNet, header: Header) -> None:
             f"the labels of the file are {header.classes[:10].tolist()}, those of the target are "
             f"{known[:10].tolist()}"
         )
-    if header.inputs.dtype not in (None, _INPUT_DTYPE):
-        raise ValueError(
-            f"the net of the file takes {header.inputs.dtype}, the target gives {_INPUT_DTYPE}"
-        )
     names = getattr(clf, "feature_names_in_", None)
+    seen = known_schema(clf).inputs or InputSchema()
     for what, found, expected in (
+        ("dtype of X", header.inputs.dtype, seen.dtype),
+        ("arrays of X", header.inputs.fields and sorted(header.inputs.fields), _names(seen)),
         ("shape of a sample", header.inputs.shape, getattr(clf, "input_shape_", None)),
         ("number of features", header.inputs.n_features, getattr(clf, "n_features_in_", None)),
         ("feature names", header.inputs.feature_names, None if names is None else tuple(names)),
@@ -141,6 +142,10 @@ def _check_known(clf: CoreNet, header: Header) -> None:
             )
 
 
+def _names(inputs: InputSchema) -> list[str] | None:
+    return None if inputs.fields is None else sorted(inputs.fields)
+
+
 def _learn(clf: CoreNet, header: Header) -> None:
     """Set what the file knows of the data and the classifier does not."""
     inputs = header.inputs
@@ -148,7 +153,8 @@ def _learn(clf: CoreNet, header: Header) -> None:
     seen, names = known.inputs or InputSchema(), inputs.feature_names
     found = InputSchema(
         shape=seen.shape or inputs.shape,
-        fields=seen.fields,
+        dtype=seen.dtype or inputs.dtype,
+        **_of_fields(seen, inputs),
         n_features_in=seen.n_features_in or inputs.n_features,
         feature_names_in=(
             seen.feature_names_in if names is None else np.asarray(names, dtype=object)
@@ -156,6 +162,18 @@ def _learn(clf: CoreNet, header: Header) -> None:
     )
     classes = header.classes if known.classes is None else known.classes
     adopt_schema(clf, dataclasses.replace(known, inputs=found, classes=classes))
+
+
+def _of_fields(seen: InputSchema, inputs: Inputs) -> dict[str, Any]:
+    """Return what is known of the arrays of a dict."""
+    if seen.fields is not None or inputs.fields is None:
+        return {"fields": seen.fields, "dtypes": seen.dtypes, "sizes": seen.sizes}
+    entries = inputs.fields.items()
+    return {
+        "fields": {name: each.shape for name, each in entries},
+        "dtypes": {name: each.dtype for name, each in entries},
+        "sizes": {name: each.size for name, each in entries if each.size is not None},
+    }
 
 
 def fill_classifier(clf: CoreNet, contents: Contents) -> None:

@@ -13,6 +13,7 @@ import torch
 
 MAX_DIMS = 64
 _MAX_SIZE = 2**63 - 1
+_INPUT_DTYPES = ("float32", "float64", "int64", "bool")
 _DTYPES = {
     str(each).removeprefix("torch."): each
     for each in vars(torch).values()
@@ -77,6 +78,43 @@ class TensorEntry:
 
 
 @dataclass(frozen=True)
+class Field:
+    """What a file says of one array of an X that is a dict.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of one sample.
+    dtype : str
+        Name of its numpy dtype.
+    size : int, default=None
+        Columns of floats, or one more than the largest integer of the training data.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    size: int | None = None
+
+    @classmethod
+    def of(cls, entry: Any) -> Field:
+        """Return a checked entry of the JSON."""
+        check_keys(entry, {"shape", "dtype"}, {"size"}, "input_fields")
+        if entry["dtype"] not in _INPUT_DTYPES:
+            raise wrong("input_fields", f"one of {_INPUT_DTYPES}", entry["dtype"])
+        size = entry.get("size")
+        return cls(
+            check_shape(entry["shape"], "input_fields", 1),
+            entry["dtype"],
+            None if size is None else check_integer(size, "input_fields", 1),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry as it stands in the file."""
+        known = {} if self.size is None else {"size": self.size}
+        return {"shape": self.shape, "dtype": self.dtype} | known
+
+
+@dataclass(frozen=True)
 class Inputs:
     """What X looks like to the classifier of a file; all None where that is not known.
 
@@ -90,12 +128,23 @@ class Inputs:
         ``n_features_in_``, the columns of a table.
     feature_names : tuple of str, default=None
         ``feature_names_in_``, the names of the columns.
+    fields : dict of str to Field, default=None
+        The arrays of an X that is a dict.
     """
 
     shape: tuple[int, ...] | None = None
     dtype: str | None = None
     n_features: int | None = None
     feature_names: tuple[str, ...] | None = None
+    fields: Mapping[str, Field] | None = None
+
+    @property
+    def n_numbers(self) -> int:
+        """Numbers of a sample, or the largest size that the file tells of an array."""
+        fields = (self.fields or {}).values()
+        sizes = [each.size or 0 for each in fields]
+        numbers = math.prod(self.shape or (0,)) + sum(math.prod(each.shape) for each in fields)
+        return max([numbers, *sizes])
 
     @classmethod
     def of(cls, header: Mapping[str, Any]) -> Inputs:
@@ -104,8 +153,8 @@ class Inputs:
         n_features, names = header.get("n_features"), header.get("feature_names")
         if shape is not None:
             shape = check_shape(shape, "input_shape", 1)
-        if dtype is not None and dtype not in ("float32", "float64", "int64", "bool"):
-            raise wrong("input_dtype", "float32, float64, int64 or bool", dtype)
+        if dtype is not None and dtype not in _INPUT_DTYPES:
+            raise wrong("input_dtype", f"one of {_INPUT_DTYPES}", dtype)
         if n_features is not None:
             check_integer(n_features, "n_features", 1)
             if shape is not None and shape[:1] != (n_features,):
@@ -114,7 +163,7 @@ class Inputs:
             names = check_strings(names, "feature_names")
             if len(names) != n_features:
                 raise wrong("feature_names", f"{n_features} names", f"{len(names)} names")
-        return cls(shape, dtype, n_features, names)
+        return cls(shape, dtype, n_features, names, _fields(header.get("input_fields")))
 
     def to_json(self) -> dict[str, Any]:
         """Return the entries of the JSON; those that are not known are left out."""
@@ -122,9 +171,23 @@ class Inputs:
             "input_dtype": self.dtype,
             "n_features": self.n_features,
             "feature_names": self.feature_names,
+            "input_fields": None if self.fields is None else _as_json(self.fields),
         }
         known = {name: value for name, value in optional.items() if value is not None}
         return {"input_shape": self.shape} | known
+
+
+def _as_json(fields: Mapping[str, Field]) -> dict[str, Any]:
+    return {name: each.to_json() for name, each in fields.items()}
+
+
+def _fields(entries: Any) -> Mapping[str, Field] | None:
+    if entries is None:
+        return None
+    if not isinstance(entries, dict) or not entries:
+        raise wrong("input_fields", "an object that is not empty", entries)
+    check_strings(list(entries), "input_fields")
+    return {name: Field.of(entry) for name, entry in entries.items()}
 
 
 def check_shape(value: Any, where: str, smallest: int) -> tuple[int, ...]:

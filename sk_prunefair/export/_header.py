@@ -34,7 +34,7 @@ _ENTRIES = {"format", "tensors", "masks"}
 _OPTIONAL = {"dense", "kept"}
 _OF_CLASSIFIERS = {
     *("classes", "classes_dtype", "rate", "removed"),
-    *("input_shape", "input_dtype", "n_features", "feature_names"),
+    *("input_shape", "input_dtype", "input_fields", "n_features", "feature_names"),
 }
 
 

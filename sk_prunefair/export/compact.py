@@ -20,6 +20,7 @@ from sk_prunefair.export._pruned import (
     shapes_of,
     write_kept,
 )
+from sk_prunefair.export._steps import last_step
 from sk_prunefair.export._tensors import check_values, write_tensors
 
 if TYPE_CHECKING:
@@ -35,9 +36,10 @@ def save_compact(source: nn.Module | CoreNet, path: str | Path, *, dense: bool =
 
     Parameters
     ----------
-    source : torch.nn.Module or FairPrunedClassifier
+    source : torch.nn.Module, FairPrunedClassifier or Pipeline that ends in one
         A net, pruned or not; of a classifier, the pruned net with its masks, or with which of the
-        dense net's channels it has, its labels, and the shape and the names of its features.
+        dense net's channels it has, its labels, and the shape and the names of its features. Of a
+        pipeline the last step is written, and a warning says so.
     path : str or pathlib.Path
         Where to write; an existing file is replaced once the new one is complete.
     dense : bool, default=False
@@ -72,6 +74,7 @@ def save_compact(source: nn.Module | CoreNet, path: str | Path, *, dense: bool =
     """
     data: dict[str, Any] = {}
     pruning, dense_net = Pruning({}, {}), None
+    source = last_step(source)
     if isinstance(source, nn.Module):
         module = source
     else:
@@ -121,7 +124,7 @@ def load_compact(path: str | Path, target: Any) -> Any:
     ----------
     path : str or pathlib.Path
         The file.
-    target : torch.nn.Module or FairPrunedClassifier
+    target : torch.nn.Module, FairPrunedClassifier or Pipeline that ends in one
         What to load into, of the architecture of the dense net. A classifier may be without a net
         yet: it takes its labels and the shape and names of its features from the file. Where the
         file has no dense net, the loaded one stands for it, too. Its masks go on holding.
@@ -139,6 +142,7 @@ def load_compact(path: str | Path, target: Any) -> Any:
     FileNotFoundError
         If there is no file.
     """
+    given, target = target, last_step(target)
     with open_archive(path) as archive:
         header = Header.read(archive)
         template = target
@@ -148,7 +152,7 @@ def load_compact(path: str | Path, target: Any) -> Any:
     if isinstance(target, nn.Module):
         return make_module(target, contents)
     fill_classifier(target, contents)
-    return target
+    return given
 
 
 def holds_dense(path: str | Path) -> bool:

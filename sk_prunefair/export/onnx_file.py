@@ -4,34 +4,44 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import nn
+
+from sk_prunefair.data.inputs import InputSchema
+from sk_prunefair.data.sources import as_tensor, field_array
+from sk_prunefair.export._steps import last_step
+from sk_prunefair.losses import class_scores, takes_probabilities
+from sk_prunefair.nested import concatenate, float_dtype, n_rows, run, take, to, without_cache
 
 if TYPE_CHECKING:
     from sk_prunefair.protocol import CoreNet
 
 
 def to_onnx(source: nn.Module | CoreNet, path: str | Path, example: Any = None) -> None:
-    """Write a net as ONNX, with any number of samples to a batch.
+    """Write a net as ONNX, with any number of samples to a batch, and tokens to a sample.
 
-    The file has one input, ``X``, and one output, ``scores``: what the module returns, of a tuple
-    the first. Removed weights stand in it as zeros. The net is in evaluation mode; it is not
-    changed.
+    The file has one input, ``X``, or one of each name where X is a dict, and one output,
+    ``scores`` of shape (n_samples, n_classes): what the module returns, of a tuple the first, of a
+    dict its ``logits``; one logit z for two classes stands there as the scores 0 and z. Removed
+    weights stand in it as zeros. The net is in evaluation mode; it is not changed. Of a classifier
+    the metadata of the file has, in JSON, its labels as ``classes``, and as ``scores`` whether they
+    are "logits" or "probabilities".
 
     Parameters
     ----------
-    source : torch.nn.Module or FairPrunedClassifier
-        The net; of a classifier, the pruned one.
+    source : torch.nn.Module, FairPrunedClassifier or Pipeline that ends in one
+        The net; of a classifier, the pruned one. Of a pipeline the last step is written, and a
+        warning says so.
     path : str or pathlib.Path
         Where to write.
-    example : array-like of shape (n_samples, ...), default=None
+    example : array-like of shape (n_samples, ...) or dict of such, default=None
         A few samples of the features. A fitted classifier knows their shape without.
 
     Raises
@@ -39,7 +49,7 @@ def to_onnx(source: nn.Module | CoreNet, path: str | Path, example: Any = None) 
     ImportError
         If the packages onnx and onnxscript are not there, the extra ``onnx``.
     ValueError
-        If there is no example for a module, or for a classifier that was not fitted to an array.
+        If there is no example for a module, or for a classifier that does not know its inputs.
     sklearn.exceptions.NotFittedError
         If the classifier has no net yet.
 
@@ -58,46 +68,88 @@ def to_onnx(source: nn.Module | CoreNet, path: str | Path, example: Any = None) 
         raise ImportError(
             "to_onnx needs onnx and onnxscript: install the extra, pip install 'sk-prunefair[onnx]'"
         ) from error
+    source = last_step(source)
+    metadata: dict[str, str] = {}
     if isinstance(source, nn.Module):
         module = source
     else:
         source.check_is_fitted()
-        module = source.module_
-        shape = getattr(source, "input_shape_", None)
-        if example is None and shape is not None:
-            example = np.zeros((2, *shape), dtype=np.float32)
+        module, metadata = source.module_, _metadata(source)
+        inputs = source.schema_ and source.schema_.inputs
+        example = blank_sample(inputs) if example is None and inputs else example
     if example is None:
         raise ValueError("example must hold a few samples where the shape of X is not known")
-    module = copy.deepcopy(module).cpu().eval()
-    X = torch.as_tensor(np.asarray(example))
-    # A batch of one would be taken for a constant.
-    X = torch.cat([X, X])[: max(2, len(X))]
-    if X.is_floating_point():
-        X = X.to(next(module.parameters()).dtype)
+    module = without_cache(copy.deepcopy(module).cpu().eval())
+    X = _several(example, float_dtype(module))
+    is_dict = isinstance(X, Mapping)
+    given = dict(X) if is_dict else {"X": X}
+    batch = torch.export.Dim("n_samples")
     with _quiet():
         program = torch.onnx.export(
-            _Scores(module),
-            (X,),
+            _Scores(module, list(given) if is_dict else None),
+            tuple(given.values()),
             dynamo=True,
-            dynamic_shapes=({0: torch.export.Dim("n_samples")},),
-            input_names=["X"],
+            dynamic_shapes=(tuple(_free_sizes(each, batch) for each in given.values()),),
+            input_names=list(given),
             output_names=["scores"],
             verbose=False,
         )
     assert program is not None
+    program.model.metadata_props.update(metadata)
     program.save(str(path), external_data=False)
 
 
-class _Scores(nn.Module):
-    """The net with its first output alone."""
+def blank_sample(inputs: InputSchema) -> Any:
+    """Return one sample that looks like a net's inputs, None where they are not known.
 
-    def __init__(self, module: nn.Module) -> None:
+    Numbers are zeros; integers are ones, which are tokens of every vocabulary, and masks that hide
+    nothing.
+    """
+    if inputs.fields is not None:
+        return {
+            name: _blank(shape, inputs.dtypes.get(name, "float32"))
+            for name, shape in inputs.fields.items()
+        }
+    return None if inputs.shape is None else _blank(inputs.shape, inputs.dtype or "float32")
+
+
+def _blank(shape: tuple[int, ...], dtype: str) -> torch.Tensor:
+    make = torch.ones if dtype in ("int64", "bool") else torch.zeros
+    return make(1, *shape, dtype=getattr(torch, dtype))
+
+
+def _metadata(clf: CoreNet) -> dict[str, str]:
+    kind = "probabilities" if takes_probabilities(clf.criterion_) else "logits"
+    return {"classes": json.dumps(clf.classes_.tolist()), "scores": kind}
+
+
+def _several(example: Any, floats: torch.dtype | None) -> Any:
+    """Return two samples or more: a batch of one would be taken for a constant."""
+    if isinstance(example, Mapping):
+        X: Any = {name: as_tensor(field_array(each, name)) for name, each in example.items()}
+    else:
+        X = example if isinstance(example, torch.Tensor) else as_tensor(field_array(example, "X"))
+    X = to(X, "cpu", floats)
+    return take(concatenate([X, X]), slice(0, max(2, n_rows(X))))
+
+
+def _free_sizes(tensor: torch.Tensor, batch: Any) -> dict[int, Any]:
+    """Return which sizes may differ: the number of samples, and of tokens where a net allows it."""
+    is_tokens = tensor.ndim == 2 and not tensor.is_floating_point()
+    return {0: batch} | ({1: torch.export.Dim.AUTO} if is_tokens else {})
+
+
+class _Scores(nn.Module):
+    """The net with its scores alone, of inputs in a row."""
+
+    def __init__(self, module: nn.Module, names: list[str] | None) -> None:
         super().__init__()
         self.module = module
+        self.names = names
 
-    def forward(self, X: torch.Tensor) -> torch.Tensor:
-        output = self.module(X)
-        return output[0] if isinstance(output, tuple) else output
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        X = inputs[0] if self.names is None else dict(zip(self.names, inputs, strict=True))
+        return class_scores(run(self.module, X))
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sk_prunefair.nested import map_tensors
+from sk_prunefair.nested import map_tensors, without_cache
 from sk_prunefair.pruning._resize import is_conv1d
 from sk_prunefair.pruning.heads import attentions
 
@@ -18,11 +18,7 @@ def stand_in(net: nn.Module) -> nn.Module:
 
     It keeps no cache, has linear layers for Conv1D, and is not traced into known attentions.
     """
-    copied = copy.deepcopy(net)
-    for layer in copied.modules():
-        config: Any = vars(layer).get("config")
-        if getattr(config, "use_cache", False):
-            config.use_cache = False
+    copied = without_cache(copy.deepcopy(net))
     _replace_conv1d(copied)
     for attention in attentions(copied):
         copied.get_submodule(attention.output).register_forward_pre_hook(_detached)

@@ -23,6 +23,10 @@ _NORMS = (
 )
 
 
+# Parts of a layer that the package peft has wrapped: what is added, and what is no longer used.
+_ADAPTERS = {"lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B", "original_module"}
+
+
 def is_norm(module: nn.Module) -> bool:
     """Tell whether a module is a normalisation layer."""
     return isinstance(module, _NORMS)
@@ -33,8 +37,9 @@ def prunable_parameters(module: nn.Module, include: Iterable[str] = ()) -> dict[
 
     These are the parameters called ``weight`` (or ``weight_…``, ``…_weight``) with two or more
     dimensions, outside normalisation layers: biases and norms are left alone. So are parametrized
-    tensors (weight norm, spectral norm, orthogonal ones), whose zeros would not stay. A tensor
-    shared by two layers is listed once; frozen ones are listed, too.
+    tensors (weight norm, spectral norm, orthogonal ones), whose zeros would not stay, and the
+    adapters of the package peft, which are added to a layer's weight and can be merged into it. A
+    tensor shared by two layers is listed once; frozen ones are listed, too.
 
     Parameters
     ----------
@@ -66,6 +71,8 @@ def prunable_parameters(module: nn.Module, include: Iterable[str] = ()) -> dict[
     for name, parameter in module.named_parameters():
         owner, _, leaf = name.rpartition(".")
         if "parametrizations." in name or parameter.ndim < 2 or is_norm(modules[owner]):
+            continue
+        if not _ADAPTERS.isdisjoint(name.split(".")):
             continue
         is_named = any(name == each or name.startswith(f"{each}.") for each in include)
         if "weight" in leaf or is_named:
@@ -110,7 +117,7 @@ def keep_largest(scores: Mapping[str, torch.Tensor], rate: float, min_kept: floa
     >>> keep_largest({"a": torch.tensor([3.0, 1.0]), "b": torch.tensor([1.0, 2.0])}, rate=0.5)
     {'a': tensor([ True, False]), 'b': tensor([False,  True])}
     """
-    parts = [score.detach().cpu().numpy().ravel() for score in scores.values()]
+    parts = [_as_numpy(score).ravel() for score in scores.values()]
     n_removed = round(rate * sum(part.size for part in parts))
     if n_removed:
         if any(np.isnan(part.min(initial=np.inf)) for part in parts):  # no copy of the scores
@@ -122,6 +129,11 @@ def keep_largest(scores: Mapping[str, torch.Tensor], rate: float, min_kept: floa
         name: torch.from_numpy(part.reshape(tuple(score.shape))).to(score.device)
         for (name, score), part in zip(scores.items(), kept, strict=True)
     }
+
+
+def _as_numpy(score: torch.Tensor) -> npt.NDArray[Any]:
+    score = score.detach().cpu()
+    return (score.float() if score.dtype == torch.bfloat16 else score).numpy()
 
 
 def _all_but_smallest(parts: list[npt.NDArray[Any]], n_removed: int) -> list[npt.NDArray[np.bool_]]:

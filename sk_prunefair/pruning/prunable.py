@@ -115,9 +115,10 @@ def warn_of_left_out(
     if names and masks:
         shown = ", ".join(names[:5]) + " and others" * (len(names) > 5)
         warnings.warn(
-            f"not pruned, and not counted in the rate: {shown}. Parametrized weights and bare "
-            "parameters are left alone; name a bare parameter in pruner__include=[...] to have it "
-            "pruned, and what shall stay in pruner__exclude=[...]",
+            f"not pruned, and not counted in the rate: {shown}. Parametrized weights, adapters and "
+            "bare parameters are left alone; merge an adapter to prune what the net computes with, "
+            "name a bare parameter in pruner__include=[...] to have it pruned, and what shall stay "
+            "in pruner__exclude=[...]",
             UserWarning,
             stacklevel=2,
         )

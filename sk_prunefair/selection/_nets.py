@@ -5,23 +5,24 @@ from __future__ import annotations
 import contextlib
 import copy
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing
 from torch import nn
-from torch.utils.data import Dataset, Subset
 from tqdm import tqdm
 
 from sk_prunefair.checks import check_rate
+from sk_prunefair.data.inputs import is_dataset
+from sk_prunefair.data.sources import ItemSource, count_rows, take_rows
 from sk_prunefair.outcome import Outcome
 
 Data = tuple[Any, Any, Any]  # X, y, sensitive features
@@ -43,14 +44,27 @@ class Trial:
         """Run the dense net once; before any rates are under way."""
         return outcome_of(self.classifier, self.classifier.dense_module_, self.data)
 
-    def pruned(self, rate: float, n_threads: int, keep_net: bool) -> tuple[Outcome, Any]:
+    def pruned(self, rate: float, n_threads: int, keep_net: bool) -> Run:
         """Prune and run once; return what the net does and, if it is to be kept, a copy of it."""
         with _like_the_caller(n_threads):
             # Every pruning starts from the dense net, so that nothing is left of the rate before.
             self.classifier.prune(rate, **self.finetuning)
             check_rate_of(self.classifier, rate)
-            outcome = outcome_of(self.classifier, self.classifier.module_, self.data)
-            return outcome, copy.deepcopy(self.classifier) if keep_net else None
+            dense = None
+            if isinstance(self.data.source, ItemSource):
+                # Items may be augmented at random: both nets must see the same.
+                dense, outcome = self.classifier.compared(self.data)
+            else:
+                outcome = outcome_of(self.classifier, self.classifier.module_, self.data)
+            return Run(outcome, copy.deepcopy(self.classifier) if keep_net else None, dense)
+
+
+class Run(NamedTuple):
+    """What became of one rate; ``dense`` is what the dense net does, where it ran beside."""
+
+    pruned: Outcome
+    net: Any = None
+    dense: Outcome | None = None
 
 
 def outcome_of(classifier: Any, module: nn.Module, data: Any) -> Outcome:
@@ -66,7 +80,7 @@ def run_rates(
     n_jobs: int | None,
     verbose: int,
     keep_nets: bool = False,
-) -> Iterator[tuple[Outcome, Any]]:
+) -> Iterator[Run]:
     """Yield what `Trial.pruned` returns for all rates of the first trial, then of the next.
 
     The work goes through joblib's backend in force.
@@ -133,16 +147,16 @@ def make_trial(
     return Trial(copy.deepcopy(classifier), data, finetuning)
 
 
-def take_rows(data: Data, indices: npt.NDArray[np.int64]) -> Data:
+def splittable(X: Any) -> Any:
+    """Return X, or row numbers for what scikit-learn's splitters cannot count the rows of."""
+    is_counted = not (is_dataset(X) or (isinstance(X, Mapping) and not issparse(X)))
+    return X if is_counted else np.arange(count_rows(X))
+
+
+def take_data(data: Data, indices: npt.NDArray[np.int64]) -> Data:
     """Return some rows of X, y and the frame of groups."""
-    X, y, groups = (_take(values, indices) for values in data)
+    X, y, groups = (None if each is None else take_rows(each, indices) for each in data)
     return X, y, groups
-
-
-def _take(values: Any, indices: npt.NDArray[np.int64]) -> Any:
-    if isinstance(values, Dataset):
-        return Subset(values, indices.tolist())
-    return None if values is None else _safe_indexing(values, indices)
 
 
 def known_labels(classifier: Any) -> Any:

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from sklearn.model_selection import check_cv
-from sklearn.utils.validation import _num_samples
 from tqdm import tqdm
 
 from sk_prunefair.data.groups import as_group_frame, encode_groups
+from sk_prunefair.data.sources import count_rows
 from sk_prunefair.outcome import Outcome, lost_labels
 from sk_prunefair.selection._nets import (
     Data,
@@ -23,7 +23,8 @@ from sk_prunefair.selection._nets import (
     make_trial,
     run_rates,
     split_steps,
-    take_rows,
+    splittable,
+    take_data,
 )
 
 
@@ -123,7 +124,7 @@ def pruning_curve(
     """
     checked_rates = check_rates(rates)
     split_steps(estimator)
-    groups = as_group_frame(sensitive_features, _num_samples(X))
+    groups = as_group_frame(sensitive_features, count_rows(X))
     train = None if X_train is None else (X_train, y_train, sensitive_features_train)
     _check_training_data(train, cv, random_states, finetune_epochs)
     repeats = list(_repeats((X, y, groups), train, cv, random_states))
@@ -141,8 +142,8 @@ def pruning_curve(
         codes, labels = encode_groups(test[2])
         members = {label: np.flatnonzero(codes == code) for code, label in enumerate(labels)}
         for rate in checked_rates:
-            columns = names | {"rate": rate}
-            rows += _rows(columns, before, next(pruned)[0], members)
+            columns, run = names | {"rate": rate}, next(pruned)
+            rows += _rows(columns, run.dense or before, run.pruned, members)
     return pd.DataFrame(rows)
 
 
@@ -167,9 +168,9 @@ def _repeats(
     X, y, _ = data
     splits: list[tuple[dict[str, int], Data | None, Data]] = [({}, train, data)]
     if cv is not None:
-        indices = check_cv(cv, y, classifier=True).split(X, y)
+        indices = check_cv(cv, y, classifier=True).split(splittable(X), y)
         splits = [
-            ({"split": split}, take_rows(data, fit_on), take_rows(data, test_on))
+            ({"split": split}, take_data(data, fit_on), take_data(data, test_on))
             for split, (fit_on, test_on) in enumerate(indices)
         ]
     seeds = [{}] if random_states is None else [{"random_state": seed} for seed in random_states]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sklearn.model_selection import check_cv, train_test_split
 
 from sk_prunefair.data.groups import encode_groups
-from sk_prunefair.selection._nets import Data, take_rows
+from sk_prunefair.selection._nets import Data, splittable, take_data
 
 
 def hold_out(data: Data, cv: Any, random_state: Any) -> tuple[Data, Data]:
@@ -23,7 +23,7 @@ def hold_out(data: Data, cv: Any, random_state: Any) -> tuple[Data, Data]:
             f"every group must have held-out samples, but {absent[:5].tolist()} have none; "
             "merge small groups, or hold more data out"
         )
-    return take_rows(data, fit_on), take_rows(data, test_on)
+    return take_data(data, fit_on), take_data(data, test_on)
 
 
 def _split(
@@ -38,7 +38,7 @@ def _split(
     accepted = "cv must be a share in (0, 1), 'prefit', or a splitter with a single split"
     if isinstance(cv, (int, float, str)) or cv is None:
         raise ValueError(f"{accepted}, got {cv!r}")
-    splits = list(check_cv(cv, y, classifier=True).split(X, y))
+    splits = list(check_cv(cv, y, classifier=True).split(splittable(X), y))
     if len(splits) != 1:
         raise ValueError(
             f"{accepted}, got {len(splits)} splits, each with a net of its own: none of them "

@@ -11,11 +11,13 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
-from sklearn.utils import Tags, get_tags, indexable
-from sklearn.utils.validation import _num_samples, check_is_fitted
-from torch.utils.data import Dataset
+from sklearn.utils import Tags, get_tags
+from sklearn.utils.validation import check_is_fitted
 
+from sk_prunefair.checks import check_length
 from sk_prunefair.data.groups import as_group_frame, encode_groups
+from sk_prunefair.data.inputs import is_dataset
+from sk_prunefair.data.sources import count_rows
 from sk_prunefair.selection._nets import (
     Data,
     check_rate_of,
@@ -190,8 +192,9 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             self.max_accuracy_drop, self.max_violation, self.loss_bound, self.confidence
         )
         split_steps(self.estimator)
-        X, y = indexable(X, y)
-        n_samples = _num_samples(X)
+        n_samples = count_rows(X)
+        if y is not None:
+            check_length(y, n_samples, "y")
         frame = as_group_frame(
             ["all"] * n_samples if sensitive_features is None else sensitive_features, n_samples
         )
@@ -204,8 +207,9 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         best = (0.0, dense_net)
         binding, tables = None, []
         runs = run_rates([trial], rates, n_jobs=self.n_jobs, verbose=self.verbose, keep_nets=True)
-        for rate, (pruned, net) in zip(rates, runs, strict=True):
-            table = promise.judge(dense, pruned, codes, groups, known_labels(trial.classifier))
+        for rate, (pruned, net, beside) in zip(rates, runs, strict=True):
+            labels = known_labels(trial.classifier)
+            table = promise.judge(beside or dense, pruned, codes, groups, labels)
             tables.append(table.assign(rate=rate))
             if binding is None and table["passed"].all():
                 best = (rate, net)
@@ -252,7 +256,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                     "cv='prefit' all data is held out; got both"
                 )
             return self.estimator, data, None
-        if data[1] is None and not isinstance(data[0], Dataset):
+        if data[1] is None and not is_dataset(data[0]):
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )

@@ -145,7 +145,7 @@ def _errors(net: GroupedNet, code: int) -> tuple[float, float]:
         _check_labels_of_scores(scores, y)
         p = scores.double().softmax(1)
         error = (p - nn.functional.one_hot(y, p.shape[1])).norm(dim=1)
-        squared = torch.zeros(len(X), dtype=torch.float64, device=X.device)
+        squared = torch.zeros_like(error)
         for label in range(p.shape[1]):
             squared += squared_gradient_norms(net, X, partial(torch.select, dim=1, index=label))
         errors.append(error)

@@ -128,7 +128,7 @@ def resnet() -> nn.Module:
 def digits(seed: int) -> tuple[Data, Data]:
     """Return digits as 64 tokens of 17 kinds."""
     bunch = load_digits()
-    X, y = bunch.data.astype(np.int64), bunch.target
+    X, y = (16 * bunch.data.reshape(-1, 64)).round().astype(np.int64), bunch.target
     fit, test = train_test_split(np.arange(len(y)), test_size=1 / 3, stratify=y, random_state=seed)
     return tuple(({"input_ids": X[rows]}, y[rows], y[rows]) for rows in (fit, test))
 
@@ -140,7 +140,7 @@ def fashion(seed: int) -> tuple[Data, Data]:
     for subset, n in (("train", 6000), ("test", 4000)):
         bunch = load_fashion_mnist(subset=subset)
         rows = np.random.default_rng(seed).permutation(len(bunch.target))[:n]
-        X = np.asarray(bunch.images[rows], dtype=np.float32).reshape(n, 1, 28, 28)
+        X = np.asarray(bunch.data[rows], dtype=np.float32).reshape(n, 1, 28, 28)
         parts.append(({"pixel_values": X / X.max()}, bunch.target[rows], bunch.target[rows]))
     return tuple(parts)
 

@@ -37,7 +37,12 @@ def check_labels(y: Any, n_samples: int) -> npt.NDArray[Any]:
         if y.isna().any():
             raise ValueError(f"y contains NaN: {int(y.isna().sum())} missing values")
         y = np.asarray(y.tolist()) if pd.api.types.is_extension_array_dtype(y) else y.to_numpy()
-    y = column_or_1d(y, warn=True)
+    try:
+        y = column_or_1d(y, warn=True)
+    except ValueError as error:
+        raise ValueError(
+            f"{error} y must hold one label per sample; several are not supported"
+        ) from None
     if y.dtype == object:
         y = _plain_labels(y)
     check_array(y, ensure_2d=False, dtype=None, input_name="y")

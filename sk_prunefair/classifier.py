@@ -22,7 +22,7 @@ from sk_prunefair.hooks import Phase
 from sk_prunefair.losses import first_output, takes_one_logit
 from sk_prunefair.net import Net
 from sk_prunefair.outcome import Outcome
-from sk_prunefair.outputs import as_probabilities, check_output
+from sk_prunefair.outputs import as_probabilities, check_output, check_shape
 from sk_prunefair.pruning import Pruner, engine
 from sk_prunefair.pruning.masks import empty_layers
 from sk_prunefair.report import FairnessReport
@@ -381,11 +381,14 @@ class FairPrunedClassifier(Net):
         """
         self.check_is_fitted()
         nonlinearity = self._get_predict_nonlinearity()
-        is_one_logit = takes_one_logit(getattr(self, "criterion_", None))
+        criterion = getattr(self, "criterion_", None)  # none is left of a trimmed net
         outputs = []
         for output in self.forward_iter(X):
-            scores = first_output(output).double()
-            outputs.append(nonlinearity(scores.flatten() if is_one_logit else scores))
+            scores = first_output(output)
+            if criterion is not None and self.predict_nonlinearity == "auto":
+                check_shape(self, scores, len(scores))
+            scores = scores.flatten() if takes_one_logit(criterion) else scores
+            outputs.append(nonlinearity(scores.double()))
         return as_probabilities(self, np.concatenate([to_numpy(out) for out in outputs]))
 
     def predict(self, X: Any) -> npt.NDArray[Any]:

@@ -62,22 +62,7 @@ def check_scores(net: CoreNet, scores: Any, n_samples: int, training: bool = Fal
     ValueError
         If they are not.
     """
-    if not isinstance(scores, torch.Tensor):
-        raise ValueError(f"module must return a tensor of scores, got {type(scores).__name__}")
-    classes = getattr(net, "classes_", None)
-    shape = tuple(scores.shape)
-    if takes_one_logit(net.criterion_):
-        _check_one_logit(shape, n_samples, classes)
-        return
-    n_classes = len(classes) if classes is not None else (*shape, 0, 0)[1]
-    if shape != (n_samples, n_classes):
-        named = "not known" if classes is None else list(classes)[:10]
-        raise ValueError(
-            f"module must return one score per class, shape {(n_samples, n_classes)} for "
-            f"{n_samples} samples, got {shape}; classes_ are {named} (pass classes=... where the "
-            "training data may lack some; one logit for two classes takes "
-            "criterion=torch.nn.BCEWithLogitsLoss)"
-        )
+    check_shape(net, scores, n_samples)
     if takes_probabilities(net.criterion_) and not bool(((scores >= 0) & (scores <= 1)).all()):
         message = (
             "criterion=NLLLoss (the default) takes probabilities, but module returned values "
@@ -87,6 +72,36 @@ def check_scores(net: CoreNet, scores: Any, n_samples: int, training: bool = Fal
         if not training:
             raise ValueError(message)
         warnings.warn(message, UserWarning, stacklevel=2)
+
+
+def check_shape(net: CoreNet, scores: Any, n_samples: int) -> None:
+    """Raise ValueError unless there is one score per sample and class, or one logit for two.
+
+    Parameters
+    ----------
+    net : CoreNet
+        Says which classes there are.
+    scores : object
+        What the module returned, of a tuple the first.
+    n_samples : int
+        Rows of the batch.
+    """
+    if not isinstance(scores, torch.Tensor):
+        raise ValueError(f"module must return a tensor of scores, got {type(scores).__name__}")
+    classes = getattr(net, "classes_", None)
+    shape = tuple(scores.shape)
+    if takes_one_logit(net.criterion_):
+        _check_one_logit(shape, n_samples, classes)
+        return
+    n_classes = len(classes) if classes is not None else max(2, (*shape, 0, 0)[1])
+    if shape != (n_samples, n_classes):
+        named = "not known" if classes is None else list(classes)[:10]
+        raise ValueError(
+            f"module must return one score per class, shape {(n_samples, n_classes)} for "
+            f"{n_samples} samples, got {shape}; classes_ are {named} (pass classes=... where the "
+            "training data may lack some; one logit for two classes takes "
+            "criterion=torch.nn.BCEWithLogitsLoss)"
+        )
 
 
 def _check_one_logit(shape: tuple[int, ...], n_samples: int, classes: Any) -> None:

@@ -121,6 +121,9 @@ class GroupedNet:
         self.sizes: npt.NDArray[np.int64] = np.bincount(codes, minlength=len(self.groups))
         self.starts: npt.NDArray[np.int64] = np.concatenate([[0], np.cumsum(self.sizes)])
         self.criterion = _as_callable(criterion)
+        # A criterion of the user's may take one column for what it likes.
+        is_known = isinstance(self.criterion, nn.CrossEntropyLoss)
+        self.is_of_classes = is_known or takes_one_logit(self.criterion)
         if batch_size is not None:
             check_count("batch_size", batch_size, " or None")
         self.batch_size = batch_size or chunk_size(self.module, self.rows_of(slice(0, 1))[0])
@@ -206,11 +209,7 @@ class GroupedNet:
                 output = functional_call(self.module, dict(tensors), kwargs=dict(X))
             else:
                 output = functional_call(self.module, dict(tensors), (X,))
-        # A criterion of the user's may take one column for what it likes.
-        is_known = isinstance(self.criterion, nn.CrossEntropyLoss)
-        if is_known or takes_one_logit(self.criterion):
-            return class_scores(output)
-        return full_precision(first_output(output))
+        return class_scores(output) if self.is_of_classes else full_precision(first_output(output))
 
     def losses(
         self, X: Any, y: torch.Tensor, tensors: Mapping[str, Any] | None = None

@@ -95,7 +95,7 @@ def check_shape(net: CoreNet, scores: Any, n_samples: int) -> None:
         return
     n_classes = len(classes) if classes is not None else max(2, (*shape, 0, 0)[1])
     if shape != (n_samples, n_classes):
-        named = "not known" if classes is None else list(classes)[:10]
+        named = "not known" if classes is None else np.asarray(classes)[:10].tolist()
         raise ValueError(
             f"module must return one score per class, shape {(n_samples, n_classes)} for "
             f"{n_samples} samples, got {shape}; classes_ are {named} (pass classes=... where the "
@@ -115,8 +115,8 @@ def _check_one_logit(shape: tuple[int, ...], n_samples: int, classes: Any) -> No
     if classes is not None and len(classes) != 2:
         raise ValueError(
             f"criterion=BCEWithLogitsLoss is of two classes, got {len(classes)}: "
-            f"{list(classes)[:10]}; pass criterion=torch.nn.CrossEntropyLoss and a module with one "
-            "score per class"
+            f"{np.asarray(classes)[:10].tolist()}; pass criterion=torch.nn.CrossEntropyLoss and a "
+            "module with one score per class"
         )
 
 

@@ -132,6 +132,20 @@ def test_pretrained():
     assert "ms for one sample" in done.stdout
 
 
+@pytest.mark.slow
+def test_transformer(tmp_path):
+    for package in ("transformers", "torch_pruning", "onnxscript"):
+        pytest.importorskip(package)
+    done = run("examples/transformer.py", tmp_path / "net.onnx")
+    assert done.returncode == 0, done.stderr
+    assert "4 heads, feed-forward width 128 → 2 heads, feed-forward width 64" in done.stdout
+    found = re.findall(r"accuracy (\S+) → (\S+), accuracy gap", done.stdout)
+    (dense, by_heads), (_, by_weights) = [[float(n) for n in each] for each in found]
+    assert dense > 0.85
+    assert min(by_heads, by_weights) > dense - 0.08
+    assert (tmp_path / "net.onnx").stat().st_size > 100_000
+
+
 def test_faces_say_what_to_download(tmp_path):
     pytest.importorskip("PIL")
     done = run("examples/faces.py", tmp_path)

@@ -3,11 +3,11 @@
 Run ``python benchmarks/nets.py`` (an hour on one core), or ``--quick``; it goes on where it was
 stopped. Tiny BERT and GPT-2 of transformers and an LSTM read digits as 64 tokens; ViT and ResNet of
 transformers see Fashion-MNIST, ViT as 49 patches; `sk_prunefair.modules.TabularNet` sees Adult and
-COMPAS through `sk_prunefair.tables.TabularEncoder`. Groups are the classes of images and of digits,
+COMPAS through `sk_prunefair.tables.TabularEncoder`. Groups are the classes of images and digits,
 sex × race of Adult, race of COMPAS. Each net is trained once per seed, then pruned from there by
 magnitude to each rate and fine-tuned for three epochs, without any constraint. All figures are of
-held-out rows. Nothing is downloaded; of the settings one was chosen, on a part of the training rows:
-BERT and GPT-2 start from weights five times as large as usual, as narrow nets learn too slowly else.
+held-out rows. Nothing is downloaded. One setting was chosen, on a part of the training rows: BERT
+and GPT-2 start from weights five times as large as usual, as narrow nets learn too slowly else.
 
 ``nets.csv`` has a row per net, data set, seed and rate; ``nets_pruners.csv`` one per pruner of the
 first seed at 0.5, without fine-tuning; ``nets_time.csv`` one per round of an epoch of ours and of a

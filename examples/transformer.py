@@ -73,5 +73,6 @@ path = sys.argv[1] if len(sys.argv) > 1 else "transformer.onnx"
 to_onnx(clf, path)
 print(f"written: {path}")
 
-# What to take from it: half of the heads and of the width save half of the arithmetic for a point of
-# accuracy, nearly all of it the eights'; seven weights in ten cost as little, more evenly (one seed).
+# What to take from it: half of the heads and of the width save half of the arithmetic for a point
+# of accuracy, nearly all of it the eights'; seven weights in ten cost as little, more evenly (one
+# seed).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,24 @@ from sk_prunefair.nested import concatenate, map_tensors, n_rows, take
 # After few products a Ritz value can lie inside the spectrum, its residual small: stopped after
 # three, the Hessian of a single sample of Adult was given 0.05 in the place of 3.10.
 MIN_PRODUCTS = 6
+
+
+def plain_attention() -> AbstractContextManager[None]:
+    """Return a context in which attention runs in plain arithmetic.
+
+    The faster forms of `torch.nn.functional.scaled_dot_product_attention` have no second derivative
+    and no rule for `torch.func.vmap`, and not all are known to torch's counter of operations.
+
+    Examples
+    --------
+    >>> q = torch.ones(1, 2, 4, requires_grad=True)
+    >>> with plain_attention():
+    ...     out = torch.nn.functional.scaled_dot_product_attention(q, q, q).sum()
+    >>> [gradient] = torch.autograd.grad(out, q, create_graph=True)
+    >>> torch.autograd.grad(gradient.square().sum(), q)[0].shape
+    torch.Size([1, 2, 4])
+    """
+    return sdpa_kernel(SDPBackend.MATH)
 
 
 def flat_gradient(
@@ -262,7 +281,7 @@ class EachSample:
         if self.is_batched:
             try:
                 in_dims = (None, *(0 for _ in batches))
-                with sdpa_kernel(SDPBackend.MATH):  # the faster forms of attention have no batches
+                with plain_attention():
                     return torch.func.vmap(self.function, in_dims=in_dims)(shared, *batches)
             except Exception:  # whatever a net raises; sample by sample it says why
                 self.is_batched = False

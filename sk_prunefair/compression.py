@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from sk_prunefair.autodiff import plain_attention
 from sk_prunefair.nested import float_dtype, run, tensors_of, to
 from sk_prunefair.pruning.masks import sparsity
 
@@ -127,8 +127,7 @@ def count_macs(
     was_training = module.training
     module.eval()
     placed = to(example, floats=float_dtype(module))
-    # In plain arithmetic: the counter does not know each of the faster forms of attention.
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    with plain_attention(), FlopCounterMode(display=False) as counter:
         run(module, placed)
     module.train(was_training)
     # The counter knows submodules as "Class.layers.0", the net itself as "Global".

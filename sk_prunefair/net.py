@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ from torch.utils.data import DataLoader
 
 from sk_prunefair import losses as criteria
 from sk_prunefair import nested
+from sk_prunefair.autodiff import plain_attention
 from sk_prunefair.data.batches import LoadedBatches
 from sk_prunefair.data.dataset import GroupDataset
 from sk_prunefair.data.inputs import is_dataset
@@ -245,7 +247,10 @@ class Net(NeuralNetClassifier):
         **fit_params: Any,
     ) -> None:
         """Go through the batches once, as `sk_prunefair.loop.run_epoch` does."""
-        if iterator is not None:
+        if iterator is None:
+            return
+        is_twice = training and self.objective_ is not None and self.objective_.takes_derivatives
+        with plain_attention() if is_twice else contextlib.nullcontext():
             run_epoch(self, iterator, training, prefix, step_fn, **fit_params)
 
     def _set_training(self, training: bool = True) -> None:

@@ -37,6 +37,11 @@ class Objective:
             if isinstance(callback, Constraint) and callback.is_active(net)
         ]
 
+    @property
+    def takes_derivatives(self) -> bool:
+        """Whether a penalty is made of derivatives, which training differentiates again."""
+        return any(each.takes_derivatives for each in self.constraints)
+
     def draw_weights(self, data: GroupDataset) -> torch.Tensor | None:
         """Return how often each row is drawn in the epoch that begins; None for once each."""
         weights = [each.draw_weights(self.net, data) for each in self.constraints]

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from sk_prunefair import nested
 from sk_prunefair.autodiff import flat_gradient
 from sk_prunefair.checks import check_count, check_number
 from sk_prunefair.constraints._autograd import (
@@ -49,6 +50,7 @@ class DerivativeConstraint(Constraint):
         Bound on the length of the penalty's gradient relative to that of the loss.
     """
 
+    takes_derivatives = True
     _value_name: str
     _history_key: str
     values_: pd.Series | None
@@ -149,15 +151,10 @@ class DerivativeConstraint(Constraint):
     ) -> torch.Tensor:
         # Batch norm must not count these rows twice: the pass works on copies of its averages.
         buffers = {name: buffer.clone() for name, buffer in net.module_.named_buffers()}
-        X, y = batch["X"], self.labels_
+        y = self.labels_
         assert y is not None
-        precision = self.parameters_[0].dtype
-
-        def take(value: torch.Tensor) -> torch.Tensor:
-            return value[rows].to(net.device, precision if value.is_floating_point() else None)
-
-        args, kwargs = ((), X) if isinstance(X, Mapping) else ((take(X),), {})
-        kwargs = {name: take(value) for name, value in kwargs.items()}
+        X = nested.to(nested.take(batch["X"], rows), net.device, self.parameters_[0].dtype)
+        args, kwargs = ((), dict(X)) if isinstance(X, Mapping) else ((X,), {})
         output = torch.func.functional_call(net.module_, buffers, args, kwargs)
         return net.sample_losses(output, y[rows].to(net.device))
 

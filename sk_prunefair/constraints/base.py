@@ -29,6 +29,9 @@ class Constraint(Hook):
         fine-tuning of the pruned one ("after"), or in both.
     """
 
+    takes_derivatives = False
+    """Whether the penalty is made of derivatives, which training then differentiates again."""
+
     def __init__(self, phase: Phase = "both") -> None:
         self.phase = phase
 

@@ -66,8 +66,8 @@ def load_batches(
             # What the loader would do in this process, without what it costs per batch.
             return Batches(dataset, rows, collate)
         options |= {"batch_sampler": rows, "generator": rows.generator}
-    whole = WholeBatches(dataset, collate)
-    return LoadedBatches(loader(whole, collate_fn=identity_collate, **options))
+    options["collate_fn"] = identity_collate
+    return LoadedBatches(loader(WholeBatches(dataset, collate), **options))
 
 
 def split_labels(data: GroupDataset, train_split: Any) -> npt.NDArray[np.int64]:

@@ -12,10 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 from torch.func import functional_call
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sk_prunefair import nested
-from sk_prunefair.autodiff import flat_gradient, hessian_vector_product
+from sk_prunefair.autodiff import flat_gradient, hessian_vector_product, plain_attention
 from sk_prunefair.checks import check_count, check_labels
 from sk_prunefair.data.dataset import as_tensor
 from sk_prunefair.data.groups import as_group_frame, encode_groups
@@ -197,11 +196,8 @@ class GroupedNet:
             return int(self.scores(self.rows_of(slice(0, 1))[0]).shape[1])
 
     def scores(self, X: Any, tensors: Mapping[str, Any] | None = None) -> torch.Tensor:
-        """Return one score per class, with some parameters or buffers replaced by `tensors`.
-
-        Attention runs in plain arithmetic: its faster forms have no second derivative.
-        """
-        with sdpa_kernel(SDPBackend.MATH):
+        """Return one score per class, with some parameters or buffers replaced by `tensors`."""
+        with plain_attention():
             # Replacing nothing costs as much as a small forward pass.
             if not tensors:
                 output = run(self.module, X)

@@ -14,6 +14,8 @@ from skorch.helper import SliceDict
 from torch import nn
 
 from sk_prunefair import (
+    EqualCurvatureConstraint,
+    EqualGradientConstraint,
     EqualLossConstraint,
     FairPrunedClassifier,
     PruneRateSearchCV,
@@ -236,6 +238,19 @@ def test_macs_count_attention(rows):
     attention = 2 * LENGTH * LENGTH * hidden
     head = hidden * hidden + hidden * 3
     assert report.compression["macs_dense"] == layers * (linear + attention) + head
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("max_samples", [4, None])
+@pytest.mark.parametrize("kind", [EqualGradientConstraint, EqualCurvatureConstraint])
+def test_constraints_of_derivatives_reach_through_attention(rows, kind, max_samples):
+    text, _, y, groups = rows
+    constraint = kind(layers="all", max_samples=max_samples, strength=0.1, interval=2)
+    clf = classifier("bert", max_epochs=1, callbacks=[("c", constraint)])
+    clf.fit(text, y, sensitive_features=groups)
+    clf.prune(0.3, text, y, sensitive_features=groups, finetune_epochs=1)
+    assert np.isfinite(clf.history[-1, "train_loss"])
+    assert (constraint.values_ > 0).all()
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -53,9 +53,13 @@ class FairPrunedClassifier(Net):
     ----------
     module : torch.nn.Module class or instance
         A net whose ``forward`` takes X and returns one score per class, shape
-        (n_samples, n_classes). A class whose ``__init__`` takes ``n_features`` (the number of
-        values per sample) or ``n_classes`` gets them from the data, unless ``module__n_features``
-        and the like say otherwise. An instance may be pretrained; it is copied, never changed.
+        (n_samples, n_classes); a tuple whose first entry is that, or a dict (such as transformers'
+        ``ModelOutput``) whose ``logits`` are; or, for two classes with the criterion
+        BCEWithLogitsLoss, one logit per sample. A class whose ``__init__`` takes ``n_features``
+        (the number of values per sample) or ``n_classes`` gets them from the data, unless
+        ``module__n_features`` and the like say otherwise; where X is a dict, also ``n_<name>`` of
+        each array: the columns of floats, one more than the largest of integers. An instance may be
+        pretrained; it is copied, never changed. A transformer's cache is switched off in the copy.
     prune_rate : float in [0, 1), default=None
         Share of the weights, or of each layer's channels, that ``fit`` removes after training.
         None prunes nothing.
@@ -183,16 +187,31 @@ class FairPrunedClassifier(Net):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, ...), dict of arrays or torch.utils.data.Dataset
-            Features: array, DataFrame, tensor, images with more axes; turned into float32. Rows of
-            a sparse matrix are made dense batch by batch. Of a dict the module gets
-            ``module(**X)``, and integers stay integers. A Dataset yields ``(X, y)`` and goes to
-            the module as it is.
+        X : array-like of shape (n_samples, ...), dict of arrays, torch or Arrow data set
+            Features, one of:
+
+            - An array, a DataFrame, a tensor, images with more axes. They become float32, or
+              float64 where the module is of double precision. Integers stay integers where the
+              module runs on them as they are: where it embeds tokens, for instance. That is tried
+              on two rows when the module is there, and remembered. Rows of a sparse matrix are made
+              dense batch by batch.
+            - A dict of arrays, such as a `transformers.BatchEncoding` or a
+              `skorch.helper.SliceDict`: the module gets ``module(**X)``. Integers stay integers,
+              floats become the module's.
+            - A torch Dataset of items ``X``, ``(X, y)``, ``(X, y, group)`` or dicts; ``X`` may be
+              a tuple of inputs. Samples of different length need
+              ``iterator_train__collate_fn`` and ``iterator_valid__collate_fn``, which see lists of
+              items.
+            - A `datasets.Dataset`: its columns of numbers go to the module by name, read batch by
+              batch; ``X.select_columns`` says which.
+
+            In dicts and columns, ``labels`` and ``label`` are y and never reach the module.
         y : array-like of shape (n_samples,), default=None
-            Labels, strings or integers. May be None where X is a Dataset that yields them.
+            Labels, strings or integers. None takes those that X holds.
         sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns), \
                 default=None
-            The group of each sample; columns intersect. None puts everybody into one group.
+            The group of each sample; columns intersect. None takes those that the items of X hold,
+            or else puts everybody into one group.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights of the samples in the loss.
         **fit_params : dict

@@ -13,6 +13,7 @@ import torch
 
 from sk_prunefair.cli import main
 from sk_prunefair.export import load_compact, save_compact
+from sk_prunefair.modules import TabularNet
 from sk_prunefair.selection import drop_upper_bound
 from tests.conftest import classifier
 
@@ -126,6 +127,30 @@ def test_arrays_and_parquet(case, capsys):
     assert str(expected) in capsys.readouterr().out
     pd.read_csv("test.csv").to_parquet("test.parquet")
     assert audit(data="test.parquet") == 0
+
+
+def test_arrays_by_name_go_to_a_net_of_several_inputs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "two_inputs.py").write_text(
+        "from sk_prunefair.modules import TabularNet\n"
+        "from tests.conftest import classifier\n"
+        "def make():\n    return classifier(TabularNet, max_epochs=2)\n"
+    )
+    rng = np.random.default_rng(0)
+    X = {"numbers": rng.normal(size=(200, 2)), "categories": rng.integers(0, 5, (200, 2))}
+    y, group = (X["categories"][:, 0] > 2).astype(int), rng.integers(0, 2, 200)
+    clf = classifier(TabularNet, max_epochs=2).fit(X, y, sensitive_features=group).prune(0.2)
+    save_compact(clf, "net.zip", dense=True)
+    np.savez("test.npz", **X, y=y, groups=group)
+    given = ["--estimator", "two_inputs:make", "--net", "net.zip", "--data", "test.npz"]
+    assert main(["audit", *given]) == 0
+    report = clf.fairness_report(X, y, sensitive_features=group)
+    summary = str(report).split("\n\n")[1].splitlines()[0]
+    assert summary in capsys.readouterr().out
+    np.savez("test.npz", numbers=X["numbers"], y=y)
+    assert main(["audit", *given]) == 2
+    assert "'groups' is missing" in capsys.readouterr().err
+    sys.modules.pop("two_inputs", None)
 
 
 def test_parquet_names_the_extra(case, capsys, monkeypatch):

@@ -7,6 +7,8 @@ import sys
 import numpy as np
 import pytest
 import torch
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from sk_prunefair.export import to_onnx
@@ -70,3 +72,55 @@ def test_to_onnx_without_example_or_package_raises(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(ImportError, match=r"sk-prunefair\[onnx\]"):
         to_onnx(nn.Linear(4, 2), tmp_path / "net.onnx", example=np.zeros((1, 4)))
+
+
+def test_to_onnx_tokens_of_any_length_and_numbers_by_name(tmp_path):
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.numbers = nn.Embedding(9, 4), nn.Linear(3, 4)
+            self.head = nn.Linear(4, 2)
+
+        def forward(self, tokens, numbers):
+            return {"logits": self.head(self.embed(tokens).mean(1) + self.numbers(numbers))}
+
+    rng = np.random.default_rng(0)
+    X = {
+        "tokens": rng.integers(0, 9, (40, 5)),
+        "numbers": rng.normal(size=(40, 3)).astype(np.float32),
+    }
+    clf = classifier(Two, max_epochs=1).fit(X, np.arange(40) % 2).prune(0.3)
+    to_onnx(clf, tmp_path / "net.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"))
+    inputs = {each.name: (each.type, each.shape[0]) for each in session.get_inputs()}
+    assert inputs["tokens"] == ("tensor(int64)", "n_samples")
+    assert inputs["numbers"] == ("tensor(float)", "n_samples")
+    for n, length in ((1, 5), (7, 3), (3, 11)):
+        part = {"tokens": rng.integers(0, 9, (n, length)), "numbers": X["numbers"][:n]}
+        [scores] = session.run(["scores"], part)
+        expected = clf.predict_proba(part)
+        np.testing.assert_allclose(torch.from_numpy(scores).softmax(1), expected, atol=1e-6)
+    assert session.get_modelmeta().custom_metadata_map["classes"] == "[0, 1]"
+
+
+def test_to_onnx_integers_of_an_array_stay_integers(tmp_path):
+    net = nn.Sequential(nn.EmbeddingBag(9, 4), nn.Linear(4, 2))
+    tokens = np.random.default_rng(0).integers(0, 9, (40, 5))
+    clf = classifier(net, max_epochs=1).fit(tokens, np.arange(40) % 2)
+    to_onnx(clf, tmp_path / "net.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"))
+    assert session.get_inputs()[0].type == "tensor(int64)"
+    [scores] = session.run(["scores"], {"X": tokens})
+    np.testing.assert_allclose(
+        torch.from_numpy(scores).softmax(1), clf.predict_proba(tokens), atol=1e-6
+    )
+
+
+def test_to_onnx_pipeline_writes_the_last_step_and_says_so(digits, tmp_path):
+    X, y, _ = digits
+    pipe = make_pipeline(StandardScaler(), classifier(max_epochs=1)).fit(X, y)
+    with pytest.warns(UserWarning, match="the file holds the last step 'fairprunedclassifier'"):
+        to_onnx(pipe, tmp_path / "net.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"))
+    [scores] = session.run(["scores"], {"X": pipe[:-1].transform(X[:9]).astype(np.float32)})
+    np.testing.assert_array_equal(scores.argmax(1), pipe.predict(X[:9]))

@@ -5,6 +5,7 @@ from sk_prunefair.classifier import FairPrunedClassifier
 from sk_prunefair.constraints import (
     AccuracyGapConstraint,
     Constraint,
+    Distillation,
     EqualCurvatureConstraint,
     EqualGradientConstraint,
     EqualLossConstraint,
@@ -15,6 +16,7 @@ from sk_prunefair.selection import NoRateError, PruneRateSearchCV, pruning_curve
 __all__ = [
     "AccuracyGapConstraint",
     "Constraint",
+    "Distillation",
     "EqualCurvatureConstraint",
     "EqualGradientConstraint",
     "EqualLossConstraint",

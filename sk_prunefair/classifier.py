@@ -29,6 +29,7 @@ from sk_prunefair.report import FairnessReport
 from sk_prunefair.requests import (
     Request,
     adopt_schema,
+    can_follow,
     check_constraints,
     check_groups_given,
     check_parameters,
@@ -326,7 +327,8 @@ class FairPrunedClassifier(Net):
             Share of the prunable weights to remove, in [0, 1).
         X, y, sensitive_features, sample_weight : array-like, default=None
             Data to fine-tune on, and for the pruner where it looks at data, as in `fit`. Groups may
-            be given here for the first time.
+            be given here for the first time. With `sk_prunefair.Distillation` among the callbacks,
+            X alone is enough.
         finetune_epochs : int, default=None
             Epochs of fine-tuning. None takes the parameter of that name where data is given.
         recalibrate : bool, default=False
@@ -367,11 +369,14 @@ class FairPrunedClassifier(Net):
             return self
         epochs = check_epochs(self.finetune_epochs if finetune_epochs is None else finetune_epochs)
         given = Request(X, y, sensitive_features, sample_weight)
-        check_groups_given(self, given.sensitive_features, ["after"] if epochs else [])
-        schema, data = encode(self, given)
+        phases: list[Phase] = ["after"] if epochs else []
+        has_labels = given.y is not None or pruner.needs_data or not (epochs and can_follow(self))
+        if has_labels:
+            check_groups_given(self, given.sensitive_features, phases)
+        schema, data = encode(self, given, has_labels)
         with unchanged_on_error(self):
             adopt_schema(self, schema)
-            check_constraints(self, ["after"] if epochs else [])
+            check_constraints(self, phases, has_labels)
             if not epochs:
                 check_output(self, data)
             engine.prune(self, rate, data, epochs, recalibrate=recalibrate, X=X, y=y)

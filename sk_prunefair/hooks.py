@@ -37,6 +37,8 @@ class Training:
         Rows that ``net.history`` holds already.
     follows_schedule : bool, default=False
         Whether a `sk_prunefair.pruning.PruningSchedule` spreads the pruning over the epochs.
+    has_labels : bool, default=True
+        False for a fine-tuning that follows a teacher alone.
     """
 
     phase: Phase
@@ -44,6 +46,7 @@ class Training:
     goal: float = 0.0
     first_epoch: int = 0
     follows_schedule: bool = False
+    has_labels: bool = True
 
 
 class TrainingNet(Protocol):
@@ -56,6 +59,8 @@ class TrainingNet(Protocol):
     device: Any
     train_split: Any
     groups_: pd.Index
+    batch_size: int
+    criterion_: Any
 
     @property
     def module_(self) -> nn.Module:
@@ -94,6 +99,12 @@ class TrainingNet(Protocol):
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
         """Run ``module_`` on the inputs of a batch."""
+
+    def with_module(self, module: nn.Module | None) -> Any:
+        """Return a view of the net with another module, to ``infer`` with."""
+
+    def get_params_for(self, prefix: str) -> dict[str, Any]:
+        """Return the parameters of a prefix, such as "iterator_train"."""
 
     def outcomes(self, data: GroupDataset, *modules: nn.Module) -> list[Outcome]:
         """Return the losses and the encoded predictions of nets, sample by sample."""

@@ -174,7 +174,7 @@ class Net(NeuralNetClassifier):
         self, X: GroupDataset, y: Any = None, **fit_params: Any
     ) -> tuple[GroupDataset, Any]:
         """Split off a validation set; skorch's own split is stratified by label × group."""
-        if not self.train_split:
+        if not self.train_split or not X.has_labels:
             return X, None
         parts = self.train_split(X, split_labels(X, self.train_split), **fit_params)
         train_part, valid = (own_dataset(part, self.schema_ or Schema()) for part in parts)

@@ -48,6 +48,28 @@ class Objective:
         given = [weight for weight in weights if weight is not None]
         return torch.stack(given).prod(0) if given else None
 
+    def mixed(
+        self,
+        losses: torch.Tensor | None,
+        y_pred: Any,
+        y_true: torch.Tensor,
+        columns: dict[str, Any],
+    ) -> torch.Tensor:
+        """Return what the constraints train on in the place of the criterion's losses.
+
+        Parameters
+        ----------
+        losses : torch.Tensor of shape (batch_size,) or None
+            The criterion's losses, None where there are no labels.
+        y_pred, y_true, columns
+            As for `sk_prunefair.Constraint.mixed_losses`.
+        """
+        for constraint in self.constraints:
+            found = constraint.mixed_losses(self.net, losses, y_pred, y_true, columns)
+            losses = losses if found is None else found
+        assert losses is not None
+        return losses
+
     def weighted(self, losses: torch.Tensor, columns: dict[str, Any]) -> torch.Tensor:
         """Return the losses times the factors of constraints and samples.
 
@@ -116,9 +138,15 @@ def objective_loss(net: CoreNet, y_pred: Any, y_true: torch.Tensor, training: bo
         # A criterion of the user's may return one number for all: as in skorch.
         loss = net.criterion_(y_pred, to_tensor(y_true, device=net.device))
         return loss if loss.ndim == 0 else loss.mean()
-    losses = net.sample_losses(y_pred, y_true)
-    if is_first:
-        check_losses(net, losses, len(y_true))
+    if training and net.training_ is not None and not net.training_.has_labels:
+        assert objective is not None
+        trained = losses = objective.mixed(None, y_pred, y_true, columns)
+    else:
+        trained = losses = net.sample_losses(y_pred, y_true)
+        if is_first:
+            check_losses(net, losses, len(y_true))
+        if objective is not None:
+            trained = objective.mixed(losses, y_pred, y_true, columns)
     if net.step_ is not None:
         net.step_.losses = losses.detach()
     if columns and len(columns["group"]) != len(losses):
@@ -126,7 +154,7 @@ def objective_loss(net: CoreNet, y_pred: Any, y_true: torch.Tensor, training: bo
             f"get_loss was given {len(losses)} samples of a batch of {len(columns['group'])}: "
             "a train_step of your own must pass batches whole; use a smaller batch_size"
         )
-    weighted = (objective or Objective(net, ())).weighted(losses, columns)
+    weighted = (objective or Objective(net, ())).weighted(trained, columns)
     reduced = _reduced(net, weighted, y_true)
     return reduced if objective is None else objective.penalised(reduced, losses, columns)
 

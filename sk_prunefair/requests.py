@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from sk_prunefair.data.dataset import GroupDataset
 from sk_prunefair.data.inputs import is_dataset, settle_dtype
 from sk_prunefair.data.labels import read_labels
 from sk_prunefair.data.schema import ONE_GROUP, Schema
-from sk_prunefair.data.sources import is_arrow, split_item
+from sk_prunefair.data.sources import count_rows, is_arrow, split_item
 from sk_prunefair.hooks import Phase
 from sk_prunefair.losses import ignored_label
 from sk_prunefair.nested import float_dtype
@@ -78,17 +79,19 @@ def learn(net: CoreNet, given: Request, classes: Any) -> tuple[Schema, Any, npt.
     )
 
 
-def encode(net: CoreNet, given: Request) -> tuple[Schema, GroupDataset]:
-    """Encode labelled data by what the net knows; groups may be new where it knows none."""
+def encode(net: CoreNet, given: Request, needs_labels: bool = True) -> tuple[Schema, GroupDataset]:
+    """Encode data by what the net knows; groups may be new where it knows none."""
     schema = known_schema(net)
     inputs = schema.check_inputs(given.X, net.scratch())
-    labels = schema.check_labels(inputs, given.y, net)
-    schema = schema.with_groups(given.sensitive_features, len(labels))
+    labels = None
+    if needs_labels or given.y is not None:
+        labels = schema.check_labels(inputs, given.y, net)
+    schema = schema.with_groups(given.sensitive_features, count_rows(inputs))
     return schema, encoded(net, schema, inputs, labels, given)
 
 
 def encoded(
-    net: CoreNet, schema: Schema, inputs: Any, labels: npt.NDArray[Any], given: Request
+    net: CoreNet, schema: Schema, inputs: Any, labels: npt.NDArray[Any] | None, given: Request
 ) -> GroupDataset:
     """Return checked inputs and labels as what is trained on."""
     return schema.encode(
@@ -183,16 +186,40 @@ def check_groups_given(net: CoreNet, sensitive_features: Any, phases: Sequence[P
         return
     for callback in _given_callbacks(net):
         kind = callback if isinstance(callback, type) else type(callback)
-        if issubclass(kind, Constraint) and _acts(callback, phases):
+        if issubclass(kind, Constraint) and kind.needs_groups and _acts(callback, phases):
             raise ValueError(
                 f"sensitive_features is None, but {kind.__name__} needs the group of each sample"
             )
 
 
-def check_constraints(net: CoreNet, phases: Sequence[Phase]) -> None:
+def can_follow(net: CoreNet) -> bool:
+    """Tell whether something is there to fine-tune by without labels, such as `Distillation`.
+
+    Warns
+    -----
+    UserWarning
+        Where other constraints then do nothing.
+    """
+    acting = [
+        callback
+        for _, callback in net.callbacks_
+        if isinstance(callback, Constraint) and _acts(callback, ["after"])
+    ]
+    if all(callback.needs_labels for callback in acting):
+        return False
+    idle = [type(callback).__name__ for callback in acting if callback.needs_labels]
+    if idle:
+        warnings.warn(
+            f"fine-tuning without labels: {', '.join(idle)} does not act", UserWarning, stacklevel=3
+        )
+    return True
+
+
+def check_constraints(net: CoreNet, phases: Sequence[Phase], has_labels: bool = True) -> None:
     """Raise ValueError where a constraint that acts in the phases cannot do what it is to."""
     for _, callback in net.callbacks_:
-        if isinstance(callback, Constraint) and _acts(callback, phases):
+        is_asked = isinstance(callback, Constraint) and (has_labels or not callback.needs_labels)
+        if is_asked and _acts(callback, phases):
             callback.check(net)
 
 

@@ -56,7 +56,9 @@ def train(
         net.history_ = own_rows(net.history, len(dense_rows))
     goal = net.prune_rate_ if goal is None else goal
     net.is_output_checked_ = False
-    net.training_ = Training(net.phase_, epochs, goal, len(net.history), follows_schedule)
+    net.training_ = Training(
+        net.phase_, epochs, goal, len(net.history), follows_schedule, data.has_labels
+    )
     try:
         with seeded(net.seed_, step, net.device):
             _begin(net, hooks, X, y)

@@ -2,6 +2,7 @@
 
 from sk_prunefair.constraints.accuracy_gap import AccuracyGapConstraint
 from sk_prunefair.constraints.base import Constraint
+from sk_prunefair.constraints.distillation import Distillation
 from sk_prunefair.constraints.equal_curvature import EqualCurvatureConstraint
 from sk_prunefair.constraints.equal_gradient import EqualGradientConstraint
 from sk_prunefair.constraints.equal_loss import EqualLossConstraint
@@ -9,6 +10,7 @@ from sk_prunefair.constraints.equal_loss import EqualLossConstraint
 __all__ = [
     "AccuracyGapConstraint",
     "Constraint",
+    "Distillation",
     "EqualCurvatureConstraint",
     "EqualGradientConstraint",
     "EqualLossConstraint",

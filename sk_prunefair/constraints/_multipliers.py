@@ -27,6 +27,32 @@ def overall_loss(means: Floats, shares: Floats) -> float:
     return float(np.average(means[seen], weights=shares[seen])) if seen.any() else 0.0
 
 
+def explained_by_labels(overall: float, entropies: Floats, shares: Floats) -> Floats:
+    r"""Return by how much each group's loss differs from J because its labels are more mixed.
+
+    The best net that knows the group alone has the loss H_a on group a, the entropy of its labels,
+    and H̄, their mean, over the data. Features that tell as much of the labels in every group take
+    the same share of all, so that a net with loss J has the loss (J / H̄) H_a on group a. Where the
+    group is the label, all entropies are zero, and nothing is explained.
+
+    Parameters
+    ----------
+    overall : float
+        J.
+    entropies, shares : ndarray of shape (n_groups,)
+        H_a in nats, and shares of the data.
+
+    Examples
+    --------
+    >>> explained_by_labels(0.3, np.array([0.6, 0.2]), np.array([0.5, 0.5]))
+    array([ 0.15, -0.15])
+    """
+    mean = float(shares @ entropies)
+    if mean <= 0:
+        return np.zeros_like(entropies)
+    return overall / mean * (entropies - mean)
+
+
 def moves(
     means: Floats, errors: Floats | float, overall: float, least: float, step_size: float
 ) -> Floats:

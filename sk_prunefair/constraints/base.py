@@ -29,6 +29,12 @@ class Constraint(Hook):
         fine-tuning of the pruned one ("after"), or in both.
     """
 
+    needs_groups = True
+    """Whether the constraint can do nothing without the group of each sample."""
+
+    needs_labels = True
+    """Whether it can do nothing where a fine-tuning has no labels."""
+
     takes_derivatives = False
     """Whether the penalty is made of derivatives, which training then differentiates again."""
 
@@ -55,6 +61,8 @@ class Constraint(Hook):
 
     def is_active(self, net: TrainingNet) -> bool:
         """Tell whether the constraint acts in the training that runs."""
+        if self.needs_labels and not net.training_.has_labels:
+            return False
         return self.phase in (net.training_.phase, "both")
 
     def draw_weights(self, net: TrainingNet, data: GroupDataset) -> torch.Tensor | None:
@@ -89,6 +97,36 @@ class Constraint(Hook):
         -------
         torch.Tensor of shape (batch_size,) or None
             Weights, best with mean 1 over the data; None for a constraint that does not reweight.
+        """
+        return None
+
+    def mixed_losses(
+        self,
+        net: TrainingNet,
+        losses: torch.Tensor | None,
+        y_pred: Any,
+        y_true: torch.Tensor,
+        batch: dict[str, Any],
+    ) -> torch.Tensor | None:
+        """Return what is trained on in the place of the criterion's losses.
+
+        Parameters
+        ----------
+        net : TrainingNet
+            The net that is being trained.
+        losses : torch.Tensor of shape (batch_size,) or None
+            Per-sample losses, part of the graph; None where there are no labels.
+        y_pred : torch.Tensor, tuple or mapping
+            What the module returned.
+        y_true : torch.Tensor of shape (batch_size,), dtype int64
+            Encoded labels.
+        batch : dict
+            As for `weights`; ``row`` are the positions of its samples in the data.
+
+        Returns
+        -------
+        torch.Tensor of shape (batch_size,) or None
+            Losses that factors then multiply; None leaves them as they are.
         """
         return None
 

@@ -13,10 +13,16 @@ from sk_prunefair.checks import check_choice, check_flag, check_number
 from sk_prunefair.constraints._average import WeightAverage
 from sk_prunefair.constraints._best_group import BestGroupLimit
 from sk_prunefair.constraints._epoch import EpochRecord
-from sk_prunefair.constraints._multipliers import moves, overall_loss, row_factors
+from sk_prunefair.constraints._factors import By, RowFactors
+from sk_prunefair.constraints._multipliers import (
+    explained_by_labels,
+    moves,
+    overall_loss,
+    row_factors,
+)
 from sk_prunefair.constraints.base import Constraint, Phase
 from sk_prunefair.constraints.lagrangian_dual import LagrangianDual
-from sk_prunefair.data.group_means import group_shares, group_sizes
+from sk_prunefair.data.group_means import group_shares, group_sizes, label_entropies
 
 if TYPE_CHECKING:
     from sk_prunefair.data.dataset import GroupDataset
@@ -55,12 +61,23 @@ class EqualLossConstraint(Constraint):
       trades one group for another, and it is the average that settles (``average=False`` keeps
       the last weights).
 
-    A group counts more as its rows are drawn more often, which keeps batches of equal weights: at
-    high rates, where a pruned net has to recover in few epochs, that costs less accuracy than
-    weighting losses. ``by="reweighting"`` weights them: on images, at rates that a net recovers
-    from, that closes more of the gap, as rows that are seen again and again are soon memorized.
-    Where the draws are not the constraint's to make (a ``sampler``, ``shuffle=False`` or an
-    iterator of the user's own), losses are weighted in any case.
+    What moves the multipliers is the loss beyond what label rates explain (``explained="labels"``):
+    a group whose labels are more mixed has a larger loss whatever the net does, and pushing it
+    harms others and helps nobody. In the place of :math:`J_a - J` stands
+    :math:`J_a - (J / \bar H) H_a`, with :math:`H_a` the entropy of the labels of group a in the
+    training rows and :math:`\bar H` its mean over the data: the best net that knows the group
+    alone has the loss :math:`H_a`, and features that tell as much in every group take the same
+    share of all. Where the group is the label, :math:`H_a = 0`, and nothing changes.
+
+    A group counts more by draws and weights (``by="auto"``): its rows are drawn more often until
+    it has two of a batch in the mean, and what is left of its factor weights their losses. A batch
+    with less than that of a group has a gradient that is mostly noise; rows that are seen again
+    and again are soon memorized. ``by="resampling"`` draws by all of the factor, ``"reweighting"``
+    weights by it. Where the draws are not the constraint's to make (a ``sampler``,
+    ``shuffle=False`` or an iterator of the user's own), losses are weighted in any case.
+
+    Recommended with `sk_prunefair.Distillation`, so that the fine-tuning also follows the dense
+    net: then neither has a setting that must be chosen.
 
     With ``violation="absolute"`` this is the authors' literal Lagrangian-dual method, by
     `sk_prunefair.constraints.lagrangian_dual`: the objective of a batch is
@@ -94,14 +111,18 @@ class EqualLossConstraint(Constraint):
         is further below than allowed, the multipliers are halved after each epoch, and if it still
         is when the training ends, a warning says so. On data that the net can memorize this
         says little: use ``multipliers_from="valid"``.
-    by : {"resampling", "reweighting"}, default="resampling"
-        Whether the rows of a group are drawn more often, or drawn once and their losses weighted.
+    by : {"auto", "resampling", "reweighting"}, default="auto"
+        Whether the rows of a group are drawn more often, drawn once and their losses weighted, or
+        both, see above.
     average : bool, default=True
         Whether training ends with the average of the last epoch's weights, where there is more
         than one group, whatever the step size. ``history`` shows losses along the way, before
         they are averaged. A callback that restores the best weights when the training ends, such
         as skorch's ``Checkpoint`` and ``EarlyStopping`` with ``load_best=True``, does so after
         that, in whatever order they are given: its weights stay, and the average goes.
+    explained : {"labels", None}, default="labels"
+        What part of a group's distance from the overall loss moves nothing, see above. None is
+        eq. 7 as printed; the literal method takes no notice.
 
     Attributes
     ----------
@@ -141,8 +162,8 @@ class EqualLossConstraint(Constraint):
     limit_: BestGroupLimit | None
     weight_average_: WeightAverage | None
     dual_: LagrangianDual | None
-    factors_: torch.Tensor | None
-    is_drawn_: bool
+    factors_: RowFactors | None
+    entropies_: npt.NDArray[np.float64] | None
     shares_: npt.NDArray[np.float64]
     record_: EpochRecord | None
 
@@ -154,8 +175,9 @@ class EqualLossConstraint(Constraint):
         max_multiplier: float = 4.0,
         multipliers_from: Literal["train", "valid"] = "train",
         max_accuracy_loss: float | None = None,
-        by: Literal["resampling", "reweighting"] = "resampling",
+        by: By = "auto",
         average: bool = True,
+        explained: Literal["labels"] | None = "labels",
     ) -> None:
         super().__init__(phase)
         self.step_size = step_size
@@ -165,6 +187,7 @@ class EqualLossConstraint(Constraint):
         self.max_accuracy_loss = max_accuracy_loss
         self.by = by
         self.average = average
+        self.explained = explained
 
     def initialize(self) -> Any:
         """Check the parameters and forget the multipliers; a new ``fit`` calls this."""
@@ -173,15 +196,15 @@ class EqualLossConstraint(Constraint):
         check_number("max_multiplier", self.max_multiplier, above=0)
         check_number("max_accuracy_loss", self.max_accuracy_loss, least=0, most=1, or_none=True)
         check_choice("violation", self.violation, ("signed", "absolute"))
-        check_choice("by", self.by, ("resampling", "reweighting"))
+        check_choice("by", self.by, ("auto", "resampling", "reweighting"))
+        check_choice("explained", self.explained, ("labels", None))
         check_flag("average", self.average)
         check_choice("multipliers_from", self.multipliers_from, ("train", "valid"))
         for name in ("multipliers_", "first_loss_", "limit_"):
             self.add_state(name, None, lives="fit")
-        for name in ("weight_average_", "dual_", "factors_", "record_"):
+        for name in ("weight_average_", "dual_", "factors_", "record_", "entropies_"):
             self.add_state(name, None, lives="epoch")
         self.add_state("shares_", np.empty(0), lives="epoch")
-        self.add_state("is_drawn_", False, lives="epoch")
         return self
 
     def check(self, net: TrainingNet) -> None:
@@ -220,24 +243,25 @@ class EqualLossConstraint(Constraint):
         if self.violation == "absolute":
             self.dual_ = LagrangianDual(multipliers, net.device)
             return
+        if self.explained is not None and self.is_active(net):
+            self.entropies_ = label_entropies(dataset_train, n_groups)
         factors = row_factors(multipliers, self.shares_)
-        self.factors_ = torch.as_tensor(factors, dtype=torch.float32, device=net.device)
+        size = net.get_params_for("iterator_train").get("batch_size", net.batch_size)
+        size = len(dataset_train) if size == -1 else size
+        sizes = group_sizes(dataset_train, n_groups)
+        self.factors_ = RowFactors(factors, self.by, sizes, size, net.device)
         if self.average and n_groups > 1 and self.is_active(net):
             self.weight_average_ = WeightAverage(net.module_)
 
     def draw_weights(self, net: TrainingNet, data: GroupDataset) -> torch.Tensor | None:
-        """Return the factor of each row's group; None where all are equal, or never drawn by."""
-        if self.factors_ is None or self.by == "reweighting":
-            return None
-        self.is_drawn_ = True
-        factors = self.factors_.cpu()
-        return None if (factors == factors[0]).all() else factors[data.group[data.rows]]
+        """Return how often each row is drawn; None where all are drawn alike."""
+        return None if self.factors_ is None else self.factors_.draws(data.group[data.rows])
 
     def weights(self, net: TrainingNet, batch: dict[str, Any]) -> torch.Tensor | None:
-        """Return the factor of each sample's group, where it was not drawn by that already."""
-        if self.factors_ is None or self.is_drawn_:
+        """Return what is left of the factor of each sample's group, once it was drawn by that."""
+        if self.factors_ is None:
             return None
-        return self.factors_[batch["group"].to(net.device, non_blocking=True)]
+        return self.factors_.weights(batch["group"].to(net.device, non_blocking=True))
 
     def penalty(
         self, net: TrainingNet, losses: torch.Tensor, batch: dict[str, Any]
@@ -286,7 +310,10 @@ class EqualLossConstraint(Constraint):
             overall = overall_loss(means, self.shares_)
             if self.first_loss_ is None:
                 self.first_loss_ = overall
-            step = moves(means, errors, overall, self.first_loss_, self.step_size)
+            unexplained = means
+            if self.entropies_ is not None:
+                unexplained = means - explained_by_labels(overall, self.entropies_, self.shares_)
+            step = moves(unexplained, errors, overall, self.first_loss_, self.step_size)
             bounds = (-1.0, self.max_multiplier)
         slack = 1.0 if self.limit_ is None else self.limit_.slack
         self.multipliers_ = (self.multipliers_ + slack * step).clip(*bounds)

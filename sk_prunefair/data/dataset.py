@@ -11,7 +11,15 @@ import torch
 from skorch.dataset import Dataset as SkorchDataset
 
 from sk_prunefair.data.labels import dataset_targets
-from sk_prunefair.data.sources import as_source, as_tensor, count_rows, held, split_item
+from sk_prunefair.data.sources import (
+    ArraySource,
+    SparseSource,
+    as_source,
+    as_tensor,
+    count_rows,
+    held,
+    split_item,
+)
 from sk_prunefair.nested import take
 
 __all__ = ["GroupDataset", "count_rows", "dataset_targets", "split_strata"]
@@ -22,8 +30,9 @@ RawBatch = tuple[dict[str, Any], torch.Tensor]
 class GroupDataset(SkorchDataset):
     """Inputs, encoded labels, encoded groups and sample weights, row by row.
 
-    A batch is the pair ``({"X": ..., "group": ..., "sample_weight": ...}, y)``; the key
-    ``sample_weight`` is absent where no weights were given. The module only ever sees ``X``.
+    A batch is the pair ``({"X": ..., "group": ..., "row": ..., "sample_weight": ...}, y)``; the key
+    ``sample_weight`` is absent where no weights were given, and ``row`` says which of the stored
+    rows these are. The module only ever sees ``X``.
 
     Parameters
     ----------
@@ -63,6 +72,7 @@ class GroupDataset(SkorchDataset):
         self.targets = _column(y, n_samples)
         self.group = _column(group, n_samples)
         self.has_groups = group is not None
+        self.has_labels = y is not None or encode is not None
         self.sample_weight = None if sample_weight is None else torch.from_numpy(sample_weight)
         self.encode = encode
         self.rows = torch.arange(n_samples)
@@ -81,6 +91,16 @@ class GroupDataset(SkorchDataset):
     def group_codes(self) -> npt.NDArray[np.int64]:
         """Encoded groups of the rows."""
         return self.group[self.rows].numpy()
+
+    @property
+    def n_stored(self) -> int:
+        """Rows of the data that this is a part of; ``row`` of a batch counts among them."""
+        return len(self.targets)
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether a row is the same each time that it is read: it stands in memory as it is."""
+        return isinstance(self.source, (ArraySource, SparseSource))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -107,7 +127,7 @@ class GroupDataset(SkorchDataset):
         """
         rows = self.rows[torch.as_tensor(indices)]
         found = self.source.fetch(rows) if collate is None else self._collated(rows, collate)
-        batch = {"X": found.X, "group": self.group[rows]}
+        batch = {"X": found.X, "group": self.group[rows], "row": rows}
         if self.sample_weight is not None:
             batch["sample_weight"] = self.sample_weight[rows]
         if self.encode is None:

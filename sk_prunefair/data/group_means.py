@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import special
 
 from sk_prunefair.losses import class_scores
 
@@ -24,6 +25,18 @@ def group_shares(data: GroupDataset, n_groups: int) -> npt.NDArray[np.float64]:
     weights = None if data.sample_weight is None else data.sample_weight[data.rows].numpy()
     sizes = np.bincount(data.group_codes, weights, minlength=n_groups)
     return sizes / sizes.sum()
+
+
+def label_entropies(data: GroupDataset, n_groups: int) -> npt.NDArray[np.float64]:
+    """Return the entropy of the labels of each group in nats, shape (n_groups,), 0 for no rows."""
+    weights = None if data.sample_weight is None else data.sample_weight[data.rows].numpy()
+    y = np.unique(data.y, return_inverse=True)[1]
+    n_classes = int(y.max(initial=0)) + 1
+    cells = np.bincount(data.group_codes * n_classes + y, weights, minlength=n_groups * n_classes)
+    counts = cells.reshape(n_groups, n_classes)
+    totals = counts.sum(axis=1, keepdims=True)
+    p = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    return special.entr(p).sum(axis=1)
 
 
 def group_means(

@@ -161,7 +161,7 @@ def factors_by_hand(y):
 
 def test_equal_loss_by_resampling_draws_groups_by_their_multipliers(digits):
     X, y = long_tailed(digits)
-    constraint = Groups(step_size=0.0)
+    constraint = Groups(step_size=0.0, by="resampling")
     clf = classifier(callbacks=[("equal_loss", constraint)], train_split=None, max_epochs=3)
     clf.fit(X, y, sensitive_features=y)
     counts = np.sum(state(clf).counts_, axis=0)

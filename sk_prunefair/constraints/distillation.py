@@ -1,0 +1,179 @@
+"""Distillation: the net that is trained follows a teacher, for instance its own dense net."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from sk_prunefair.checks import check_number
+from sk_prunefair.constraints.base import Constraint, Phase
+from sk_prunefair.losses import class_scores, mean_weights, plain_criterion, takes_probabilities
+
+if TYPE_CHECKING:
+    from sk_prunefair.hooks import TrainingNet
+
+
+class Distillation(Constraint):
+    r"""Fine-tune towards what a teacher says, by default the dense net of the same classifier.
+
+    The excessive risk R(a) compares the pruned net with the dense one, so that a fine-tuning which
+    follows the dense net keeps it small. The loss of a sample becomes
+
+    .. math:: (1 - w)\,\ell(\bar\theta) + w\,T^2\,\mathrm{KL}\left(p_T(\theta^\star) \,\|\,
+        p_T(\bar\theta)\right),
+
+    with :math:`\ell` the criterion and :math:`p_T` the probabilities of logits divided by the
+    temperature T (Hinton, Vinyals and Dean, *Distilling the knowledge in a neural network*, 2015).
+    Draws, group factors and sample weights multiply it like any loss; what moves multipliers stays
+    the criterion's loss. Blakeney, Huish, Yan and Zong (*Simon says: evaluating and mitigating bias
+    in pruned neural networks with knowledge distillation*, 2021) found distillation alone to lower
+    the bias that pruning brings.
+
+    With it ``prune(rate, X, finetune_epochs=...)`` needs neither labels nor groups: without labels
+    w is 1, there is no validation set, and constraints that need labels do not act.
+
+    The teacher is in evaluation mode and runs once per batch, without gradient. Where X is an array
+    or a dict of arrays, its outputs are kept from the first epoch on, one number per row and class.
+
+    Parameters
+    ----------
+    weight : float, default=0.9
+        w, in [0, 1].
+    temperature : float, default=2.0
+        T, above 0.
+    phase : {"before", "after", "both"}, default="after"
+        When to follow the teacher; "before" and "both" need a `teacher`.
+    teacher : torch.nn.Module, default=None
+        A net that takes the same X and returns scores of the same classes, such as a larger one.
+        None is the dense net of the classifier.
+
+    Examples
+    --------
+    >>> from sk_prunefair import FairPrunedClassifier
+    >>> from sk_prunefair.datasets import load_digits
+    >>> from sk_prunefair.modules import MLP
+    >>> digits = load_digits()
+    >>> clf = FairPrunedClassifier(
+    ...     MLP,
+    ...     criterion=nn.CrossEntropyLoss,
+    ...     lr=0.3,
+    ...     callbacks=[("distillation", Distillation())],
+    ...     verbose=0,
+    ...     random_state=0,
+    ... ).fit(digits.data, digits.target)
+    >>> clf = clf.prune(0.9, digits.data, finetune_epochs=3)  # no labels
+    >>> bool(clf.score(digits.data, digits.target) > 0.8)
+    True
+    """
+
+    needs_groups = False
+    needs_labels = False
+    teacher_: nn.Module | None
+    outputs_: torch.Tensor | None
+    is_known_: torch.Tensor | None
+
+    def __init__(
+        self,
+        weight: float = 0.9,
+        temperature: float = 2.0,
+        phase: Phase = "after",
+        teacher: nn.Module | None = None,
+    ) -> None:
+        super().__init__(phase)
+        self.weight = weight
+        self.temperature = temperature
+        self.teacher = teacher
+
+    def initialize(self) -> Any:
+        """Check the parameters; a new ``fit`` calls this."""
+        super().initialize()
+        check_number("weight", self.weight, least=0, most=1)
+        check_number("temperature", self.temperature, above=0)
+        if self.teacher is not None and not isinstance(self.teacher, nn.Module):
+            raise ValueError(
+                f"teacher must be a torch.nn.Module or None, got {type(self.teacher).__name__}"
+            )
+        if self.teacher is None and self.phase != "after":
+            raise ValueError(
+                f"phase={self.phase!r} needs a teacher: before pruning there is no dense net to "
+                "follow"
+            )
+        for name in ("teacher_", "outputs_", "is_known_"):
+            self.add_state(name, None, lives="training")
+        return self
+
+    def on_train_begin(self, net: TrainingNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Take up the teacher."""
+        if not self.is_active(net):
+            return
+        if self.teacher is None:
+            self.teacher_ = net.dense_module_
+        else:
+            self.teacher_ = copy.deepcopy(self.teacher).to(net.device)
+        self.teacher_.eval()
+
+    def on_epoch_begin(self, net: TrainingNet, dataset_train: Any = None, **kwargs: Any) -> None:
+        """Make room for the teacher's outputs where they can be kept."""
+        if self.teacher_ is not None and self.is_known_ is None and dataset_train.is_repeatable:
+            self.is_known_ = torch.zeros(dataset_train.n_stored, dtype=torch.bool)
+
+    def mixed_losses(
+        self,
+        net: TrainingNet,
+        losses: torch.Tensor | None,
+        y_pred: Any,
+        y_true: torch.Tensor,
+        batch: dict[str, Any],
+    ) -> torch.Tensor | None:
+        """Return the criterion's losses mixed with the distance from the teacher."""
+        if self.teacher_ is None or self.weight == 0:
+            return None
+        distance = self._distance(net, y_pred, batch)
+        if losses is None:
+            return distance
+        counts = mean_weights(net.criterion_, y_true)
+        if counts is not None:  # the criterion's mean is over these
+            distance = distance * counts.to(distance)
+        return (1 - self.weight) * losses + self.weight * distance
+
+    def _distance(self, net: TrainingNet, y_pred: Any, batch: dict[str, Any]) -> torch.Tensor:
+        """Return T² KL(teacher ‖ net) of each sample."""
+        own, taught = _logits(net, y_pred), self._taught(net, batch)
+        if own.shape != taught.shape:
+            raise ValueError(
+                f"teacher must return scores of shape {tuple(own.shape)} as the net does, got "
+                f"{tuple(taught.shape)}"
+            )
+        t = self.temperature
+        target = (taught / t).log_softmax(1)
+        found = (own / t).log_softmax(1)
+        return t**2 * (target.exp() * (target - found)).sum(1)
+
+    def _taught(self, net: TrainingNet, batch: dict[str, Any]) -> torch.Tensor:
+        rows = batch.get("row")
+        if self.is_known_ is None or rows is None:
+            return self._run(net, batch["X"])
+        if self.outputs_ is not None and bool(self.is_known_[rows].all()):
+            return self.outputs_[rows.to(self.outputs_.device)]
+        scores = self._run(net, batch["X"])
+        if self.outputs_ is None:
+            self.outputs_ = scores.new_zeros(len(self.is_known_), scores.shape[1])
+        self.outputs_[rows.to(self.outputs_.device)] = scores
+        self.is_known_[rows] = True
+        return scores
+
+    def _run(self, net: TrainingNet, X: Any) -> torch.Tensor:
+        assert self.teacher_ is not None
+        with torch.no_grad():
+            return _logits(net, net.with_module(self.teacher_).infer(X))
+
+
+def _logits(net: TrainingNet, output: Any) -> torch.Tensor:
+    """Return one logit per class, of probabilities their logarithms."""
+    scores = class_scores(output)
+    if takes_probabilities(plain_criterion(net.criterion_)):
+        return torch.log(scores + torch.finfo(scores.dtype).eps)
+    return scores

@@ -61,7 +61,7 @@ def verdicts(cells: pd.DataFrame) -> dict[str, str]:
     lower = (low["xi"] < low["xi_none"]).mean()
     n_gap, n_rest = len(up_to), len(rest)
     found = {
-        f"excess gap ÷ none's, median of {n_gap} cells with a gap, to 0.95 (≤ 0.55)": f"{ratio:.2f}",
+        f"excess gap ÷ none's, median of {n_gap} cells with one, to 0.95 (≤ 0.55)": f"{ratio:.2f}",
         f"ξ ÷ none's, median of {len(up_to_90)} of them, to 0.9 (≤ 0.5)": f"{xi:.2f}",
         "ξ below none's, share of them to 0.95 (≥ 0.75)": f"{below:.2f}",
         "group mean above none's, share of them to 0.95 (1)": f"{higher:.2f}",

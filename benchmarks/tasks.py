@@ -150,14 +150,14 @@ def german(seed: int) -> tuple[Split, Split, Split]:
 def _bank() -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     folder = Path(os.environ.get("SK_PRUNEFAIR_DATA", ".")) / "bank"
     table = pd.read_csv(folder / "bank-full.csv.gz", sep=";")
-    age = np.where(table["age"] < 25, "< 25 ", "≥ 25 ")
-    group = np.unique(age + np.asarray(table["marital"], dtype=str), return_inverse=True)[1]
+    names = np.where(table["age"] < 25, "< 25", "≥ 25, " + table["marital"].astype(str))
+    group = np.unique(names.astype(str), return_inverse=True)[1]
     # The duration of the call is known only once it is over.
     return table.drop(columns=["y", "duration"]), (table["y"] == "yes").to_numpy(int), group
 
 
 def bank(seed: int) -> tuple[Split, Split, Split]:
-    """Bank marketing; groups are whether younger than 25 × marital status."""
+    """Bank marketing; groups are people under 25, others by marital status."""
     table, y, group = _bank()
     X = encoder().fit_transform(table).astype(np.float32)
     return three_ways(Split(X, y, group), seed, valid=0.1, test=0.4)

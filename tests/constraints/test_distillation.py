@@ -246,8 +246,8 @@ def test_probabilities_and_one_logit(data, module, criterion, temperature):
 def test_class_weights_count_for_the_distance_too(data):
     X, y, _ = data
     weight = torch.tensor([1.0, 0.0, 0.0])
-    clf = classifier(Distillation(1.0), criterion__weight=weight, lr=0.0).fit(X, y)
-    clf.prune(0.5, X, y, finetune_epochs=1)
+    clf = classifier(Distillation(1.0), criterion__weight=weight).fit(X, y)
+    clf.set_params(lr=0.0).prune(0.1, X, y, finetune_epochs=1)
     rows = torch.from_numpy(X[y == 0])
     with torch.no_grad():
         p, q = ((net(rows) / 2).log_softmax(1) for net in (clf.dense_module_, clf.module_))
@@ -255,6 +255,25 @@ def test_class_weights_count_for_the_distance_too(data):
     batches = clf.history[-1]["batches"]
     assert clf.history[-1]["train_loss"] == pytest.approx(float(expected), rel=0.2)
     assert len(batches) == N / 32
+
+
+def test_weight_fades_where_the_net_cannot_follow(data):
+    X, y, _ = data
+    clf = classifier(Distillation(1.0), max_epochs=20, lr=0.5).fit(X, y)
+    losses = []
+    for weight in (1.0, 0.0):
+        clf.set_params(callbacks__callback0__weight=weight, lr=1e-9)
+        clf.prune(0.97, X, y, finetune_epochs=3)
+        losses.append(clf.history[-1]["train_loss"])
+    with torch.no_grad():
+        scores = clf.module_(torch.from_numpy(X)) / 2, clf.dense_module_(torch.from_numpy(X)) / 2
+        found, target = (each.log_softmax(1) for each in scores)
+    distance = float((target.exp() * (target - found)).sum(1).mean())
+    most = float((target.exp() * (target - target.exp().mean(0).log())).sum(1).mean())
+    share = (1 - distance / most) / 0.6
+    assert share < 0.9
+    expected = (1 - share) * losses[1] + share * 4 * distance
+    assert losses[0] == pytest.approx(expected, rel=0.15)
 
 
 @pytest.mark.parametrize(

@@ -259,11 +259,11 @@ def test_class_weights_count_for_the_distance_too(data):
 
 def test_weight_fades_where_the_net_cannot_follow(data):
     X, y, _ = data
-    clf = classifier(Distillation(1.0), max_epochs=20, lr=0.5).fit(X, y)
+    clf = classifier(Distillation(1.0), max_epochs=3, pruner="random").fit(X, y)
     losses = []
     for weight in (1.0, 0.0):
         clf.set_params(callbacks__callback0__weight=weight, lr=1e-9)
-        clf.prune(0.97, X, y, finetune_epochs=3)
+        clf.prune(0.6, X, y, finetune_epochs=6)
         losses.append(clf.history[-1]["train_loss"])
     with torch.no_grad():
         scores = clf.module_(torch.from_numpy(X)) / 2, clf.dense_module_(torch.from_numpy(X)) / 2
@@ -271,9 +271,9 @@ def test_weight_fades_where_the_net_cannot_follow(data):
     distance = float((target.exp() * (target - found)).sum(1).mean())
     most = float((target.exp() * (target - target.exp().mean(0).log())).sum(1).mean())
     share = (1 - distance / most) / 0.6
-    assert share < 0.9
+    assert 0.2 < share < 0.6
     expected = (1 - share) * losses[1] + share * 4 * distance
-    assert losses[0] == pytest.approx(expected, rel=0.15)
+    assert losses[0] == pytest.approx(expected, rel=0.05)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,15 @@ IMAGES = ("fashion", "faces_race")
 Callbacks = list[tuple[str, Any]]
 
 
+class OldDefault(EqualLossConstraint):
+    """The default before: one standard error of noise, eq. 7 as printed, draws by all factors."""
+
+    _noise = 1.0
+
+    def __init__(self) -> None:
+        super().__init__(by="resampling", explained=None)
+
+
 def equal(**options: Any) -> tuple[str, EqualLossConstraint]:
     """Return the constraint with its name."""
     return ("equal_loss", EqualLossConstraint(**options))
@@ -40,7 +49,7 @@ def equal(**options: Any) -> tuple[str, EqualLossConstraint]:
 
 METHODS: dict[str, Callable[[], Callbacks]] = {
     "none": lambda: [],
-    "old default": lambda: [equal(by="resampling", explained=None)],
+    "old default": lambda: [("equal_loss", OldDefault())],
     "equal losses": lambda: [equal()],
     "distillation": lambda: [("distillation", Distillation())],
     "recipe": lambda: [equal(), ("distillation", Distillation())],

@@ -39,7 +39,7 @@ class EqualLossConstraint(Constraint):
     the data a group counts. Of G groups, a counts in proportion to
 
     .. math:: \text{share}_a + \lambda_a / G, \qquad \lambda_a \leftarrow \operatorname{clip}\left(
-        \lambda_a + \eta\,\frac{J_a - J \mp s_a}{\max(J, J^{(1)})},\ -1,\
+        \lambda_a + \eta\,\frac{J_a - J \mp 2 s_a}{\max(J, J^{(1)})},\ -1,\
         \text{max\_multiplier}\right),
 
     where :math:`J^{(1)}` is the loss of the first epoch: the signed Lagrangian
@@ -53,8 +53,9 @@ class EqualLossConstraint(Constraint):
       counts more than 50 times as much as one of a group with :math:`\lambda = 0`.
     - No epoch moves a multiplier by more than ½, or half the violation where that is above 1, so
       with a large step size multipliers do not jump from bound to bound.
-    - Noise moves nothing: a difference counts as far as it is beyond the standard error
-      :math:`s_a` of the group's mean, and what is small beside :math:`J^{(1)}` stays small.
+    - Noise moves nothing: a difference counts as far as it is beyond two standard errors
+      :math:`s_a` of the group's mean (of which rows a group has, which is the same in each epoch),
+      and what is small beside :math:`J^{(1)}` stays small.
     - Multipliers carry over from the dense training into the fine-tuning.
     - The net that is left in the end is the average of the last epoch's weights, the later ones
       the more. Gradient steps on a saddle point circle around it: from one batch to the next a net
@@ -157,6 +158,8 @@ class EqualLossConstraint(Constraint):
     2
     """
 
+    # Standard errors that move nothing: the noise of a group's rows is the same in each epoch.
+    _noise = 2.0
     multipliers_: pd.Series | None
     first_loss_: float | None
     limit_: BestGroupLimit | None
@@ -313,7 +316,8 @@ class EqualLossConstraint(Constraint):
             unexplained = means
             if self.entropies_ is not None:
                 unexplained = means - explained_by_labels(overall, self.entropies_, self.shares_)
-            step = moves(unexplained, errors, overall, self.first_loss_, self.step_size)
+            noise = self._noise * errors
+            step = moves(unexplained, noise, overall, self.first_loss_, self.step_size)
             bounds = (-1.0, self.max_multiplier)
         slack = 1.0 if self.limit_ is None else self.limit_.slack
         self.multipliers_ = (self.multipliers_ + slack * step).clip(*bounds)

@@ -17,7 +17,10 @@ from skorch.helper import predefined_split
 from torch import nn
 
 from sk_prunefair import EqualLossConstraint
+from sk_prunefair.constraints._factors import RowFactors, draw_factors
+from sk_prunefair.constraints._multipliers import explained_by_labels
 from sk_prunefair.data.dataset import GroupDataset
+from sk_prunefair.data.group_means import label_entropies
 from tests.conftest import assert_same_weights, classifier, weights
 
 
@@ -75,8 +78,8 @@ def test_equal_loss_differences_within_noise_move_nothing():
     constraint = EqualLossConstraint(step_size=0.5).initialize()
     constraint.multipliers_ = pd.Series(0.0, index=list("abcd"))
     constraint.shares_ = np.array([0.5, 0.3, 0.1, 0.1])
-    # J = 1, and the distances -0.1, -0.3, 0.4 and 1 are counted beyond 0.04, 0.5, 0.1 and inf.
-    constraint._step(np.array([0.9, 0.7, 1.4, 2.0]), np.array([0.04, 0.5, 0.1, np.inf]))
+    # J = 1, and the distances -0.1, -0.3, 0.4 and 1 are counted beyond two standard errors.
+    constraint._step(np.array([0.9, 0.7, 1.4, 2.0]), np.array([0.02, 0.25, 0.05, np.inf]))
     np.testing.assert_allclose(constraint.multipliers_, [-0.03, 0.0, 0.15, 0.0], atol=1e-12)
 
 
@@ -472,3 +475,115 @@ def test_equal_loss_beyond_max_accuracy_loss_halves_multipliers_and_warns(digits
     pd.testing.assert_series_equal(state(clf).multipliers_, before / 2)
     # A new pruning knows nothing of the one before.
     assert state(clf.prune(0.0)).limit_.is_kept
+
+
+# ------------------------------------------------------ what label rates explain
+
+
+def test_explained_part_has_mean_zero_and_is_none_where_the_group_is_the_label():
+    shares, entropies = np.array([0.2, 0.3, 0.5]), np.array([0.1, 0.6, 0.3])
+    found = explained_by_labels(0.2, entropies, shares)
+    assert shares @ found == pytest.approx(0)
+    mean = 0.02 + 0.18 + 0.15
+    np.testing.assert_allclose(found, 0.2 / mean * entropies - 0.2)
+    np.testing.assert_array_equal(explained_by_labels(0.2, np.zeros(3), shares), np.zeros(3))
+
+
+def test_label_entropies_equal_a_loop_by_hand():
+    y, group = np.array([0, 0, 1, 1, 1, 2, 2]), np.array([0, 0, 0, 0, 1, 1, 1])
+    weight = np.array([1, 1, 1, 3, 2, 1, 1], dtype=np.float32)
+    data = GroupDataset(np.zeros((7, 1), np.float32), y, group, weight)
+    p, q = np.array([2, 4]) / 6, np.array([2, 2]) / 4
+    expected = [-(p * np.log(p)).sum(), -(q * np.log(q)).sum(), 0.0]
+    np.testing.assert_allclose(label_entropies(data, 3), expected, rtol=1e-6)
+    part = label_entropies(data.subset([0, 1, 4]), 2)
+    np.testing.assert_allclose(part, [0, 0])
+
+
+def synthetic(rates, n=6000, tells=2.0, seed=0):
+    """Return groups of known label rates whose features tell equally much of the labels."""
+    rng = np.random.default_rng(seed)
+    group = rng.integers(0, len(rates), n)
+    y = (rng.random(n) < np.asarray(rates)[group]).astype(int)
+    X = np.c_[tells * (y - 0.5) + rng.normal(size=n), np.eye(len(rates))[group]]
+    return X.astype(np.float32), y, group
+
+
+def bayes_losses(X, y, group, rates, tells=2.0):
+    """Return each group's mean loss under the true probabilities."""
+    prior = np.log(np.asarray(rates) / (1 - np.asarray(rates)))[group]
+    p = 1 / (1 + np.exp(-(prior + tells * X[:, 0])))
+    losses = -np.log(np.where(y == 1, p, 1 - p))
+    return np.array([losses[group == each].mean() for each in range(len(rates))])
+
+
+def test_explained_by_labels_is_most_of_what_bayes_losses_differ_by():
+    rates = [0.5, 0.2, 0.05]
+    X, y, group = synthetic(rates, n=60_000)
+    losses = bayes_losses(X, y, group, rates)
+    shares = np.bincount(group) / len(group)
+    overall = shares @ losses
+    data = GroupDataset(X, y, group)
+    told = explained_by_labels(overall, label_entropies(data, 3), shares)
+    before = np.abs(losses - overall)
+    after = np.abs(losses - overall - told)
+    assert (after < 0.25 * before).all()
+
+
+@pytest.mark.parametrize(("explained", "moves"), [("labels", False), (None, True)])
+def test_multipliers_of_groups_at_their_bayes_losses_stay(explained, moves):
+    X, y, group = synthetic([0.5, 0.1])
+    constraint = EqualLossConstraint(explained=explained)
+    clf = classifier(
+        nn.Linear(3, 2), callbacks=[("equal", constraint)], max_epochs=6, train_split=None
+    ).fit(X, y, sensitive_features=group)
+    largest = constraint.multipliers_.abs().max()
+    assert (largest > 0.5) if moves else (largest < 0.2)
+    assert clf.score(X, y) > 0.8
+
+
+def test_a_group_that_is_served_badly_is_still_helped():
+    X, y, group = synthetic([0.5, 0.5])
+    X[group == 1, 0] *= -1  # its features say the opposite
+    rows = np.r_[np.flatnonzero(group == 0), np.flatnonzero(group)[:300]]
+    X, y, group = X[rows], y[rows], group[rows]
+    constraint = EqualLossConstraint(phase="before")
+    classifier(callbacks=[("equal", constraint)], max_epochs=2, train_split=None).fit(
+        X, y, sensitive_features=group
+    )
+    assert constraint.multipliers_[1] > 0.3
+
+
+# -------------------------------------------------------------- draws and weights
+
+
+@pytest.mark.parametrize("by", ["auto", "resampling", "reweighting"])
+def test_draws_times_weights_are_the_factors(by):
+    factors = np.array([30.0, 3.0, 0.5])
+    sizes = np.array([10, 90, 900])
+    factors /= sizes @ factors / sizes.sum()
+    rows = RowFactors(factors, by, sizes, 64, "cpu")
+    group = torch.tensor([0, 1, 2])
+    drawn, weights = rows.draws(group), rows.weights(group)
+    drawn = torch.ones(3) if drawn is None else drawn
+    weights = torch.ones(3) if weights is None else weights
+    np.testing.assert_allclose(drawn * weights, factors, rtol=1e-5)
+
+
+def test_draw_factors_reach_two_rows_and_no_more_than_the_factor():
+    shares = np.array([0.002, 0.01, 0.2, 0.788])
+    found = draw_factors(np.array([40.0, 1.5, 5.0, 0.4]), shares, 32)
+    # 2 / (32 · share) is 31.25, 6.25, 0.3 and 0.08.
+    np.testing.assert_allclose(found, [31.25, 1.5, 1.0, 1.0])
+
+
+def test_auto_without_shuffling_weights_by_all_of_the_factor(digits):
+    X, y = long_tailed(digits)
+    nets = []
+    for by in ("auto", "reweighting"):
+        constraint = EqualLossConstraint(by=by)
+        options = {"iterator_train__shuffle": False, "max_epochs": 3, "train_split": None}
+        clf = classifier(callbacks=[("equal", constraint)], **options)
+        nets.append(clf.fit(X, y, sensitive_features=y))
+    for left, right in zip(*(net.module_.parameters() for net in nets), strict=True):
+        assert torch.equal(left, right)

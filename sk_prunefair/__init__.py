@@ -10,6 +10,7 @@ from sk_prunefair.constraints import (
     EqualGradientConstraint,
     EqualLossConstraint,
 )
+from sk_prunefair.mend import mend_head
 from sk_prunefair.report.report import FairnessReport
 from sk_prunefair.selection import NoRateError, PruneRateSearchCV, pruning_curve
 
@@ -24,5 +25,6 @@ __all__ = [
     "FairnessReport",
     "NoRateError",
     "PruneRateSearchCV",
+    "mend_head",
     "pruning_curve",
 ]

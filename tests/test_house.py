@@ -36,6 +36,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("training",),
     ("net", "theory"),
     ("classifier", "export", "selection", "_audit_files"),
+    ("mend",),
     ("distributed", "cli"),
     ("__init__", "__main__", "dataset"),
 )

@@ -46,36 +46,26 @@ class EqualLossConstraint(Constraint):
     :math:`J + \sum_a \lambda_a (J_a - J) / G`, normalised. A small group of high loss soon gets
     the weight of a large one; a large group needs little, as most of the weight is its own.
 
-    What makes it stable, and hold on unseen data (``benchmarks/constraint_trials.md`` has what
-    each of these is worth, and what else was tried):
+    What makes it stable, and hold on unseen data (``docs/mitigation.md`` has what each of these is
+    worth, and what else was tried):
 
-    - Only ratios of losses enter, so the step size does not depend on their scale, and no row
-      counts more than 50 times as much as one of a group with :math:`\lambda = 0`.
-    - No epoch moves a multiplier by more than ½, or half the violation where that is above 1, so
-      with a large step size multipliers do not jump from bound to bound.
+    - Only ratios of losses enter, and no row counts more than 50 times as much as one of a group
+      with :math:`\lambda = 0`. No epoch moves a multiplier by more than ½, or half the violation
+      where that is above 1. Multipliers carry over from the dense training into the fine-tuning.
     - Noise moves nothing: a difference counts as far as it is beyond two standard errors
-      :math:`s_a` of the group's mean (of which rows a group has, which is the same in each epoch),
-      and what is small beside :math:`J^{(1)}` stays small.
-    - Multipliers carry over from the dense training into the fine-tuning.
+      :math:`s_a` of the group's mean, and what is small beside :math:`J^{(1)}` stays small.
+    - Nor does what label rates explain (``explained="labels"``): a group of more mixed labels has
+      a larger loss whatever the net does. In the place of :math:`J_a - J` stands
+      :math:`J_a - (J / \bar H) H_a`, with :math:`H_a` the entropy of the labels of group a in the
+      training rows, the loss of the best net that knows the group alone, and :math:`\bar H` its
+      mean over the data. Where the group is the label, nothing changes.
+    - Rows count by draws and weights (``by="auto"``): those of a group are drawn more often until
+      it has two of a batch in the mean, and what is left of its factor weights their losses. Fewer
+      rows make a noisy gradient, and rows that are seen again and again are memorized. Where the
+      draws are not the constraint's to make (a ``sampler``, ``shuffle=False`` or an iterator of the
+      user's own), losses are weighted in any case.
     - The net that is left in the end is the average of the last epoch's weights, the later ones
-      the more. Gradient steps on a saddle point circle around it: from one batch to the next a net
-      trades one group for another, and it is the average that settles (``average=False`` keeps
-      the last weights).
-
-    What moves the multipliers is the loss beyond what label rates explain (``explained="labels"``):
-    a group whose labels are more mixed has a larger loss whatever the net does, and pushing it
-    harms others and helps nobody. In the place of :math:`J_a - J` stands
-    :math:`J_a - (J / \bar H) H_a`, with :math:`H_a` the entropy of the labels of group a in the
-    training rows and :math:`\bar H` its mean over the data: the best net that knows the group
-    alone has the loss :math:`H_a`, and features that tell as much in every group take the same
-    share of all. Where the group is the label, :math:`H_a = 0`, and nothing changes.
-
-    A group counts more by draws and weights (``by="auto"``): its rows are drawn more often until
-    it has two of a batch in the mean, and what is left of its factor weights their losses. A batch
-    with less than that of a group has a gradient that is mostly noise; rows that are seen again
-    and again are soon memorized. ``by="resampling"`` draws by all of the factor, ``"reweighting"``
-    weights by it. Where the draws are not the constraint's to make (a ``sampler``,
-    ``shuffle=False`` or an iterator of the user's own), losses are weighted in any case.
+      the more: gradient steps circle around a saddle point, and it is the average that settles.
 
     Recommended with `sk_prunefair.Distillation`, so that the fine-tuning also follows the dense
     net: then neither has a setting that must be chosen.
@@ -106,21 +96,18 @@ class EqualLossConstraint(Constraint):
         of the validation set that ``train_split`` makes.
     max_accuracy_loss : float, default=None
         How much accuracy the best group may lose to the others, in [0, 1]; 0.02 is two points.
-        "Best" is the group with the highest accuracy after any epoch since ``fit``, measured on
-        the data that moves the multipliers; a small group is only best where its rows are enough
-        to tell (Wilson's lower bound). Steps are the shorter the more of it is lost; while it
-        is further below than allowed, the multipliers are halved after each epoch, and if it still
-        is when the training ends, a warning says so. On data that the net can memorize this
-        says little: use ``multipliers_from="valid"``.
+        "Best" is the group with the highest accuracy after any epoch since ``fit`` (by Wilson's
+        lower bound), measured on the data that moves the multipliers. Steps are the shorter the
+        more of it is lost; while it is further below than allowed, the multipliers are halved after
+        each epoch, and if it still is when the training ends, a warning says so. On data that the
+        net can memorize use ``multipliers_from="valid"``.
     by : {"auto", "resampling", "reweighting"}, default="auto"
-        Whether the rows of a group are drawn more often, drawn once and their losses weighted, or
-        both, see above.
+        Whether a group counts more by draws and weights, by draws alone, or by weights alone.
     average : bool, default=True
         Whether training ends with the average of the last epoch's weights, where there is more
-        than one group, whatever the step size. ``history`` shows losses along the way, before
-        they are averaged. A callback that restores the best weights when the training ends, such
-        as skorch's ``Checkpoint`` and ``EarlyStopping`` with ``load_best=True``, does so after
-        that, in whatever order they are given: its weights stay, and the average goes.
+        than one group, whatever the step size. ``history`` shows losses before they are averaged.
+        A callback that restores the best weights when the training ends, such as skorch's
+        ``Checkpoint(load_best=True)``, does so after that, in whatever order they are given.
     explained : {"labels", None}, default="labels"
         What part of a group's distance from the overall loss moves nothing, see above. None is
         eq. 7 as printed; the literal method takes no notice.

@@ -11,6 +11,11 @@ the like, alone or in a dict. They ask for ``sensitive_features``, which scikit-
 ``search.fit(X, y, sensitive_features=s)``.
 """
 
+from sk_prunefair.metrics._classes import (
+    class_errors,
+    combined_error_variance,
+    symmetric_distance_error,
+)
 from sk_prunefair.metrics._floor import accuracy_gap_floor
 from sk_prunefair.metrics._groups import (
     accuracy_drop,
@@ -32,11 +37,14 @@ __all__ = [
     "accuracy_gap",
     "accuracy_gap_floor",
     "accuracy_gap_scorer",
+    "class_errors",
+    "combined_error_variance",
     "excessive_risk",
     "fairness_violation",
     "fairness_violation_scorer",
     "group_mean_accuracy",
     "group_mean_accuracy_scorer",
+    "symmetric_distance_error",
     "worst_group_accuracy",
     "worst_group_accuracy_scorer",
 ]

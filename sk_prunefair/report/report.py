@@ -13,6 +13,11 @@ from fairlearn.metrics import MetricFrame
 
 from sk_prunefair.audit import audit_page
 from sk_prunefair.checks import as_losses, check_same_length
+from sk_prunefair.metrics import (
+    class_errors,
+    combined_error_variance,
+    symmetric_distance_error,
+)
 from sk_prunefair.metrics._order import most_harmed_first
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.plotting import GroupRiskDisplay
@@ -88,6 +93,9 @@ class FairnessReport:
         As given.
     diagnostics : pandas.DataFrame or None
         As given.
+    class_errors : pandas.DataFrame
+        False positive and false negative rates of each class, as by
+        `sk_prunefair.metrics.class_errors`; its ``attrs`` hold CEV and SDE of Blakeney et al.
     samples : pandas.DataFrame
         By sample: ``y_true``, ``is_right_dense``, ``is_right_pruned``, ``loss_dense``,
         ``loss_pruned``, ``group`` and ``level`` (of the control features, else None).
@@ -178,10 +186,20 @@ class FairnessReport:
             np.searchsorted(labels, each) for each in (y_true, dense_pred, pruned_pred)
         )
         self.labels = labels
+        self._labels_given = y_true, dense_pred, pruned_pred
         self.outcomes = (
             Outcome(dense_losses, dense, truth),
             Outcome(pruned_losses, pruned, truth),
         )
+
+    @property
+    def class_errors(self) -> pd.DataFrame:
+        """Error rates of each class before and after, and how unequally they changed."""
+        given = self._labels_given
+        frame = class_errors(*given)
+        frame.attrs["combined_error_variance"] = combined_error_variance(*given)
+        frame.attrs["symmetric_distance_error"] = symmetric_distance_error(*given)
+        return frame
 
     @property
     def findings(self) -> list[str]:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 
 # The share of what the teacher tells beyond its mean answer that the net reproduces: from this on
-# w is whole; below it fades in proportion. Of the share, a batch counts one part in ten.
-FOLLOWED, MEMORY = 0.6, 0.9
+# w is whole; below it fades in proportion. Of the share, a batch counts one part in ten; it is
+# looked up every fourth batch.
+FOLLOWED, MEMORY, EVERY = 0.6, 0.9, 4
 
 
 class Distillation(Constraint):
@@ -85,6 +86,8 @@ class Distillation(Constraint):
     outputs_: torch.Tensor | None
     is_known_: torch.Tensor | None
     followed_: torch.Tensor
+    n_batches_: int
+    has_ignored_: bool
 
     def __init__(
         self,
@@ -115,6 +118,8 @@ class Distillation(Constraint):
         for name in ("teacher_", "outputs_", "is_known_"):
             self.add_state(name, None, lives="training")
         self.add_state("followed_", torch.ones(()), lives="training")
+        self.add_state("n_batches_", 0, lives="training")
+        self.add_state("has_ignored_", False, lives="training")
         return self
 
     def on_train_begin(self, net: TrainingNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
@@ -129,6 +134,7 @@ class Distillation(Constraint):
 
     def on_epoch_begin(self, net: TrainingNet, dataset_train: Any = None, **kwargs: Any) -> None:
         """Make room for the teacher's outputs where they can be kept."""
+        self.has_ignored_ = bool((dataset_train.targets < 0).any())
         if self.teacher_ is not None and self.is_known_ is None and dataset_train.is_repeatable:
             self.is_known_ = torch.zeros(dataset_train.n_stored, dtype=torch.bool)
 
@@ -147,46 +153,51 @@ class Distillation(Constraint):
         if losses is None:
             return distance
         weight = self.weight * (self.followed_ / FOLLOWED).clamp(max=1)
-        counts = mean_weights(net.criterion_, y_true)
+        counts = mean_weights(net.criterion_, y_true, self.has_ignored_)
         if counts is not None:  # the criterion's mean is over these
             distance = distance * counts.to(distance)
-        return (1 - weight) * losses + weight * distance
+        return torch.lerp(losses, distance, weight.to(losses))
 
     def _distance(self, net: TrainingNet, y_pred: Any, batch: dict[str, Any]) -> torch.Tensor:
         """Return T² KL(teacher ‖ net) of each sample, and note how far the net follows."""
-        own, taught = _logits(net, y_pred), self._taught(net, batch)
-        if own.shape != taught.shape:
+        own, target = _logits(net, y_pred), self._taught(net, batch)
+        if own.shape != target.shape:
             raise ValueError(
                 f"teacher must return scores of shape {tuple(own.shape)} as the net does, got "
-                f"{tuple(taught.shape)}"
+                f"{tuple(target.shape)}"
             )
-        t = self.temperature
-        target = (taught / t).log_softmax(1)
-        found = (own / t).log_softmax(1)
-        distance = (target.exp() * (target - found)).sum(1)
-        with torch.no_grad():
-            most = (target.exp() * (target - target.exp().mean(0).log())).sum(1).mean()
-            share = (1 - distance.mean() / most.clamp(min=1e-9)).clamp(0, 1)
-            self.followed_ = torch.lerp(self.followed_.to(share), share, 1 - MEMORY)
-        return t**2 * distance
+        found = (own / self.temperature).log_softmax(1)
+        distance = nn.functional.kl_div(found, target, reduction="none", log_target=True).sum(1)
+        if self.n_batches_ % EVERY == 0:
+            self._note(distance.detach(), target)
+        self.n_batches_ += 1
+        return self.temperature**2 * distance
+
+    def _note(self, distance: torch.Tensor, target: torch.Tensor) -> None:
+        """Bring up to date which share of what the teacher tells the net reproduces."""
+        most = (target.exp() * (target - target.exp().mean(0).log())).sum(1).mean()
+        share = (1 - distance.mean() / most.clamp(min=1e-9)).clamp(0, 1)
+        self.followed_ = torch.lerp(self.followed_.to(share), share, 1 - MEMORY**EVERY)
 
     def _taught(self, net: TrainingNet, batch: dict[str, Any]) -> torch.Tensor:
+        """Return the logarithms of the teacher's probabilities at the temperature."""
         rows = batch.get("row")
         if self.is_known_ is None or rows is None:
             return self._run(net, batch["X"])
         if self.outputs_ is not None and bool(self.is_known_[rows].all()):
             return self.outputs_[rows.to(self.outputs_.device)]
-        scores = self._run(net, batch["X"])
+        found = self._run(net, batch["X"])
         if self.outputs_ is None:
-            self.outputs_ = scores.new_zeros(len(self.is_known_), scores.shape[1])
-        self.outputs_[rows.to(self.outputs_.device)] = scores
+            self.outputs_ = found.new_zeros(len(self.is_known_), found.shape[1])
+        self.outputs_[rows.to(self.outputs_.device)] = found
         self.is_known_[rows] = True
-        return scores
+        return found
 
     def _run(self, net: TrainingNet, X: Any) -> torch.Tensor:
         assert self.teacher_ is not None
         with torch.no_grad():
-            return _logits(net, net.with_module(self.teacher_).infer(X))
+            scores = _logits(net, net.with_module(self.teacher_).infer(X))
+            return (scores / self.temperature).log_softmax(1)
 
 
 def _logits(net: TrainingNet, output: Any) -> torch.Tensor:

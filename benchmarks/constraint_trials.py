@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 from constraints import FINETUNE_EPOCHS, PRUNERS, train_and_prune
+from first_default import FirstDefault
 from harness import Cell, run_cells
 from skorch.dataset import ValidSplit
 from tables import mean_and_spread, with_excess
@@ -33,7 +34,7 @@ class Plain(EqualLossConstraint):
     """The default without what came last: rows are drawn, noise counts, the last weights stay."""
 
     def __init__(self, **params: Any) -> None:
-        super().__init__(**{"by": "resampling", "average": False} | params)
+        super().__init__(**{"by": "resampling", "average": False, "explained": None} | params)
 
     def _step(self, means: Any, errors: Any = 0.0) -> None:
         super()._step(means)
@@ -157,7 +158,7 @@ class Margin(Plain):
         return ((-margin / wider).sigmoid() / (-margin).sigmoid()).clamp(max=1e4).float()
 
 
-class Penalised(EqualLossConstraint):
+class Penalised(FirstDefault):
     """The default, plus a share of Σ share_a |J_a - J| of each batch; no weight is below zero.
 
     With ``fading`` the share is smaller while the loss is still near that of the first epoch.
@@ -176,7 +177,7 @@ class Penalised(EqualLossConstraint):
         return self.share * max(fallen, 0.0) * distance.abs().mean()
 
 
-class Smoothed(EqualLossConstraint):
+class Smoothed(FirstDefault):
     """Multipliers that follow exponential averages of the groups' losses over the epochs."""
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
@@ -215,7 +216,7 @@ class GroupDRO(Constraint):
 
 TRIALS: dict[str, Callable[[], Constraint | None]] = {
     "none": lambda: None,
-    "none, averaged": lambda: EqualLossConstraint(step_size=0.0),
+    "none, averaged": lambda: FirstDefault(step_size=0.0),
     "weights ∝ e^λ": lambda: Exponential(drawn=False),
     "draws ∝ e^λ": Exponential,
     "balanced draws × e^λ": lambda: Exponential(prior=1.0),
@@ -236,7 +237,7 @@ TRIALS: dict[str, Callable[[], Constraint | None]] = {
     "… beyond the standard error": BeyondNoise,
     "… weights before pruning, draws after": WeightsBefore,
     "… averaged": lambda: Plain(average=True),
-    "… beyond the standard error, averaged (the default)": EqualLossConstraint,
+    "… beyond the standard error, averaged (the default)": FirstDefault,
     "the default, exponential averages of losses": Smoothed,
     "the default, and half of Σ share |J_a − J|": lambda: Penalised(0.5),
     "the default, and all of it, fading": lambda: Penalised(1.0, fading=True),

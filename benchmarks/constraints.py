@@ -21,6 +21,7 @@ from typing import Any
 
 import pandas as pd
 from constraints_tables import write_tables
+from first_default import FirstDefault
 from harness import Cell, out_path, run_cells
 from tasks import TASKS, Split
 
@@ -28,7 +29,6 @@ from sk_prunefair import (
     AccuracyGapConstraint,
     EqualCurvatureConstraint,
     EqualGradientConstraint,
-    EqualLossConstraint,
     FairPrunedClassifier,
 )
 from sk_prunefair.constraints import Constraint
@@ -41,15 +41,13 @@ LITERAL_STEPS = (0.001, 0.01, 0.1, 1.0)
 
 METHODS: dict[str, Callable[[], Constraint | None]] = {
     "none": lambda: None,
-    "ours": lambda: EqualLossConstraint(),
+    "ours": lambda: FirstDefault(),
     **{
-        f"literal {step:g}": lambda step=step: EqualLossConstraint(
-            violation="absolute", step_size=step
-        )
+        f"literal {step:g}": lambda step=step: FirstDefault(violation="absolute", step_size=step)
         for step in LITERAL_STEPS
     },
     **{
-        f"ours, step {s:g}": lambda s=s: EqualLossConstraint(step_size=s)
+        f"ours, step {s:g}": lambda s=s: FirstDefault(step_size=s)
         for s in (1e-3, 1e-2, 0.1, 1.0, 10.0)
     },
     "accuracy gap": AccuracyGapConstraint,

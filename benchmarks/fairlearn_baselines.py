@@ -35,6 +35,7 @@ from fairlearn_methods import (
     error_rate_parity,
 )
 from fairlearn_page import draw_figure, write_page
+from first_default import FirstDefault
 from harness import Cell, out_path, run_cells
 from sklearn.metrics import balanced_accuracy_score
 from tasks import BINARY_TASKS, Split, Task
@@ -43,7 +44,6 @@ from sk_prunefair import (
     AccuracyGapConstraint,
     EqualCurvatureConstraint,
     EqualGradientConstraint,
-    EqualLossConstraint,
 )
 from sk_prunefair.metrics import accuracy_gap_floor
 
@@ -59,12 +59,10 @@ LONG = "reduction, equalized odds, 50 iterations"  # on faces, a quarter of an h
 
 METHODS: dict[str, Callable[[Task, int], Plain]] = {
     "plain": Plain,
-    "equal losses": lambda task, seed: Plain(task, seed, EqualLossConstraint()),
-    "equal losses + fairgrape": lambda task, seed: Plain(
-        task, seed, EqualLossConstraint(), "fairgrape"
-    ),
+    "equal losses": lambda task, seed: Plain(task, seed, FirstDefault()),
+    "equal losses + fairgrape": lambda task, seed: Plain(task, seed, FirstDefault(), "fairgrape"),
     "literal, step 0.1": lambda task, seed: Plain(
-        task, seed, EqualLossConstraint(violation="absolute", step_size=0.1)
+        task, seed, FirstDefault(violation="absolute", step_size=0.1)
     ),
     "accuracy gap": lambda task, seed: Plain(task, seed, AccuracyGapConstraint()),
     "equal gradients": lambda task, seed: Plain(task, seed, EqualGradientConstraint()),

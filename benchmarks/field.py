@@ -23,11 +23,12 @@ import numpy as np
 import torch
 from constraints import FINETUNE_EPOCHS, scores
 from field_page import write_page
+from first_default import FirstDefault
 from harness import Cell, out_path, run_cells
 from tasks import TASKS, Split
 from torch.nn import functional as F
 
-from sk_prunefair import AccuracyGapConstraint, EqualLossConstraint, FairPrunedClassifier
+from sk_prunefair import AccuracyGapConstraint, FairPrunedClassifier
 from sk_prunefair.pruning import FairPrunePruner, IterativePruning, MagnitudePruner
 
 RATES = (0.8, 0.9, 0.95, 0.98)
@@ -102,7 +103,7 @@ def trained(task_name: str, seed: int, kind: str, quick: bool) -> tuple[Any, lis
     """Return a dense net, its callbacks as they were, and training, validation and test rows."""
     task = TASKS[task_name]
     splits = [_few(split, quick) for split in task.load(seed)]
-    constraint = None if kind == "plain" else EqualLossConstraint(**EQUAL_LOSSES[kind])
+    constraint = None if kind == "plain" else FirstDefault(**EQUAL_LOSSES[kind])
     params = task.params | ({"max_epochs": 1} if quick else {})
     clf = TaughtClassifier(
         **params,

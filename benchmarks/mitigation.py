@@ -6,8 +6,8 @@ then a pruning and three epochs of fine-tuning at each rate. Choices were made o
 page reports seeds from 10 on, which nothing was decided by. Data is looked for in the folder
 SK_PRUNEFAIR_DATA. Rows go to ``mitigation.csv``, the page to ``mitigation.md``.
 
-Methods: ``none``; ``old default``, draws by all of the factor, eq. 7 as printed; ``equal losses``,
-the default now; ``distillation`` alone, which uses no groups; and ``recipe``, the two together.
+Methods: ``none``; ``old default``, of ``first_default.py``; ``equal losses``, the default now;
+``distillation`` alone, which uses no groups; and ``recipe``, the two together.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from constraints import PRUNERS, scores
+from first_default import FirstDefault
 from harness import Cell, out_path, run_cells
 from mitigation_page import write_page
 from tasks import MITIGATION_TASKS
@@ -33,15 +34,6 @@ IMAGES = ("fashion", "faces_race")
 Callbacks = list[tuple[str, Any]]
 
 
-class OldDefault(EqualLossConstraint):
-    """The default before: one standard error of noise, eq. 7 as printed, draws by all factors."""
-
-    _noise = 1.0
-
-    def __init__(self) -> None:
-        super().__init__(by="resampling", explained=None)
-
-
 def equal(**options: Any) -> tuple[str, EqualLossConstraint]:
     """Return the constraint with its name."""
     return ("equal_loss", EqualLossConstraint(**options))
@@ -49,7 +41,7 @@ def equal(**options: Any) -> tuple[str, EqualLossConstraint]:
 
 METHODS: dict[str, Callable[[], Callbacks]] = {
     "none": lambda: [],
-    "old default": lambda: [("equal_loss", OldDefault())],
+    "old default": lambda: [("equal_loss", FirstDefault())],
     "equal losses": lambda: [equal()],
     "distillation": lambda: [("distillation", Distillation())],
     "recipe": lambda: [equal(), ("distillation", Distillation())],

@@ -61,7 +61,7 @@ RUNS = [
 ]
 MODELS = ("none", "after", "before", "both")
 # The constraint alone, without averaged weights; and the authors' dual, as compared with fairlearn.
-DRAWN: dict[str, Any] = {"by": "resampling", "average": False}
+DRAWN: dict[str, Any] = {"by": "resampling", "average": False, "explained": None}
 DUAL: dict[str, Any] = {"violation": "absolute", "step_size": 0.1}
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 HESSIAN_SAMPLES = 64  # of each group

@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from first_default import FirstDefault
 from skorch import NeuralNetClassifier
 from tasks import encoder
 from torch import nn
 from tqdm import tqdm
 
-from sk_prunefair import EqualLossConstraint, FairPrunedClassifier
+from sk_prunefair import FairPrunedClassifier
 from sk_prunefair.datasets import load_adult
 from sk_prunefair.modules import MLP
 
@@ -92,7 +93,7 @@ def draw(weights: torch.Tensor) -> torch.Tensor:
 
 def ours(X: np.ndarray, y: np.ndarray, group: np.ndarray, epochs: int, constrained: bool) -> None:
     """Train with FairPrunedClassifier."""
-    callbacks = [("equal_loss", EqualLossConstraint(step_size=STEP))] if constrained else None
+    callbacks = [("equal_loss", FirstDefault(step_size=STEP))] if constrained else None
     FairPrunedClassifier(MLP, callbacks=callbacks, **skorch_options(epochs)).fit(
         X, y, sensitive_features=group
     )

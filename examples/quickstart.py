@@ -7,7 +7,7 @@ Run ``python examples/quickstart.py``.
 import torch
 from sklearn.model_selection import train_test_split
 
-from sk_prunefair import EqualLossConstraint, FairPrunedClassifier
+from sk_prunefair import Distillation, EqualLossConstraint, FairPrunedClassifier
 from sk_prunefair.datasets import load_digits
 from sk_prunefair.modules import MLP
 
@@ -39,8 +39,8 @@ print(clf.fairness_report(X_test, y_test, sensitive_features=y_test), "\n")
 clf.prune(0.9, X, y, sensitive_features=y, finetune_epochs=10)
 print(clf.fairness_report(X_test, y_test, sensitive_features=y_test), "\n")
 
-# 4. The same, with the groups' losses held together in training and in fine-tuning.
-clf.set_params(callbacks=[("equal_loss", EqualLossConstraint(phase="both"))])
+# 4. The same, with the groups' losses held together, and a fine-tuning that follows the dense net.
+clf.set_params(callbacks=[("equal_loss", EqualLossConstraint()), ("distillation", Distillation())])
 clf.fit(X, y, sensitive_features=y)
 clf.prune(0.9, X, y, sensitive_features=y, finetune_epochs=10)
 print(clf.fairness_report(X_test, y_test, sensitive_features=y_test))

@@ -43,6 +43,8 @@ class Plain(EqualLossConstraint):
 class BeyondNoise(Plain):
     """Differences between losses count beyond their standard error."""
 
+    _noise = 1.0
+
     def _step(self, means: Any, errors: Any = 0.0) -> None:
         EqualLossConstraint._step(self, means, errors)
 

@@ -19,6 +19,9 @@ OVERHEAD = Path(__file__).with_name("training_overhead.csv")
 
 HEAD = """# Constraints side by side
 
+*Ours* is the default before the one of today, without distillation: `first_default.py`; what has
+become of it is in `mitigation.md`.
+
 Written by `benchmarks/constraints.py` from `constraints.csv`; held-out test rows, mean over seeds
 (± standard deviation). The **excess gap** is the gap between the best and the worst group's
 accuracy less the gap that sampling alone would show between equally good groups of these sizes, of

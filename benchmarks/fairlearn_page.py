@@ -25,6 +25,9 @@ SHOWN = ((0.0, False), (0.9, False), (0.9, True), (0.95, True))
 
 HEAD = """# fairlearn's methods, pruned
 
+*Ours* is the default before the one of today, without distillation: `first_default.py`; what has
+become of it is in `mitigation.md`.
+
 Written by `benchmarks/fairlearn_baselines.py` from `fairlearn_baselines.csv`: held-out test rows,
 mean ± standard deviation over seeds. *Balanced accuracy* is the mean over the two labels, *group
 mean* over the groups (balanced accuracy and the time of pruning are of one seed on faces). The

@@ -19,6 +19,9 @@ MEASURES = {"accuracy": 1, "balanced": 1, "worst": 1, "excess": -1, "xi": -1}
 
 HEAD = """# The field's methods, same budget
 
+*Ours* is the default before the one of today, without distillation: `first_default.py`; what has
+become of it is in `mitigation.md`.
+
 Written by `benchmarks/field.py` from `field.csv`: held-out test rows, mean ± standard deviation
 over seeds; every net is trained for the same epochs, pruned to the same rate and fine-tuned for
 three epochs. "ours" is `EqualLossConstraint` with its default settings, "ours, reweighting" the

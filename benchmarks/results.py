@@ -104,6 +104,9 @@ def page() -> str:
     cells = [part.groupby("method", sort=False) for _, part in field.groupby(["task", "rate"])]
     return f"""# Results, in five minutes
 
+*Ours* is the default before the one of today, without distillation (`benchmarks/first_default.py`);
+[`mitigation.md`](mitigation.md) has what became of it.
+
 Written by `benchmarks/results.py`: every number comes from a CSV in [`benchmarks/`](../benchmarks),
 of held-out rows, mean over seeds; the pages there have the spreads. Digits and Fashion-MNIST are
 trained on a long tail of 20 : 1 and tested on as many of each class. *Excess gap* is the gap

@@ -247,7 +247,9 @@ def take_rows(X: Any, rows: npt.NDArray[np.int64]) -> Any:
     >>> take_rows({"a": [4, 5, 6]}, np.array([2, 0]))
     {'a': [6, 4]}
     """
-    if isinstance(X, Mapping) and not sparse.issparse(X):
+    if sparse.issparse(X):
+        return X.tocsr()[rows]
+    if isinstance(X, Mapping):
         return {name: take_rows(values, rows) for name, values in X.items()}
     if isinstance(X, Dataset):
         return Subset(X, rows.tolist())

@@ -17,7 +17,7 @@ from sk_prunefair.export._header import Header
 from sk_prunefair.export._labels import check_labels
 from sk_prunefair.export._pruned import Contents, make_state
 from sk_prunefair.packed import adopt
-from sk_prunefair.requests import adopt_schema, known_schema
+from sk_prunefair.requests import adopt_schema, known_schema, runs_on
 from sk_prunefair.restore import unchanged_on_error
 
 if TYPE_CHECKING:
@@ -183,3 +183,7 @@ def fill_classifier(clf: CoreNet, contents: Contents) -> None:
         if not clf.initialized_:
             clf.initialize()
         adopt(clf, *make_state(clf.dense_module_, contents))
+        inputs = known_schema(clf).inputs
+        if inputs is not None and inputs.dtype == "int64" and inputs.shape is not None:
+            if not runs_on(clf, torch.ones(2, *inputs.shape, dtype=torch.int64)):
+                raise ValueError("the net of the file takes int64, the target's does not")

@@ -244,7 +244,7 @@ def test_bad_options(prefit, options, message):
         ({"sensitive_features": [np.nan] * 200}, "no missing values"),
         ({"X": np.full((200, 64), np.nan)}, "NaN"),
         ({"y": np.zeros(200)}, "at least two classes"),
-        ({"y": np.zeros(3)}, "inconsistent numbers of samples"),
+        ({"y": np.zeros(3)}, "y has 3 rows, but X has"),
         ({"y": None}, "requires y to be passed"),
         ({"sensitive_features": ["rare"] + ["common"] * 199}, r"\['rare'\] have none"),
     ],

@@ -184,6 +184,6 @@ def fill_classifier(clf: CoreNet, contents: Contents) -> None:
             clf.initialize()
         adopt(clf, *make_state(clf.dense_module_, contents))
         inputs = known_schema(clf).inputs
-        if inputs is not None and inputs.dtype == "int64" and inputs.shape is not None:
-            if not runs_on(clf, torch.ones(2, *inputs.shape, dtype=torch.int64)):
-                raise ValueError("the net of the file takes int64, the target's does not")
+        shape = None if inputs is None or inputs.dtype != "int64" else inputs.shape
+        if shape and not runs_on(clf, torch.ones(2, *shape, dtype=torch.int64)):
+            raise ValueError("the net of the file takes int64, the target's does not")

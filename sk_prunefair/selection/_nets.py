@@ -17,6 +17,7 @@ import torch
 from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
+from sklearn.utils import indexable
 from torch import nn
 from tqdm import tqdm
 
@@ -149,8 +150,16 @@ def make_trial(
 
 def splittable(X: Any) -> Any:
     """Return X, or row numbers for what scikit-learn's splitters cannot count the rows of."""
-    is_counted = not (is_dataset(X) or (isinstance(X, Mapping) and not issparse(X)))
-    return X if is_counted else np.arange(count_rows(X))
+    return X if _is_counted(X) else np.arange(count_rows(X))
+
+
+def sliceable(X: Any) -> Any:
+    """Return X as scikit-learn makes it to be sliced; dicts and data sets as they are."""
+    return indexable(X)[0] if _is_counted(X) else X
+
+
+def _is_counted(X: Any) -> bool:
+    return not (is_dataset(X) or (isinstance(X, Mapping) and not issparse(X)))
 
 
 def take_data(data: Data, indices: npt.NDArray[np.int64]) -> Data:

@@ -26,6 +26,7 @@ from sk_prunefair.selection._nets import (
     known_labels,
     make_trial,
     run_rates,
+    sliceable,
     split_steps,
     with_classifier,
 )
@@ -192,6 +193,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             self.max_accuracy_drop, self.max_violation, self.loss_bound, self.confidence
         )
         split_steps(self.estimator)
+        X = sliceable(X)
         n_samples = count_rows(X)
         if y is not None:
             check_length(y, n_samples, "y")

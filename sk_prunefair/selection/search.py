@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
-from sklearn.utils import Tags, get_tags
+from sklearn.utils import Tags, get_tags, indexable
 from sklearn.utils.validation import check_is_fitted
 
 from sk_prunefair.checks import check_length
@@ -196,6 +196,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         X = sliceable(X)
         n_samples = count_rows(X)
         if y is not None:
+            y = indexable(y)[0]
             check_length(y, n_samples, "y")
         frame = as_group_frame(
             ["all"] * n_samples if sensitive_features is None else sensitive_features, n_samples

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from sk_prunefair.autodiff import plain_attention
 from sk_prunefair.nested import float_dtype, run, tensors_of, to
@@ -118,30 +121,96 @@ def count_macs(
     Returns
     -------
     macs : float
-        Of the dense net, as `torch.utils.flop_counter` counts them (halved: it counts both the
+        Of the dense net, as `torch.utils.flop_counter` has them (halved: it counts both the
         multiplication and the addition), those of attention among them.
     macs_kept : float
         The same without those of removed weights.
     """
-    module = getattr(module, "_orig_mod", module)  # the counter's hooks do not see compiled nets
+    module = getattr(module, "_orig_mod", module)  # the counter does not see into compiled nets
     was_training = module.training
     module.eval()
     placed = to(example, floats=float_dtype(module))
-    with plain_attention(), FlopCounterMode(display=False) as counter:
-        run(module, placed)
-    module.train(was_training)
-    # The counter knows submodules as "Class.layers.0", the net itself as "Global".
-    flops = {
-        name.partition(".")[2]: sum(counts.values())
-        for name, counts in counter.get_flop_counts().items()
-    }
-    total = counter.get_total_flops()
-    removed = 0.0
-    for name, mask in masks.items():
-        owner = name.removeprefix("_orig_mod.").rpartition(".")[0]
-        of_owner = flops.get(owner, 0) if owner else total
-        removed += of_owner * (1 - mask.double().mean().item())
-    return total / 2, (total - removed) / 2
+    counter = _Counter(
+        {name.removeprefix("_orig_mod."): mask for name, mask in masks.items()}, module
+    )
+    try:
+        with plain_attention(), _plain_layers(), counter:
+            run(module, placed)
+    finally:
+        module.train(was_training)
+    return counter.total / 2, counter.kept / 2
+
+
+class _Counter(TorchDispatchMode):
+    """Count the operations of what runs within, by torch's formulas, and those of kept weights.
+
+    `torch.utils.flop_counter.FlopCounterMode` counts by module; but several weights of one module
+    may do different work, as those of a recurrent layer or of attention do, a weight may be that of
+    two modules, and a module may use the weight of another. So weights are told by their memory.
+    """
+
+    def __init__(self, masks: Mapping[str, torch.Tensor], module: nn.Module) -> None:
+        super().__init__()
+        self.total = self.kept = 0.0
+        self.masked: list[tuple[torch.Tensor, torch.Tensor]] = []
+        for name, mask in masks.items():
+            weight = module.get_parameter(name).detach()
+            # Laid out in memory as the weight is, so that a part of one is the same part of both.
+            laid_out = torch.empty_like(weight, dtype=torch.bool).copy_(mask)
+            self.masked.append((weight, laid_out))
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        formula = _FORMULAS.get(getattr(func, "_overloadpacket", None))
+        if formula is not None:
+            operations = formula(*args, **kwargs, out_val=out)
+            self.total += operations
+            self.kept += operations * math.prod(map(self._share, tensors_of(args)))
+        return out
+
+    def _share(self, tensor: torch.Tensor) -> float:
+        """Return the share of a tensor that masks keep; 1 where it is of no masked weight."""
+        for weight, mask in self.masked:
+            if tensor.untyped_storage().data_ptr() != weight.untyped_storage().data_ptr():
+                continue
+            start = tensor.storage_offset() - weight.storage_offset()
+            if 0 <= start < weight.numel():  # the weights of a layer may share their memory
+                return mask.as_strided(tensor.size(), tensor.stride(), start).double().mean().item()
+        return 1.0
+
+
+def _bilinear(left: Any, weight: Any, right: Any, *args: Any, **kwargs: Any) -> int:
+    """Return the operations of `torch.nn.Bilinear`, which torch's own table does not know."""
+    return 2 * left.shape[0] * weight.numel()
+
+
+_FORMULAS: dict[Any, Callable[..., float]] = {
+    **flop_registry,
+    torch.ops.aten._trilinear: _bilinear,
+}
+
+
+@contextlib.contextmanager
+def _plain_layers() -> Iterator[None]:
+    """Run attention, encoder and recurrent layers as products of matrices, which are counted.
+
+    Each of them has a kernel of its own otherwise, of which the formulas know nothing.
+    """
+    backends: list[Any] = [torch.backends.mkldnn, torch.backends.cudnn]
+    are_enabled = [backend.enabled for backend in backends]
+    is_fast = torch.backends.mha.get_fastpath_enabled()
+    try:
+        torch.backends.mha.set_fastpath_enabled(False)
+        for backend in backends:
+            backend.enabled = False
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(is_fast)
+        for backend, is_enabled in zip(backends, are_enabled, strict=True):
+            backend.enabled = is_enabled
 
 
 @torch.no_grad()

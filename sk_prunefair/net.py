@@ -94,6 +94,13 @@ class Net(NeuralNetClassifier):
     def initialized_(self, value: bool) -> None:
         self._initialized = value
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Net:
+        """Copy part by part; skorch would pickle the net, and not every module can be pickled."""
+        twin = object.__new__(type(self))
+        memo[id(self)] = twin
+        twin.__dict__.update({name: copy.deepcopy(each, memo) for name, each in vars(self).items()})
+        return twin
+
     def _get_param_names(self) -> list[str]:
         return [name for name in super()._get_param_names() if not name.startswith("_")]
 

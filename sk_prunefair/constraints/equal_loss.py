@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 class EqualLossConstraint(Constraint):
     r"""Push the losses of all groups together: J(θ; D_a) = J(θ; D) for every group a.
 
-    This is the mitigation of Tran, Fioretto, Kim and Naidu (eq. 7). Each group has a multiplier,
-    updated once an epoch from the mean loss of the group.
+    This is the mitigation of Tran, Fioretto, Kim and Naidu (*Pruning has a disparate impact on
+    model accuracy*, NeurIPS 2022, eq. 7). Each group has a multiplier, updated once an epoch.
 
     With ``violation="signed"``, the default, the multipliers say how much more than its share of
     the data a group counts. Of G groups, a counts in proportion to
@@ -43,8 +43,7 @@ class EqualLossConstraint(Constraint):
         \text{max\_multiplier}\right),
 
     where :math:`J^{(1)}` is the loss of the first epoch: the signed Lagrangian
-    :math:`J + \sum_a \lambda_a (J_a - J) / G`, normalised. A small group of high loss soon gets
-    the weight of a large one; a large group needs little, as most of the weight is its own.
+    :math:`J + \sum_a \lambda_a (J_a - J) / G`, normalised.
 
     What makes it stable, and hold on unseen data (``docs/mitigation.md`` has what each of these is
     worth, and what else was tried):
@@ -67,8 +66,7 @@ class EqualLossConstraint(Constraint):
     - The net that is left in the end is the average of the last epoch's weights, the later ones
       the more: gradient steps circle around a saddle point, and it is the average that settles.
 
-    Recommended with `sk_prunefair.Distillation`, so that the fine-tuning also follows the dense
-    net: then neither has a setting that must be chosen.
+    Recommended with `sk_prunefair.Distillation`: then neither has a setting that must be chosen.
 
     With ``violation="absolute"`` this is the authors' literal Lagrangian-dual method, by
     `sk_prunefair.constraints.lagrangian_dual`: the objective of a batch is
@@ -77,16 +75,15 @@ class EqualLossConstraint(Constraint):
     ``multipliers_from`` says where that is measured; the others are not used.
 
     .. warning:: The literal multipliers only ever grow, and the noise of a small group's batch
-       mean is itself a violation. With many groups or a large step the penalty outweighs the loss:
-       accuracy falls to chance, or the losses become equal because every prediction is unsure.
+       mean is itself a violation. With many groups or a large step accuracy falls to chance, or
+       the losses become equal because every prediction is unsure.
 
     Parameters
     ----------
     phase : {"before", "after", "both"}, default="both"
         When the constraint acts: training of the dense net, fine-tuning of the pruned net, both.
     step_size : float, default=0.5
-        η, at least 0. With 0 the multipliers stay at zero, and ``loss_gap`` is recorded all the
-        same. Above ½ only small violations move the multipliers faster than at ½.
+        η, at least 0. With 0 the multipliers stay at zero; ``loss_gap`` is recorded all the same.
     violation : {"signed", "absolute"}, default="signed"
         How a group's distance from the equal loss is measured, see above.
     max_multiplier : float, default=4.0
@@ -109,24 +106,17 @@ class EqualLossConstraint(Constraint):
         A callback that restores the best weights when the training ends, such as skorch's
         ``Checkpoint(load_best=True)``, does so after that, in whatever order they are given.
     explained : {"labels", None}, default="labels"
-        What part of a group's distance from the overall loss moves nothing, see above. None is
-        eq. 7 as printed; the literal method takes no notice.
+        What moves nothing, see above. None is eq. 7 as printed; the literal method ignores it.
 
     Attributes
     ----------
     multipliers_ : pandas.Series
-        λ by group. Each epoch's largest minus smallest mean group loss stands as ``loss_gap`` in
-        ``net.history``; with ``max_accuracy_loss``, what the best group has lost stands there as
+        λ by group. ``net.history`` has each epoch's largest minus smallest mean group loss as
+        ``loss_gap`` and, with ``max_accuracy_loss``, what the best group lost as
         ``best_group_loss``.
-
-    References
-    ----------
-    C. Tran, F. Fioretto, J.-E. Kim, R. Naidu, "Pruning has a disparate impact on model accuracy",
-    NeurIPS 2022.
 
     Examples
     --------
-    >>> import torch
     >>> from sk_prunefair import FairPrunedClassifier
     >>> from sk_prunefair.datasets import load_digits
     >>> from sk_prunefair.modules import MLP
@@ -137,12 +127,9 @@ class EqualLossConstraint(Constraint):
     ...     max_epochs=2,
     ...     callbacks=[("equal_loss", EqualLossConstraint())],
     ...     verbose=0,
-    ...     random_state=0,
     ... ).fit(digits.data, digits.target, sensitive_features=digits.target)
-    >>> dict(clf.callbacks_)["equal_loss"].multipliers_.shape
-    (10,)
-    >>> len(clf.history[:, "loss_gap"])
-    2
+    >>> dict(clf.callbacks_)["equal_loss"].multipliers_.shape, len(clf.history[:, "loss_gap"])
+    ((10,), 2)
     """
 
     # Standard errors that move nothing: the noise of a group's rows is the same in each epoch.

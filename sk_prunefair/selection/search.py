@@ -11,13 +11,14 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
-from sklearn.utils import Tags, get_tags, indexable
+from sklearn.utils import Tags, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from sk_prunefair.checks import check_length
 from sk_prunefair.data.groups import as_group_frame, encode_groups
 from sk_prunefair.data.inputs import is_dataset
 from sk_prunefair.data.sources import count_rows
+from sk_prunefair.requests import Request
 from sk_prunefair.selection._nets import (
     Data,
     check_rate_of,
@@ -55,8 +56,8 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     max_violation : float, default=None
         What the fairness violation ξ, of losses clipped to `loss_bound`, may be; None: anything.
     loss_bound : float, default=5.0
-        Losses count up to here, in nats for cross entropy, where `max_violation` is given: nothing
-        can be proved from a sample about a mean without bounds. Larger bounds ask for more samples.
+        Losses count up to here, in nats for cross entropy, where `max_violation` is given: of a
+        mean without bounds a sample proves nothing. Larger bounds ask for more samples.
     confidence : float in (0, 1), default=0.95
         Probability with which the promise is kept.
     cv : float, "prefit", splitter or iterable, default=0.3
@@ -161,11 +162,12 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Parameters
         ----------
         X, y : array-like of shape (n_samples, ...) and (n_samples,)
-            Data to train on and to hold out from; with ``cv="prefit"`` all held out. As in the
-            classifier's ``fit``, X may be a torch Dataset that yields ``(X, y)``.
+            Data to train on and to hold out from; with ``cv="prefit"`` all held out. X may be all
+            that the classifier's ``fit`` takes.
         sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns), \
                 default=None
-            The group of each sample; columns intersect. None puts everybody into one group.
+            The group of each sample; columns intersect. None takes those that the items of X hold,
+            or else puts everybody into one group.
 
         Returns
         -------
@@ -193,10 +195,10 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             self.max_accuracy_drop, self.max_violation, self.loss_bound, self.confidence
         )
         split_steps(self.estimator)
-        X = sliceable(X)
+        given = Request(sliceable(X), y, sensitive_features, None)
+        X, y, sensitive_features = given.X, sliceable(given.y), given.sensitive_features
         n_samples = count_rows(X)
         if y is not None:
-            y = indexable(y)[0]
             check_length(y, n_samples, "y")
         frame = as_group_frame(
             ["all"] * n_samples if sensitive_features is None else sensitive_features, n_samples

@@ -513,3 +513,15 @@ def test_collate_of_the_users_serves_pruners_that_look_at_data(data):
     assert clf.prune(0.5, ragged).sparsity_ == pytest.approx(0.5, abs=0.01)
     report = clf.fairness_report(ragged, diagnostics={"max_samples": 5})
     assert np.isfinite(report.diagnostics["risk_bound"]).all()
+
+
+def test_rate_search_promises_to_the_groups_that_items_hold(data):
+    tokens, _, y, groups = data
+    X = Items(lambda row: (tokens[row], y[row], groups[row]))
+    options = {"rates": [0.1], "max_accuracy_drop": 0.4, "random_state": 0}
+    search = PruneRateSearchCV(classifier(Tokens), **options).fit(X)
+    twin = PruneRateSearchCV(classifier(Tokens), **options).fit(
+        tokens, y, sensitive_features=groups
+    )
+    pd.testing.assert_frame_equal(search.results_, twin.results_)
+    assert set(search.results_["group"]) == {"a", "b"}

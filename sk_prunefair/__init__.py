@@ -2,6 +2,7 @@
 
 from sk_prunefair._version import __version__ as __version__
 from sk_prunefair.classifier import FairPrunedClassifier
+from sk_prunefair.compare import compare_models
 from sk_prunefair.constraints import (
     AccuracyGapConstraint,
     Constraint,
@@ -25,6 +26,7 @@ __all__ = [
     "FairnessReport",
     "NoRateError",
     "PruneRateSearchCV",
+    "compare_models",
     "mend_head",
     "pruning_curve",
 ]

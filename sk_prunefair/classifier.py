@@ -498,6 +498,11 @@ class FairPrunedClassifier(Net):
             pruned_pred=schema.decode(pruned.labels),
             dense_losses=dense.losses,
             pruned_losses=pruned.losses,
+            dense_scores=dense.scores,
+            pruned_scores=pruned.scores,
+            classes=(
+                None if dense.scores is None else schema.decode(np.arange(dense.scores.shape[1]))
+            ),
             sensitive_features=sensitive_features,
             control_features=control_features,
             metrics=metrics,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from skorch.utils import to_device
 from torch import nn
@@ -14,7 +15,7 @@ from sk_prunefair.losses import class_scores, first_output
 from sk_prunefair.nested import concatenate, take
 from sk_prunefair.nested import to as placed
 from sk_prunefair.outcome import Outcome
-from sk_prunefair.outputs import check_scores
+from sk_prunefair.outputs import check_scores, probabilities
 
 if TYPE_CHECKING:
     from sk_prunefair.data.dataset import GroupDataset
@@ -83,7 +84,7 @@ def _run(
     net: CoreNet, data: GroupDataset, modules: tuple[nn.Module, ...], keep_inputs: bool
 ) -> Evaluation:
     views = [net.with_module(module) for module in modules]
-    found: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[] for _ in modules]
+    found: list[list[_Batch]] = [[] for _ in modules]
     truth: list[torch.Tensor] = []
     seen = Evaluation()
     said: list[Any] = []
@@ -99,19 +100,29 @@ def _run(
             parts.append(_outcome(view, X, y))
     labels = torch.cat(truth).numpy().astype(np.int64)
     seen.said = said or None
-    seen.outcomes = [
-        Outcome(
-            torch.cat([losses for losses, _ in parts]).double().numpy(),
-            torch.cat([codes for _, codes in parts]).numpy(),
-            labels,
-        )
-        for parts in found
-    ]
+    seen.outcomes = [_joined(parts, labels) for parts in found]
     return seen
 
 
-def _outcome(net: CoreNet, X: Any, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+class _Batch(NamedTuple):
+    losses: torch.Tensor
+    codes: torch.Tensor
+    scores: torch.Tensor | None
+
+
+def _outcome(net: CoreNet, X: Any, y: torch.Tensor) -> _Batch:
     output = first_output(net.infer(X))
     check_scores(net, output, len(y))
     losses = net.sample_losses(output, y)
-    return to_device(losses, "cpu"), to_device(class_scores(output).argmax(1), "cpu")
+    codes = class_scores(output).argmax(1)
+    return _Batch(to_device(losses, "cpu"), to_device(codes, "cpu"), probabilities(net, output))
+
+
+def _joined(parts: list[_Batch], truth: npt.NDArray[np.int64]) -> Outcome:
+    scores = [part.scores for part in parts if part.scores is not None]
+    return Outcome(
+        torch.cat([part.losses for part in parts]).double().numpy(),
+        torch.cat([part.codes for part in parts]).numpy(),
+        truth,
+        torch.cat(scores).numpy() if len(scores) == len(parts) else None,
+    )

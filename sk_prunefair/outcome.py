@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,12 @@ class Outcome:
 
     Parameters
     ----------
-    losses : ndarray of shape (n_samples,), dtype float64
-        In the unit of the criterion.
+    losses : ndarray of shape (n_samples,), dtype float64, or None
+        In the unit of the criterion; None where only labels are known.
     labels, truth : ndarray of shape (n_samples,), dtype int64
         Encoded predictions and labels.
+    scores : ndarray of shape (n_samples, n_labels), float, default=None
+        Probability of each label, in the order of the codes; None where they are not known.
 
     Examples
     --------
@@ -26,14 +29,29 @@ class Outcome:
     array([ True,  True, False])
     """
 
-    losses: npt.NDArray[np.float64]
+    losses: npt.NDArray[np.float64] | None
     labels: npt.NDArray[np.int64]
     truth: npt.NDArray[np.int64]
+    scores: npt.NDArray[Any] | None = None
 
     @property
     def is_right(self) -> npt.NDArray[np.bool_]:
         """Whether each prediction is right."""
         return self.labels == self.truth
+
+    @property
+    def known_losses(self) -> npt.NDArray[np.float64]:
+        """The losses; ValueError where there are none."""
+        if self.losses is None:
+            raise ValueError("losses are not known of predictions that are labels alone")
+        return self.losses
+
+    @property
+    def confidence(self) -> npt.NDArray[Any] | None:
+        """Probability of the label that each sample is given, None where it is not known."""
+        if self.scores is None:
+            return None
+        return np.take_along_axis(self.scores, self.labels[:, None], axis=1)[:, 0]
 
     @property
     def is_constant(self) -> bool:

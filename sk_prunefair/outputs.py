@@ -158,3 +158,25 @@ def as_probabilities(net: CoreNet, proba: npt.NDArray[np.float64]) -> npt.NDArra
             stacklevel=3,
         )
     return proba
+
+
+def probabilities(net: CoreNet, scores: torch.Tensor) -> torch.Tensor | None:
+    """Return the probability of each class, None where neither criterion nor user says how.
+
+    Parameters
+    ----------
+    net : CoreNet
+        Whose ``predict_nonlinearity`` is used.
+    scores : torch.Tensor
+        What the module returned for a batch, of a tuple the first.
+
+    Returns
+    -------
+    torch.Tensor of shape (n_samples, n_classes), dtype float32, or None
+        On the CPU.
+    """
+    scores = scores.flatten() if takes_one_logit(net.criterion_) else scores
+    proba = net._get_predict_nonlinearity()(scores.double()).cpu()
+    sums = proba.sum(dim=-1)
+    is_proba = bool((proba >= 0).all()) and bool(((sums - 1).abs() < 1e-3).all())
+    return proba.float() if is_proba else None

@@ -71,6 +71,7 @@ class CoreNet(TrainingNet, Protocol):
 
     def initialize(self) -> Any: ...  # noqa: D102
     def initialize_module(self) -> Any: ...  # noqa: D102
+    def _get_predict_nonlinearity(self) -> Callable[[torch.Tensor], torch.Tensor]: ...
     def _current_init_context(self, name: str) -> AbstractContextManager[None]: ...
     def check_is_fitted(self) -> None: ...  # noqa: D102
     def check_training_readiness(self) -> None: ...  # noqa: D102

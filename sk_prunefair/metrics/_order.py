@@ -12,13 +12,16 @@ HARMS = ["accuracy_drop", "excessive_risk"]
 def most_harmed_first(frame: pd.DataFrame) -> pd.DataFrame:
     """Return rows sorted by accuracy lost, then by excessive risk, both the largest first.
 
+    Where losses are not known, by accuracy lost alone.
+
     >>> columns = {"accuracy_drop": [0.0, 0.2, 0.2], "excessive_risk": [0.9, 0.1, 0.3]}
     >>> most_harmed_first(pd.DataFrame(columns, index=["a", "b", "c"])).index.tolist()
     ['c', 'b', 'a']
     """
     # Means of the same numbers in another order may differ in the last digits.
-    keys = frame[HARMS].round(12).reset_index(drop=True)
-    return frame.iloc[keys.sort_values(HARMS, ascending=False, kind="stable").index]
+    harms = [name for name in HARMS if name in frame]
+    keys = frame[harms].round(12).reset_index(drop=True)
+    return frame.iloc[keys.sort_values(harms, ascending=False, kind="stable").index]
 
 
 class ExtremeGroups(NamedTuple):
@@ -33,7 +36,8 @@ class ExtremeGroups(NamedTuple):
     lost_most : int
         Of the group that lost most accuracy.
     largest_risk : int
-        Of the group with the largest excessive risk.
+        Of the group with the largest excessive risk; the one that lost most accuracy, where
+        losses are not known.
     """
 
     best_dense: int
@@ -43,10 +47,10 @@ class ExtremeGroups(NamedTuple):
 
     @classmethod
     def find(cls, frame: pd.DataFrame) -> ExtremeGroups:
-        """Find them in the frame of `FairnessReport.to_frame`; the first of equals."""
+        """Find them in the frame ``by_group`` of a report; the first of equals."""
         return cls(
             int(frame["accuracy_dense"].argmax()),
             int(frame["accuracy_pruned"].argmin()),
             int(frame["accuracy_drop"].argmax()),
-            int(frame["excessive_risk"].argmax()),
+            int(frame["excessive_risk" if "excessive_risk" in frame else "accuracy_drop"].argmax()),
         )

@@ -30,19 +30,21 @@ def one_column(features: pd.DataFrame) -> pd.Index:
 
 def net_frame(
     y_pred: npt.NDArray[Any],
-    losses: npt.NDArray[Any],
+    losses: npt.NDArray[Any] | None,
     metrics: Mapping[str, Callable[..., Any]] | None,
     options: dict[str, Any],
 ) -> MetricFrame:
-    """Return accuracy, loss, count and the user's metrics of one net."""
+    """Return accuracy, loss (where it is known), count and the user's metrics of one net."""
     own = {"accuracy": _accuracy, "loss": mean_values, "count": count}
     clash = own.keys() & (metrics or {}).keys()
+    if losses is None:
+        del own["loss"]
     if clash:
         raise ValueError(f"metrics may not redefine {sorted(clash)}; choose other names")
     return MetricFrame(
         metrics=own | dict(metrics or {}),
         y_pred=y_pred,
-        sample_params={"loss": {"values": losses}},
+        sample_params={} if losses is None else {"loss": {"values": losses}},
         **options,
     )
 

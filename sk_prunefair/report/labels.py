@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from sk_prunefair.checks import as_labels, check_same_length
 
@@ -14,7 +15,7 @@ _NUMBERS = ("booleans", "integers", "fractions")
 
 
 def as_labels_of_one_kind(
-    y_true: npt.ArrayLike, predictions: dict[str, npt.ArrayLike]
+    y_true: npt.ArrayLike, predictions: dict[str, npt.ArrayLike], same_length: bool = True
 ) -> list[npt.NDArray[Any]]:
     """Return labels and predictions as arrays, or raise ValueError where they cannot be compared.
 
@@ -27,19 +28,25 @@ def as_labels_of_one_kind(
     Traceback (most recent call last):
         ...
     ValueError: dense_pred must hold labels as y_true does: y_true has integers, dense_pred has \
-fractions, such as 0.2
+fractions, such as 0.2; probabilities have shape (n_samples, n_classes)
     """
     truth = as_labels(y_true, "y_true")
     of_truth = _kind_of_all(truth, "y_true")
     arrays = [np.asarray(truth.tolist())]
     for name, values in predictions.items():
         labels = as_labels(values, name)
-        check_same_length(labels, name, truth, "y_true")
+        if same_length:
+            check_same_length(labels, name, truth, "y_true")
         of_labels = _kind_of_all(labels, name)
         if not _can_be_compared(of_truth, of_labels):
+            hint = (
+                "; probabilities have shape (n_samples, n_classes)"
+                if of_labels == "fractions"
+                else ""
+            )
             raise ValueError(
                 f"{name} must hold labels as y_true does: y_true has {of_truth}, {name} has "
-                f"{of_labels}, such as {next(v for v in labels if _kind(v) == of_labels)!r}"
+                f"{of_labels}, such as {next(v for v in labels if _kind(v) == of_labels)!r}{hint}"
             )
         arrays.append(np.asarray(labels.tolist()))
     return arrays
@@ -52,7 +59,7 @@ def _can_be_compared(of_truth: str, of_labels: str) -> bool:
 
 
 def _kind_of_all(values: npt.NDArray[Any], name: str) -> str:
-    kinds = {_kind(value) for value in values}
+    kinds = {_kind(value) for value in pd.unique(values)}
     if kinds <= set(_NUMBERS):
         return max(kinds, key=_NUMBERS.index)
     if len(kinds) > 1:

@@ -1,43 +1,27 @@
-"""The report: what pruning did to each group."""
+"""The report: what compression did to each group."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
-from fairlearn.metrics import MetricFrame
 
 from sk_prunefair.audit import audit_page
-from sk_prunefair.checks import as_losses, check_same_length
-from sk_prunefair.metrics import (
-    class_errors,
-    combined_error_variance,
-    symmetric_distance_error,
-)
-from sk_prunefair.metrics._order import most_harmed_first
-from sk_prunefair.outcome import Outcome
+from sk_prunefair.checks import as_labels
 from sk_prunefair.plotting import GroupRiskDisplay
-from sk_prunefair.report.frames import (
-    expected_gap,
-    group_columns,
-    largest_difference,
-    mean_values,
-    net_frame,
-    one_column,
-)
-from sk_prunefair.report.labels import as_labels_of_one_kind
+from sk_prunefair.report.comparison import GroupComparison
+from sk_prunefair.report.predictions import answers, as_prediction
 from sk_prunefair.report.text import label_findings, layer_findings, report_html, report_text
 
 
-class FairnessReport:
-    """The dense and the pruned net over the same data, side by side, by group.
+class FairnessReport(GroupComparison):
+    """The dense and the compressed model over the same data, side by side, by group.
 
-    `FairPrunedClassifier.fairness_report` makes one; from predictions and losses of any two nets
-    it can be made by hand.
+    `FairPrunedClassifier.fairness_report` makes one of a net and its pruned net,
+    `sk_prunefair.compare_models` of any two models, and `from_predictions` of what they predict.
 
     Parameters
     ----------
@@ -46,8 +30,13 @@ class FairnessReport:
     dense_pred, pruned_pred : array-like of shape (n_samples,)
         Predicted labels of the two nets, of the kind that `y_true` has: strings beside strings,
         numbers beside numbers, and no probabilities beside integers.
-    dense_losses, pruned_losses : array-like of shape (n_samples,)
-        Per-sample losses of the two nets.
+    dense_losses, pruned_losses : array-like of shape (n_samples,), default=None
+        Per-sample losses of the two nets. Without them, what needs losses is None, and absent from
+        frames.
+    dense_scores, pruned_scores : array-like of shape (n_samples, n_classes), default=None
+        Probabilities of the two nets.
+    classes : array-like of shape (n_classes,), default=None
+        What the columns of scores stand for; None takes the labels that occur, sorted.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
         The group of each sample; columns intersect.
     control_features : array-like, default=None
@@ -60,6 +49,8 @@ class FairnessReport:
         Why groups are hurt, by group, as `sk_prunefair.theory.group_diagnostics` has it.
     empty_layers : sequence of str, default=()
         Parameters of which pruning left nothing.
+    names : pair of str, default=("dense", "pruned")
+        What the two are called, in columns and sentences.
     n_boot, ci_quantiles, random_state : default=None
         Bootstrap intervals, as in `fairlearn.metrics.MetricFrame`. The change between the nets is
         resampled in pairs: both nets see the same samples. A draw of 16,000 samples takes fairlearn
@@ -71,13 +62,15 @@ class FairnessReport:
         ``accuracy``, ``loss``, ``count`` and the user's metrics of each net.
     change : fairlearn.metrics.MetricFrame
         ``excessive_risk`` and ``accuracy_drop``, from sample to sample.
-    excessive_risk : pandas.Series
+    compressed : fairlearn.metrics.MetricFrame
+        ``pruned``, by the name that it has where nothing was pruned.
+    excessive_risk : pandas.Series or None
         R(a), the loss a group pays for the pruning, by group (eq. 2 of the paper).
-    fairness_violation : float
+    fairness_violation : float or None
         ξ, the largest minus the smallest excessive risk (eq. 3). With control features, the
         largest over their levels.
     accuracy_gap : pandas.Series
-        Largest minus smallest group accuracy: ``dense``, ``pruned``. With control features, the
+        Largest minus smallest group accuracy, by the names of the two. With control features, the
         largest over their levels.
     accuracy_gap_floor : pandas.Series
         The gap that sampling alone would show, were all groups served equally well:
@@ -96,6 +89,10 @@ class FairnessReport:
     class_errors : pandas.DataFrame
         False positive and false negative rates of each class, as by
         `sk_prunefair.metrics.class_errors`; its ``attrs`` hold CEV and SDE of Blakeney et al.
+    names : Names
+        As given.
+    labels : ndarray of shape (n_labels,)
+        What the codes of ``outcomes`` stand for, and the columns of their scores.
     samples : pandas.DataFrame
         By sample: ``y_true``, ``is_right_dense``, ``is_right_pruned``, ``loss_dense``,
         ``loss_pruned``, ``group`` and ``level`` (of the control features, else None).
@@ -116,150 +113,90 @@ class FairnessReport:
     0.3
     """
 
-    def __init__(
-        self,
+    @classmethod
+    def from_predictions(
+        cls,
         y_true: npt.ArrayLike,
+        dense_pred: Any,
+        compressed_pred: Any,
         *,
-        dense_pred: npt.ArrayLike,
-        pruned_pred: npt.ArrayLike,
-        dense_losses: npt.ArrayLike,
-        pruned_losses: npt.ArrayLike,
         sensitive_features: Any,
-        control_features: Any = None,
-        metrics: Mapping[str, Callable[..., Any]] | None = None,
-        compression: pd.Series | None = None,
-        diagnostics: pd.DataFrame | None = None,
-        empty_layers: Sequence[str] = (),
-        n_boot: int | None = None,
-        ci_quantiles: list[float] | None = None,
-        random_state: int | np.random.RandomState | None = None,
-    ) -> None:
-        y_true, dense_pred, pruned_pred = as_labels_of_one_kind(
-            y_true, {"dense_pred": dense_pred, "pruned_pred": pruned_pred}
-        )
-        dense_losses = as_losses(dense_losses, "dense_losses")
-        pruned_losses = as_losses(pruned_losses, "pruned_losses")
-        for values, name in (
-            (dense_losses, "dense_losses"),
-            (pruned_losses, "pruned_losses"),
-        ):
-            check_same_length(values, name, y_true, "y_true")
-        options: dict[str, Any] = {
-            "y_true": y_true,
-            "n_boot": n_boot,
-            "ci_quantiles": ci_quantiles,
-            "random_state": random_state,
-        }
-        groups = group_columns(sensitive_features, len(y_true))
-        options["sensitive_features"], level = groups, None
-        if control_features is not None:
-            controls = group_columns(control_features, len(y_true), "control_features")
-            options["control_features"], level = controls, one_column(controls)
-        self.dense = net_frame(dense_pred, dense_losses, metrics, options)
-        self.pruned = net_frame(pruned_pred, pruned_losses, metrics, options)
-        self.samples = pd.DataFrame(
-            {
-                "y_true": y_true,
-                "is_right_dense": (dense_pred == y_true).astype(float),
-                "is_right_pruned": (pruned_pred == y_true).astype(float),
-                "loss_dense": dense_losses,
-                "loss_pruned": pruned_losses,
-                "group": one_column(groups),
-                "level": level,
-            }
-        )
-        dropped = self.samples["is_right_dense"] - self.samples["is_right_pruned"]
-        self.change = MetricFrame(
-            metrics={"excessive_risk": mean_values, "accuracy_drop": mean_values},
-            y_pred=pruned_pred,
-            sample_params={
-                "excessive_risk": {"values": pruned_losses - dense_losses},
-                "accuracy_drop": {"values": dropped.to_numpy()},
-            },
+        classes: npt.ArrayLike | None = None,
+        names: Sequence[str] = ("dense", "compressed"),
+        **options: Any,
+    ) -> FairnessReport:
+        """Compare two models by what they predict: probabilities, or labels.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n_samples,)
+            Labels.
+        dense_pred, compressed_pred : array-like
+            Labels, shape (n_samples,), or probabilities, shape (n_samples, n_classes). From
+            probabilities follow labels (the most probable one) and losses (the cross entropy, in
+            nats; probabilities below 1.2e-7 count as that). Unless both are probabilities there
+            are no losses.
+        sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
+            The group of each sample; columns intersect.
+        classes : array-like of shape (n_classes,), default=None
+            What the columns of probabilities stand for. None takes the names of a DataFrame's
+            columns; without those the integers from 0 where labels are such and fewer than the
+            columns, else the sorted labels.
+        names : pair of str, default=("dense", "compressed")
+            What the two are called, in columns and sentences.
+        **options : dict
+            ``control_features``, ``metrics``, ``compression``, ``n_boot`` and the like, as the
+            class takes them.
+
+        Returns
+        -------
+        FairnessReport
+            With what the predictions tell, and nothing made up.
+
+        Raises
+        ------
+        ValueError
+            If they are neither labels nor probabilities, or columns cannot be told.
+
+        Examples
+        --------
+        >>> report = FairnessReport.from_predictions(
+        ...     ["no", "yes", "no", "yes"],
+        ...     [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.4, 0.6]],
+        ...     [[0.9, 0.1], [0.3, 0.7], [0.4, 0.6], [0.4, 0.6]],
+        ...     sensitive_features=["a", "a", "b", "b"],
+        ...     names=("fp32", "int8"),
+        ... )
+        >>> report.accuracy_gap.to_dict()
+        {'fp32': 0.0, 'int8': 0.5}
+        >>> report.excessive_risk.round(3).to_dict()
+        {'a': 0.067, 'b': 0.28}
+        """
+        truth = np.asarray(as_labels(y_true, "y_true").tolist())
+        given = {"dense_pred": dense_pred, "compressed_pred": compressed_pred}
+        predictions = {name: as_prediction(each, name, classes) for name, each in given.items()}
+        known, (dense, compressed) = answers(truth, predictions, classes)
+        return cls(
+            y_true,
+            dense_pred=dense.labels,
+            pruned_pred=compressed.labels,
+            dense_losses=dense.losses,
+            pruned_losses=compressed.losses,
+            dense_scores=dense.scores,
+            pruned_scores=compressed.scores,
+            classes=known,
+            sensitive_features=sensitive_features,
+            names=names,
             **options,
         )
-        self.compression = compression
-        self.diagnostics = diagnostics
-        self.empty_layers = tuple(empty_layers)
-        labels = np.unique(np.concatenate([y_true, dense_pred, pruned_pred]))
-        truth, dense, pruned = (
-            np.searchsorted(labels, each) for each in (y_true, dense_pred, pruned_pred)
-        )
-        self.labels = labels
-        self._labels_given = y_true, dense_pred, pruned_pred
-        self.outcomes = (
-            Outcome(dense_losses, dense, truth),
-            Outcome(pruned_losses, pruned, truth),
-        )
-
-    @property
-    def class_errors(self) -> pd.DataFrame:
-        """Error rates of each class before and after, and how unequally they changed."""
-        given = self._labels_given
-        frame = class_errors(*given)
-        frame.attrs["combined_error_variance"] = combined_error_variance(*given)
-        frame.attrs["symmetric_distance_error"] = symmetric_distance_error(*given)
-        return frame
 
     @property
     def findings(self) -> list[str]:
         """What no average shows: one label for all, labels lost, layers without weights."""
         return [
-            *label_findings(*self.outcomes, self.labels),
+            *label_findings(*self.outcomes, self.labels, self.names),
             *layer_findings(self.empty_layers, self.compression),
         ]
-
-    @property
-    def excessive_risk(self) -> pd.Series:
-        """R(a) by group."""
-        return self.change.by_group["excessive_risk"].dropna()
-
-    @property
-    def fairness_violation(self) -> float:
-        """ξ, the largest minus the smallest excessive risk."""
-        return largest_difference(self.change, "excessive_risk")
-
-    @property
-    def accuracy_gap(self) -> pd.Series:
-        """Largest minus smallest group accuracy of each net."""
-        gaps = {
-            "dense": largest_difference(self.dense, "accuracy"),
-            "pruned": largest_difference(self.pruned, "accuracy"),
-        }
-        return pd.Series(gaps, name="accuracy_gap")
-
-    @property
-    def accuracy_gap_floor(self) -> pd.Series:
-        """Gap to expect from sampling alone; the largest over the levels of control features."""
-        floors = {"dense": expected_gap(self.dense), "pruned": expected_gap(self.pruned)}
-        return pd.Series(floors, name="accuracy_gap_floor")
-
-    @property
-    def accuracy_drop(self) -> pd.Series:
-        """Accuracy lost by each group."""
-        return self.change.by_group["accuracy_drop"].dropna()
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row per group, the most harmed first: by accuracy lost, then by loss.
-
-        Returns
-        -------
-        pandas.DataFrame
-            ``count``, then accuracy, loss and the user's metrics of both nets with the suffixes
-            ``_dense`` and ``_pruned``, ``accuracy_drop``, ``excessive_risk``. With bootstrap,
-            ``excessive_risk`` and ``accuracy_drop`` have columns for their quantiles, such as
-            ``excessive_risk_q0.05``.
-        """
-        dense, pruned = self.dense.by_group, self.pruned.by_group
-        names = [name for name in dense.columns if name != "count"]
-        columns = {"count": dense["count"]}
-        for name in names:
-            columns |= {f"{name}_dense": dense[name], f"{name}_pruned": pruned[name]}
-        for name in ("accuracy_drop", "excessive_risk"):
-            columns[name] = self.change.by_group[name]
-            columns |= self._quantiles(name)
-        frame = pd.DataFrame(columns).dropna(subset="excessive_risk")
-        return most_harmed_first(frame.astype({"count": int}))
 
     def to_html(self, path: str | PathLike[str] | None = None, **options: Any) -> str:
         """Return the report as one HTML page for readers without Python, and write it to a file.
@@ -270,14 +207,12 @@ class FairnessReport:
         return audit_page(self, path, **options)
 
     def plot(self, **options: Any) -> GroupRiskDisplay:
-        """Draw each group's risk by `sk_prunefair.plotting.GroupRiskDisplay.from_frame`."""
-        return GroupRiskDisplay.from_frame(self.to_frame(), **options)
+        """Draw each group's risk by `sk_prunefair.plotting.GroupRiskDisplay.from_frame`.
 
-    def _quantiles(self, name: str) -> dict[str, pd.Series]:
-        if not self.change.n_boot:
-            return {}
-        quantiles = zip(self.change.ci_quantiles, self.change.by_group_ci, strict=True)
-        return {f"{name}_q{quantile:g}": frame[name] for quantile, frame in quantiles}
+        Without losses the accuracy that each group lost is drawn.
+        """
+        metric = "excessive_risk" if self.has_losses else "accuracy_drop"
+        return GroupRiskDisplay.from_frame(self.to_frame(), **({"metric": metric} | options))
 
     def __str__(self) -> str:
         return report_text(self)

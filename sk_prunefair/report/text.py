@@ -11,6 +11,7 @@ import pandas as pd
 from fairlearn.metrics import MetricFrame
 
 from sk_prunefair.metrics._order import ExtremeGroups
+from sk_prunefair.names import PRUNING, Names
 from sk_prunefair.outcome import Outcome, lost_labels
 
 _NUMBER = "{:z.3f}".format
@@ -19,6 +20,7 @@ _NUMBER = "{:z.3f}".format
 class TextReport(Protocol):
     """What the text of a report is made of; `sk_prunefair.FairnessReport` has it."""
 
+    names: Names
     dense: MetricFrame
     pruned: MetricFrame
     compression: pd.Series | None
@@ -36,14 +38,20 @@ class TextReport(Protocol):
         """Gap of equally good groups."""
 
     @property
-    def fairness_violation(self) -> float:
+    def fairness_violation(self) -> float | None:
         """Largest minus smallest excessive risk."""
+
+    @property
+    def by_group(self) -> pd.DataFrame:
+        """One row per group, with the suffixes ``_dense`` and ``_pruned``."""
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per group."""
 
 
-def label_findings(dense: Outcome, pruned: Outcome, labels: Any) -> list[str]:
+def label_findings(
+    dense: Outcome, pruned: Outcome, labels: Any, names: Names = PRUNING
+) -> list[str]:
     """Return what the pruned net does that no average shows: one label for all, labels lost.
 
     Parameters
@@ -52,6 +60,8 @@ def label_findings(dense: Outcome, pruned: Outcome, labels: Any) -> list[str]:
         On the same data.
     labels : sequence
         What the codes stand for.
+    names : Names
+        What the two are called.
 
     Examples
     --------
@@ -61,13 +71,17 @@ def label_findings(dense: Outcome, pruned: Outcome, labels: Any) -> list[str]:
     ["the pruned net gives every sample the label 'yes'"]
     """
     if pruned.is_constant:
-        return [f"the pruned net gives every sample the label {_plain(labels[pruned.labels[0]])!r}"]
+        label = _plain(labels[pruned.labels[0]])
+        return [f"the {names.compressed_model} gives every sample the label {label!r}"]
     lost = [_plain(labels[code]) for code in lost_labels(dense, pruned)]
     if not lost:
         return []
     shown = ", ".join(map(repr, lost[:5])) + " and others" * (len(lost) > 5)
     noun = "labels" if len(lost) > 1 else "label"
-    return [f"the pruned net gives no sample the {noun} {shown}, which the dense net gave"]
+    return [
+        f"the {names.compressed_model} gives no sample the {noun} {shown}, which the "
+        f"{names.dense_model} gave"
+    ]
 
 
 def layer_findings(empty_layers: Sequence[str], compression: pd.Series | None) -> list[str]:
@@ -84,7 +98,9 @@ def layer_findings(empty_layers: Sequence[str], compression: pd.Series | None) -
 def report_text(report: TextReport) -> str:
     """Return findings, the table of groups and what follows from it, as plain text."""
     table = report.to_frame().to_string(float_format=_NUMBER)
-    first = ["Pruning by group (dense → pruned)", *report.findings]
+    before, after = report.names
+    title = f"{report.names.process.capitalize()} by group ({before} → {after})"
+    first = [title, *report.findings]
     return "\n".join([*first, table, "", summary(report)])
 
 
@@ -104,12 +120,14 @@ def summary(report: TextReport) -> str:
     if not report.dense.control_levels:
         accuracy = report.dense.overall["accuracy"], report.pruned.overall["accuracy"]
         overall = "{:.3f} → {:.3f}".format(*accuracy)
+    first = f"accuracy {overall}, accuracy gap {gap.iloc[0]:.3f} → {gap.iloc[1]:.3f}"
+    if report.fairness_violation is not None:
+        first += f", fairness violation ξ = {report.fairness_violation:.3f}"
     lines = [
-        f"accuracy {overall}, accuracy gap {gap['dense']:.3f} → {gap['pruned']:.3f}, "
-        f"fairness violation ξ = {report.fairness_violation:.3f}",
-        f"equally good groups of these sizes would show a gap of {expected['dense']:.3f} → "
-        f"{expected['pruned']:.3f}",
-        best_and_worst_group(report.to_frame()),
+        first,
+        f"equally good groups of these sizes would show a gap of {expected.iloc[0]:.3f} → "
+        f"{expected.iloc[1]:.3f}",
+        best_and_worst_group(report.by_group),
     ]
     return "\n".join(lines if report.compression is None else lines + saved(report.compression))
 
@@ -130,13 +148,17 @@ def best_and_worst_group(frame: pd.DataFrame) -> str:
 
 
 def saved(compression: pd.Series) -> list[str]:
-    """Return what the pruning saved."""
-    c = compression
-    lines = [
-        f"{c['sparsity']:.1%} of the prunable weights removed; {c['bytes_dense']:,.0f} → "
-        f"{c['bytes_stored']:,.0f} bytes stored, {c['macs_dense']:,.0f} → "
-        f"{c['macs_pruned']:,.0f} multiply-accumulates"
-    ]
+    """Return what the compression saved, as far as it is known."""
+    c, parts = compression, []
+    if "sparsity" in c:
+        parts.append(f"{c['sparsity']:.1%} of the prunable weights removed")
+    counts = []
+    if {"bytes_dense", "bytes_stored"} <= set(c.index):
+        counts.append(f"{c['bytes_dense']:,.0f} → {c['bytes_stored']:,.0f} bytes stored")
+    if {"macs_dense", "macs_pruned"} <= set(c.index):
+        counts.append(f"{c['macs_dense']:,.0f} → {c['macs_pruned']:,.0f} multiply-accumulates")
+    parts += [", ".join(counts)] * bool(counts)
+    lines = ["; ".join(parts)] * bool(parts)
     if "latency_dense" in c:
         seconds = (c["latency_dense"], c["latency_pruned"])
         lines.append("{:.3g} → {:.3g} ms for one sample".format(*(1e3 * s for s in seconds)))

@@ -208,9 +208,9 @@ def _rows(
     """Return one row per group, as `FairnessReport` has the numbers."""
     per_sample = {
         "accuracy": pruned.is_right,
-        "loss": pruned.losses,
+        "loss": pruned.known_losses,
         "accuracy_drop": dense.is_right.astype(float) - pruned.is_right,
-        "excessive_risk": pruned.losses - dense.losses,
+        "excessive_risk": pruned.known_losses - dense.known_losses,
     }
     means = {
         name: np.array([values[rows].mean() for rows in members.values()])
@@ -218,7 +218,7 @@ def _rows(
     }
     overall = {
         "accuracy_overall": pruned.is_right.mean(),
-        "loss_overall": pruned.losses.mean(),
+        "loss_overall": pruned.known_losses.mean(),
         "accuracy_gap": np.ptp(means["accuracy"]),
         "fairness_violation": np.ptp(means["excessive_risk"]),
         "lost_labels": len(lost_labels(dense, pruned)),

@@ -118,7 +118,7 @@ class Promise:
     ) -> pd.DataFrame:
         """Bound the difference between any two groups' risks, each of the two at half the level."""
         bound = self.loss_bound
-        risks = np.clip(pruned.losses, 0, bound) - np.clip(dense.losses, 0, bound)
+        risks = np.clip(pruned.known_losses, 0, bound) - np.clip(dense.known_losses, 0, bound)
         # The bets need an order that does not depend on the values; files are often sorted.
         order = np.random.default_rng(0).permutation(len(risks))
         risks, codes = risks[order], codes[order]

@@ -1,0 +1,142 @@
+"""compare_models: what a compression did to each group, of any two classifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sk_prunefair.checks import check_count
+from sk_prunefair.compare.models import Model, as_model
+from sk_prunefair.compare.sizes import stored_sizes
+from sk_prunefair.data.inputs import is_dataset
+from sk_prunefair.data.sources import as_source, split_item
+from sk_prunefair.report.predictions import Prediction
+from sk_prunefair.report.report import FairnessReport
+
+
+def compare_models(
+    dense: Any,
+    compressed: Any,
+    X: Any,
+    y: npt.ArrayLike | None = None,
+    *,
+    sensitive_features: Any = None,
+    classes: npt.ArrayLike | None = None,
+    names: Sequence[str] = ("dense", "compressed"),
+    batch_size: int = 256,
+    **options: Any,
+) -> FairnessReport:
+    """Compare a classifier with what a compression made of it, group by group.
+
+    Parameters
+    ----------
+    dense, compressed : object
+        Each of them one of:
+
+        - a fitted estimator: labels by its ``predict``, probabilities by its ``predict_proba``
+          where it has that;
+        - a `torch.nn.Module` of logits, shape (n_samples, n_classes), or one logit for two
+          classes; quantised modules as well. It runs in evaluation mode, on its device. Rows that
+          are probabilities already are taken as such;
+        - a `torch.export.ExportedProgram`, or the path of its ``.pt2`` file;
+        - the path of an ``.onnx`` file, which takes ONNX Runtime, the extra ``onnx``;
+        - a function from X to probabilities, shape (n_samples, n_classes), or labels.
+    X : array-like, DataFrame, sparse matrix, dict of arrays or torch.utils.data.Dataset
+        What both models take, best held out from training. Estimators and functions get it as it
+        is, modules and files in batches. Of a data set each item is read once, and all models get
+        the same batches.
+    y : array-like of shape (n_samples,), default=None
+        Labels; None takes those that the items of a data set hold.
+    sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns), default=None
+        The group of each sample; columns intersect. None takes those that items hold.
+    classes : array-like of shape (n_classes,), default=None
+        What the columns of scores stand for, where a model does not say. None: the integers from
+        0 where labels are such and fewer than the columns, else the sorted labels.
+    names : pair of str, default=("dense", "compressed")
+        What the two are called, in columns and sentences.
+    batch_size : int, default=256
+        Rows at a time of modules, files and data sets.
+    **options : dict
+        ``control_features``, ``metrics``, ``n_boot``, ``ci_quantiles``, ``random_state`` and the
+        like, as `FairnessReport` takes them.
+
+    Returns
+    -------
+    FairnessReport
+        Without losses, and what needs them, unless both models give probabilities: the loss is
+        the cross entropy. ``compression`` has the bytes of modules and files.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a model is none of these, or what it returns is neither probabilities nor labels.
+    FileNotFoundError, ImportError
+        If a file is not there, or an extra is missing.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> size = np.where(X[:, 0] > 14, "large", "small")
+    >>> dense = LogisticRegression(max_iter=5000).fit(X[::2], y[::2])
+    >>> few = lambda X: dense.predict_proba(X.round(0))
+    >>> report = compare_models(dense, few, X[1::2], y[1::2], sensitive_features=size[1::2])
+    >>> sorted(report.accuracy_drop.index)
+    ['large', 'small']
+    """
+    check_count("batch_size", batch_size)
+    given = {"dense": dense, "compressed": compressed}
+    models = [as_model(model, name, batch_size) for name, model in given.items()]
+    if is_dataset(X):
+        predictions, labels, said = _over_items(models, X, batch_size)
+        y = labels if y is None else y
+        sensitive_features = said if sensitive_features is None else sensitive_features
+    else:
+        predictions = [model(X) for model in models]
+    if y is None or sensitive_features is None:
+        missing = "y" if y is None else "sensitive_features"
+        raise ValueError(f"{missing} must be given, or X be a data set whose items hold it")
+    return FairnessReport.from_predictions(
+        y,
+        *predictions,
+        sensitive_features=sensitive_features,
+        classes=classes,
+        names=names,
+        **({"compression": stored_sizes(dense, compressed)} | options),
+    )
+
+
+def _over_items(
+    models: list[Model], X: Any, batch_size: int
+) -> tuple[list[Prediction], npt.NDArray[Any] | None, list[Any] | None]:
+    """Return predictions, labels and groups of a data set, each item read once."""
+    source, first = as_source(X), split_item(X[0])
+    parts: list[list[Prediction]] = [[] for _ in models]
+    labels: list[Any] = []
+    groups: list[Any] = []
+    for rows in torch.arange(len(X)).split(batch_size):
+        item = source.fetch(rows)
+        labels.extend([] if item.y is None else np.asarray(item.y).tolist())
+        groups.extend([] if item.group is None else item.group)
+        for model, found in zip(models, parts, strict=True):
+            found.append(model.run(item.X))
+    return (
+        [model.finish(_joined(found)) for model, found in zip(models, parts, strict=True)],
+        None if first.y is None else np.asarray(labels),
+        None if first.group is None else groups,
+    )
+
+
+def _joined(parts: list[Prediction]) -> Prediction:
+    labels = [part.labels for part in parts if part.labels is not None]
+    scores = [part.scores for part in parts if part.scores is not None]
+    return Prediction(
+        np.concatenate(labels) if labels else None,
+        np.concatenate(scores) if scores else None,
+        parts[0].classes,
+    )

@@ -1,0 +1,136 @@
+"""What can be compared: estimators, torch modules, functions, files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import is_regressor
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+from torch.export import ExportedProgram
+
+from sk_prunefair.compare.modules import ModuleModel, to_scores
+from sk_prunefair.report.predictions import Prediction, as_prediction, as_probabilities
+
+
+ACCEPTED = (
+    "a fitted estimator, a torch module of logits, a function from X to probabilities or labels, "
+    "or the path of an .onnx or .pt2 file"
+)
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a model says of X, in two steps: X may come in batches, of which only all tell.
+
+    Parameters
+    ----------
+    run : callable
+        From X, or a batch of it, to what the model returns.
+    finish : callable
+        From all that it returned to a prediction.
+    """
+
+    run: Callable[[Any], Prediction]
+    finish: Callable[[Prediction], Prediction] = lambda found: found
+
+    def __call__(self, X: Any) -> Prediction:
+        """Return the prediction of all of X."""
+        return self.finish(self.run(X))
+
+
+def as_model(model: Any, name: str, batch_size: int) -> Model:
+    """Return any kind of model in one form.
+
+    Parameters
+    ----------
+    model : object
+        As `sk_prunefair.compare_models` takes it.
+    name : str
+        Of the argument, for errors.
+    batch_size : int
+        Rows at a time of modules and files.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none of what is accepted.
+    """
+    if isinstance(model, type):
+        raise TypeError(f"{name} must be {ACCEPTED}; got the class {model.__name__}, not an object")
+    if isinstance(model, (str, PathLike)):
+        return _file_model(Path(model), name, batch_size)
+    if isinstance(model, (nn.Module, ExportedProgram)):
+        return _scored(ModuleModel(model, name, batch_size), name)
+    if hasattr(model, "predict"):
+        return Model(EstimatorModel(model, name))
+    if callable(model):
+        return Model(lambda X: as_prediction(model(X), f"{name}(X)"))
+    raise TypeError(f"{name} must be {ACCEPTED}; got {type(model).__name__}")
+
+
+class EstimatorModel:
+    """A fitted estimator: its labels, and its probabilities where it has them.
+
+    Labels are those of ``predict``, which need not be the most probable ones: an estimator with a
+    threshold of its own, such as `sklearn.model_selection.FixedThresholdClassifier`, decides
+    otherwise.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With ``predict`` and perhaps ``predict_proba``.
+    name : str
+        Of the argument, for errors.
+    """
+
+    def __init__(self, estimator: Any, name: str) -> None:
+        if is_regressor(estimator):
+            raise ValueError(f"{name} must be a classifier, got {type(estimator).__name__}")
+        if hasattr(estimator, "fit"):
+            check_is_fitted(estimator)
+        self.estimator = estimator
+        self.name = name
+
+    def __call__(self, X: Any) -> Prediction:
+        """Return what the estimator predicts of X."""
+        labels = np.asarray(self.estimator.predict(X))
+        if not hasattr(self.estimator, "predict_proba"):
+            return Prediction(labels)
+        scores = np.asarray(self.estimator.predict_proba(X))
+        if scores.ndim != 2:
+            raise ValueError(
+                f"{self.name}.predict_proba must return shape (n_samples, n_classes), got "
+                f"{scores.shape}"
+            )
+        scores = as_probabilities(scores, f"{self.name}.predict_proba")
+        classes = getattr(self.estimator, "classes_", None)
+        return Prediction(labels, scores, None if classes is None else np.asarray(classes))
+
+
+def _file_model(path: Path, name: str, batch_size: int) -> Model:
+    suffix = path.suffix.lower()
+    if suffix not in (".onnx", ".pt2"):
+        raise ValueError(f"{name} must be {ACCEPTED}; got a file called {path.name!r}")
+    if not path.is_file():
+        raise FileNotFoundError(f"{name}: there is no file {path.name!r}")
+    if suffix == ".pt2":
+        return _scored(ModuleModel(torch.export.load(path), name, batch_size), name)
+    from sk_prunefair.onnx_model import OnnxModel
+
+    session = OnnxModel(path, batch_size=batch_size)
+    return _scored(session.predict, name, session.labels)
+
+
+def _scored(run: Callable[[Any], Any], name: str, classes: Any = None) -> Model:
+    """Return a model whose outputs are logits or probabilities, which all of them tell."""
+    return Model(
+        lambda X: Prediction(None, run(X), classes),
+        lambda found: found._replace(scores=to_scores(np.asarray(found.scores), name)),
+    )

@@ -1,0 +1,181 @@
+"""Torch modules and exported programs, run over data batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+
+from sk_prunefair.data.sources import as_source
+from sk_prunefair.losses import class_scores, first_output, full_precision
+from sk_prunefair.nested import (
+    concatenate,
+    float_dtype,
+    map_tensors,
+    n_rows,
+    run,
+    split,
+    take,
+    tensors_of,
+)
+
+Scores = npt.NDArray[np.float64]
+
+
+class ModuleModel:
+    """A module of logits, or an exported program: what it returns for X.
+
+    Parameters
+    ----------
+    module : torch.nn.Module or torch.export.ExportedProgram
+        Returns logits: a tensor of shape (n_samples, n_classes), or one logit for two classes; a
+        tuple that begins with it, or a dict that holds it as ``logits``. Rows of probabilities
+        are taken as such. It runs on its own device, in evaluation mode, without gradients.
+    name : str
+        Of the argument, for errors.
+    batch_size : int
+        Rows at a time. An exported program of a fixed batch gets as many as it takes.
+    """
+
+    def __init__(self, module: nn.Module | ExportedProgram, name: str, batch_size: int) -> None:
+        self.name = name
+        self.fixed = None
+        if isinstance(module, ExportedProgram):
+            self.fixed = _fixed_batch(module)
+            self.module: nn.Module = module.module()
+            self.parts: list[nn.Module] = []  # an exported module has one mode
+        else:
+            self.module = module
+            self.parts = list(module.modules())
+        self.batch_size = self.fixed or batch_size
+        self.device = next((p.device for p in self.module.parameters()), torch.device("cpu"))
+        self.floats = float_dtype(self.module) or torch.float32
+        self.has_integers: bool | None = None
+
+    def __call__(self, X: Any) -> Scores:
+        """Return the output for X, an array, a table, a dict or a batch of tensors, as it comes."""
+        modes = [part.training for part in self.parts]
+        for part in self.parts:
+            part.training = False
+        try:
+            with torch.no_grad():
+                return torch.cat([self._run(batch) for batch in self._batches(X)]).numpy()
+        finally:
+            for part, mode in zip(self.parts, modes, strict=True):
+                part.training = mode
+
+    def _batches(self, X: Any) -> Iterator[Any]:
+        if isinstance(X, (tuple, list)) and tensors_of(X):
+            yield from split(X, self.batch_size)
+            return
+        source = as_source(_numbers(X, self.name))
+        for rows in torch.arange(len(source)).split(self.batch_size):
+            yield source.fetch(rows).X
+
+    def _run(self, X: Any) -> torch.Tensor:
+        X = map_tensors(self._placed(X), X)
+        n_samples = n_rows(X)
+        if self.fixed is not None and n_samples < self.fixed:
+            X = concatenate([X, *[take(X, slice(0, 1))] * (self.fixed - n_samples)])
+        output = full_precision(first_output(run(self.module, X)))
+        if not isinstance(output, torch.Tensor):
+            raise ValueError(f"{self.name} must return a tensor, got {type(output).__name__}")
+        return output.detach().double().cpu()[:n_samples]
+
+    def _placed(self, X: Any) -> Any:
+        """Return what puts a tensor on the device; integers of an array stay where they may."""
+        keeps = not isinstance(X, torch.Tensor) or self._takes_integers(X)
+
+        def place(tensor: torch.Tensor) -> torch.Tensor:
+            keep = keeps and not tensor.is_floating_point()
+            return tensor.to(self.device, None if keep else self.floats)
+
+        return place
+
+    def _takes_integers(self, X: torch.Tensor) -> bool:
+        """Tell whether the module runs on integers, as one does that begins with an embedding."""
+        if X.is_floating_point():
+            return False
+        if self.has_integers is None:
+            few = X[:1].expand(self.fixed or 1, *X.shape[1:]).to(self.device)
+            try:
+                run(self.module, few)
+                self.has_integers = True
+            except IndexError:  # tokens beyond the vocabulary
+                self.has_integers = True
+            except Exception:  # whatever a module raises that was written for other numbers
+                self.has_integers = False
+        return self.has_integers
+
+
+def to_scores(output: npt.NDArray[Any], name: str) -> Scores:
+    """Return the probabilities of what a module returned: logits, or probabilities already.
+
+    Parameters
+    ----------
+    output : ndarray of shape (n_samples, n_classes), (n_samples, 1) or (n_samples,)
+        Rows that are not negative and sum to 1 are probabilities, all others logits.
+    name : str
+        Of the argument, for errors.
+
+    Raises
+    ------
+    ValueError
+        If values are not finite, of another shape, or one probability per sample.
+
+    Examples
+    --------
+    >>> to_scores(np.array([[0.0, 0.0], [1.0, 1.0]]), "dense")
+    array([[0.5, 0.5],
+           [0.5, 0.5]])
+    >>> to_scores(np.array([[0.25, 0.75]]), "dense")
+    array([[0.25, 0.75]])
+    """
+    if not np.isfinite(output).all():
+        raise ValueError(f"{name} returned values that are not finite")
+    if output.ndim == 1 or output.shape[1:] == (1,):
+        if ((output >= 0) & (output <= 1)).all():
+            raise ValueError(
+                f"{name} returned one value per sample, all of them in [0, 1]: logits or "
+                "probabilities? Pass a function that returns probabilities of shape (n_samples, 2)"
+            )
+        output = class_scores(torch.from_numpy(output)).numpy()
+    if output.ndim != 2:
+        raise ValueError(
+            f"{name} must return one score per sample and class, got shape {output.shape}"
+        )
+    if (output >= 0).all() and np.allclose(output.sum(axis=1), 1, atol=1e-4):
+        return output
+    return torch.from_numpy(output).softmax(dim=1).numpy()
+
+
+def _numbers(X: Any, name: str) -> Any:
+    """Return a table as an array of numbers; all else as it is."""
+    if isinstance(X, pd.DataFrame) or hasattr(X, "to_pandas"):
+        X = X if isinstance(X, pd.DataFrame) else X.to_pandas()
+        other = [column for column in X if not pd.api.types.is_numeric_dtype(X[column])]
+        if other:
+            raise ValueError(
+                f"{name} is a torch module, which takes numbers, but X has the column "
+                f"{other[0]!r} of dtype {X[other[0]].dtype}; pass a function that encodes X"
+            )
+        return X.to_numpy()
+    return X if hasattr(X, "shape") or hasattr(X, "keys") else np.asarray(X)
+
+
+def _fixed_batch(program: ExportedProgram) -> int | None:
+    """Return the rows that an exported program takes, None where any number."""
+    inputs = set(program.graph_signature.user_inputs)
+    sizes = {
+        node.meta["val"].shape[0]
+        for node in program.graph.nodes
+        if node.op == "placeholder" and node.name in inputs and tensors_of(node.meta.get("val"))
+    }
+    fixed = [size for size in sizes if isinstance(size, int)]
+    return fixed[0] if len(sizes) == 1 and fixed else None

@@ -1,0 +1,53 @@
+"""What two models take on a disk."""
+
+from __future__ import annotations
+
+import io
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+
+
+def stored_sizes(dense: Any, compressed: Any) -> pd.Series | None:
+    """Return what both models take, in bytes, None where that of one is not known.
+
+    Parameters
+    ----------
+    dense, compressed : object
+        As `sk_prunefair.compare_models` takes them.
+
+    Returns
+    -------
+    pandas.Series or None
+        ``bytes_dense`` and ``bytes_stored``: of a file its size, of a module that of its state as
+        `torch.save` writes it, which counts removed weights like any.
+
+    Examples
+    --------
+    >>> sizes = stored_sizes(nn.Linear(64, 64), nn.Linear(64, 64).half())
+    >>> bool(sizes["bytes_stored"] < sizes["bytes_dense"])
+    True
+    """
+    sizes = {"bytes_dense": _bytes(dense), "bytes_stored": _bytes(compressed)}
+    if None in sizes.values():
+        return None
+    return pd.Series(sizes, name="compression", dtype=float)
+
+
+def _bytes(model: Any) -> int | None:
+    if isinstance(model, (str, PathLike)):
+        return Path(model).stat().st_size
+    if isinstance(model, ExportedProgram):
+        return _saved(dict(model.state_dict))
+    return _saved(model.state_dict()) if isinstance(model, nn.Module) else None
+
+
+def _saved(state: Any) -> int:
+    file = io.BytesIO()
+    torch.save(state, file)
+    return file.tell()

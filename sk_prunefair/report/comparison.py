@@ -1,0 +1,248 @@
+"""Two classifiers on the same samples, by group: the measurements of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from fairlearn.metrics import MetricFrame
+
+from sk_prunefair.checks import as_losses, check_same_length
+from sk_prunefair.metrics import (
+    class_errors,
+    combined_error_variance,
+    symmetric_distance_error,
+)
+from sk_prunefair.metrics._order import most_harmed_first
+from sk_prunefair.names import PRUNING, check_names
+from sk_prunefair.outcome import Outcome
+from sk_prunefair.report.frames import (
+    expected_gap,
+    group_columns,
+    largest_difference,
+    mean_values,
+    net_frame,
+    one_column,
+)
+from sk_prunefair.report.labels import as_labels_of_one_kind
+from sk_prunefair.report.predictions import as_probabilities
+
+
+class GroupComparison:
+    """What two classifiers do to each group, and how it changed.
+
+    `sk_prunefair.FairnessReport` is one; its parameters and attributes are described there.
+    """
+
+    def __init__(
+        self,
+        y_true: npt.ArrayLike,
+        *,
+        dense_pred: npt.ArrayLike,
+        pruned_pred: npt.ArrayLike,
+        dense_losses: npt.ArrayLike | None = None,
+        pruned_losses: npt.ArrayLike | None = None,
+        dense_scores: npt.ArrayLike | None = None,
+        pruned_scores: npt.ArrayLike | None = None,
+        classes: npt.ArrayLike | None = None,
+        sensitive_features: Any,
+        control_features: Any = None,
+        metrics: Mapping[str, Callable[..., Any]] | None = None,
+        names: Sequence[str] = PRUNING,
+        compression: pd.Series | None = None,
+        diagnostics: pd.DataFrame | None = None,
+        empty_layers: Sequence[str] = (),
+        n_boot: int | None = None,
+        ci_quantiles: list[float] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.names = check_names(names)
+        self.compression = compression
+        self.diagnostics = diagnostics
+        self.empty_layers = tuple(empty_layers)
+        answers = {"dense_pred": dense_pred, "pruned_pred": pruned_pred}
+        truth, *predicted = as_labels_of_one_kind(y_true, answers)
+        losses = _both_losses(truth, dense_losses, pruned_losses)
+        self.labels = _labels(truth, predicted, classes)
+        self._labels_given = truth, *predicted
+        codes = [np.searchsorted(self.labels, each) for each in predicted]
+        scores = [
+            _scores(values, name, self.labels, classes, truth)
+            for name, values in (("dense_scores", dense_scores), ("pruned_scores", pruned_scores))
+        ]
+        truth_codes = np.searchsorted(self.labels, truth)
+        dense, pruned = (
+            Outcome(losses[i], codes[i], truth_codes, scores[i]) for i in range(len(codes))
+        )
+        self.outcomes = dense, pruned
+        options: dict[str, Any] = {
+            "y_true": truth,
+            "n_boot": n_boot,
+            "ci_quantiles": ci_quantiles,
+            "random_state": random_state,
+        }
+        groups = group_columns(sensitive_features, len(truth))
+        options["sensitive_features"], level = groups, None
+        if control_features is not None:
+            controls = group_columns(control_features, len(truth), "control_features")
+            options["control_features"], level = controls, one_column(controls)
+        self.dense, self.pruned = (
+            net_frame(answer, outcome.losses, metrics, options)
+            for answer, outcome in zip(predicted, self.outcomes, strict=True)
+        )
+        self.samples = _samples(truth, dense, pruned, one_column(groups), level)
+        self.change = _change(self.samples, predicted[1], options)
+
+    @property
+    def has_losses(self) -> bool:
+        """Whether the loss of each sample is known, not its predicted label alone."""
+        return self.outcomes[0].losses is not None
+
+    @property
+    def compressed(self) -> MetricFrame:
+        """``pruned``, by the name that it has where nothing was pruned."""
+        return self.pruned
+
+    @property
+    def class_errors(self) -> pd.DataFrame:
+        """Error rates of each class before and after, and how unequally they changed."""
+        given = self._labels_given
+        frame = class_errors(*given)
+        frame.attrs["combined_error_variance"] = combined_error_variance(*given)
+        frame.attrs["symmetric_distance_error"] = symmetric_distance_error(*given)
+        return frame
+
+    @property
+    def excessive_risk(self) -> pd.Series | None:
+        """R(a) by group, None without losses."""
+        if not self.has_losses:
+            return None
+        return self.change.by_group["excessive_risk"].dropna()
+
+    @property
+    def fairness_violation(self) -> float | None:
+        """ξ, the largest minus the smallest excessive risk; None without losses."""
+        return largest_difference(self.change, "excessive_risk") if self.has_losses else None
+
+    @property
+    def accuracy_gap(self) -> pd.Series:
+        """Largest minus smallest group accuracy of each net."""
+        gaps = [largest_difference(frame, "accuracy") for frame in (self.dense, self.pruned)]
+        return pd.Series(gaps, index=list(self.names), name="accuracy_gap")
+
+    @property
+    def accuracy_gap_floor(self) -> pd.Series:
+        """Gap to expect from sampling alone; the largest over the levels of control features."""
+        floors = [expected_gap(frame) for frame in (self.dense, self.pruned)]
+        return pd.Series(floors, index=list(self.names), name="accuracy_gap_floor")
+
+    @property
+    def accuracy_drop(self) -> pd.Series:
+        """Accuracy lost by each group."""
+        return self.change.by_group["accuracy_drop"].dropna()
+
+    @property
+    def by_group(self) -> pd.DataFrame:
+        """`to_frame` with the suffixes ``_dense`` and ``_pruned``, whatever the names are."""
+        return self._frame(*PRUNING)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per group, the most harmed first: by accuracy lost, then by loss.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``count``, then accuracy, loss and the user's metrics of both nets with their names as
+            suffixes, ``_dense`` and ``_pruned`` if not said otherwise, ``accuracy_drop``,
+            ``excessive_risk``. With bootstrap, ``excessive_risk`` and ``accuracy_drop`` have
+            columns for their quantiles, such as ``excessive_risk_q0.05``. Losses and excessive
+            risk are absent where only labels are known.
+        """
+        return self._frame(*self.names)
+
+    def _frame(self, before: str, after: str) -> pd.DataFrame:
+        dense, pruned = self.dense.by_group, self.pruned.by_group
+        columns = {"count": dense["count"]}
+        for name in dense.columns.drop("count"):
+            columns |= {f"{name}_{before}": dense[name], f"{name}_{after}": pruned[name]}
+        for name in self.change.by_group:
+            columns[name] = self.change.by_group[name]
+            columns |= self._quantiles(name)
+        frame = pd.DataFrame(columns).dropna(subset="accuracy_drop")
+        return most_harmed_first(frame.astype({"count": int}))
+
+    def _quantiles(self, name: str) -> dict[str, pd.Series]:
+        if not self.change.n_boot:
+            return {}
+        quantiles = zip(self.change.ci_quantiles, self.change.by_group_ci, strict=True)
+        return {f"{name}_q{quantile:g}": frame[name] for quantile, frame in quantiles}
+
+
+def _both_losses(
+    truth: npt.NDArray[Any], dense: npt.ArrayLike | None, pruned: npt.ArrayLike | None
+) -> list[npt.NDArray[np.float64] | None]:
+    """Return the losses of both nets, None where those of one are not known."""
+    if dense is None or pruned is None:
+        return [None, None]
+    losses = [as_losses(dense, "dense_losses"), as_losses(pruned, "pruned_losses")]
+    for values, name in zip(losses, ("dense_losses", "pruned_losses"), strict=True):
+        check_same_length(values, name, truth, "y_true")
+    return [*losses]
+
+
+def _labels(
+    truth: npt.NDArray[Any], predicted: list[npt.NDArray[Any]], classes: Any
+) -> npt.NDArray[Any]:
+    known = [truth, *predicted]
+    if classes is not None:
+        known += as_labels_of_one_kind(truth, {"classes": classes}, same_length=False)[1:]
+    return np.unique(np.concatenate(known))
+
+
+def _scores(
+    values: Any, name: str, labels: npt.NDArray[Any], classes: Any, truth: npt.NDArray[Any]
+) -> npt.NDArray[Any] | None:
+    """Return probabilities with one column for each label; those that classes lack are 0."""
+    if values is None:
+        return None
+    scores = np.asarray(values)
+    columns = np.asarray(labels if classes is None else np.asarray(classes).tolist())
+    if scores.shape != (len(truth), len(columns)):
+        raise ValueError(
+            f"{name} must have shape {(len(truth), len(columns))}, one column for each of the "
+            f"classes {columns.tolist()[:10]}, got {scores.shape}"
+        )
+    scores = as_probabilities(scores, name)
+    if np.array_equal(columns, labels):
+        return scores
+    aligned = np.zeros((len(truth), len(labels)), dtype=scores.dtype)
+    aligned[:, np.searchsorted(labels, columns)] = scores
+    return aligned
+
+
+def _samples(
+    truth: npt.NDArray[Any], dense: Outcome, pruned: Outcome, groups: pd.Index, level: Any
+) -> pd.DataFrame:
+    columns = {
+        "y_true": truth,
+        "is_right_dense": dense.is_right.astype(float),
+        "is_right_pruned": pruned.is_right.astype(float),
+    }
+    if dense.losses is not None and pruned.losses is not None:
+        columns |= {"loss_dense": dense.losses, "loss_pruned": pruned.losses}
+    return pd.DataFrame(columns | {"group": groups, "level": level})
+
+
+def _change(samples: pd.DataFrame, y_pred: Any, options: dict[str, Any]) -> MetricFrame:
+    changes = {"accuracy_drop": samples["is_right_dense"] - samples["is_right_pruned"]}
+    if "loss_dense" in samples:
+        changes["excessive_risk"] = samples["loss_pruned"] - samples["loss_dense"]
+    return MetricFrame(
+        metrics=dict.fromkeys(changes, mean_values),
+        y_pred=y_pred,
+        sample_params={name: {"values": each.to_numpy()} for name, each in changes.items()},
+        **options,
+    )

@@ -1,0 +1,201 @@
+"""Predictions of a model, labels or probabilities, as labels, losses and scores."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sk_prunefair.checks import check_same_length
+from sk_prunefair.report.labels import as_labels_of_one_kind
+
+LEAST_PROBABILITY = float(np.finfo(np.float32).eps)
+"""Probabilities below it count as it, so that a loss is at most 15.9, of any model alike."""
+
+
+class Prediction(NamedTuple):
+    """What one model says of each sample.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_samples,), or None
+        Predicted labels; None takes the most probable one.
+    scores : ndarray of shape (n_samples, n_classes), or None
+        Probabilities.
+    classes : ndarray of shape (n_classes,), or None
+        What the columns of scores stand for; None where the model does not say.
+    """
+
+    labels: npt.NDArray[Any] | None
+    scores: npt.NDArray[Any] | None = None
+    classes: npt.NDArray[Any] | None = None
+
+
+class Answers(NamedTuple):
+    """A prediction against the truth.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_samples,)
+        Predicted labels.
+    losses : ndarray of shape (n_samples,), dtype float64, or None
+        Cross entropy, in nats; None where only labels are known.
+    scores : ndarray of shape (n_samples, n_classes), or None
+        Probabilities, columns in the order of the known labels.
+    """
+
+    labels: npt.NDArray[Any]
+    losses: npt.NDArray[np.float64] | None
+    scores: npt.NDArray[Any] | None
+
+
+def as_prediction(values: Any, name: str, classes: Any = None) -> Prediction:
+    """Return labels, or probabilities, that a user gives.
+
+    Parameters
+    ----------
+    values : array-like of shape (n_samples,) or (n_samples, n_classes)
+        Labels, or probabilities of each class. The columns of a DataFrame are the classes, where
+        no classes are given.
+    name : str
+        Of the argument, for errors.
+    classes : array-like of shape (n_classes,), default=None
+        What the columns stand for.
+
+    Raises
+    ------
+    ValueError
+        If they are neither.
+    """
+    if isinstance(values, Prediction):
+        return values
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().numpy()
+    if classes is None and isinstance(values, pd.DataFrame) and values.shape[1] > 1:
+        names = values.columns.to_numpy()
+        classes = None if isinstance(values.columns, pd.RangeIndex) else names
+    array = np.asarray(values)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim == 1:
+        return Prediction(array)
+    if array.ndim != 2:
+        raise ValueError(
+            f"{name} must hold labels, shape (n_samples,), or probabilities, shape (n_samples, "
+            f"n_classes), got shape {array.shape}"
+        )
+    return Prediction(
+        None, as_probabilities(array, name), None if classes is None else np.asarray(classes)
+    )
+
+
+def as_probabilities(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+    """Return rows of probabilities that sum to 1, or raise ValueError where they are none."""
+    if array.dtype.kind not in "fiub":
+        raise ValueError(
+            f"{name} must hold probabilities in its {array.shape[1]} columns, got dtype "
+            f"{array.dtype}"
+        )
+    scores = array if array.dtype.kind == "f" else array.astype(float)
+    scores = scores.astype(np.float32) if scores.dtype.itemsize < 4 else scores
+    if not np.isfinite(scores).all():
+        raise ValueError(f"{name} must hold probabilities, got values that are not finite")
+    sums = scores.sum(axis=1, keepdims=True)
+    if scores.min(initial=0) < -1e-6 or not np.allclose(sums, 1, atol=1e-3):
+        raise ValueError(
+            f"{name} must hold probabilities whose rows sum to 1, got values from "
+            f"{scores.min():.3g} to {scores.max():.3g} and sums from {sums.min():.3g} to "
+            f"{sums.max():.3g}; of logits, pass scipy.special.softmax(logits, axis=1)"
+        )
+    return np.clip(scores, 0, None) / sums
+
+
+def columns_of(
+    prediction: Prediction, name: str, truth: npt.NDArray[Any], classes: Any = None
+) -> npt.NDArray[Any]:
+    """Return what each column of a model's scores stands for.
+
+    Where neither the model nor the user says: the integers from 0, where the labels are such and
+    fewer than the columns, else the sorted labels.
+
+    Raises
+    ------
+    ValueError
+        If that cannot be told, or the model has no probability of a label of the truth.
+    """
+    assert prediction.scores is not None
+    n_columns = prediction.scores.shape[1]
+    found = prediction.classes if prediction.classes is not None else classes
+    if found is None:
+        found = np.unique(truth)
+        is_code = found.dtype.kind in "iu" and found.min() >= 0 and found.max() < n_columns
+        if len(found) != n_columns and is_code:
+            found = np.arange(n_columns)
+    columns = as_labels_of_one_kind(truth, {f"classes of {name}": found}, same_length=False)[1]
+    if len(columns) != n_columns or len(np.unique(columns)) != n_columns:
+        raise ValueError(
+            f"classes must name the {n_columns} columns of {name}, each by another label; got "
+            f"{columns.tolist()[:20]}"
+        )
+    unknown = np.setdiff1d(truth, columns)
+    if len(unknown):
+        raise ValueError(
+            f"{name} has no probability of the labels {unknown.tolist()[:10]} that y_true holds; "
+            f"its columns are {columns.tolist()[:20]}"
+        )
+    return columns
+
+
+def answers(
+    truth: npt.NDArray[Any], predictions: dict[str, Prediction], classes: Any = None
+) -> tuple[npt.NDArray[Any], list[Answers]]:
+    """Return the labels that models know, sorted, and what each model says of each sample.
+
+    Parameters
+    ----------
+    truth : ndarray of shape (n_samples,)
+        Labels.
+    predictions : dict of str to Prediction
+        By the name of the argument, for errors.
+    classes : array-like, default=None
+        What the columns of scores stand for, where a prediction does not say.
+
+    Raises
+    ------
+    ValueError
+        If columns cannot be told, or there is not one prediction per sample.
+    """
+    columns = {
+        name: columns_of(prediction, name, truth, classes)
+        for name, prediction in predictions.items()
+        if prediction.scores is not None
+    }
+    known = np.unique(np.concatenate([truth, *columns.values()]))
+    return known, [
+        _answers(prediction, name, truth, columns.get(name), known)
+        for name, prediction in predictions.items()
+    ]
+
+
+def _answers(
+    prediction: Prediction,
+    name: str,
+    truth: npt.NDArray[Any],
+    columns: npt.NDArray[Any] | None,
+    known: npt.NDArray[Any],
+) -> Answers:
+    if prediction.scores is None or columns is None:
+        assert prediction.labels is not None
+        return Answers(prediction.labels, None, None)
+    check_same_length(prediction.scores, name, truth, "y_true")
+    scores = np.zeros((len(truth), len(known)), dtype=prediction.scores.dtype)
+    scores[:, np.searchsorted(known, columns)] = prediction.scores
+    labels = prediction.labels
+    if labels is None:
+        labels = columns[prediction.scores.argmax(axis=1)]
+    of_truth = scores[np.arange(len(truth)), np.searchsorted(known, truth)].astype(float)
+    # Of 1 the logarithm with its sign turned would be -0.
+    losses = 0.0 - np.log(np.clip(of_truth, LEAST_PROBABILITY, 1.0))
+    return Answers(labels, losses, scores)

@@ -18,7 +18,6 @@ from torch.export import ExportedProgram
 from sk_prunefair.compare.modules import ModuleModel, to_scores
 from sk_prunefair.report.predictions import Prediction, as_prediction, as_probabilities
 
-
 ACCEPTED = (
     "a fitted estimator, a torch module of logits, a function from X to probabilities or labels, "
     "or the path of an .onnx or .pt2 file"

@@ -84,10 +84,12 @@ class GroupComparison:
             "ci_quantiles": ci_quantiles,
             "random_state": random_state,
         }
-        groups = group_columns(sensitive_features, len(truth))
-        options["sensitive_features"], level = groups, None
+        self.sensitive_features = groups = group_columns(sensitive_features, len(truth))
+        self.control_features = level = None
+        options["sensitive_features"] = groups
         if control_features is not None:
             controls = group_columns(control_features, len(truth), "control_features")
+            self.control_features = controls
             options["control_features"], level = controls, one_column(controls)
         self.dense, self.pruned = (
             net_frame(answer, outcome.losses, metrics, options)

@@ -13,6 +13,8 @@ from sk_prunefair.audit import audit_page
 from sk_prunefair.checks import as_labels
 from sk_prunefair.plotting import GroupRiskDisplay
 from sk_prunefair.report.comparison import GroupComparison
+from sk_prunefair.report.document import read, to_dict, to_json
+from sk_prunefair.report.model_card import model_card
 from sk_prunefair.report.predictions import answers, as_prediction
 from sk_prunefair.report.text import label_findings, layer_findings, report_html, report_text
 
@@ -82,6 +84,8 @@ class FairnessReport(GroupComparison):
         one that the dense net gave, and layers without weights. Empty where there is nothing.
     outcomes : tuple of Outcome
         Dense and pruned, encoded by ``labels``.
+    sensitive_features, control_features : pandas.DataFrame
+        As given, as columns; the second is None where there are none.
     compression : pandas.Series or None
         As given.
     diagnostics : pandas.DataFrame or None
@@ -205,6 +209,57 @@ class FairnessReport(GroupComparison):
         ``min_count`` and ``pictures``, which need matplotlib, the extra ``plot``.
         """
         return audit_page(self, path, **options)
+
+    def to_dict(self, *, samples: bool = False) -> dict[str, Any]:
+        """Return all figures as dicts, lists, texts and numbers, each with its n and interval.
+
+        Parameters
+        ----------
+        samples : bool, default=False
+            Whether to add what the report is made of, row by row.
+        """
+        return to_dict(self, samples)
+
+    def to_json(self, path: str | PathLike[str] | None = None, *, samples: bool = True) -> str:
+        """Return `to_dict` as a JSON document, and write it to a file.
+
+        `sk_prunefair.report.document.schema` has the JSON schema.
+
+        Parameters
+        ----------
+        path : str or path-like, default=None
+            File to write, in UTF-8.
+        samples : bool, default=True
+            Whether labels, predictions, losses, probabilities and groups are added row by row, as
+            `from_json` needs them. Without them the document has figures alone.
+        """
+        return to_json(self, path, samples)
+
+    @classmethod
+    def from_json(cls, source: str | PathLike[str], **options: Any) -> FairnessReport:
+        """Make a report again of what `to_json` wrote.
+
+        Parameters
+        ----------
+        source : str or path-like
+            A path, or the document itself. Nothing in it is executed.
+        **options : dict
+            What a document does not hold: ``metrics``, ``diagnostics``, ``n_boot`` and the like.
+
+        Raises
+        ------
+        ValueError
+            If it is no such document, or was written without samples.
+        """
+        return cls(**(read(source) | options))
+
+    def to_model_card(self, path: str | PathLike[str] | None = None, **options: Any) -> str:
+        """Return a model card in Markdown, with the metadata block of Hugging Face.
+
+        Takes the options of `sk_prunefair.report.model_card.model_card`: ``title``, ``dataset``,
+        ``task`` and ``metadata``.
+        """
+        return model_card(self, path, **options)
 
     def plot(self, **options: Any) -> GroupRiskDisplay:
         """Draw each group's risk by `sk_prunefair.plotting.GroupRiskDisplay.from_frame`.

@@ -78,7 +78,7 @@ def drop_p_value(
     low, high = max(low, max_drop), max(high, max_drop)
     edges = np.linspace(low, high, _CELLS + 1)[:, np.newaxis]
     m = _likely_counts(n_samples, low, high)
-    last = _last_as_extreme(m, n_samples, max_drop, _score(n_lost, n_won, n_samples, max_drop))
+    last = _last_as_extreme(m, n_samples, max_drop, tango_score(n_lost, n_won, n_samples, max_drop))
     lower, upper = edges[:-1], edges[1:]
     peaks = binom.pmf(m, n_samples, np.clip(m / n_samples, lower, upper))
     share_lost = np.divide(max_drop, upper, out=np.zeros_like(upper), where=upper > 0)
@@ -190,7 +190,7 @@ def _likely_counts(n: int, low: float, high: float) -> npt.NDArray[np.int64]:
     return np.arange(max(first, 0), min(last, n) + 1)
 
 
-def _score(lost: npt.ArrayLike, won: npt.ArrayLike, n: int, max_drop: float) -> npt.NDArray[Any]:
+def tango_score(lost: npt.ArrayLike, won: npt.ArrayLike, n: Any, max_drop: Any) -> npt.NDArray[Any]:
     """Tango's score: the drop beyond `max_drop`, in standard errors under the hypothesis."""
     lost, won = np.asarray(lost, dtype=float), np.asarray(won, dtype=float)
     # The share won that is likeliest where the drop is max_drop: the root of a quadratic.
@@ -209,6 +209,6 @@ def _last_as_extreme(
     low, high = np.full(len(m), -1), m.copy()
     while (low < high).any():
         middle = (low + high + 1) // 2
-        is_extreme = _score(middle, m - middle, n, max_drop) <= score + 1e-9
+        is_extreme = tango_score(middle, m - middle, n, max_drop) <= score + 1e-9
         low, high = np.where(is_extreme, middle, low), np.where(is_extreme, high, middle - 1)
     return low

@@ -1,0 +1,168 @@
+"""A report as plain values and as JSON, and back."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from sk_prunefair._version import __version__
+from sk_prunefair.report.figures import (
+    CONFIDENCE,
+    gap_figures,
+    group_figures,
+    number,
+    overall_figures,
+    plain,
+)
+
+if TYPE_CHECKING:
+    from sk_prunefair.report.report import FairnessReport
+
+FORMAT = "sk_prunefair report 1"
+"""What `schema` describes; the number grows with a change that readers must know of."""
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema (draft 2020-12) of what `FairnessReport.to_json` writes.
+
+    Examples
+    --------
+    >>> schema()["properties"]["format"]["const"]
+    'sk_prunefair report 1'
+    """
+    return json.loads((files(__package__) / "report.schema.json").read_text(encoding="utf-8"))
+
+
+def to_dict(report: FairnessReport, samples: bool = False) -> dict[str, Any]:
+    """Return a report as dicts, lists, texts and numbers."""
+    found: dict[str, Any] = {
+        "format": FORMAT,
+        "made_by": f"sk_prunefair {__version__}",
+        "names": list(report.names),
+        "n_samples": len(report.samples),
+        "confidence": CONFIDENCE,
+        "labels": [plain(label) for label in report.labels],
+        "findings": report.findings,
+        "overall": overall_figures(report),
+        "gaps": gap_figures(report),
+        "groups": group_figures(report),
+        "classes": _classes(report),
+        "compression": _numbers(report.compression),
+        "empty_layers": list(report.empty_layers),
+        "diagnostics": _diagnostics(report.diagnostics),
+    }
+    return found | {"samples": _samples(report)} if samples else found
+
+
+def to_json(
+    report: FairnessReport, path: str | PathLike[str] | None = None, samples: bool = True
+) -> str:
+    """Return a report as a JSON document, and write it to a file."""
+    document = json.dumps(to_dict(report, samples), allow_nan=False, ensure_ascii=False)
+    if path is not None:
+        Path(path).write_text(document, encoding="utf-8")
+    return document
+
+
+def read(source: str | PathLike[str]) -> dict[str, Any]:
+    """Return the arguments of a report that `to_json` has written.
+
+    Raises
+    ------
+    ValueError
+        If the document is not one, or was written without samples.
+    """
+    is_document = isinstance(source, str) and source.lstrip().startswith("{")
+    text = str(source) if is_document else Path(source).read_text(encoding="utf-8")
+    try:
+        found = json.loads(text)
+        if not isinstance(found, dict) or found.get("format") != FORMAT:
+            raise ValueError(f"its format is not {FORMAT!r}")
+        if "samples" not in found:
+            raise ValueError("it was written without samples, which a report is made of")
+        return _arguments(found)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        what = f"it lacks {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"this is no report that to_json has written: {what}") from error
+
+
+def _classes(report: FairnessReport) -> dict[str, Any]:
+    frame = report.class_errors
+    rows = [
+        {"label": plain(label)} | {str(name): number(value) for name, value in row.items()}
+        for label, row in frame.iterrows()
+    ]
+    return {"errors": rows} | {str(name): number(value) for name, value in frame.attrs.items()}
+
+
+def _numbers(series: pd.Series | None) -> dict[str, Any] | None:
+    return None if series is None else {str(key): number(value) for key, value in series.items()}
+
+
+def _diagnostics(frame: pd.DataFrame | None) -> list[dict[str, Any]] | None:
+    if frame is None:
+        return None
+    return [
+        {"group": [plain(part) for part in (key if isinstance(key, tuple) else (key,))]}
+        | {str(name): number(value) for name, value in row.items()}
+        for key, row in frame.astype(object).iterrows()
+    ]
+
+
+def _samples(report: FairnessReport) -> dict[str, Any]:
+    dense, compressed = report.outcomes
+    found: dict[str, Any] = {"y_true": dense.truth.tolist()}
+    for role, outcome in (("dense", dense), ("compressed", compressed)):
+        found[f"{role}_pred"] = outcome.labels.tolist()
+        for name, values in (("losses", outcome.losses), ("scores", outcome.scores)):
+            found[f"{role}_{name}"] = None if values is None else values.tolist()
+    for name in ("sensitive_features", "control_features"):
+        columns = getattr(report, name)
+        found[name] = None if columns is None else {c: _column(columns[c]) for c in columns}
+    return found
+
+
+def _column(values: pd.Series) -> dict[str, Any]:
+    codes, known = pd.factorize(values)
+    return {"values": [plain(value) for value in known], "codes": codes.tolist()}
+
+
+def _arguments(found: dict[str, Any]) -> dict[str, Any]:
+    samples, labels = found["samples"], np.asarray(found["labels"])
+    of_dense, of_compressed = (
+        {name: samples[f"{role}_{name}"] for name in ("pred", "losses", "scores")}
+        for role in ("dense", "compressed")
+    )
+    compression = found["compression"]
+    return {
+        "y_true": labels[samples["y_true"]],
+        "dense_pred": labels[of_dense["pred"]],
+        "pruned_pred": labels[of_compressed["pred"]],
+        "dense_losses": of_dense["losses"],
+        "pruned_losses": of_compressed["losses"],
+        "dense_scores": of_dense["scores"],
+        "pruned_scores": of_compressed["scores"],
+        "classes": labels,
+        "sensitive_features": _frame(samples["sensitive_features"]),
+        "control_features": _frame(samples["control_features"]),
+        "names": found["names"],
+        "empty_layers": found["empty_layers"],
+        "compression": compression and pd.Series(compression, name="compression", dtype=float),
+    }
+
+
+def _frame(columns: dict[str, Any] | None) -> pd.DataFrame | None:
+    if columns is None:
+        return None
+    return pd.DataFrame(
+        {
+            name: np.asarray(column["values"], dtype=object)[column["codes"]]
+            for name, column in columns.items()
+        }
+    ).infer_objects()

@@ -1,0 +1,186 @@
+"""Every figure of a report with its number of samples and its interval, as plain values."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from sk_prunefair.stats.intervals import drop_interval, mean_interval, spread_interval
+from sk_prunefair.stats.wilson import wilson_interval
+
+if TYPE_CHECKING:
+    from sk_prunefair.report.comparison import GroupComparison
+
+CONFIDENCE = 0.95
+_Z = 1.96
+
+
+def figure(value: Any, count: int, low: Any = None, high: Any = None) -> dict[str, Any]:
+    """Return a figure with its number of samples, and its interval where that is known.
+
+    Examples
+    --------
+    >>> figure(0.5, 10, 0.2, float("nan"))
+    {'value': 0.5, 'n': 10, 'low': 0.2, 'high': None}
+    """
+    low, high = number(low), number(high)
+    return {"value": number(value), "n": int(count), "low": low, "high": high}
+
+
+def number(value: Any) -> float | int | None:
+    """Return a number of JSON: None for what is not finite."""
+    if value is None or not math.isfinite(value):
+        return None
+    return np.asarray(value).item()
+
+
+def plain(value: Any) -> Any:
+    """Return a label, or the value of a group, as JSON has it: a text where it is no number."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return value if isinstance(value, (str, bool, int, float)) else str(value)
+
+
+def group_figures(report: GroupComparison, confidence: float = CONFIDENCE) -> list[dict[str, Any]]:
+    """Return all figures of each group, the most harmed first.
+
+    Parameters
+    ----------
+    report : GroupComparison
+        The report.
+    confidence : float, default=0.95
+        Of each interval: Wilson's of an accuracy, Student's of a loss and of the excessive risk,
+        Tango's of a drop.
+
+    Returns
+    -------
+    list of dict
+        ``group`` (values by column), ``count`` and a figure each for the ``accuracy`` and the
+        ``loss`` of both models by name, ``accuracy_drop``, ``excessive_risk``; and ``metrics``, of
+        the user's, which have no interval.
+    """
+    frame, moments = report.by_group, sample_moments(report)
+    moments = moments.loc[frame.index]
+    before, after = report.names
+    return [
+        {"group": dict(zip(map(str, frame.index.names), _key(key), strict=True)), "count": int(n)}
+        | _own(moments.iloc[row], before, after, confidence)
+        | _users(report, key)
+        for row, (key, n) in enumerate(frame["count"].items())
+    ]
+
+
+def overall_figures(report: GroupComparison, confidence: float = CONFIDENCE) -> dict[str, Any]:
+    """Return the figures of all samples, as `group_figures` has those of a group."""
+    moments = _moments(_values(report)).iloc[0]
+    return _own(moments, *report.names, confidence)
+
+
+def gap_figures(report: GroupComparison, confidence: float = CONFIDENCE) -> dict[str, Any]:
+    """Return the gaps between groups; intervals from all groups' own, by Bonferroni's rule.
+
+    Without them where there are control features: a gap is then the largest of several.
+    """
+    frame, n = report.by_group, len(report.samples)
+    level = 1 - (1 - confidence) / len(frame)
+    z = float(norm.isf((1 - level) / 2))
+    moments = sample_moments(report)
+    gaps = report.accuracy_gap
+    found: dict[str, Any] = {"accuracy_gap": {}, "fairness_violation": None}
+    for name, role in zip(report.names, ("dense", "pruned"), strict=True):
+        ends = spread_interval(*wilson_interval(moments[f"right_{role}"], moments["n"], z))
+        found["accuracy_gap"][name] = _gap(report, gaps[name], n, ends)
+    floors = report.accuracy_gap_floor
+    found["accuracy_gap_floor"] = {name: number(floors[name]) for name in report.names}
+    if report.has_losses:
+        ends = spread_interval(
+            *mean_interval(moments["risk"], moments["risk_deviation"], moments["n"], level)
+        )
+        found["fairness_violation"] = _gap(report, report.fairness_violation, n, ends)
+    return found
+
+
+def _gap(report: GroupComparison, value: Any, n: int, ends: tuple[float, float]) -> dict[str, Any]:
+    return figure(value, n, *(ends if report.control_features is None else ()))
+
+
+def sample_moments(report: GroupComparison) -> pd.DataFrame:
+    """Return counts, means and deviations of what each sample says, by group, as the frames do."""
+    keys = [*report.dense.by_group.index.names]
+    parts = [report.sensitive_features, report.control_features]
+    columns = pd.concat([part for part in parts if part is not None], axis=1)[keys]
+    return _moments(_values(report), columns, keys)
+
+
+def _values(report: GroupComparison) -> pd.DataFrame:
+    samples = report.samples
+    before, after = samples["is_right_dense"], samples["is_right_pruned"]
+    values = {
+        "right_dense": before,
+        "right_pruned": after,
+        "lost": before * (1 - after),
+        "won": after * (1 - before),
+    }
+    if report.has_losses:
+        values |= {
+            "loss_dense": samples["loss_dense"],
+            "loss_pruned": samples["loss_pruned"],
+            "risk": samples["loss_pruned"] - samples["loss_dense"],
+        }
+    return pd.DataFrame(values)
+
+
+def _moments(
+    values: pd.DataFrame, columns: pd.DataFrame | None = None, keys: list[str] | None = None
+) -> pd.DataFrame:
+    by: Any = [np.zeros(len(values), dtype=int)]
+    if columns is not None and keys is not None:
+        by = [columns[key] for key in keys]
+    grouped = values.groupby(by, observed=True)
+    frame = grouped.mean().assign(n=grouped.size())
+    spread = [name for name in ("loss_dense", "loss_pruned", "risk") if name in values]
+    return frame.join(grouped[spread].std().add_suffix("_deviation")) if spread else frame
+
+
+def _own(row: pd.Series, before: str, after: str, confidence: float) -> dict[str, Any]:
+    n = int(row["n"])
+    found: dict[str, Any] = {"accuracy": {}}
+    for name, role in ((before, "dense"), (after, "pruned")):
+        share = row[f"right_{role}"]
+        found["accuracy"][name] = figure(share, n, *wilson_interval(share, n, _Z))
+    lost, won = round(n * row["lost"]), round(n * row["won"])
+    found["accuracy_drop"] = figure((lost - won) / n, n, *drop_interval(n, lost, won, confidence))
+    if "risk" not in row:
+        return found
+    found["loss"] = {
+        name: _mean(row, f"loss_{role}", n, confidence)
+        for name, role in ((before, "dense"), (after, "pruned"))
+    }
+    return found | {"excessive_risk": _mean(row, "risk", n, confidence)}
+
+
+def _mean(row: pd.Series, name: str, n: int, confidence: float) -> dict[str, Any]:
+    ends = mean_interval(row[name], row[f"{name}_deviation"], n, confidence)
+    return figure(row[name], n, *ends)
+
+
+def _users(report: GroupComparison, key: Any) -> dict[str, Any]:
+    """Return the user's metrics of a group, which have no interval."""
+    frames = dict(zip(report.names, (report.dense.by_group, report.pruned.by_group), strict=True))
+    own = ("accuracy", "loss", "count")
+    found = {
+        str(name): {
+            model: figure(frame.loc[key, name], frame.loc[key, "count"])
+            for model, frame in frames.items()
+        }
+        for name in report.dense.by_group
+        if name not in own
+    }
+    return {"metrics": found} if found else {}
+
+
+def _key(key: Any) -> tuple[Any, ...]:
+    return tuple(map(plain, key)) if isinstance(key, tuple) else (plain(key),)

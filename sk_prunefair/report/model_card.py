@@ -1,0 +1,172 @@
+"""A model card of a report: Markdown with the metadata block that Hugging Face reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sk_prunefair._version import __version__
+from sk_prunefair.report.figures import CONFIDENCE, gap_figures, group_figures, overall_figures
+from sk_prunefair.report.text import saved
+
+if TYPE_CHECKING:
+    from sk_prunefair.report.report import FairnessReport
+
+_LIMITS = (
+    "Whether the samples were held out from training, and whether they are like those that the "
+    "model will meet, is not known from the figures.",
+    "Groups that the data does not name, and their intersections, are not here.",
+    "A small gap may hide that all groups lost: read it beside the accuracies.",
+)
+
+
+def model_card(
+    report: FairnessReport,
+    path: str | PathLike[str] | None = None,
+    *,
+    title: str | None = None,
+    dataset: str = "held-out samples",
+    task: str = "other",
+    metadata: Mapping[str, Any] | None = None,
+) -> str:
+    """Return a report as a model card, and write it to a file.
+
+    Parameters
+    ----------
+    report : FairnessReport
+        The report.
+    path : str or path-like, default=None
+        File to write, in UTF-8; Hugging Face looks for ``README.md``.
+    title : str, default=None
+        Name of the model; None takes the name of the compressed one.
+    dataset : str, default="held-out samples"
+        What the figures are of.
+    task : str, default="other"
+        A task of Hugging Face, such as ``image-classification``.
+    metadata : mapping, default=None
+        More of the block, such as ``{"license": "mit", "base_model": "bert-base-uncased"}``; what
+        JSON can hold.
+
+    Returns
+    -------
+    str
+        The card. Its block has the accuracy of all samples, of each group and the gaps as results.
+    """
+    name = title or f"{report.names.compressed_model}"
+    block = _metadata(report, name, dataset, task) | dict(metadata or {})
+    # JSON is YAML, and escapes what users' names may hold.
+    head = "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in block.items())
+    body = "\n\n".join(_sections(report, name, dataset))
+    card = f"---\n{head}\n---\n\n{body}\n"
+    if path is not None:
+        Path(path).write_text(card, encoding="utf-8")
+    return card
+
+
+def _metadata(report: FairnessReport, name: str, dataset: str, task: str) -> dict[str, Any]:
+    after = report.names.compressed
+    own = overall_figures(report)
+    results = [_metric("accuracy", "accuracy, all samples", own["accuracy"][after])]
+    for group in group_figures(report):
+        label = ", ".join(f"{key}={value}" for key, value in group["group"].items())
+        results += [
+            _metric("accuracy", f"accuracy, {label}", group["accuracy"][after]),
+            _metric("accuracy_drop", f"accuracy lost, {label}", group["accuracy_drop"]),
+        ]
+    gaps = gap_figures(report)
+    results.append(_metric("accuracy_gap", "accuracy gap", gaps["accuracy_gap"][after]))
+    if gaps["fairness_violation"] is not None:
+        found = gaps["fairness_violation"]
+        results.append(_metric("fairness_violation", "fairness violation ξ", found))
+    source = {
+        "task": {"type": task},
+        "dataset": {"type": "custom", "name": dataset},
+        "metrics": [result for result in results if result["value"] is not None],
+    }
+    return {
+        "library_name": "sk_prunefair",
+        "tags": [report.names.process, "fairness"],
+        "metrics": ["accuracy"],
+        "model-index": [{"name": name, "results": [source]}],
+    }
+
+
+def _metric(kind: str, name: str, figure: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": kind, "name": name, "value": figure["value"]}
+
+
+def _sections(report: FairnessReport, name: str, dataset: str) -> list[str]:
+    before, after = report.names
+    gaps = gap_figures(report)
+    n = len(report.samples)
+    parts = [
+        f"# {_cell(name)}",
+        f"What {report.names.process} did to each group, on {n:,} samples ({_cell(dataset)}): "
+        f"{_cell(before)} → {_cell(after)}. Intervals are of {CONFIDENCE:.0%} confidence.",
+        *(f"**{_cell(found)}**" for found in report.findings),
+        "## Groups, the most harmed first",
+        _table(report),
+        "## Gaps between groups",
+        "\n".join(_gaps(gaps)),
+    ]
+    if report.compression is not None:
+        parts += ["## What was saved", "\n".join(f"- {line}" for line in saved(report.compression))]
+    return [
+        *parts,
+        "## How to read it",
+        "- Accuracy lost: of the model before minus that of the model after, on the same samples "
+        "(Tango's interval); accuracies have Wilson's.\n"
+        "- Excessive risk R(a): mean loss after minus before (Student's interval); ξ is the "
+        "largest minus the smallest (Tran et al., *Pruning has a disparate impact on model "
+        "accuracy*). Intervals of gaps follow from those of the groups by Bonferroni's rule.",
+        "## Limits",
+        "\n".join(f"- {limit}" for limit in _LIMITS),
+        f"Made by sk_prunefair {__version__}.",
+    ]
+
+
+def _table(report: FairnessReport) -> str:
+    before, after = report.names
+    rows = group_figures(report)
+    header = [*rows[0]["group"], "samples", f"accuracy {before}", f"accuracy {after}"]
+    header += ["accuracy lost", *["excessive risk R"] * report.has_losses]
+    lines = [header, ["---"] * len(header)]
+    everyone = overall_figures(report) | {
+        "group": dict.fromkeys(rows[0]["group"], "all"),
+        "count": len(report.samples),
+    }
+    for row in [*rows, everyone]:
+        figures = [*row["accuracy"].values(), row["accuracy_drop"]]
+        figures += [row["excessive_risk"]] if report.has_losses else []
+        lines.append([*row["group"].values(), f"{row['count']:,}", *map(_figure, figures)])
+    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+
+
+def _gaps(gaps: Mapping[str, Any]) -> list[str]:
+    floors = gaps["accuracy_gap_floor"]
+    lines = [
+        f"- accuracy gap, {_cell(name)}: {_figure(found)}; equally good groups of these sizes "
+        f"would show {floors[name]:.3f}"
+        for name, found in gaps["accuracy_gap"].items()
+    ]
+    if gaps["fairness_violation"] is not None:
+        lines.append(f"- fairness violation ξ: {_figure(gaps['fairness_violation'])}")
+    return lines
+
+
+def _figure(found: Mapping[str, Any]) -> str:
+    value = "n/a" if found["value"] is None else f"{found['value']:.3f}"
+    if found["low"] is None or found["high"] is None:
+        return value
+    return f"{value} ({found['low']:.3f} to {found['high']:.3f})"
+
+
+def _cell(value: Any) -> str:
+    """Return a text that stays one cell, and no markup: names come from users' data."""
+    text = " ".join(str(value).split())
+    for character in "\\`*_{}[]<>|#$":
+        text = text.replace(character, "\\" + character)
+    return "---" if text == "---" else text

@@ -1,0 +1,113 @@
+"""FairnessReport.from_predictions: what columns stand for, and what follows from probabilities."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sk_prunefair import FairnessReport
+from sk_prunefair.report.predictions import LEAST_PROBABILITY
+
+S = ["a", "a", "b", "b"]
+P = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.4, 0.6]])
+
+
+def make(y, dense, compressed, **options):
+    return FairnessReport.from_predictions(
+        y, dense, compressed, **({"sensitive_features": S} | options)
+    )
+
+
+def test_from_predictions_probabilities_losses_are_the_cross_entropy():
+    report = make([0, 1, 1, 1], P, P[:, ::-1])
+    np.testing.assert_allclose(report.outcomes[0].losses, -np.log([0.9, 0.8, 0.3, 0.6]))
+    np.testing.assert_allclose(report.outcomes[1].losses, -np.log([0.1, 0.2, 0.7, 0.4]))
+    expected = np.log([0.9 / 0.1, 0.8 / 0.2]).mean()
+    assert report.excessive_risk["a"] == pytest.approx(expected)
+    assert report.accuracy_drop.to_dict() == {"a": 1.0, "b": 0.0}
+
+
+def test_from_predictions_certain_and_wrong_has_a_bounded_loss():
+    report = make([0, 1, 0, 1], [[1, 0], [0, 1], [0, 1], [1, 0]], P)
+    losses = report.outcomes[0].losses
+    np.testing.assert_allclose(losses, [0, 0, *[-np.log(LEAST_PROBABILITY)] * 2])
+    assert not np.signbit(losses).any()
+
+
+def test_from_predictions_one_model_of_labels_has_no_losses_but_scores_of_the_other():
+    report = make([0, 1, 0, 1], P, [0, 1, 1, 1])
+    assert not report.has_losses
+    np.testing.assert_allclose(report.outcomes[0].scores, P)
+    np.testing.assert_allclose(report.outcomes[0].confidence, [0.9, 0.8, 0.7, 0.6])
+    assert report.outcomes[1].scores is None
+    assert report.outcomes[1].confidence is None
+
+
+def test_from_predictions_columns_are_those_of_a_frame_in_any_order():
+    y = np.array(["no", "yes", "no", "yes"])
+    one = pd.DataFrame(P, columns=["no", "yes"], index=[9, 8, 7, 6])
+    other = one[["yes", "no"]]
+    report = make(y, one, other)
+    assert report.labels.tolist() == ["no", "yes"]
+    np.testing.assert_allclose(report.outcomes[1].scores, P)
+    assert report.excessive_risk.abs().max() == 0
+
+
+@pytest.mark.parametrize(
+    ("y", "classes", "labels"),
+    [
+        ([0, 1, 0, 1], None, [0, 1]),
+        ([1, 2, 1, 2], None, [1, 2]),
+        (["b", "a", "b", "a"], ["b", "a"], ["a", "b"]),
+        ([True, False, True, False], None, [False, True]),
+        ([0, 0, 0, 0], None, [0, 1]),
+        ([1, 1, 1, 1], None, [0, 1]),
+        ([-1, 1, -1, 1], None, [-1, 1]),
+    ],
+)
+def test_from_predictions_columns_that_nobody_names(y, classes, labels):
+    assert make(y, P, P, classes=classes).labels.tolist() == labels
+
+
+def test_from_predictions_given_classes_are_the_order_of_columns():
+    y = np.array(["b", "a", "b", "a"])
+    report = make(y, P, P, classes=["b", "a"])
+    assert report.dense.overall["accuracy"] == 1
+    np.testing.assert_allclose(report.outcomes[0].scores, P[:, ::-1])
+
+
+def test_from_predictions_models_may_know_other_classes():
+    y = np.array(["a", "b", "a", "b"])
+    dense = pd.DataFrame(np.c_[P * 0.9, np.full(4, 0.1)], columns=["a", "b", "c"])
+    report = make(y, dense, pd.DataFrame(P, columns=["a", "b"]))
+    assert report.labels.tolist() == ["a", "b", "c"]
+    np.testing.assert_allclose(report.outcomes[1].scores, np.c_[P, np.zeros(4)])
+
+
+@pytest.mark.parametrize(
+    ("y", "options", "message"),
+    [
+        (["a", "b", "c", "a"], {}, "classes must name the 2 columns of dense_pred"),
+        ([0, 1, 2, 0], {"classes": [0, 1]}, r"no probability of the labels \[2\]"),
+        ([0, 1, 0, 1], {"classes": [0, 0]}, "each by another label"),
+        ([0, 1, 0, 1], {"classes": ["x", "y"]}, "y_true has integers, .* strings"),
+        ([0, 1, 0], {}, "4 values, but y_true has 3"),
+        ([0, 1, 0, None], {}, "y_true must have no missing values"),
+        ([0, 1, 0, 1], {"names": ("x", "x")}, "two different texts"),
+        ([0, 1, 0, 1], {"sensitive_features": None}, "sensitive_features must hold"),
+        ([0, 1, 0, 1], {"sensitive_features": ["a"] * 3}, "3 rows, but the data has 4"),
+    ],
+)
+def test_from_predictions_bad_input_raises(y, options, message):
+    with pytest.raises(ValueError, match=message):
+        make(y, P, P, **options)
+
+
+def test_from_predictions_one_group_and_a_group_of_one_have_figures():
+    alone = make([0, 1, 0, 1], P, P[::-1], sensitive_features=["a"] * 4)
+    assert alone.fairness_violation == 0
+    single = make([0, 1, 0, 1], P, P[::-1], sensitive_features=list("aaab"))
+    groups = {row["group"]["sensitive_feature"]: row for row in single.to_dict()["groups"]}
+    assert groups["b"]["excessive_risk"]["n"] == 1
+    assert groups["b"]["excessive_risk"]["low"] is None

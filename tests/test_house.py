@@ -23,6 +23,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "bound",
         "_skorch",
         "_version",
+        "_lazy",
     ),
     ("stats", "data", "datasets", "modules", "tables", "autodiff"),
     ("hooks", "skorch_state", "metrics"),

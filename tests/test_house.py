@@ -26,7 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_lazy",
     ),
     ("stats", "data", "datasets", "modules", "tables", "autodiff"),
-    ("hooks", "skorch_state", "metrics"),
+    ("hooks", "skorch_state", "metrics", "onnx_model"),
     ("restore", "plotting"),
     ("audit",),
     ("pruning", "report"),

@@ -1,19 +1,43 @@
 """Prune PyTorch classifiers the scikit-learn way, and know what it did to every group."""
 
+from typing import TYPE_CHECKING
+
+from sk_prunefair._lazy import lazy
 from sk_prunefair._version import __version__ as __version__
-from sk_prunefair.classifier import FairPrunedClassifier
-from sk_prunefair.compare import compare_models
-from sk_prunefair.constraints import (
-    AccuracyGapConstraint,
-    Constraint,
-    Distillation,
-    EqualCurvatureConstraint,
-    EqualGradientConstraint,
-    EqualLossConstraint,
-)
-from sk_prunefair.mend import mend_head
-from sk_prunefair.report.report import FairnessReport
-from sk_prunefair.selection import NoRateError, PruneRateSearchCV, pruning_curve
+
+if TYPE_CHECKING:
+    from sk_prunefair.classifier import FairPrunedClassifier
+    from sk_prunefair.compare import compare_models
+    from sk_prunefair.constraints import (
+        AccuracyGapConstraint,
+        Constraint,
+        Distillation,
+        EqualCurvatureConstraint,
+        EqualGradientConstraint,
+        EqualLossConstraint,
+    )
+    from sk_prunefair.mend import mend_head
+    from sk_prunefair.report.report import FairnessReport
+    from sk_prunefair.selection import NoRateError, PruneRateSearchCV, pruning_curve
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "classifier": ["FairPrunedClassifier"],
+            "compare": ["compare_models"],
+            "constraints": [
+                "AccuracyGapConstraint",
+                "Constraint",
+                "Distillation",
+                "EqualCurvatureConstraint",
+                "EqualGradientConstraint",
+                "EqualLossConstraint",
+            ],
+            "mend": ["mend_head"],
+            "report.report": ["FairnessReport"],
+            "selection": ["NoRateError", "PruneRateSearchCV", "pruning_curve"],
+        },
+    )
 
 __all__ = [
     "AccuracyGapConstraint",

@@ -43,7 +43,8 @@ def compare_models(
           classes; quantised modules as well. It runs in evaluation mode, on its device. Rows that
           are probabilities already are taken as such;
         - a `torch.export.ExportedProgram`, or the path of its ``.pt2`` file;
-        - the path of an ``.onnx`` file, which takes ONNX Runtime, the extra ``onnx``;
+        - the path of an ``.onnx`` file, which takes ONNX Runtime, the extra ``onnx``, or an
+          `sk_prunefair.onnx_model.OnnxModel`, which may say more of it;
         - a function from X to probabilities, shape (n_samples, n_classes), or labels.
     X : array-like, DataFrame, sparse matrix, dict of arrays or torch.utils.data.Dataset
         What both models take, best held out from training. Estimators and functions get it as it

@@ -16,11 +16,12 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from sk_prunefair.compare.modules import ModuleModel, to_scores
+from sk_prunefair.onnx_model import OnnxModel
 from sk_prunefair.report.predictions import Prediction, as_prediction, as_probabilities
 
 ACCEPTED = (
     "a fitted estimator, a torch module of logits, a function from X to probabilities or labels, "
-    "or the path of an .onnx or .pt2 file"
+    "an OnnxModel, or the path of an .onnx or .pt2 file"
 )
 
 
@@ -67,6 +68,8 @@ def as_model(model: Any, name: str, batch_size: int) -> Model:
         return _file_model(Path(model), name, batch_size)
     if isinstance(model, (nn.Module, ExportedProgram)):
         return _scored(ModuleModel(model, name, batch_size), name)
+    if isinstance(model, OnnxModel):
+        return _onnx(model)
     if hasattr(model, "predict"):
         return Model(EstimatorModel(model, name))
     if callable(model):
@@ -121,15 +124,20 @@ def _file_model(path: Path, name: str, batch_size: int) -> Model:
         raise FileNotFoundError(f"{name}: there is no file {path.name!r}")
     if suffix == ".pt2":
         return _scored(ModuleModel(torch.export.load(path), name, batch_size), name)
-    from sk_prunefair.onnx_model import OnnxModel
-
-    session = OnnxModel(path, batch_size=batch_size)
-    return _scored(session.predict, name, session.labels)
+    return _onnx(OnnxModel(path, batch_size=batch_size))
 
 
-def _scored(run: Callable[[Any], Any], name: str, classes: Any = None) -> Model:
+def _onnx(model: OnnxModel) -> Model:
+    def run(X: Any) -> Prediction:
+        scores = model.run(X)
+        return Prediction(None, scores.probabilities, scores.classes)
+
+    return Model(run)
+
+
+def _scored(run: Callable[[Any], Any], name: str) -> Model:
     """Return a model whose outputs are logits or probabilities, which all of them tell."""
     return Model(
-        lambda X: Prediction(None, run(X), classes),
-        lambda found: found._replace(scores=to_scores(np.asarray(found.scores), name)),
+        lambda X: Prediction(None, run(X)),
+        lambda found: Prediction(None, to_scores(np.asarray(found.scores), name)),
     )

@@ -13,7 +13,7 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from sk_prunefair.data.sources import as_source
-from sk_prunefair.losses import class_scores, first_output, full_precision
+from sk_prunefair.losses import first_output, full_precision
 from sk_prunefair.nested import (
     concatenate,
     float_dtype,
@@ -24,6 +24,7 @@ from sk_prunefair.nested import (
     take,
     tensors_of,
 )
+from sk_prunefair.onnx_model.scores import as_scores
 
 Scores = npt.NDArray[np.float64]
 
@@ -137,22 +138,20 @@ def to_scores(output: npt.NDArray[Any], name: str) -> Scores:
     >>> to_scores(np.array([[0.25, 0.75]]), "dense")
     array([[0.25, 0.75]])
     """
-    if not np.isfinite(output).all():
-        raise ValueError(f"{name} returned values that are not finite")
-    if output.ndim == 1 or output.shape[1:] == (1,):
-        if ((output >= 0) & (output <= 1)).all():
-            raise ValueError(
-                f"{name} returned one value per sample, all of them in [0, 1]: logits or "
-                "probabilities? Pass a function that returns probabilities of shape (n_samples, 2)"
-            )
-        output = class_scores(torch.from_numpy(output)).numpy()
+    if output.ndim == 1:
+        output = output[:, None]
     if output.ndim != 2:
         raise ValueError(
             f"{name} must return one score per sample and class, got shape {output.shape}"
         )
-    if (output >= 0).all() and np.allclose(output.sum(axis=1), 1, atol=1e-4):
-        return output
-    return torch.from_numpy(output).softmax(dim=1).numpy()
+    is_share = bool(((output >= 0) & (output <= 1)).all())
+    if is_share and output.shape[1] == 1:
+        raise ValueError(
+            f"{name} returned one value per sample, all of them in [0, 1]: logits or "
+            "probabilities? Pass a function that returns probabilities of shape (n_samples, 2)"
+        )
+    is_proba = is_share and np.allclose(output.sum(axis=1), 1, atol=1e-4)
+    return as_scores(output, "probabilities" if is_proba else "logits", None, name).probabilities
 
 
 def _numbers(X: Any, name: str) -> Any:
@@ -172,10 +171,10 @@ def _numbers(X: Any, name: str) -> Any:
 def _fixed_batch(program: ExportedProgram) -> int | None:
     """Return the rows that an exported program takes, None where any number."""
     inputs = set(program.graph_signature.user_inputs)
-    sizes = {
+    sizes = [
         node.meta["val"].shape[0]
         for node in program.graph.nodes
         if node.op == "placeholder" and node.name in inputs and tensors_of(node.meta.get("val"))
-    }
-    fixed = [size for size in sizes if isinstance(size, int)]
-    return fixed[0] if len(sizes) == 1 and fixed else None
+    ]
+    fixed = {size for size in sizes if isinstance(size, int)}  # others are symbols, of any size
+    return fixed.pop() if len(fixed) == 1 else None

@@ -15,9 +15,10 @@ from torch import nn
 from sk_prunefair.export._archive import Archive, write_part
 from sk_prunefair.export._header import Header
 from sk_prunefair.export._tensors import check_values, read_bits, read_tensors
-from sk_prunefair.pruning import ChannelPlan, Plan, Pruned, WeightPlan, expand_module, shrink_module
 from sk_prunefair.pruning.masks import Masks
-from sk_prunefair.pruning.shrink import Kept
+from sk_prunefair.pruning.plan import ChannelPlan, Plan, WeightPlan
+from sk_prunefair.pruning.pruned import Pruned
+from sk_prunefair.pruning.shrink import Kept, expand_module, shrink_module
 
 if TYPE_CHECKING:
     from sk_prunefair.protocol import CoreNet

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import Any
-
-from sklearn.pipeline import Pipeline
 
 
 def last_step(source: Any) -> Any:
@@ -16,7 +15,9 @@ def last_step(source: Any) -> Any:
     UserWarning
         For a pipeline: the file does not hold what its other steps do.
     """
-    if not isinstance(source, Pipeline):
+    # Who has a pipeline has imported this; who loads into a plain module need not.
+    pipelines = sys.modules.get("sklearn.pipeline")
+    if pipelines is None or not isinstance(source, pipelines.Pipeline):
         return source
     name, step = source.steps[-1]
     if len(source.steps) > 1:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from sk_prunefair.export._archive import open_archive, write_part
-from sk_prunefair.export._classifier import describe_data, fill_classifier, make_template
 from sk_prunefair.export._header import HEADER, Header
 from sk_prunefair.export._pruned import (
     Pruning,
@@ -78,6 +77,8 @@ def save_compact(source: nn.Module | CoreNet, path: str | Path, *, dense: bool =
     if isinstance(source, nn.Module):
         module = source
     else:
+        from sk_prunefair.export._classifier import describe_data  # with all of scikit-learn
+
         source.check_is_fitted()
         module, data = source.module_, describe_data(source)
         pruning, dense_net = pruning_of(source)
@@ -118,7 +119,8 @@ def load_compact(path: str | Path, target: Any) -> Any:
 
     The file is taken for untrusted: nothing in it is executed, every size is checked against the
     target before anything is unpacked, what the file says of its net is checked against what it
-    holds, and the target is changed only when all of it was read.
+    holds, and the target is changed only when all of it was read. Loading into a module needs torch
+    and numpy; scikit-learn, skorch, pandas, scipy and fairlearn are not imported.
 
     Parameters
     ----------
@@ -143,14 +145,16 @@ def load_compact(path: str | Path, target: Any) -> Any:
         If there is no file.
     """
     given, target = target, last_step(target)
+    if isinstance(target, nn.Module):
+        with open_archive(path) as archive:
+            contents = read_contents(archive, Header.read(archive), target)
+        return make_module(target, contents)
+    from sk_prunefair.export._classifier import fill_classifier, make_template
+
     with open_archive(path) as archive:
         header = Header.read(archive)
-        template = target
-        if not isinstance(target, nn.Module):
-            template = make_template(target, header, archive.n_bytes)
+        template = make_template(target, header, archive.n_bytes)
         contents = read_contents(archive, header, template)
-    if isinstance(target, nn.Module):
-        return make_module(target, contents)
     fill_classifier(target, contents)
     return given
 

@@ -29,6 +29,7 @@ from sk_prunefair.report.frames import (
 )
 from sk_prunefair.report.labels import as_labels_of_one_kind
 from sk_prunefair.report.predictions import as_probabilities
+from sk_prunefair.report.text import label_findings, layer_findings
 
 
 class GroupComparison:
@@ -107,6 +108,14 @@ class GroupComparison:
     def compressed(self) -> MetricFrame:
         """``pruned``, by the name that it has where nothing was pruned."""
         return self.pruned
+
+    @property
+    def findings(self) -> list[str]:
+        """What no average shows: one label for all, labels lost, layers without weights."""
+        return [
+            *label_findings(*self.outcomes, self.labels, self.names),
+            *layer_findings(self.empty_layers, self.compression),
+        ]
 
     @property
     def class_errors(self) -> pd.DataFrame:

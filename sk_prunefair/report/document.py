@@ -22,7 +22,7 @@ from sk_prunefair.report.figures import (
 )
 
 if TYPE_CHECKING:
-    from sk_prunefair.report.report import FairnessReport
+    from sk_prunefair.report.comparison import GroupComparison
 
 FORMAT = "sk_prunefair report 1"
 """What `schema` describes; the number grows with a change that readers must know of."""
@@ -39,7 +39,7 @@ def schema() -> dict[str, Any]:
     return json.loads((files(__package__) / "report.schema.json").read_text(encoding="utf-8"))
 
 
-def to_dict(report: FairnessReport, samples: bool = False) -> dict[str, Any]:
+def to_dict(report: GroupComparison, samples: bool = False) -> dict[str, Any]:
     """Return a report as dicts, lists, texts and numbers."""
     found: dict[str, Any] = {
         "format": FORMAT,
@@ -61,7 +61,7 @@ def to_dict(report: FairnessReport, samples: bool = False) -> dict[str, Any]:
 
 
 def to_json(
-    report: FairnessReport, path: str | PathLike[str] | None = None, samples: bool = True
+    report: GroupComparison, path: str | PathLike[str] | None = None, samples: bool = True
 ) -> str:
     """Return a report as a JSON document, and write it to a file."""
     document = json.dumps(to_dict(report, samples), allow_nan=False, ensure_ascii=False)
@@ -92,7 +92,9 @@ def read(source: str | PathLike[str]) -> dict[str, Any]:
         raise ValueError(f"this is no report that to_json has written: {what}") from error
 
 
-def _classes(report: FairnessReport) -> dict[str, Any]:
+def _classes(report: GroupComparison) -> dict[str, Any]:
+    if len(np.unique(report.outcomes[0].truth)) < 2:
+        return {"errors": []}
     frame = report.class_errors
     rows = [
         {"label": plain(label)} | {str(name): number(value) for name, value in row.items()}
@@ -115,7 +117,7 @@ def _diagnostics(frame: pd.DataFrame | None) -> list[dict[str, Any]] | None:
     ]
 
 
-def _samples(report: FairnessReport) -> dict[str, Any]:
+def _samples(report: GroupComparison) -> dict[str, Any]:
     dense, compressed = report.outcomes
     found: dict[str, Any] = {"y_true": dense.truth.tolist()}
     for role, outcome in (("dense", dense), ("compressed", compressed)):

@@ -13,7 +13,7 @@ from sk_prunefair.report.figures import CONFIDENCE, gap_figures, group_figures, 
 from sk_prunefair.report.text import saved
 
 if TYPE_CHECKING:
-    from sk_prunefair.report.report import FairnessReport
+    from sk_prunefair.report.comparison import GroupComparison
 
 _LIMITS = (
     "Whether the samples were held out from training, and whether they are like those that the "
@@ -24,7 +24,7 @@ _LIMITS = (
 
 
 def model_card(
-    report: FairnessReport,
+    report: GroupComparison,
     path: str | PathLike[str] | None = None,
     *,
     title: str | None = None,
@@ -36,7 +36,7 @@ def model_card(
 
     Parameters
     ----------
-    report : FairnessReport
+    report : GroupComparison
         The report.
     path : str or path-like, default=None
         File to write, in UTF-8; Hugging Face looks for ``README.md``.
@@ -57,8 +57,10 @@ def model_card(
     """
     name = title or f"{report.names.compressed_model}"
     block = _metadata(report, name, dataset, task) | dict(metadata or {})
-    # JSON is YAML, and escapes what users' names may hold.
-    head = "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in block.items())
+    # JSON is YAML, and quotes what users' names may hold.
+    head = "\n".join(
+        f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in block.items()
+    )
     body = "\n\n".join(_sections(report, name, dataset))
     card = f"---\n{head}\n---\n\n{body}\n"
     if path is not None:
@@ -66,7 +68,7 @@ def model_card(
     return card
 
 
-def _metadata(report: FairnessReport, name: str, dataset: str, task: str) -> dict[str, Any]:
+def _metadata(report: GroupComparison, name: str, dataset: str, task: str) -> dict[str, Any]:
     after = report.names.compressed
     own = overall_figures(report)
     results = [_metric("accuracy", "accuracy, all samples", own["accuracy"][after])]
@@ -98,7 +100,7 @@ def _metric(kind: str, name: str, figure: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": kind, "name": name, "value": figure["value"]}
 
 
-def _sections(report: FairnessReport, name: str, dataset: str) -> list[str]:
+def _sections(report: GroupComparison, name: str, dataset: str) -> list[str]:
     before, after = report.names
     gaps = gap_figures(report)
     n = len(report.samples)
@@ -128,7 +130,7 @@ def _sections(report: FairnessReport, name: str, dataset: str) -> list[str]:
     ]
 
 
-def _table(report: FairnessReport) -> str:
+def _table(report: GroupComparison) -> str:
     before, after = report.names
     rows = group_figures(report)
     header = [*rows[0]["group"], "samples", f"accuracy {before}", f"accuracy {after}"]

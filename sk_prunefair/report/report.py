@@ -16,7 +16,7 @@ from sk_prunefair.report.comparison import GroupComparison
 from sk_prunefair.report.document import read, to_dict, to_json
 from sk_prunefair.report.model_card import model_card
 from sk_prunefair.report.predictions import answers, as_prediction
-from sk_prunefair.report.text import label_findings, layer_findings, report_html, report_text
+from sk_prunefair.report.text import report_html, report_text
 
 
 class FairnessReport(GroupComparison):
@@ -193,14 +193,6 @@ class FairnessReport(GroupComparison):
             names=names,
             **options,
         )
-
-    @property
-    def findings(self) -> list[str]:
-        """What no average shows: one label for all, labels lost, layers without weights."""
-        return [
-            *label_findings(*self.outcomes, self.labels, self.names),
-            *layer_findings(self.empty_layers, self.compression),
-        ]
 
     def to_html(self, path: str | PathLike[str] | None = None, **options: Any) -> str:
         """Return the report as one HTML page for readers without Python, and write it to a file.

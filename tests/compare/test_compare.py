@@ -35,7 +35,13 @@ def digits():
 def pruned(digits):
     X, y, *_ = digits
     clf = FairPrunedClassifier(
-        MLP, max_epochs=8, lr=0.1, criterion=nn.CrossEntropyLoss, verbose=0, random_state=0
+        MLP,
+        max_epochs=10,
+        lr=0.01,
+        optimizer=torch.optim.Adam,
+        criterion=nn.CrossEntropyLoss,
+        verbose=0,
+        random_state=0,
     )
     return clf.fit(X, y).prune(0.8)
 
@@ -59,6 +65,7 @@ def test_compare_modules_equals_fairness_report_of_the_classifier(digits, pruned
     )
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_compare_kinds_of_models_of_the_same_net_agree(digits, pruned, tmp_path):
     *_, X, y, s = digits
     module = pruned.module_.eval()
@@ -92,9 +99,7 @@ def test_compare_onnx_file_equals_the_net_that_it_is_of(digits, pruned, tmp_path
 
     *_, X, y, s = digits
     to_onnx(pruned, tmp_path / "net.onnx")
-    found = compare_models(
-        pruned.dense_module_, tmp_path / "net.onnx", X, y, sensitive_features=s
-    )
+    found = compare_models(pruned.dense_module_, tmp_path / "net.onnx", X, y, sensitive_features=s)
     same(found, pruned.fairness_report(X, y, sensitive_features=s))
     assert found.compression["bytes_stored"] == (tmp_path / "net.onnx").stat().st_size
 

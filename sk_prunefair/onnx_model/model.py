@@ -1,0 +1,181 @@
+"""Run an ONNX file on the CPU, batch by batch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from sk_prunefair.checks import check_choice, check_count
+from sk_prunefair.onnx_model.inputs import Arrays, Input, Rows
+from sk_prunefair.onnx_model.scores import Kind, Scores, as_scores, as_table, pick_output
+
+
+class OnnxModel:
+    """A classifier in an ONNX file, run by ONNX Runtime on the CPU.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The file, by `sk_prunefair.export.to_onnx`, torch, skl2onnx or others.
+    batch_size : int, default=256
+        Rows that are run at once. A file that fixes the number of rows is given that many; the last
+        batch is filled up with copies of its last row, whose scores are left out.
+    scores : {"logits", "probabilities"}, default=None
+        What the file gives. None takes what its metadata says (`sk_prunefair.export.to_onnx` writes
+        it), else what the numbers say, see `sk_prunefair.onnx_model.scores.as_scores`.
+    output : str, default=None
+        Name of the output with the scores; None takes the only one that can be scores, or the one
+        that is called so.
+
+    Attributes
+    ----------
+    inputs : list of sk_prunefair.onnx_model.inputs.Input
+        What the file takes: names, dtypes, shapes.
+    classes : ndarray of shape (n_classes,) or None
+        The labels, where the metadata of the file has them as ``classes`` in JSON.
+
+    Raises
+    ------
+    ImportError
+        If onnxruntime is not there, the extra ``onnx``.
+    FileNotFoundError
+        If there is no file.
+    ValueError
+        If it is not an ONNX file, or has no output of scores.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import torch
+    >>> from sk_prunefair.export import to_onnx
+    >>> path = Path(tempfile.mkdtemp()) / "net.onnx"
+    >>> to_onnx(torch.nn.Linear(4, 3), path, example=torch.zeros(1, 4))
+    >>> OnnxModel(path).predict(np.eye(4) * 100).shape
+    (4, 3)
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        batch_size: int = 256,
+        scores: Kind | None = None,
+        output: str | None = None,
+    ) -> None:
+        check_count("batch_size", batch_size)
+        if scores is not None:
+            check_choice("scores", scores, get_args(Kind))
+        self.path = Path(path)
+        self._session = _open(self.path)
+        self.inputs = [Input.of(each, self.path.name) for each in self._session.get_inputs()]
+        fixed = {each.n_fixed for each in self.inputs if each.n_fixed is not None}
+        if len(fixed) > 1:
+            raise ValueError(f"{self.path.name} fixes several numbers of rows, {sorted(fixed)}")
+        self._n_fixed = fixed.pop() if fixed else None
+        self.batch_size = self._n_fixed or batch_size
+        self.output = pick_output(self._session.get_outputs(), output, self.path.name)
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        told = metadata.get("scores")
+        self.scores: Kind | None = scores or (told if told in get_args(Kind) else None)
+        self.classes = _labels(metadata.get("classes"))
+        self._given = {"batch_size": batch_size, "scores": scores, "output": output}
+
+    def __repr__(self) -> str:
+        return f"OnnxModel({str(self.path)!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, **self._given}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]  # a session cannot be pickled; it is opened anew
+
+    def run(self, X: Any) -> Scores:
+        """Return the scores of rows, what they are, and the labels where the file tells them.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, sparse matrix, dict or tuple of arrays, torch or Arrow data set
+            As `sk_prunefair.onnx_model.inputs.Rows` takes it. Numbers become what the file takes,
+            where that can hold them: floats may be rounded, integers stay what they are. NaN goes
+            to the file, which may know what to do with it.
+
+        Returns
+        -------
+        Scores
+            Of shape (n_samples, n_classes).
+
+        Raises
+        ------
+        ValueError
+            If X does not fit the inputs, ONNX Runtime fails on it, or the scores are not finite or
+            of a kind that is not clear.
+        """
+        rows = Rows(X, self.inputs)
+        tables = [
+            self._run(rows.batch(start, start + self.batch_size))
+            for start in range(0, len(rows), self.batch_size)
+        ]
+        labels = self.classes if self.classes is not None else tables[0][1]
+        values = np.concatenate([table for table, _ in tables])
+        return as_scores(values, self.scores, labels, self.path.name)
+
+    def predict(self, X: Any) -> npt.NDArray[np.floating[Any]]:
+        """Return the scores of rows, shape (n_samples, n_classes), as `run` does."""
+        return self.run(X).values
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
+        """Return probabilities of rows, shape (n_samples, n_classes): of logits their softmax."""
+        return self.run(X).probabilities
+
+    def _run(self, batch: Arrays) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
+        n = len(next(iter(batch.values())))
+        if self._n_fixed and n < self._n_fixed:
+            batch = {
+                name: np.concatenate([each, np.repeat(each[-1:], self._n_fixed - n, axis=0)])
+                for name, each in batch.items()
+            }
+        try:
+            [output] = self._session.run([self.output], batch)
+        except Exception as error:  # ONNX Runtime has classes of its own, of no common base
+            shapes = {name: each.shape for name, each in batch.items()}
+            raise ValueError(
+                f"{self.path.name} fails on a batch of shapes {shapes}: {error}"
+            ) from error
+        values, labels = as_table(output, self.path.name)
+        n_fed = len(next(iter(batch.values())))
+        if len(values) != n_fed:
+            raise ValueError(f"{self.path.name} gives {len(values)} rows of scores for {n_fed}")
+        return values[:n], labels
+
+
+def _open(path: Path) -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ImportError(
+            "an ONNX file needs onnxruntime: install the extra, pip install 'sk-prunefair[onnx]'"
+        ) from error
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {str(path)!r}")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors; warnings are about its own optimisations
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # classes of its own, of no common base
+        raise ValueError(
+            f"path={str(path)!r} is not an ONNX file that ONNX Runtime can run: {error}"
+        ) from error
+
+
+def _labels(told: str | None) -> npt.NDArray[Any] | None:
+    """Return the labels of a file's metadata; None where it has none, or something else there."""
+    try:
+        labels = json.loads(told or "null")
+    except json.JSONDecodeError:
+        return None
+    kinds = {type(label) for label in labels} if isinstance(labels, list) else set()
+    return np.asarray(labels) if len(kinds) == 1 and kinds <= {str, int, float, bool} else None

@@ -1,49 +1,25 @@
-"""FairPrunedClassifier: train, prune, and see what that did to every group."""
+"""FairPrunedClassifier: train, prune, and see what that did to every group.
+
+The class is built in four steps, each of which knows those before it alone: `net_state` has
+parameters and both nets, `net` runs and trains, `fitted_net` predicts and reports, and here are
+the verbs that change what is there. What these do is in `fitting`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 from sklearn.utils import Tags
-from skorch.utils import to_numpy
 from torch import nn
 
-from sk_prunefair.checks import check_epochs, check_rate
-from sk_prunefair.compression import compression_summary
-from sk_prunefair.data.dataset import GroupDataset
-from sk_prunefair.data.inputs import is_dataset
-from sk_prunefair.data.labels import quick_labels
-from sk_prunefair.evaluation import Evaluation, evaluate
-from sk_prunefair.hooks import Phase
-from sk_prunefair.losses import first_output, takes_one_logit
-from sk_prunefair.net import Net
-from sk_prunefair.outcome import Outcome
-from sk_prunefair.outputs import as_probabilities, check_output, check_shape
-from sk_prunefair.pruning import Pruner, engine
-from sk_prunefair.pruning.masks import empty_layers
-from sk_prunefair.report import FairnessReport
-from sk_prunefair.requests import (
-    Request,
-    adopt_schema,
-    can_follow,
-    check_constraints,
-    check_groups_given,
-    check_parameters,
-    encode,
-    encoded,
-    known_schema,
-    learn,
-    with_dtype,
-)
-from sk_prunefair.restore import unchanged_on_error
-from sk_prunefair.theory import comparable, group_diagnostics
+from sk_prunefair import fitting
+from sk_prunefair.fitted_net import FittedNet
+from sk_prunefair.pruning import Pruner
 
 
-class FairPrunedClassifier(Net):
+class FairPrunedClassifier(FittedNet):
     """A PyTorch classifier that is trained the scikit-learn way, pruned, and audited by group.
 
     It is a `skorch.NeuralNetClassifier` and takes all of its parameters. ``fit`` trains the dense
@@ -173,8 +149,6 @@ class FairPrunedClassifier(Net):
         tags.input_tags.sparse = True
         return tags
 
-    # ---------------------------------------------------------------- training
-
     def fit(
         self,
         X: Any,
@@ -228,28 +202,7 @@ class FairPrunedClassifier(Net):
         ValueError
             If an argument is malformed; what was fitted before is then still there.
         """
-        rate = None if self.prune_rate is None else check_rate(self.prune_rate, "prune_rate")
-        epochs = check_epochs(self.finetune_epochs)
-        check_parameters(self)
-        given = Request(X, y, sensitive_features, sample_weight)
-        phases: list[Phase] = ["before", "after"] if rate is not None and epochs else ["before"]
-        check_groups_given(self, given.sensitive_features, phases)
-        schema, inputs, labels = learn(self, given, self.classes)
-        is_warm = bool(self.warm_start and self.initialized_)
-        with unchanged_on_error(self, in_place=is_warm):
-            adopt_schema(self, schema)
-            if is_warm:
-                engine.restore_dense(self)
-            else:
-                self.initialize()
-            adopt_schema(self, with_dtype(self, schema, inputs))
-            data = encoded(self, known_schema(self), inputs, labels, given)
-            check_constraints(self, phases)
-            engine.check_request(self, epochs)
-            self.train(data, self.max_epochs, X, y, **fit_params)
-            if rate is not None:
-                options = {"X": X, "y": y, **fit_params}
-                engine.prune(self, rate, data, epochs, **options)
+        fitting.fit(self, X, y, sensitive_features, sample_weight, **fit_params)
         return self
 
     def partial_fit(
@@ -279,29 +232,7 @@ class FairPrunedClassifier(Net):
         FairPrunedClassifier
             The fitted classifier.
         """
-        self.check_training_readiness()
-        check_parameters(self)
-        epochs = check_epochs(fit_params.pop("epochs", self.max_epochs), "epochs")
-        is_fresh = not self.initialized_
-        given = Request(X, y, sensitive_features, sample_weight)
-        check_groups_given(self, given.sensitive_features, ["before" if is_fresh else self.phase_])
-        data = None
-        if is_fresh or self.schema_ is None:
-            known = self.classes if classes is None else classes
-            schema, inputs, labels = learn(self, given, known)
-        else:
-            schema, data = encode(self, given)
-        with unchanged_on_error(self, in_place=not is_fresh):
-            adopt_schema(self, schema)
-            if is_fresh:
-                self.initialize()
-            if data is None:
-                adopt_schema(self, with_dtype(self, schema, inputs))
-                data = encoded(self, known_schema(self), inputs, labels, given)
-            if self.pruned_ is not None and not epochs:
-                return self
-            check_constraints(self, [self.phase_])
-            self.train(data, epochs, X, y, routed_as="partial_fit", **fit_params)
+        fitting.partial_fit(self, X, y, classes, sensitive_features, sample_weight, **fit_params)
         return self
 
     def prune(
@@ -348,232 +279,7 @@ class FairPrunedClassifier(Net):
             If an argument is malformed, or fine-tuning is asked for without data. After this, or
             whatever the fine-tuning raises, the net is as it was.
         """
-        self.check_is_fitted()
-        self.check_training_readiness()
-        check_parameters(self)
-        rate = check_rate(rate)
-        pruner = self.make_pruner()
-        if X is None and finetune_epochs:
-            raise ValueError(
-                f"finetune_epochs={finetune_epochs} needs data to train on: pass X, y and "
-                "sensitive_features"
-            )
-        if X is None and recalibrate:
-            raise ValueError("recalibrate=True needs data to measure on: pass X")
-        if X is None:
-            engine.prune(self, rate, None, 0)
-            return self
-        needs_labels = bool(finetune_epochs) or pruner.needs_data
-        if y is None and recalibrate and not needs_labels and not is_dataset(X):
-            engine.prune(self, rate, self.get_dataset(X), 0, recalibrate=True)
-            return self
-        epochs = check_epochs(self.finetune_epochs if finetune_epochs is None else finetune_epochs)
-        given = Request(X, y, sensitive_features, sample_weight)
-        phases: list[Phase] = ["after"] if epochs else []
-        has_labels = given.y is not None or pruner.needs_data or not (epochs and can_follow(self))
-        if has_labels:
-            check_groups_given(self, given.sensitive_features, phases)
-        schema, data = encode(self, given, has_labels)
-        with unchanged_on_error(self):
-            adopt_schema(self, schema)
-            check_constraints(self, phases, has_labels)
-            if not epochs:
-                check_output(self, data)
-            engine.prune(self, rate, data, epochs, recalibrate=recalibrate, X=X, y=y)
+        fitting.prune(
+            self, rate, X, y, sensitive_features, sample_weight, finetune_epochs, recalibrate
+        )
         return self
-
-    # -------------------------------------------------------------- prediction
-
-    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """Return the probability of each class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...), dict of arrays or torch.utils.data.Dataset
-            Features, as in `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes), dtype float64
-            Columns in the order of ``classes_``; rows sum to 1.
-
-        Warns
-        -----
-        UserWarning
-            If neither the criterion nor ``predict_nonlinearity`` says how to make probabilities of
-            what the module returns; that is returned then.
-        """
-        self.check_is_fitted()
-        nonlinearity = self._get_predict_nonlinearity()
-        criterion = getattr(self, "criterion_", None)  # none is left of a trimmed net
-        outputs = []
-        for output in self.forward_iter(X):
-            scores = first_output(output)
-            if criterion is not None and self.predict_nonlinearity == "auto":
-                check_shape(self, scores, len(scores))
-            scores = scores.flatten() if takes_one_logit(criterion) else scores
-            outputs.append(nonlinearity(scores.double()))
-        return as_probabilities(self, np.concatenate([to_numpy(out) for out in outputs]))
-
-    def predict(self, X: Any) -> npt.NDArray[Any]:
-        """Return the most probable label of each sample.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...), dict of arrays or torch.utils.data.Dataset
-            Features, as in `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Labels from ``classes_``.
-        """
-        codes = self.predict_proba(X).argmax(axis=1)
-        # skorch's scoring callbacks predict on our own data, whose labels are encoded.
-        if isinstance(X, GroupDataset) or self.is_scored_from_cache:
-            return codes
-        return known_schema(self).decode(codes)
-
-    # ------------------------------------------------------------------ report
-
-    def fairness_report(
-        self,
-        X: Any,
-        y: Any = None,
-        *,
-        sensitive_features: Any = None,
-        control_features: Any = None,
-        metrics: Mapping[str, Callable[..., Any]] | None = None,
-        n_boot: int | None = None,
-        ci_quantiles: list[float] | None = None,
-        diagnostics: bool | Mapping[str, Any] = False,
-        latency: bool = False,
-        random_state: int | np.random.RandomState | None = None,
-    ) -> FairnessReport:
-        """Compare the dense and the pruned net on the same data, group by group.
-
-        Parameters
-        ----------
-        X, y : array-like
-            Data, best held out from training, as in `fit`.
-        sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
-            The group of each sample; groups that ``fit`` has not seen are welcome. None takes those
-            that the items of X hold.
-        control_features : array-like, default=None
-            Compare groups within each level of these, as in `fairlearn.metrics.MetricFrame`.
-        metrics : dict of str to callable, default=None
-            More metrics ``f(y_true, y_pred)`` for the frames of both nets.
-        n_boot, ci_quantiles, random_state : default=None
-            Bootstrap intervals, as in `fairlearn.metrics.MetricFrame`.
-        diagnostics : bool or dict, default=False
-            Whether to compute why groups are hurt as well, as
-            `sk_prunefair.theory.group_diagnostics` does: some tens of passes over the data. A
-            dict holds its options, such as ``{"max_samples": 500}``.
-        latency : bool, default=False
-            Whether ``compression`` has the seconds that each net takes for one sample.
-
-        Returns
-        -------
-        FairnessReport
-            Frames of both nets, excessive risk, fairness violation, accuracy gap, compression.
-        """
-        self.check_is_fitted()
-        data = self.labelled_dataset(X, y)
-        if sensitive_features is None and data.encode is None:
-            sensitive_features = Request(X, y, None, None).sensitive_features
-        wants_reasons = diagnostics is not False
-        seen = evaluate(self, data, *self._both(), keep_inputs=wants_reasons)
-        dense, pruned = seen.outcomes[0], seen.outcomes[-1]
-        if sensitive_features is None:
-            sensitive_features = seen.said
-        if sensitive_features is None:
-            raise ValueError(
-                "sensitive_features must be given, or X yield (X, y, group): the group of each "
-                "sample"
-            )
-        schema = known_schema(self)
-        return FairnessReport(
-            schema.decode(dense.truth),
-            dense_pred=schema.decode(dense.labels),
-            pruned_pred=schema.decode(pruned.labels),
-            dense_losses=dense.losses,
-            pruned_losses=pruned.losses,
-            dense_scores=dense.scores,
-            pruned_scores=pruned.scores,
-            classes=(
-                None if dense.scores is None else schema.decode(np.arange(dense.scores.shape[1]))
-            ),
-            sensitive_features=sensitive_features,
-            control_features=control_features,
-            metrics=metrics,
-            empty_layers=empty_layers(self.masks_),
-            compression=compression_summary(
-                self.dense_module_,
-                self.module_,
-                self.masks_,
-                seen.example,
-                latency,
-            ),
-            diagnostics=(
-                self._diagnostics(seen, sensitive_features, diagnostics) if wants_reasons else None
-            ),
-            n_boot=n_boot,
-            ci_quantiles=ci_quantiles,
-            random_state=random_state,
-        )
-
-    def _both(self) -> list[nn.Module]:
-        """Return the dense net, and the pruned one where there is one."""
-        return [self.module_] if self.pruned_ is None else [self.dense_module_, self.module_]
-
-    def _diagnostics(
-        self, seen: Evaluation, sensitive_features: Any, options: bool | Mapping[str, Any]
-    ) -> pd.DataFrame:
-        dense, pruned, criterion = comparable(self)
-        own = {"random_state": self.seed_ or 0, "verbose": self.verbose}
-        given = dict(options) if isinstance(options, Mapping) else {}
-        return group_diagnostics(
-            dense,
-            pruned,
-            seen.inputs,
-            seen.outcomes[0].truth,
-            sensitive_features,
-            criterion=criterion,
-            **(own | given),
-        )
-
-    def labelled_dataset(self, X: Any, y: Any = None) -> GroupDataset:
-        """Return data as it is evaluated on, checked and encoded.
-
-        Parameters
-        ----------
-        X, y : array-like
-            As in `fit`.
-
-        Returns
-        -------
-        GroupDataset
-            Of encoded labels, without groups. Those of a data set whose items must be read for them
-            are read with each batch.
-        """
-        if y is None and is_dataset(X) and quick_labels(X) is None:
-            schema = known_schema(self)
-            inputs = schema.check_inputs(X, self.scratch())
-            return GroupDataset(inputs, encode=schema.encode_items)
-        return encode(self, Request(X, y, None, None))[1]
-
-    def compared(self, data: GroupDataset) -> tuple[Outcome, Outcome]:
-        """Run the dense and the pruned net over the same batches of labelled data.
-
-        Parameters
-        ----------
-        data : GroupDataset
-            As `labelled_dataset` returns it.
-
-        Returns
-        -------
-        dense, pruned : Outcome
-            The same object twice where nothing was pruned.
-        """
-        found = self.outcomes(data, *self._both())
-        return found[0], found[-1]

@@ -29,13 +29,16 @@ class CoreNet(TrainingNet, Protocol):
     callbacks: Any
     classes: Any
     criterion: Any
+    prune_rate: float | None
     pruner: Any
+    finetune_epochs: int
     finetune_lr: float | None
     finetune_schedule: Any
     rewind_epoch: int | None
     max_epochs: int
     batch_size: int
     predict_nonlinearity: Any
+    warm_start: bool
 
     # state
     module_: nn.Module
@@ -83,6 +86,7 @@ class CoreNet(TrainingNet, Protocol):
     def make_pruner(self) -> Planner: ...  # noqa: D102
     def initialize_optimizer(self) -> Any: ...  # noqa: D102
     def get_params_for(self, prefix: str) -> dict[str, Any]: ...  # noqa: D102
+    def get_dataset(self, X: Any, y: Any = None) -> GroupDataset: ...  # noqa: D102
     def get_iterator(self, dataset: Any, training: bool = False) -> Any: ...  # noqa: D102
     def with_module(self, module: nn.Module | None) -> Any: ...  # noqa: D102
     def scratch(self) -> Any: ...  # noqa: D102

@@ -25,7 +25,7 @@ def test_autodiff_imports_nested_inputs_alone():
     assert own == ["sk_prunefair.nested"]
 
 
-def test_each_sample_that_vmap_cannot_run_equals_the_loop():
+def test_each_sample_function_that_vmap_cannot_run_equals_the_loop():
     def function(shared, x):
         return {"square": x["a"].square() if bool(x["a"].sum() > 0) else shared}
 

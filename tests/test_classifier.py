@@ -51,7 +51,7 @@ def test_prune_starts_from_the_dense_net(fitted):
         np.testing.assert_array_equal(value, dense[name])
 
 
-def test_a_layer_without_weights_is_warned_of(digits):
+def test_prune_layer_left_without_weights_warns(digits):
     X, y, _ = digits
     clf = classifier().fit(X, y)
     with torch.no_grad():
@@ -65,7 +65,7 @@ def test_a_layer_without_weights_is_warned_of(digits):
 
 @pytest.mark.filterwarnings("ignore:pruning leaves no weight")
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9, 0.999])
-def test_prune_removes_exactly_that_share(fitted, rate):
+def test_prune_any_rate_removes_exactly_that_share(fitted, rate):
     n_weights = sum(w.numel() for w in prunable_parameters(fitted.module_).values())
     fitted.prune(rate)
     assert share_of_zeros(fitted) == round(rate * n_weights) / n_weights
@@ -76,14 +76,14 @@ def test_prune_removes_exactly_that_share(fitted, rate):
         assert torch.equal(fitted.module_.get_parameter(name) != 0, mask)
 
 
-def test_unpruned_net_says_so(fitted):
+def test_fitted_attributes_without_pruning_are_those_of_the_dense_net(fitted):
     assert fitted.prune_rate_ == 0.0
     assert fitted.sparsity_ == 0.0
     assert fitted.masks_ == {}
     assert fitted.dense_module_ is fitted.module_
 
 
-def test_fit_with_rate_is_fit_then_prune(digits):
+def test_fit_with_prune_rate_equals_fit_then_prune(digits):
     X, y, group = digits
     kwargs = {"sensitive_features": group}
     constraint = {"callbacks": [("equal_loss", EqualLossConstraint())]}
@@ -99,7 +99,7 @@ def test_fit_with_rate_is_fit_then_prune(digits):
     )
 
 
-def test_fine_tuning_helps_and_keeps_the_mask(fitted, digits):
+def test_prune_with_fine_tuning_helps_and_keeps_the_mask(fitted, digits):
     X, y, group = digits
     before = fitted.prune(0.9).score(X, y)
     masks = fitted.masks_
@@ -110,7 +110,7 @@ def test_fine_tuning_helps_and_keeps_the_mask(fitted, digits):
 
 
 @pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW, torch.optim.LBFGS])
-def test_sparsity_survives_partial_fit(digits, optimizer):
+def test_partial_fit_of_a_pruned_net_keeps_its_sparsity(digits, optimizer):
     X, y, group = digits
     params = {} if optimizer is torch.optim.LBFGS else {"optimizer__weight_decay": 1e-3}
     if optimizer is torch.optim.SGD:
@@ -124,7 +124,7 @@ def test_sparsity_survives_partial_fit(digits, optimizer):
 
 
 @pytest.mark.parametrize("copier", [copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c))])
-def test_copies_go_on_where_the_original_would(fitted, digits, copier):
+def test_copy_of_a_pruned_net_trains_on_like_the_original(fitted, digits, copier):
     X, y, group = digits
     fitted.prune(0.8)
     twin = copier(fitted)
@@ -136,7 +136,7 @@ def test_copies_go_on_where_the_original_would(fitted, digits, copier):
     assert_same_weights(fitted.prune(0.5).module_, twin.prune(0.5).module_)
 
 
-def test_clone_refits_to_the_same_sparse_net(digits):
+def test_clone_fitted_again_is_the_same_sparse_net(digits):
     X, y, group = digits
     clf = classifier(prune_rate=0.6, finetune_epochs=1).fit(X, y, sensitive_features=group)
     again = clone(clf).fit(X, y, sensitive_features=group)
@@ -145,7 +145,9 @@ def test_clone_refits_to_the_same_sparse_net(digits):
 
 
 @pytest.mark.parametrize("use_safetensors", [False, True])
-def test_params_of_a_pruned_net_load_into_a_fresh_one(fitted, digits, tmp_path, use_safetensors):
+def test_load_params_of_a_pruned_net_into_a_fresh_one_equals_it(
+    fitted, digits, tmp_path, use_safetensors
+):
     X, y, group = digits
     fitted.prune(0.8, X, y, sensitive_features=group, finetune_epochs=1)
     file = tmp_path / "params"
@@ -162,7 +164,7 @@ def test_params_of_a_pruned_net_load_into_a_fresh_one(fitted, digits, tmp_path, 
     assert share_of_zeros(fresh) == pytest.approx(fresh.sparsity_, abs=1e-12)
 
 
-def test_params_of_a_dense_net_are_a_plain_state_dict(fitted, tmp_path):
+def test_save_params_of_a_dense_net_is_a_plain_state_dict(fitted, tmp_path):
     fitted.save_params(f_params=tmp_path / "dense.pt")
     state = torch.load(tmp_path / "dense.pt", weights_only=True)
     assert state.keys() == fitted.module_.state_dict().keys()
@@ -172,7 +174,7 @@ def test_params_of_a_dense_net_are_a_plain_state_dict(fitted, tmp_path):
     assert_same_weights(pruned.module_, fitted.module_)
 
 
-def test_params_that_do_not_fit_leave_the_net_alone(fitted, digits, tmp_path):
+def test_load_params_that_do_not_fit_leave_the_net_alone(fitted, digits, tmp_path):
     X, y, _ = digits
     classifier(module__hidden=7).fit(X, y).prune(0.5).save_params(f_params=tmp_path / "other.pt")
     fitted.prune(0.3)
@@ -187,7 +189,7 @@ def test_params_that_do_not_fit_leave_the_net_alone(fitted, digits, tmp_path):
 # --------------------------------------------------------------- determinism
 
 
-def test_same_seed_same_weights_and_global_generators_untouched(digits):
+def test_random_state_same_seed_same_weights_and_global_generators_stay(digits):
     X, y, group = digits
     torch.manual_seed(3)
     np.random.seed(3)  # noqa: NPY002 (the legacy generator is the global one)
@@ -221,7 +223,7 @@ print(hashlib.sha256(state).hexdigest())
 """
 
 
-def test_same_seed_same_weights_across_processes():
+def test_random_state_same_seed_same_weights_across_processes():
     hashes = {
         subprocess.run(
             [sys.executable, "-c", PRINT_HASH],
@@ -235,7 +237,7 @@ def test_same_seed_same_weights_across_processes():
     assert len(hashes) == 1
 
 
-def test_without_seed_the_global_generator_decides(digits):
+def test_random_state_none_the_global_generator_decides(digits):
     X, y, _ = digits
     nets = []
     for seed in (0, 0, 1):
@@ -246,7 +248,7 @@ def test_without_seed_the_global_generator_decides(digits):
     assert (first != weights(nets[2])["layers.1.weight"]).any()
 
 
-def test_random_state_instance(digits):
+def test_random_state_instance_gives_the_same_net_twice(digits):
     X, y, _ = digits
     nets = [
         classifier(random_state=np.random.RandomState(5), max_epochs=1).fit(X, y).module_
@@ -258,7 +260,7 @@ def test_random_state_instance(digits):
 # -------------------------------------------------------- what goes in, comes out
 
 
-def test_string_labels_and_string_groups(digits):
+def test_fit_string_labels_and_groups_equal_numbers(digits):
     X, y, group = digits
     names = np.array([f"digit {i}" for i in range(10)])
     texts = classifier().fit(X, names[y], sensitive_features=group)
@@ -272,7 +274,7 @@ def test_string_labels_and_string_groups(digits):
 
 
 @pytest.mark.parametrize("dtype", ["Int64", "string", "category", "boolean", object])
-def test_labels_of_pandas_keep_their_kind(digits, dtype):
+def test_predict_labels_of_pandas_keep_their_kind(digits, dtype):
     X, y, _ = digits
     plain = {"Int64": y, "boolean": y > 4}.get(dtype, np.array(list("abcdefghij"))[y])
     clf = classifier(max_epochs=1).fit(X, pd.Series(plain, dtype=dtype))
@@ -282,7 +284,7 @@ def test_labels_of_pandas_keep_their_kind(digits, dtype):
         clf.fit(X, pd.Series(plain, dtype=dtype).where(np.arange(len(y)) > 0))
 
 
-def test_groups_as_frame_intersect(digits):
+def test_fit_groups_as_frame_intersect(digits):
     X, y, group = digits
     frame = pd.DataFrame({"shape": group, "even": y % 2 == 0}, index=np.arange(len(y))[::-1] * 3)
     clf = classifier().fit(X, y, sensitive_features=frame)
@@ -290,7 +292,7 @@ def test_groups_as_frame_intersect(digits):
     assert len(clf.groups_) == 4
 
 
-def test_pandas_with_odd_indexes_go_by_position(digits):
+def test_fit_pandas_with_odd_indexes_goes_by_position(digits):
     X, y, group = digits
     plain = classifier().fit(X, y, sensitive_features=group)
     index = np.random.default_rng(0).integers(0, 50, len(y))
@@ -319,7 +321,7 @@ class Pairs(Dataset):
         return torch.from_numpy(self.X_[row]), int(self.y_[row])
 
 
-def test_all_forms_of_X_give_the_same_net(digits):
+def test_fit_all_forms_of_X_give_the_same_net(digits):
     X, y, group = images(digits)
     X = np.ascontiguousarray(X, dtype=np.float32)
     expected = classifier().fit(X, y, sensitive_features=group)
@@ -339,7 +341,7 @@ def test_all_forms_of_X_give_the_same_net(digits):
         assert report.pruned.overall["accuracy"] == expected.score(X, y)
 
 
-def test_dataset_parameter_wraps_the_inputs(digits):
+def test_fit_dataset_parameter_wraps_the_inputs(digits):
     X, y, _ = digits
 
     class Half(SkorchDataset):
@@ -352,7 +354,7 @@ def test_dataset_parameter_wraps_the_inputs(digits):
     np.testing.assert_array_equal(halved.predict(X), expected.predict(X / 2))
 
 
-def test_module_asks_for_what_it_needs(digits):
+def test_fit_module_that_asks_for_sizes_gets_them(digits):
     X, y, _ = digits
     assert classifier().fit(X, y).module_.layers[1].in_features == 64
     wide = classifier(module__n_classes=10, module__n_features=64, module__hidden=30).fit(X, y)
@@ -361,7 +363,7 @@ def test_module_asks_for_what_it_needs(digits):
     assert made.score(X, y) > 0.5
 
 
-def test_pretrained_instance_needs_no_fit(digits, fitted):
+def test_initialize_pretrained_instance_needs_no_fit(digits, fitted):
     X, y, group = digits
     net = fitted.module_
     before = weights(net)
@@ -374,7 +376,7 @@ def test_pretrained_instance_needs_no_fit(digits, fitted):
         np.testing.assert_array_equal(value, before[name])
 
 
-def test_probabilities_by_default_as_in_skorch(digits):
+def test_fit_module_of_probabilities_equals_one_of_logits(digits):
     X, y, _ = digits
     net = nn.Sequential(nn.Linear(64, 10), nn.Softmax(-1))
     clf = classifier(net, criterion=nn.NLLLoss, max_epochs=10).fit(X, y)
@@ -384,7 +386,7 @@ def test_probabilities_by_default_as_in_skorch(digits):
     np.testing.assert_allclose(clf.predict_proba(X).sum(1), 1, rtol=1e-12)
 
 
-def test_scoring_callbacks_of_skorch_see_matching_labels(digits):
+def test_fit_scoring_callbacks_of_skorch_see_matching_labels(digits):
     X, y, _ = digits
     names = np.array(list("abcdefghij"))[y]
     for use_caching in (True, False):
@@ -396,7 +398,7 @@ def test_scoring_callbacks_of_skorch_see_matching_labels(digits):
         assert clf.history[-1, "valid_acc"] > 0.7
 
 
-def test_validation_set_from_outside(digits):
+def test_fit_validation_set_from_outside_is_scored(digits):
     X, y, _ = digits
     names = np.array(list("abcdefghij"))[y]
     valid = SkorchDataset(X[:200].astype(np.float32), names[:200])
@@ -406,7 +408,7 @@ def test_validation_set_from_outside(digits):
     )
 
 
-def test_partial_fit_in_pieces(digits):
+def test_partial_fit_in_pieces_learns_all_classes(digits):
     X, y, group = digits
     clf = classifier(train_split=None, max_epochs=1)
     order = np.argsort(y, kind="stable")
@@ -420,14 +422,14 @@ def test_partial_fit_in_pieces(digits):
     assert len(clf.history) == 5
 
 
-def test_warm_start_goes_on(digits):
+def test_fit_warm_start_goes_on(digits):
     X, y, _ = digits
     warm = classifier(warm_start=True).fit(X, y).fit(X, y)
     assert len(warm.history) == 8
     assert warm.score(X, y) > classifier().fit(X, y).score(X, y)
 
 
-def test_warm_start_goes_on_from_the_dense_net(digits):
+def test_fit_warm_start_after_prune_goes_on_from_the_dense_net(digits):
     X, y, _ = digits
     straight = classifier(warm_start=True).fit(X, y).fit(X, y)
     detour = classifier(warm_start=True).fit(X, y).prune(0.9).fit(X, y)
@@ -435,7 +437,7 @@ def test_warm_start_goes_on_from_the_dense_net(digits):
     assert detour.prune_rate_ == 0.0
 
 
-def test_initialize_is_seeded(digits):
+def test_initialize_same_seed_gives_the_same_weights(digits):
     X, y, group = digits
     params = {"module__n_features": 64, "classes": list(range(10)), "max_epochs": 2}
     nets = [classifier(**params).initialize() for _ in range(2)]
@@ -447,7 +449,7 @@ def test_initialize_is_seeded(digits):
     assert nets[0].groups_.tolist() == ["other", "round"]
 
 
-def test_validation_is_stratified_by_label_and_group(digits):
+def test_fit_validation_set_is_stratified_by_label_and_group(digits):
     X, y, _ = digits
     seen = {}
 
@@ -472,7 +474,7 @@ class Interrupt(EqualLossConstraint):
             raise KeyboardInterrupt
 
 
-def test_interrupted_fit_leaves_a_usable_net(digits):
+def test_fit_interrupted_leaves_a_usable_net(digits):
     X, y, group = digits
 
     clf = classifier(callbacks=[Interrupt()], prune_rate=0.5)
@@ -483,7 +485,7 @@ def test_interrupted_fit_leaves_a_usable_net(digits):
     pickle.loads(pickle.dumps(clf)).predict(X)
 
 
-def test_set_params_on_a_fitted_net(fitted, digits):
+def test_set_params_of_a_fitted_net_keeps_or_remakes_it(fitted, digits):
     X, y, _ = digits
     fitted.prune(0.5).set_params(lr=0.01, max_epochs=1)
     assert fitted.optimizer_.param_groups[0]["lr"] == 0.01
@@ -495,7 +497,7 @@ def test_set_params_on_a_fitted_net(fitted, digits):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("pruner", ["magnitude", "random", "taylor"])
-def test_cuda(pruner, digits):
+def test_fit_on_cuda_prunes_and_reports_there(pruner, digits):
     X, y, group = digits
     callbacks = [("equal_loss", EqualLossConstraint())]
     params = {"prune_rate": 0.8, "finetune_epochs": 1, "pruner": pruner}

@@ -57,7 +57,7 @@ def audit(*options, estimator="my_model:make", net="net.zip", data="test.csv", l
     return main(["audit", *given, "--groups", "shape", *features, *map(str, options)])
 
 
-def test_the_file_has_both_nets(case):
+def test_cli_file_of_both_nets_gives_the_same_report(case):
     clf, (X, y, group) = case
     loaded = load_compact("net.zip", classifier(module__n_features=64, module__n_classes=10))
     expected = clf.fairness_report(X, y, sensitive_features=group)
@@ -70,7 +70,7 @@ def test_the_file_has_both_nets(case):
     )
 
 
-def test_page_and_tables_are_those_of_the_report(case, capsys):
+def test_cli_page_and_tables_are_those_of_the_report(case, capsys):
     pytest.importorskip("matplotlib").use("Agg")
     clf, (X, y, group) = case
     assert audit("--out", "page.html", "--tables", "tables", "--curve", 0.3, 0.9) == 0
@@ -89,7 +89,7 @@ def test_page_and_tables_are_those_of_the_report(case, capsys):
 
 
 @pytest.mark.parametrize("drop", [0.02, 0.5])
-def test_the_promise_is_the_test_of_the_search(case, capsys, drop):
+def test_cli_max_accuracy_drop_is_the_test_of_the_search(case, capsys, drop):
     clf, (X, y, group) = case
     report = clf.fairness_report(X, y, sensitive_features=group)
     lost = report.samples["is_right_dense"].gt(report.samples["is_right_pruned"])
@@ -111,14 +111,14 @@ def test_the_promise_is_the_test_of_the_search(case, capsys, drop):
         assert repr(max(bounds, key=bounds.get)) in said
 
 
-def test_a_promise_on_the_violation(case, capsys):
+def test_cli_max_violation_is_kept_or_refused(case, capsys):
     assert audit("--max-accuracy-drop", 0.5, "--max-violation", 4.0) == 0
     assert "ξ is at most 4" in capsys.readouterr().out
     assert audit("--max-accuracy-drop", 0.5, "--max-violation", 0.001) == 1
     assert "max_violation=0.001" in capsys.readouterr().out
 
 
-def test_arrays_and_parquet(case, capsys):
+def test_cli_arrays_and_parquet_give_the_report(case, capsys):
     clf, (X, y, group) = case
     np.savez("test.npz", X=X.astype(np.float32), y=y, groups=group)
     options = ["--estimator", "my_model:template", "--net", "net.zip", "--data"]
@@ -129,7 +129,7 @@ def test_arrays_and_parquet(case, capsys):
     assert audit(data="test.parquet") == 0
 
 
-def test_arrays_by_name_go_to_a_net_of_several_inputs(tmp_path, monkeypatch, capsys):
+def test_cli_arrays_by_name_go_to_a_net_of_several_inputs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "two_inputs.py").write_text(
         "from sk_prunefair.modules import TabularNet\n"
@@ -153,7 +153,7 @@ def test_arrays_by_name_go_to_a_net_of_several_inputs(tmp_path, monkeypatch, cap
     sys.modules.pop("two_inputs", None)
 
 
-def test_parquet_names_the_extra(case, capsys, monkeypatch):
+def test_cli_parquet_without_reader_names_the_extra(case, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "fastparquet", None)
     Path("test.parquet").write_bytes(b"")
@@ -161,7 +161,7 @@ def test_parquet_names_the_extra(case, capsys, monkeypatch):
     assert "sk-prunefair[parquet]" in capsys.readouterr().err
 
 
-def test_groups_intersect_and_hostile_names_stay_text(case):
+def test_cli_two_group_columns_intersect_and_hostile_names_stay_text(case):
     frame = pd.read_csv("test.csv")
     frame["shape"] = frame["shape"].map(HOSTILE)
     frame.to_csv("hostile.csv", index=False)
@@ -173,7 +173,7 @@ def test_groups_intersect_and_hostile_names_stay_text(case):
     assert "<b>" not in page
 
 
-def test_default_features_are_the_other_columns(case):
+def test_cli_without_features_takes_the_other_columns(case):
     frame = pd.read_csv("test.csv").drop(columns="half")
     frame.to_csv("plain.csv", index=False)
     given = ["--estimator", "my_model:make", "--net", "net.zip", "--data", "plain.csv"]
@@ -196,7 +196,7 @@ def test_default_features_are_the_other_columns(case):
         ({"label": "half"}, "the labels of --data must be among"),
     ],
 )
-def test_errors_are_named(case, capsys, options, message):
+def test_cli_bad_options_exit_with_2_and_are_named(case, capsys, options, message):
     assert audit(**options) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("error: ")
@@ -216,12 +216,12 @@ def test_errors_are_named(case, capsys, options, message):
         (["--curve", 1.5], "rates"),
     ],
 )
-def test_more_errors_are_named(case, capsys, options, message):
+def test_cli_bad_features_or_numbers_exit_with_2_and_are_named(case, capsys, options, message):
     assert audit(*options) == 2
     assert message in capsys.readouterr().err
 
 
-def test_data_that_no_net_can_take(case, capsys):
+def test_cli_data_that_no_net_can_take_exits_with_2(case, capsys):
     frame = pd.read_csv("test.csv")
     frame.loc[3, "pixel 7"] = np.nan
     frame.to_csv("nan.csv", index=False)
@@ -291,7 +291,7 @@ def test_cli_constant_net_exits_with_1_without_a_promise(case, capsys):
     assert "not approved: the pruned net gives every sample the label" in capsys.readouterr().out
 
 
-def test_a_pruned_net_alone_cannot_be_compared(case, capsys):
+def test_cli_file_of_the_pruned_net_alone_exits_with_2(case, capsys):
     clf, _ = case
     save_compact(clf, "alone.zip")
     assert audit(net="alone.zip") == 2
@@ -300,7 +300,7 @@ def test_a_pruned_net_alone_cannot_be_compared(case, capsys):
     assert audit("--max-accuracy-drop", 0.02, net="dense.zip") == 0
 
 
-def test_as_a_program(case):
+def test_cli_as_a_program_has_version_and_usage(case):
     command = [sys.executable, "-W", "error", "-m", "sk_prunefair"]
     done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout[:13]) == (0, "sk_prunefair ")

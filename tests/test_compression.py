@@ -15,7 +15,7 @@ from sk_prunefair.pruning import MagnitudePruner, apply_masks
 from tests.conftest import classifier
 
 
-def test_conv_net_by_hand():
+def test_compression_summary_of_a_conv_net_by_hand():
     torch.manual_seed(0)  # else a layer may keep all its weights, and is stored without a mask
     net = nn.Sequential(
         nn.Conv2d(2, 4, 3, padding=1),
@@ -44,13 +44,13 @@ def test_conv_net_by_hand():
     assert summary["macs_pruned"] == pytest.approx(25 * kept[0] + kept[1])
 
 
-def test_net_that_is_one_layer():
+def test_count_macs_of_a_net_that_is_one_layer_by_hand():
     net = nn.Linear(6, 2)
     mask = torch.zeros(2, 6, dtype=torch.bool)
     assert count_macs(net, {"weight": mask}, torch.zeros(1, 6)) == (12, 0)
 
 
-def test_counting_leaves_the_net_alone():
+def test_count_macs_leaves_the_net_alone():
     net = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)).train()
     before = copy.deepcopy(net.state_dict())
     count_macs(net, {}, torch.ones(1, 3))
@@ -58,7 +58,7 @@ def test_counting_leaves_the_net_alone():
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
 
 
-def test_bytes_in_the_report_shrink_with_the_rate(digits):
+def test_report_bytes_stored_shrink_with_the_rate(digits):
     X, y, group = digits
     clf = classifier(module__hidden=100).fit(X, y, sensitive_features=group)
     stored = [
@@ -74,7 +74,7 @@ class Slow(nn.Linear):
         return super().forward(X)
 
 
-def test_latency_is_that_of_each_net_and_leaves_modes_alone():
+def test_compression_summary_latency_is_of_each_net_and_leaves_modes_alone():
     dense, pruned = Slow(3, 2), nn.Linear(3, 2).eval()
     summary = compression_summary(dense, pruned, {}, torch.zeros(1, 3), latency=True)
     assert summary["latency_dense"] >= 2e-3
@@ -83,7 +83,7 @@ def test_latency_is_that_of_each_net_and_leaves_modes_alone():
     assert not pruned.training
 
 
-def test_latency_is_in_the_report_when_asked_for(fitted, digits):
+def test_report_latency_asked_for_is_there(fitted, digits):
     X, y, group = digits
     plain = fitted.fairness_report(X, y, sensitive_features=group).compression
     timed = fitted.fairness_report(X, y, sensitive_features=group, latency=True).compression

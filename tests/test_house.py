@@ -33,10 +33,11 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("pruning", "report"),
     ("constraints", "compression"),
     ("protocol",),
-    ("outputs", "requests", "parts"),
+    ("outputs", "requests", "parts", "net_state"),
     ("objective", "evaluation", "loop", "packed"),
     ("training",),
-    ("net", "theory"),
+    ("net", "fitting", "theory"),
+    ("fitted_net",),
     ("classifier", "export", "selection", "compare", "_audit_files"),
     ("mend",),
     ("distributed", "cli"),
@@ -45,6 +46,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 # What an upper room does for a lower one is imported where it is used, inside a function.
 LATE = {("report", "audit"), ("report", "plotting"), ("plotting", "selection")}
 
+# Lines of a file at most.
+MOST_LINES = 300
 
 ROOMS = {path.stem for path in PACKAGE.iterdir()}
 
@@ -109,6 +112,13 @@ def test_files_import_each_other_in_no_circle():
 
     for name in files:
         visit(name, ())
+
+
+def test_files_of_the_package_have_300_lines_at_most():
+    sizes = {path: len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert len(sizes) > 100
+    long = {str(path.relative_to(PACKAGE)): n for path, n in sizes.items() if n > MOST_LINES}
+    assert not long, f"split these by concept: {long}"
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def rows():
     return np.c_[X, X[:, :1] * group[:, None]].astype(np.float32), y, group
 
 
-def test_only_the_last_layer_moves_and_zeros_stay(rows):
+def test_mend_head_of_a_pruned_net_moves_the_last_layer_alone_and_zeros_stay(rows):
     X, y, group = rows
     clf = classifier().fit(X[:400], y[:400], sensitive_features=group[:400]).prune(0.6)
     before = copy.deepcopy(clf.module_.state_dict())
@@ -38,7 +38,7 @@ def test_only_the_last_layer_moves_and_zeros_stay(rows):
     assert clf.prune_rate_ == 0.6
 
 
-def test_without_strength_it_is_a_weighted_logistic_regression(rows):
+def test_mend_head_without_strength_is_a_weighted_logistic_regression(rows):
     X, y, group = rows
     module = nn.Sequential(nn.Identity(), nn.Linear(6, 2))
     clf = classifier(module, max_epochs=1).fit(X[:100], y[:100])
@@ -50,7 +50,7 @@ def test_without_strength_it_is_a_weighted_logistic_regression(rows):
     np.testing.assert_allclose(clf.predict_proba(X), reference.predict_proba(X), atol=2e-3)
 
 
-def test_group_means_improve_on_rows_nothing_was_fitted_to(rows):
+def test_mend_head_on_unseen_rows_improves_the_group_mean(rows):
     X, y, group = rows
     clf = classifier(max_epochs=8).fit(X[:300], y[:300]).prune(0.5)
     test = X[600:], y[600:]
@@ -60,7 +60,7 @@ def test_group_means_improve_on_rows_nothing_was_fitted_to(rows):
     assert after.mean() > before.mean()
 
 
-def test_large_strength_moves_nothing(rows):
+def test_mend_head_large_strength_moves_nothing(rows):
     X, y, group = rows
     clf = classifier(max_epochs=2).fit(X[:300], y[:300])
     before = clf.predict_proba(X)
@@ -89,7 +89,7 @@ class OneLogit(nn.Module):
 @pytest.mark.parametrize(
     ("module", "criterion"), [(Probabilities, nn.NLLLoss), (OneLogit, nn.BCEWithLogitsLoss)]
 )
-def test_probabilities_and_one_logit(rows, module, criterion):
+def test_mend_head_of_probabilities_and_one_logit_equals_two_logits(rows, module, criterion):
     X, y, group = rows
     clf = classifier(module, criterion=criterion, max_epochs=1).fit(X[:100], y[:100])
     two = classifier(nn.Sequential(nn.Linear(6, 2)), max_epochs=1).fit(X[:100], y[:100])
@@ -107,7 +107,7 @@ def test_probabilities_and_one_logit(rows, module, criterion):
         ({"y": np.full(900, 7)}, "labels that are not among the classes"),
     ],
 )
-def test_bad_arguments_raise_and_the_net_stays(rows, arguments, message):
+def test_mend_head_bad_arguments_raise_and_the_net_stays(rows, arguments, message):
     X, y, group = rows
     clf = classifier(max_epochs=1).fit(X, y, sensitive_features=group)
     before = clf.predict_proba(X)
@@ -116,7 +116,7 @@ def test_bad_arguments_raise_and_the_net_stays(rows, arguments, message):
     np.testing.assert_array_equal(clf.predict_proba(X), before)
 
 
-def test_unfitted_and_nets_without_a_head_raise(rows):
+def test_mend_head_unfitted_or_without_a_head_raises(rows):
     X, y, group = rows
     with pytest.raises(NotFittedError):
         mend_head(FairPrunedClassifier(nn.Linear(6, 2), verbose=0), X, y, group)

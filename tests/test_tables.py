@@ -63,7 +63,7 @@ def naive(fitted, table):
     return np.transpose(numbers), np.transpose(categories), offset
 
 
-def test_against_a_loop_over_the_cells(table):
+def test_encoder_transform_equals_a_loop_over_the_cells(table):
     encoder = TabularEncoder().fit(table)
     assert encoder.numeric_ == NUMERIC
     assert encoder.categorical_ == CATEGORICAL
@@ -77,7 +77,7 @@ def test_against_a_loop_over_the_cells(table):
         assert (found["numbers"].dtype, found["categories"].dtype) == (np.float32, np.int64)
 
 
-def test_indices_lead_back_to_the_table(table):
+def test_encoder_indices_lead_back_to_the_table(table):
     encoder = TabularEncoder().fit(table)
     found = encoder.transform(table)["categories"]
     for column, (name, offset) in enumerate(zip(CATEGORICAL, encoder.offsets_, strict=True)):
@@ -88,7 +88,7 @@ def test_indices_lead_back_to_the_table(table):
                 assert encoder.categories_[column][code - offset - 1] == value
 
 
-def test_columns_share_no_index(table):
+def test_encoder_columns_share_no_index(table):
     encoder = TabularEncoder().fit(table)
     ends = [*encoder.offsets_[1:], encoder.n_categories_]
     found = encoder.transform(table)["categories"]
@@ -98,13 +98,13 @@ def test_columns_share_no_index(table):
     assert found.max() + 1 == encoder.n_categories_
 
 
-def test_unseen_values_are_unknown_like_missing_ones():
+def test_encoder_unseen_values_are_unknown_like_missing_ones():
     encoder = TabularEncoder().fit(pd.DataFrame({"a": ["u", "v"], "b": ["u", "w"]}))
     new = pd.DataFrame({"a": ["w", None, "v"], "b": ["v", 3, "w"]})
     assert encoder.transform(new)["categories"].tolist() == [[0, 3], [0, 3], [2, 5]]
 
 
-def test_columns_without_any_value():
+def test_encoder_columns_without_any_value_are_zero_or_unknown():
     X = pd.DataFrame({"number": [np.nan, np.nan], "object": [None, None], "other": ["a", "b"]})
     encoder = TabularEncoder().fit(X)
     found = encoder.transform(X)
@@ -112,7 +112,7 @@ def test_columns_without_any_value():
     assert found["categories"].tolist() == [[0, 2], [0, 3]]
 
 
-def test_a_key_is_absent_where_there_are_no_such_columns(table):
+def test_encoder_without_such_columns_leaves_the_key_out(table):
     assert list(TabularEncoder().fit_transform(table[NUMERIC])) == ["numbers"]
     assert list(TabularEncoder().fit_transform(table[CATEGORICAL])) == ["categories"]
     encoder = TabularEncoder().fit(table)
@@ -121,7 +121,7 @@ def test_a_key_is_absent_where_there_are_no_such_columns(table):
     assert (encoder.n_categories_, encoder.categories_, len(encoder.offsets_)) == (0, [], 0)
 
 
-def test_named_columns_are_categories_whatever_their_dtype(table):
+def test_encoder_named_columns_are_categories_whatever_their_dtype(table):
     encoder = TabularEncoder(categorical=["int", "object"]).fit(table[["float", "int", "object"]])
     assert encoder.numeric_ == ["float"]
     assert [each.tolist() for each in encoder.categories_] == [[1, 2, 3], ["x", "y"]]
@@ -130,7 +130,7 @@ def test_named_columns_are_categories_whatever_their_dtype(table):
     assert numbers.ravel().tolist() == [1.0, 0.0, 1.0, 1.0]
 
 
-def test_arrays():
+def test_encoder_arrays_have_columns_by_number():
     mixed = np.array([[1, "a"], [3.0, "b"]], dtype=object)
     found = TabularEncoder().fit_transform(mixed)
     assert found["numbers"].tolist() == [[-1.0], [1.0]]
@@ -140,7 +140,7 @@ def test_arrays():
     assert encoder.transform([[2, 8]])["categories"].tolist() == [[2]]
 
 
-def test_scalers():
+def test_encoder_each_scaler_scales_by_its_formula():
     X = np.random.default_rng(0).lognormal(size=(400, 1))
     raw, standard, quantile = (
         TabularEncoder(scaler=scaler).fit_transform(X)["numbers"].ravel()
@@ -152,7 +152,7 @@ def test_scalers():
     np.testing.assert_allclose(np.quantile(quantile, [0.16, 0.5, 0.84]), [-1, 0, 1], atol=0.05)
 
 
-def test_clone_pickle_and_slices(table):
+def test_encoder_clone_pickle_and_slices_are_the_same(table):
     encoder = TabularEncoder(scaler="quantile").fit(table)
     found = encoder.transform(table)
     assert pickle.loads(pickle.dumps(encoder)).transform(table) == found
@@ -172,7 +172,7 @@ class Flat(TabularEncoder):
 
 
 @parametrize_with_checks([Flat()])
-def test_scikit_learn_checks(estimator, check):
+def test_encoder_passes_the_checks_of_scikit_learn(estimator, check):
     check(copy.deepcopy(estimator))
 
 
@@ -194,13 +194,13 @@ def test_scikit_learn_checks(estimator, check):
         ({}, [1, 2], "Expected 2D array, got 1D array"),
     ],
 )
-def test_bad_arguments_are_refused(params, X, message):
+def test_encoder_bad_arguments_are_refused(params, X, message):
     X = pd.DataFrame(X) if isinstance(X, dict) else X
     with pytest.raises(ValueError, match=message):
         TabularEncoder(**params).fit(X)
 
 
-def test_other_columns_than_in_fit_are_refused(table):
+def test_encoder_other_columns_than_in_fit_are_refused(table):
     with pytest.raises(NotFittedError):
         TabularEncoder().transform(table)
     encoder = TabularEncoder().fit(table)
@@ -252,7 +252,7 @@ def pipeline(**params):
     )
 
 
-def test_pipeline_learns_and_prunes(labelled):
+def test_encoder_in_a_pipeline_learns_and_prunes(labelled):
     X, y, groups = labelled
     pipe = pipeline().fit(X[:800], y[:800], clf__sensitive_features=groups[:800])
     assert pipe.score(X[800:], y[800:]) > 0.95
@@ -270,13 +270,13 @@ def test_pipeline_learns_and_prunes(labelled):
     assert (pipe.predict_proba(strange) != pipe.predict_proba(X[800:])).any()
 
 
-def test_splitters_slice_what_the_encoder_gives(labelled):
+def test_encoder_output_is_sliced_by_splitters(labelled):
     X, y, _ = labelled
     inputs, clf = TabularEncoder().fit_transform(X), pipeline()[-1]
     assert np.mean(cross_val_predict(clf, inputs, y, cv=2) == y) > 0.85
 
 
-def test_report_on_adult():
+def test_encoder_on_adult_gives_a_report():
     adult = load_adult(data_home=data_home(), subset="train")
     X, y, groups = adult.data[:4000], adult.target[:4000], adult.sensitive_features["sex"][:4000]
     pipe = pipeline(max_epochs=4).fit(X[:2500], y[:2500], clf__sensitive_features=groups[:2500])

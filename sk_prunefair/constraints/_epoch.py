@@ -29,6 +29,8 @@ class EpochRecord:
     >>> record.add(torch.tensor([1.0, 3.0, 5.0]), ({"group": group}, y), y_pred=None)
     >>> record.means, record.errors
     (array([2., 5.]), array([ 1., inf]))
+    >>> record.gap
+    3.0
     """
 
     def __init__(self, sizes: npt.NDArray[np.int64], with_accuracy: bool = False) -> None:
@@ -60,10 +62,16 @@ class EpochRecord:
         weight = columns.get("weight")
         return group_means(columns[column], columns["group"], weight, len(self.sizes))
 
-    @property
+    @cached_property
     def means(self) -> npt.NDArray[np.float64]:
         """Weighted mean loss of each group, NaN for one that was in no batch."""
         return self._means("loss")
+
+    @property
+    def gap(self) -> float:
+        """Largest minus smallest mean of the groups that have one, NaN where there is none."""
+        known = self.means[~np.isnan(self.means)]
+        return float(np.ptp(known)) if known.size else np.nan
 
     @property
     def errors(self) -> npt.NDArray[np.float64]:

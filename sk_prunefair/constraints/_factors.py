@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
+
+if TYPE_CHECKING:
+    from sk_prunefair.hooks import TrainingNet
 
 Floats = npt.NDArray[np.float64]
 By = Literal["auto", "resampling", "reweighting"]
@@ -38,6 +41,12 @@ def draw_factors(factors: Floats, shares: Floats, batch_size: int) -> Floats:
     """
     needed = np.divide(ROWS, batch_size * shares, out=np.ones_like(shares), where=shares > 0)
     return np.clip(needed, 1.0, np.maximum(factors, 1.0))
+
+
+def rows_per_batch(net: TrainingNet, n_rows: int) -> int:
+    """Return how many of `n_rows` rows a training batch has, all of them for a size of -1."""
+    size = net.get_params_for("iterator_train").get("batch_size", net.batch_size)
+    return n_rows if size == -1 else size
 
 
 class RowFactors:

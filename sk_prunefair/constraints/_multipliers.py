@@ -27,7 +27,7 @@ def overall_loss(means: Floats, shares: Floats) -> float:
     return float(np.average(means[seen], weights=shares[seen])) if seen.any() else 0.0
 
 
-def explained_by_labels(overall: float, entropies: Floats, shares: Floats) -> Floats:
+def explained_by_labels(overall: float, entropies: Floats | None, shares: Floats) -> Floats:
     r"""Return by how much each group's loss differs from J because its labels are more mixed.
 
     The best net that knows the group alone has the loss H_a on group a, the entropy of its labels,
@@ -39,17 +39,19 @@ def explained_by_labels(overall: float, entropies: Floats, shares: Floats) -> Fl
     ----------
     overall : float
         J.
-    entropies, shares : ndarray of shape (n_groups,)
-        H_a in nats, and shares of the data.
+    entropies : ndarray of shape (n_groups,) or None
+        H_a in nats; None where labels are to explain nothing.
+    shares : ndarray of shape (n_groups,)
+        Shares of the data.
 
     Examples
     --------
     >>> explained_by_labels(0.3, np.array([0.6, 0.2]), np.array([0.5, 0.5]))
     array([ 0.15, -0.15])
     """
-    mean = float(shares @ entropies)
-    if mean <= 0:
-        return np.zeros_like(entropies)
+    mean = 0.0 if entropies is None else float(shares @ entropies)
+    if entropies is None or mean <= 0:
+        return np.zeros_like(shares)
     return overall / mean * (entropies - mean)
 
 

@@ -13,7 +13,7 @@ from sk_prunefair.checks import check_choice, check_flag, check_number
 from sk_prunefair.constraints._average import WeightAverage
 from sk_prunefair.constraints._best_group import BestGroupLimit
 from sk_prunefair.constraints._epoch import EpochRecord
-from sk_prunefair.constraints._factors import By, RowFactors
+from sk_prunefair.constraints._factors import By, RowFactors, rows_per_batch
 from sk_prunefair.constraints._multipliers import (
     explained_by_labels,
     moves,
@@ -223,9 +223,8 @@ class EqualLossConstraint(Constraint):
         if self.explained is not None and self.is_active(net):
             self.entropies_ = label_entropies(dataset_train, n_groups)
         factors = row_factors(multipliers, self.shares_)
-        size = net.get_params_for("iterator_train").get("batch_size", net.batch_size)
-        size = len(dataset_train) if size == -1 else size
         sizes = group_sizes(dataset_train, n_groups)
+        size = rows_per_batch(net, len(dataset_train))
         self.factors_ = RowFactors(factors, self.by, sizes, size, net.device)
         if self.average and n_groups > 1 and self.is_active(net):
             self.weight_average_ = WeightAverage(net.module_)
@@ -265,15 +264,13 @@ class EqualLossConstraint(Constraint):
             # Where the constraint does not act, groups or a validation set may be missing.
             net.history.record("loss_gap", np.nan)
             return
-        means = record.means
-        known = means[~np.isnan(means)]
-        net.history.record("loss_gap", float(np.ptp(known)) if known.size else np.nan)
+        net.history.record("loss_gap", record.gap)
         if limit is not None:
             self.limit_ = limit = limit.after(record.accuracies, record.sizes)
             net.history.record("best_group_loss", float(limit.fallen))
         if self.is_active(net):
             if limit is None or limit.is_kept:
-                self._step(means, record.errors)
+                self._step(record.means, record.errors)
             else:
                 self.multipliers_ = self.multipliers_ / 2
 
@@ -287,9 +284,7 @@ class EqualLossConstraint(Constraint):
             overall = overall_loss(means, self.shares_)
             if self.first_loss_ is None:
                 self.first_loss_ = overall
-            unexplained = means
-            if self.entropies_ is not None:
-                unexplained = means - explained_by_labels(overall, self.entropies_, self.shares_)
+            unexplained = means - explained_by_labels(overall, self.entropies_, self.shares_)
             noise = self._noise * errors
             step = moves(unexplained, noise, overall, self.first_loss_, self.step_size)
             bounds = (-1.0, self.max_multiplier)

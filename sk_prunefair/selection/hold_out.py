@@ -6,10 +6,59 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from sklearn.model_selection import check_cv, train_test_split
 
 from sk_prunefair.data.groups import encode_groups
-from sk_prunefair.selection._nets import Data, splittable, take_data
+from sk_prunefair.data.inputs import is_dataset
+from sk_prunefair.selection._nets import Data, fit_dense, split_steps, splittable, take_data
+
+
+def fit_dense_part(
+    estimator: Any,
+    data: Data,
+    cv: Any,
+    *,
+    has_groups: bool,
+    finetune_epochs: int | None,
+    random_state: Any,
+) -> tuple[Any, Data, Data | None]:
+    """Return a fitted estimator, what to judge it on, and what to fine-tune it on, if anything.
+
+    Parameters
+    ----------
+    estimator : FairPrunedClassifier or Pipeline that ends in one
+        Cloned and fitted, unpruned, on one part of the data; with ``cv="prefit"`` as it is.
+    data : tuple of X, y and a frame of groups
+        With ``cv="prefit"`` all held out.
+    cv : float, "prefit", splitter or iterable
+        As for `PruneRateSearchCV`.
+    has_groups : bool
+        Whether the groups are the user's; else ``fit`` is given none.
+    finetune_epochs : int or None
+        As for `PruneRateSearchCV`.
+    random_state : int, RandomState instance or None
+        Seed of the split.
+
+    Raises
+    ------
+    ValueError
+        If an argument is malformed, or a group has no held-out sample.
+    """
+    if isinstance(cv, str) and cv == "prefit":
+        split_steps(estimator)[1].check_is_fitted()
+        if finetune_epochs:
+            raise ValueError(
+                f"finetune_epochs={finetune_epochs} needs data to train on, but with "
+                "cv='prefit' all data is held out; got both"
+            )
+        return estimator, data, None
+    if data[1] is None and not is_dataset(data[0]):
+        raise ValueError("PruneRateSearchCV requires y to be passed, but the target y is None")
+    (X, y, groups), test = hold_out(data, cv, random_state)
+    train = X, y, groups if has_groups else None
+    fitted = fit_dense(estimator, *train, n_threads=torch.get_num_threads())
+    return fitted, test, train
 
 
 def hold_out(data: Data, cv: Any, random_state: Any) -> tuple[Data, Data]:

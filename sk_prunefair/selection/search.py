@@ -9,21 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from sk_prunefair.checks import check_length
 from sk_prunefair.data.groups import as_group_frame, encode_groups
-from sk_prunefair.data.inputs import is_dataset
 from sk_prunefair.data.sources import count_rows
 from sk_prunefair.requests import Request
 from sk_prunefair.selection._nets import (
-    Data,
     check_rate_of,
     check_rates,
-    fit_dense,
     known_labels,
     make_trial,
     run_rates,
@@ -31,7 +27,7 @@ from sk_prunefair.selection._nets import (
     split_steps,
     with_classifier,
 )
-from sk_prunefair.selection.hold_out import hold_out
+from sk_prunefair.selection.hold_out import fit_dense_part
 from sk_prunefair.selection.promise import NoRateError, Promise
 
 
@@ -203,7 +199,14 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         frame = as_group_frame(
             ["all"] * n_samples if sensitive_features is None else sensitive_features, n_samples
         )
-        fitted, test, train = self._fit_dense((X, y, frame), sensitive_features is not None)
+        fitted, test, train = fit_dense_part(
+            self.estimator,
+            (X, y, frame),
+            self.cv,
+            has_groups=sensitive_features is not None,
+            finetune_epochs=self.finetune_epochs,
+            random_state=self.random_state,
+        )
         codes, groups = encode_groups(test[2])
         trial = make_trial(fitted, test[0], test[1], train, self.finetune_epochs)
         dense = trial.dense()
@@ -250,25 +253,6 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.best_estimator_, name):
                 setattr(self, name, getattr(self.best_estimator_, name))
-
-    def _fit_dense(self, data: Data, has_groups: bool) -> tuple[Any, Data, Data | None]:
-        """Return a fitted estimator, what to judge it on, and what to fine-tune it on."""
-        if isinstance(self.cv, str) and self.cv == "prefit":
-            split_steps(self.estimator)[1].check_is_fitted()
-            if self.finetune_epochs:
-                raise ValueError(
-                    f"finetune_epochs={self.finetune_epochs} needs data to train on, but with "
-                    "cv='prefit' all data is held out; got both"
-                )
-            return self.estimator, data, None
-        if data[1] is None and not is_dataset(data[0]):
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None"
-            )
-        (X, y, groups), test = hold_out(data, self.cv, self.random_state)
-        train = X, y, groups if has_groups else None
-        fitted = fit_dense(self.estimator, *train, n_threads=torch.get_num_threads())
-        return fitted, test, train
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """Return the pruned net's label of each sample.

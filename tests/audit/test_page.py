@@ -97,7 +97,7 @@ def verdict(page):
 # ------------------------------------------------------------------ gaps and floors
 
 
-def test_measured_gaps_are_those_of_the_report():
+def test_gap_table_measured_gaps_are_those_of_the_report():
     report = make_report(["a", "b", "c"], harmed="b")
     gaps = gap_table(report, n_shuffles=9).set_index("gap")["measured"]
     assert gaps["accuracy gap, dense net"] == pytest.approx(report.accuracy_gap["dense"])
@@ -106,7 +106,7 @@ def test_measured_gaps_are_those_of_the_report():
     assert gaps["fairness violation ξ"] == pytest.approx(report.fairness_violation)
 
 
-def test_control_features_have_gaps_of_their_own():
+def test_gap_table_control_features_has_gaps_of_each_level():
     control = np.repeat(["x<", "y"], 300)
     report = make_report(["a", "b"], harmed="b", control_features=control)
     gaps = gap_table(report, n_shuffles=9)
@@ -129,7 +129,7 @@ def test_curve_table_equal_accuracies_names_the_larger_loss():
     assert curve_table(curve.drop(columns="loss"))["worst_group"].tolist() == ["a", "a"]
 
 
-def test_curve_table():
+def test_curve_table_of_repeats_has_worst_group_and_expected_gap():
     curve = make_curve(["low", "high"])
     table = curve_table(pd.concat([curve.assign(repeat=0), curve.assign(repeat=1)]))
     assert table["worst_group"].tolist() == ["low", "low"]
@@ -140,7 +140,7 @@ def test_curve_table():
 # ------------------------------------------------------------------ what it says
 
 
-def test_the_verdict_names_who_was_harmed():
+def test_page_verdict_one_harmed_group_is_named():
     page = audit_page(make_report(["a", "b"], harmed="b"), pictures=False)
     assert "harmed groups unequally" in verdict(page)
     assert (
@@ -149,7 +149,7 @@ def test_the_verdict_names_who_was_harmed():
     )
 
 
-def test_the_verdict_names_the_group_that_lost_most_accuracy_too():
+def test_page_verdict_two_worst_groups_are_both_named():
     report = FairnessReport(
         [1] * 80,
         dense_pred=[1] * 80,
@@ -163,7 +163,7 @@ def test_the_verdict_names_the_group_that_lost_most_accuracy_too():
     assert "<bdi>wrong</bdi> lost most accuracy (accuracy 1.000 → 0.000)" in said
 
 
-def test_the_verdict_claims_no_more_than_the_data_show():
+def test_page_verdict_without_harm_claims_no_more_than_the_data():
     page = audit_page(make_report(["a", "b"]), pictures=False)
     assert "does not show that there is none" in verdict(page)
     report = make_report(["a"])
@@ -174,7 +174,7 @@ def test_the_verdict_claims_no_more_than_the_data_show():
     assert "changed nothing on these 3 samples" in verdict(audit_page(unpruned))
 
 
-def test_the_verdict_where_pruning_helped_everyone():
+def test_page_verdict_pruning_helped_everyone_says_so():
     rng = np.random.default_rng(0)
     gain = np.repeat([0.1, 0.5], 50) + rng.random(100) / 10
     report = FairnessReport(
@@ -190,7 +190,7 @@ def test_the_verdict_where_pruning_helped_everyone():
     assert "<bdi>a</bdi> had the smallest fall in loss (" in said
 
 
-def test_rows_are_sorted_by_harm_and_small_groups_flagged():
+def test_page_rows_are_sorted_by_harm_and_small_groups_flagged():
     report = make_report(["a", "b", "c"], n=95, harmed="b", n_boot=5, ci_quantiles=[0.1, 0.9])
     page = audit_page(report, min_count=32, pictures=False)
     body = page.split("<tbody>")[1].split("</tbody>")[0]
@@ -210,7 +210,7 @@ def test_rows_are_sorted_by_harm_and_small_groups_flagged():
 @pytest.mark.parametrize(
     ("columns", "worst"), [(["samples", "loss"], "b, y"), (["samples"], "b")], ids=len
 )
-def test_groups_of_several_columns_called_like_ours(columns, worst):
+def test_page_group_columns_called_like_its_own_are_kept_apart(columns, worst):
     groups = pd.DataFrame({"samples": ["a", "b"] * 40, "loss": np.repeat(["x", "y"], 40)})
     report = FairnessReport(
         [0] * 80,
@@ -227,13 +227,13 @@ def test_groups_of_several_columns_called_like_ours(columns, worst):
     assert "<dd><bdi>mine</bdi></dd>" in page
 
 
-def test_names_that_look_like_numbers_stay_names():
+def test_page_groups_named_by_numbers_stay_names():
     page = audit_page(make_report([2015, 2016]), pictures=False)
     assert "<bdi>2015</bdi>" in page
     assert "2,015" not in page
 
 
-def test_facts_compression_and_reasons_are_there():
+def test_page_facts_compression_and_diagnostics_are_shown():
     compression = pd.Series({"parameters": 12345.0, "sparsity": 0.9})
     columns = ["gradient_norm", "boundary_closeness", "hessian_max_eigenvalue", "excessive_risk"]
     diagnostics = pd.DataFrame([[1, 0.1, 3, 0.2], [2, 0.2, 4, 0.5]], ["a", "b"], columns)
@@ -286,7 +286,7 @@ def test_page_layers_without_weights_are_named_with_the_rate_first():
 # ------------------------------------------------------------------ form and safety
 
 
-def test_hostile_names_are_text(tmp_path):
+def test_page_hostile_names_are_shown_as_text(tmp_path):
     report = make_report(HOSTILE, harmed=HOSTILE[0], n_boot=3, ci_quantiles=[0.1, 0.9])
     path = tmp_path / "page.html"
     page = audit_page(
@@ -306,7 +306,7 @@ def test_hostile_names_are_text(tmp_path):
     assert all(link.startswith("data:image/svg+xml;base64,") for link in links)
 
 
-def test_tables_and_pictures_speak_to_screen_readers():
+def test_page_tables_and_pictures_have_captions_and_roles():
     page = audit_page(make_report(["a", "b"]), curve=make_curve(["a", "b"]))
     parsed = Page(page)
     assert ("html", "lang", "en") in parsed.attributes
@@ -324,7 +324,7 @@ def test_tables_and_pictures_speak_to_screen_readers():
     assert min(map(len, alts)) > 20
 
 
-def test_many_groups_are_not_all_drawn():
+def test_page_many_groups_are_listed_but_not_all_drawn():
     names = [f"group {i:03}" for i in range(300)]
     page = audit_page(make_report(names, n=900), curve=make_curve(names))
     assert "of the 24 that were harmed most, out of 300" in page
@@ -332,11 +332,11 @@ def test_many_groups_are_not_all_drawn():
     assert len(page) < 2_000_000
 
 
-def test_the_same_report_makes_the_same_page():
+def test_page_same_report_gives_the_same_page():
     assert audit_page(make_report(["a", "b"])) == audit_page(make_report(["a", "b"]))
 
 
-def test_the_report_has_a_page_and_a_picture(tmp_path):
+def test_report_to_html_and_plot_give_page_and_picture(tmp_path):
     report = make_report(["a", "b"])
     page = report.to_html(tmp_path / "page.html", title="T", pictures=False)
     assert (tmp_path / "page.html").read_text(encoding="utf-8") == page
@@ -344,7 +344,7 @@ def test_the_report_has_a_page_and_a_picture(tmp_path):
     assert report.plot(metric="accuracy_drop").ax_.get_xlabel() == "accuracy lost by pruning"
 
 
-def test_bad_input_is_named(monkeypatch):
+def test_page_bad_input_raises_and_names_it(monkeypatch):
     report = make_report(["a", "b"])
     for bad in (0, -1, 1.5, "30"):
         with pytest.raises(ValueError, match="min_count must be an integer >= 1, got"):
@@ -362,7 +362,7 @@ def test_bad_input_is_named(monkeypatch):
 
 
 @pytest.mark.parametrize("width", [360, 1200])
-def test_a_browser_shows_it_without_errors_or_overflow(tmp_path, width):
+def test_page_in_a_browser_has_no_errors_or_overflow(tmp_path, width):
     names = ("chromium", "chromium-browser", "google-chrome")
     browser = next(filter(None, map(shutil.which, names)), None)
     if browser is None:

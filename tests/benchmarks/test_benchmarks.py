@@ -36,20 +36,20 @@ def run_quick(name: str, *options: str | Path) -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_pages_are_what_the_rows_say(benchmark_module, tmp_path, name):
+def test_pages_from_committed_rows_equal_committed_pages(benchmark_module, tmp_path, name):
     module, function = PAGES[name].split(".")
     rows = pd.read_csv(BENCHMARKS / f"{name}.csv")
     getattr(benchmark_module(module), function)(rows, tmp_path / "page.md")
     assert (tmp_path / "page.md").read_text() == (BENCHMARKS / f"{name}.md").read_text()
 
 
-def test_results_are_what_the_rows_say(benchmark_module, tmp_path):
+def test_results_from_committed_rows_equal_the_committed_page(benchmark_module, tmp_path):
     benchmark_module("results").main(["--out", str(tmp_path / "results.md")])
     committed = BENCHMARKS.parent / "docs" / "results.md"
     assert (tmp_path / "results.md").read_text() == committed.read_text()
 
 
-def test_a_committed_cell_comes_out_again(benchmark_module):
+def test_field_committed_cell_is_reproduced(benchmark_module):
     field = benchmark_module("field")
     cell = {"task": "digits", "seed": 0, "method": "ours"}
     found = pd.DataFrame(field.work(cell))
@@ -62,7 +62,7 @@ def test_a_committed_cell_comes_out_again(benchmark_module):
 
 
 @pytest.mark.parametrize("trial", ["draws, share + λ / G", "… PI controller"])
-def test_a_committed_trial_comes_out_again(benchmark_module, trial):
+def test_constraint_trials_committed_trial_is_reproduced(benchmark_module, trial):
     trials = benchmark_module("constraint_trials")
     cell = {"task": "digits", "trial": trial, "seed": 0}
     found = pd.DataFrame(trials.work(cell))
@@ -72,7 +72,7 @@ def test_a_committed_trial_comes_out_again(benchmark_module, trial):
     assert found["rate"].tolist() == committed["rate"].tolist()
 
 
-def test_quick_field(tmp_path):
+def test_field_quick_run_writes_rows_and_page(tmp_path):
     run_quick("field", "--out", tmp_path / "field.csv")
     rows = pd.read_csv(tmp_path / "field.csv")
     assert set(rows["method"]) > {"none", "ours", "fairgrape", "performance weighted"}
@@ -80,7 +80,7 @@ def test_quick_field(tmp_path):
     assert "on the front" in (tmp_path / "field.md").read_text()
 
 
-def test_quick_constraints(tmp_path):
+def test_constraints_quick_run_writes_rows_and_page(tmp_path):
     methods = ("none", "ours", "literal 1", "ours, step 10", "equal gradient")
     run_quick("constraints", "--out", tmp_path / "rows.csv", "--methods", *methods)
     rows = pd.read_csv(tmp_path / "rows.csv")
@@ -90,7 +90,7 @@ def test_quick_constraints(tmp_path):
     assert "Never collapses" in (tmp_path / "rows.md").read_text()
 
 
-def test_rows_of_a_quick_run_are_not_those_committed(benchmark_module):
+def test_out_path_quick_run_is_not_the_committed_file(benchmark_module):
     harness = benchmark_module("harness")
     script = str(BENCHMARKS / "field.py")
     assert harness.out_path(script, None, False) == BENCHMARKS / "field.csv"
@@ -109,7 +109,7 @@ def test_rows_of_a_quick_run_are_not_those_committed(benchmark_module):
     assert poster.parse(["--dual"]).out == BENCHMARKS / "poster_dual.csv"
 
 
-def test_dense_nets_of_one_data_set_are_of_one_machine():
+def test_constraints_rows_dense_nets_are_of_one_machine():
     """The accuracy gap does nothing before pruning: its dense nets are those without constraint."""
     rows = pd.read_csv(BENCHMARKS / "constraints.csv")
     dense = rows[(rows["rate"] == 0) & (rows["split"] == "test")]
@@ -119,7 +119,7 @@ def test_dense_nets_of_one_data_set_are_of_one_machine():
     assert both["none"].tolist() == both["accuracy gap"].tolist()
 
 
-def test_quick_fairlearn(tmp_path):
+def test_fairlearn_baselines_quick_run_writes_rows_and_pictures(tmp_path):
     pytest.importorskip("matplotlib")
     run_quick(
         *("fairlearn_baselines", "--out", tmp_path / "peers.csv"),
@@ -133,7 +133,7 @@ def test_quick_fairlearn(tmp_path):
     assert (tmp_path / "peers.png").stat().st_size > 10_000
 
 
-def test_a_reduction_is_pruned_net_by_net(benchmark_module):
+def test_fairlearn_reduction_is_pruned_net_by_net(benchmark_module):
     methods, tasks = benchmark_module("fairlearn_methods"), benchmark_module("tasks")
     task = tasks.BINARY_TASKS["parity"]
     train, _, test = task.load(0)
@@ -166,7 +166,7 @@ def test_a_reduction_is_pruned_net_by_net(benchmark_module):
     np.testing.assert_array_equal(tuned.predict_proba(test.X), method.nets[0].predict_proba(test.X))
 
 
-def test_methods_for_rows_of_numbers_take_images(benchmark_module):
+def test_fairlearn_methods_for_rows_of_numbers_take_images(benchmark_module):
     methods, tasks = benchmark_module("fairlearn_methods"), benchmark_module("tasks")
     faces = tasks.BINARY_TASKS["faces"]
     task = tasks.Task(None, False, faces.params | {"module__width": 2, "max_epochs": 1})
@@ -203,7 +203,7 @@ def methods_bytes(net, split):
     return report.compression["bytes_stored"]
 
 
-def test_quick_poster(tmp_path):
+def test_poster_quick_run_writes_rows_page_and_pictures(tmp_path):
     pytest.importorskip("matplotlib")
     run_quick("poster", "--out", tmp_path / "poster.csv", "--pictures", tmp_path)
     rows = pd.read_csv(tmp_path / "poster.csv")
@@ -244,7 +244,7 @@ def test_pareto_front_by_hand(benchmark_module):
     assert page.on_front(means, "excess").tolist() == [True, False, False, False]
 
 
-def test_losses_of_the_field(benchmark_module):
+def test_field_losses_equal_loops_by_hand(benchmark_module):
     import torch
 
     field = benchmark_module("field")
@@ -263,7 +263,7 @@ def test_losses_of_the_field(benchmark_module):
     assert float(same) == pytest.approx(0.5 * float(torch.nn.functional.cross_entropy(dense, y)))
 
 
-def test_cifar_and_svhn_load_where_present(benchmark_module, monkeypatch, tmp_path):
+def test_image_tasks_cifar_and_svhn_load_where_present(benchmark_module, monkeypatch, tmp_path):
     from scipy.io import savemat
 
     monkeypatch.setenv("SK_PRUNEFAIR_DATA", str(tmp_path))

@@ -20,7 +20,7 @@ def harness(monkeypatch):
     sys.modules.pop("harness")
 
 
-def test_only_missing_cells_are_run(harness, tmp_path):
+def test_harness_some_cells_done_runs_only_those_missing(harness, tmp_path):
     path, ran = tmp_path / "cells.csv", []
 
     def work(cell):
@@ -42,7 +42,7 @@ def test_only_missing_cells_are_run(harness, tmp_path):
     assert len(ran) == 5
 
 
-def test_rows_go_by_the_names_of_the_columns(harness, tmp_path):
+def test_harness_columns_in_another_order_go_by_name(harness, tmp_path):
     path = tmp_path / "cells.csv"
     values = {"score": 1.0, "time": 2.0}
 

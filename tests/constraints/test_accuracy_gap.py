@@ -110,7 +110,7 @@ def test_accuracy_gap_constraint_before_pruning_does_nothing(digits):
     assert "accuracy_gap_violation" not in clf.history[-1]
 
 
-def test_dense_accuracy_is_of_the_rows_tuned_on(digits):
+def test_accuracy_gap_dense_accuracy_is_of_the_rows_tuned_on(digits):
     X, y, group = digits
     clf = constrained(train_split=None).fit(X, y, sensitive_features=group)
     clf.prune(0.9, X[:500], y[:500], sensitive_features=group[:500], finetune_epochs=1)
@@ -123,7 +123,7 @@ def test_dense_accuracy_is_of_the_rows_tuned_on(digits):
 
 
 @pytest.mark.filterwarnings("ignore:pruning leaves no weight")
-def test_multipliers_start_at_zero_with_every_prune_but_not_with_partial_fit(digits):
+def test_accuracy_gap_multipliers_start_at_zero_in_every_prune_not_in_partial_fit(digits):
     X, y, _ = digits
     data = {"X": X, "y": y, "sensitive_features": y}
     clf = constrained(AccuracyGapConstraint(memory=20)).fit(**data)
@@ -172,7 +172,7 @@ def test_accuracy_gap_constraint_any_step_size_keeps_accuracy(tailed, step_size)
     assert clf.score(X_test, y_test) > plain.score(X_test, y_test) - 0.05
 
 
-def test_multipliers_of_groups_without_weight_stay_zero(tailed):
+def test_accuracy_gap_groups_without_weight_keep_multipliers_of_zero(tailed):
     X, y, *_ = tailed
     clf = constrained(AccuracyGapConstraint(memory=np.int64(20)), max_epochs=8)
     clf.fit(X, y, sensitive_features=y)

@@ -72,7 +72,7 @@ def assert_same(net, other, atol=1e-5):
 
 
 @pytest.mark.parametrize(("weight", "temperature"), [(0.9, 2.0), (0.5, 4.0), (1.0, 1.0)])
-def test_fine_tuning_equals_a_loop_by_hand(data, weight, temperature):
+def test_distillation_in_fine_tuning_equals_a_loop_by_hand(data, weight, temperature):
     X, y, _ = data
     clf = classifier(Distillation(weight, temperature), iterator_train__shuffle=False).fit(X, y)
     expected = by_hand(clf.prune(0.5), X, y, weight, temperature, epochs=3)
@@ -80,7 +80,7 @@ def test_fine_tuning_equals_a_loop_by_hand(data, weight, temperature):
     assert_same(clf.module_, expected)
 
 
-def test_weight_zero_is_a_plain_fine_tuning(data):
+def test_distillation_weight_zero_is_a_plain_fine_tuning(data):
     X, y, _ = data
     nets = [classifier(*each).fit(X, y) for each in ([Distillation(weight=0)], [])]
     for clf in nets:
@@ -88,7 +88,7 @@ def test_weight_zero_is_a_plain_fine_tuning(data):
     assert_same(nets[0].module_, nets[1].module_, atol=0)
 
 
-def test_prune_without_labels_equals_weight_one(data):
+def test_distillation_prune_without_labels_equals_weight_one(data):
     X, y, _ = data
     free, told = (classifier(Distillation(weight)).fit(X, y) for weight in (0.3, 1.0))
     free.prune(0.5, X, finetune_epochs=2)
@@ -98,7 +98,7 @@ def test_prune_without_labels_equals_weight_one(data):
     assert len(free.history) == 6
 
 
-def test_prune_without_labels_makes_no_validation_set_and_constraints_rest(data):
+def test_distillation_prune_without_labels_has_no_validation_set_and_constraints_rest(data):
     X, y, groups = data
     clf = classifier(EqualLossConstraint(), Distillation(), train_split=ValidSplit(4))
     clf.fit(X, y, sensitive_features=groups)
@@ -118,7 +118,7 @@ def test_prune_without_labels_and_without_a_teacher_raises(data):
     assert clf.prune_rate_ == 0
 
 
-def test_dataset_without_labels_is_enough(data):
+def test_distillation_dataset_without_labels_equals_array(data):
     X, y, _ = data
     clf, twin = (classifier(Distillation()).fit(X, y) for _ in range(2))
     clf.prune(0.5, Rows(X), finetune_epochs=2)
@@ -150,7 +150,9 @@ class Counting(MLP):
 
 
 @pytest.mark.parametrize(("wrap", "epochs_run"), [(lambda X: X, 1), (Rows, 3)])
-def test_teacher_runs_once_per_batch_or_once_where_rows_are_kept(data, wrap, epochs_run):
+def test_distillation_teacher_runs_once_per_batch_or_once_where_rows_are_kept(
+    data, wrap, epochs_run
+):
     X, y, _ = data
     clf = classifier(Distillation(), module=Counting).fit(X, y)
     clf.prune(0.5)
@@ -159,7 +161,7 @@ def test_teacher_runs_once_per_batch_or_once_where_rows_are_kept(data, wrap, epo
     assert Counting.runs == epochs_run * N / 32
 
 
-def test_kept_outputs_are_those_of_the_rows_that_are_drawn(data):
+def test_distillation_kept_outputs_are_those_of_the_rows_drawn(data):
     X, y, groups = data
     nets = []
     for wrap in (lambda X: X, Rows):
@@ -172,7 +174,7 @@ def test_kept_outputs_are_those_of_the_rows_that_are_drawn(data):
     assert_same(nets[0].module_, nets[1].module_)
 
 
-def test_multipliers_move_by_the_criterions_losses(data):
+def test_distillation_with_equal_losses_moves_multipliers_by_the_criterions_losses(data):
     X, y, groups = data
     clf = classifier(
         EqualLossConstraint(step_size=0.0, average=False), Distillation(1.0), lr=0.0, max_epochs=1
@@ -185,7 +187,7 @@ def test_multipliers_move_by_the_criterions_losses(data):
     assert clf.history[-1]["train_loss"] != pytest.approx(report.pruned.overall["loss"], rel=1e-2)
 
 
-def test_a_larger_teacher_in_the_dense_training(data):
+def test_distillation_larger_teacher_in_dense_training_is_followed(data):
     X, y, _ = data
     teacher = classifier(max_epochs=10, module__hidden=(64, 64)).fit(X, y).module_.train()
     student = classifier(Distillation(1.0, phase="both", teacher=teacher)).fit(X, (y + 1) % 3)
@@ -199,7 +201,7 @@ def test_a_larger_teacher_in_the_dense_training(data):
 
 
 @pytest.mark.parametrize("pruner", ["magnitude", "channel_magnitude"])
-def test_it_keeps_the_pruned_net_near_the_dense_one(data, pruner):
+def test_distillation_keeps_the_pruned_net_near_the_dense_one(data, pruner):
     X, y, _ = data
     distances = []
     for callbacks in ([Distillation()], []):
@@ -228,7 +230,9 @@ class OneLogit(nn.Module):
     ("module", "criterion", "temperature"),
     [(Probabilities, nn.NLLLoss, 1.0), (OneLogit, nn.BCEWithLogitsLoss, 1.0)],
 )
-def test_probabilities_and_one_logit(data, module, criterion, temperature):
+def test_distillation_of_probabilities_and_one_logit_comes_near_the_teacher(
+    data, module, criterion, temperature
+):
     X, y, _ = data
     y = (y > 0).astype(int)
     clf = classifier(Distillation(1.0, temperature), module=module, criterion=criterion, lr=0.5)
@@ -243,7 +247,7 @@ def test_probabilities_and_one_logit(data, module, criterion, temperature):
     assert clf.history[-1]["train_loss"] == pytest.approx(kl, rel=0.5)
 
 
-def test_class_weights_count_for_the_distance_too(data):
+def test_distillation_class_weights_count_for_the_distance_too(data):
     X, y, _ = data
     weight = torch.tensor([1.0, 0.0, 0.0])
     clf = classifier(Distillation(1.0), criterion__weight=weight).fit(X, y)
@@ -257,7 +261,7 @@ def test_class_weights_count_for_the_distance_too(data):
     assert len(batches) == N / 32
 
 
-def test_weight_fades_where_the_net_cannot_follow(data):
+def test_distillation_weight_fades_where_the_net_cannot_follow(data):
     X, y, _ = data
     clf = classifier(Distillation(1.0), max_epochs=3, pruner="random").fit(X, y)
     losses = []
@@ -286,13 +290,13 @@ def test_weight_fades_where_the_net_cannot_follow(data):
         ({"phase": "never"}, "phase must be"),
     ],
 )
-def test_bad_parameters_raise(data, params, message):
+def test_distillation_bad_parameters_raise(data, params, message):
     X, y, _ = data
     with pytest.raises(ValueError, match=message):
         classifier(Distillation(**params)).fit(X, y)
 
 
-def test_teacher_of_other_classes_raises_and_the_net_stays(data):
+def test_distillation_teacher_of_other_classes_raises_and_the_net_stays(data):
     X, y, _ = data
     clf = classifier(Distillation(teacher=nn.Linear(6, 2))).fit(X, y)
     before = clf.predict_proba(X)

@@ -480,7 +480,7 @@ def test_equal_loss_beyond_max_accuracy_loss_halves_multipliers_and_warns(digits
 # ------------------------------------------------------ what label rates explain
 
 
-def test_explained_part_has_mean_zero_and_is_none_where_the_group_is_the_label():
+def test_explained_by_labels_has_mean_zero_and_is_zero_where_the_group_is_the_label():
     shares, entropies = np.array([0.2, 0.3, 0.5]), np.array([0.1, 0.6, 0.3])
     found = explained_by_labels(0.2, entropies, shares)
     assert shares @ found == pytest.approx(0)
@@ -531,7 +531,7 @@ def test_explained_by_labels_is_most_of_what_bayes_losses_differ_by():
 
 
 @pytest.mark.parametrize(("explained", "moves"), [("labels", False), (None, True)])
-def test_multipliers_of_groups_at_their_bayes_losses_stay(explained, moves):
+def test_equal_loss_groups_at_their_bayes_losses_keep_multipliers(explained, moves):
     X, y, group = synthetic([0.5, 0.1])
     constraint = EqualLossConstraint(explained=explained)
     clf = classifier(
@@ -542,7 +542,7 @@ def test_multipliers_of_groups_at_their_bayes_losses_stay(explained, moves):
     assert clf.score(X, y) > 0.8
 
 
-def test_a_group_that_is_served_badly_is_still_helped():
+def test_equal_loss_group_that_is_served_badly_is_still_helped():
     X, y, group = synthetic([0.5, 0.5])
     X[group == 1, 0] *= -1  # its features say the opposite
     rows = np.r_[np.flatnonzero(group == 0), np.flatnonzero(group)[:300]]
@@ -558,7 +558,7 @@ def test_a_group_that_is_served_badly_is_still_helped():
 
 
 @pytest.mark.parametrize("by", ["auto", "resampling", "reweighting"])
-def test_draws_times_weights_are_the_factors(by):
+def test_row_factors_draws_times_weights_are_the_factors(by):
     factors = np.array([30.0, 3.0, 0.5])
     sizes = np.array([10, 90, 900])
     factors /= sizes @ factors / sizes.sum()
@@ -577,7 +577,7 @@ def test_draw_factors_reach_two_rows_and_no_more_than_the_factor():
     np.testing.assert_allclose(found, [31.25, 1.5, 1.0, 1.0])
 
 
-def test_auto_without_shuffling_weights_by_all_of_the_factor(digits):
+def test_equal_loss_by_auto_without_shuffling_weights_by_all_of_the_factor(digits):
     X, y = long_tailed(digits)
     nets = []
     for by in ("auto", "reweighting"):

@@ -19,7 +19,7 @@ def data():
     return GroupDataset(X, np.arange(11) % 2, np.arange(11) % 3, weight)
 
 
-def test_batch_is_its_rows(data):
+def test_group_dataset_batch_is_its_rows(data):
     batch, y = data.batch([7, 2])
     rows = [data[7], data[2]]
     assert y.tolist() == [int(row[1]) for row in rows]
@@ -27,7 +27,7 @@ def test_batch_is_its_rows(data):
         assert torch.equal(batch[key], torch.stack([row[0][key] for row in rows]))
 
 
-def test_subset_of_subset(data):
+def test_group_dataset_subset_of_subset_counts_rows_of_the_source(data):
     view = data.subset([1, 5, 9, 10]).subset([3, 0])
     assert view.rows.tolist() == [10, 1]
     assert len(view) == 2
@@ -36,7 +36,7 @@ def test_subset_of_subset(data):
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_loader_covers_every_row_once(data, num_workers):
+def test_whole_batches_in_a_loader_cover_every_row_once(data, num_workers):
     loader = DataLoader(
         WholeBatches(data),
         batch_sampler=BatchRows(len(data), 4, shuffle=True),
@@ -58,7 +58,7 @@ def test_batch_rows_are_those_of_torch(n_rows, drop_last):
     assert len(ours) == len(theirs)
 
 
-def test_read_only_arrays():
+def test_group_dataset_read_only_array_is_taken():
     X = np.zeros((2, 2), dtype=np.float32)
     X.setflags(write=False)
     assert len(GroupDataset(X)) == 2
@@ -72,7 +72,7 @@ class Unlabelled(Dataset):
         return torch.zeros(3)
 
 
-def test_targets_of_torch_datasets():
+def test_dataset_targets_of_torch_datasets_are_their_labels():
     pairs = TensorDataset(torch.zeros(3, 2), torch.tensor([2, 0, 1]))
     assert dataset_targets(pairs).tolist() == [2, 0, 1]
     assert dataset_targets(Subset(pairs, [2, 0])).tolist() == [1, 2]
@@ -81,7 +81,7 @@ def test_targets_of_torch_datasets():
         dataset_targets(Unlabelled())
 
 
-def test_strata_are_never_too_small():
+def test_split_strata_random_cells_are_never_too_small():
     rng = np.random.default_rng(0)
     for _ in range(50):
         n = int(rng.integers(6, 60))
@@ -91,7 +91,7 @@ def test_strata_are_never_too_small():
         assert counts.sum() == n
 
 
-def test_strata_are_the_cells_where_those_are_large():
+def test_split_strata_large_cells_are_the_strata():
     y, group = np.repeat([0, 1, 2], 20), np.tile([0, 1], 30)
     strata = split_strata(y, group, min_count=5)
     cells = {(a, b, c) for a, b, c in zip(y, group, strata, strict=True)}
@@ -113,7 +113,7 @@ def test_batches_in_this_process_are_those_of_a_loader(data):
         assert torch.equal(y_left, y_right)
 
 
-def test_draws_follow_the_weights_with_little_noise():
+def test_batch_rows_draws_follow_the_weights_with_little_noise():
     weights = torch.tensor([1.0, 3.0, 0.5, 0.5] * 25)
     rows = BatchRows(100, 7, shuffle=True, draw_weights=lambda: weights)
     expected = weights / weights.sum() * 100

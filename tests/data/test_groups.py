@@ -24,7 +24,7 @@ from sk_prunefair.data.groups import as_group_frame, encode_groups
     ],
     ids=lambda values: type(values).__name__,
 )
-def test_one_column_in_any_container_is_the_same_frame(values):
+def test_as_group_frame_one_column_in_any_container_is_the_same(values):
     frame = as_group_frame(values, 3)
     expected = pd.DataFrame({"sensitive_feature": ["b", "a", "b"]})
     pd.testing.assert_frame_equal(frame, expected)
@@ -45,16 +45,16 @@ def test_one_column_in_any_container_is_the_same_frame(values):
         ([0.5, 1.0], "float64"),
     ],
 )
-def test_values_keep_their_kind(values, dtype):
+def test_as_group_frame_values_keep_their_kind(values, dtype):
     assert as_group_frame(values, 2).dtypes.tolist() == [np.dtype(dtype)]
 
 
-def test_a_tensor_may_need_gradients():
+def test_as_group_frame_tensor_that_needs_gradients_is_taken():
     frame = as_group_frame(torch.tensor([0.5, 1.5], requires_grad=True), 2)
     assert frame["sensitive_feature"].tolist() == [0.5, 1.5]
 
 
-def test_names_of_columns():
+def test_as_group_frame_columns_keep_or_get_names():
     assert list(as_group_frame(pd.Series(["a"], name="race"), 1)) == ["race"]
     assert list(as_group_frame(pd.Series(["a"], name=0), 1)) == ["0"]
     assert list(as_group_frame(pd.DataFrame({"sex": ["f"], 3: [1]}), 1)) == ["sex", "3"]
@@ -62,13 +62,13 @@ def test_names_of_columns():
     assert list(as_group_frame(["f"], 1, "control_features")) == ["control_feature"]
 
 
-def test_columns_of_a_list_of_rows_have_their_own_kinds():
+def test_as_group_frame_list_of_rows_has_a_kind_per_column():
     frame = as_group_frame([("f", 1), ("m", 0)], 2)
     assert frame["sensitive_feature_0"].tolist() == ["f", "m"]
     assert frame["sensitive_feature_1"].dtype == np.int64
 
 
-def test_rows_count_by_position():
+def test_as_group_frame_odd_index_counts_by_position():
     shuffled = pd.DataFrame({"sex": ["f", "m", "x"]}, index=[2, 0, 0])
     frame = as_group_frame(shuffled, 3)
     assert frame["sex"].tolist() == ["f", "m", "x"]
@@ -100,13 +100,13 @@ def test_rows_count_by_position():
         (pd.DataFrame([[1, 2], [1, 2]], columns=["a", "a"]), "distinct column names"),
     ],
 )
-def test_bad_groups_are_refused_by_name(values, message):
+def test_as_group_frame_bad_groups_are_refused_by_name(values, message):
     with pytest.raises(ValueError, match=message) as caught:
         as_group_frame(values, 2, "sensitive_features")
     assert str(caught.value).startswith("sensitive_features ")
 
 
-def test_codes_of_one_column():
+def test_encode_groups_of_one_column_are_sorted_codes():
     frame = as_group_frame(pd.Series([30, 10, 30, 20], name="age"), 4)
     codes, groups = encode_groups(frame)
     assert codes.tolist() == [2, 0, 2, 1]
@@ -114,7 +114,7 @@ def test_codes_of_one_column():
     pd.testing.assert_index_equal(groups, pd.Index([10, 20, 30], name="age"))
 
 
-def test_codes_of_several_columns_know_only_what_was_observed():
+def test_encode_groups_of_several_columns_are_those_observed():
     frame = as_group_frame(
         pd.DataFrame({"sex": ["m", "f", "m"], "old": [False, True, True]}), n_samples=3
     )
@@ -136,7 +136,7 @@ def test_codes_of_several_columns_know_only_what_was_observed():
         [("b", 1), ("a", 1)],
     ],
 )
-def test_groups_are_those_of_a_metric_frame(values):
+def test_encode_groups_equal_those_of_a_metric_frame(values):
     frame = as_group_frame(values, 2)
     by_group = MetricFrame(
         metrics=count, y_true=[0, 1], y_pred=[0, 1], sensitive_features=frame
@@ -145,14 +145,14 @@ def test_groups_are_those_of_a_metric_frame(values):
     assert list(encode_groups(frame)[1].names) == list(by_group.index.names)
 
 
-def test_known_groups_set_the_codes():
+def test_encode_groups_known_groups_set_the_codes():
     known = encode_groups(as_group_frame(["a", "b", "c"], 3))[1]
     codes, groups = encode_groups(as_group_frame(["c", "a"], 2), known)
     assert codes.tolist() == [2, 0]
     assert groups is known
 
 
-def test_columns_in_another_order_are_matched_by_name():
+def test_encode_groups_columns_in_another_order_are_matched_by_name():
     data = pd.DataFrame({"sex": [True, False], "old": [False, False]})
     codes, known = encode_groups(as_group_frame(data, 2))
     again, _ = encode_groups(as_group_frame(data[["old", "sex"]], 2), known)
@@ -161,7 +161,7 @@ def test_columns_in_another_order_are_matched_by_name():
     assert unnamed.tolist() == [1, 0]
 
 
-def test_unseen_groups_are_listed():
+def test_encode_groups_unseen_groups_raise_and_are_listed():
     known = encode_groups(as_group_frame([0, 1], 2))[1]
     with pytest.raises(
         ValueError, match=r"not known: \[9, 8, 7, 6, 5\]; the known groups are \[0, 1\]"
@@ -171,13 +171,13 @@ def test_unseen_groups_are_listed():
         encode_groups(as_group_frame(["0", "1"], 2), known, "s")
 
 
-def test_unseen_combinations_are_listed():
+def test_encode_groups_unseen_combinations_raise_and_are_listed():
     known = encode_groups(as_group_frame([("a", 0), ("b", 1)], 2))[1]
     with pytest.raises(ValueError, match=r"not known: \[\('a', 1\)\]"):
         encode_groups(as_group_frame([("a", 1), ("b", 1)], 2), known)
 
 
-def test_the_number_of_columns_must_match():
+def test_encode_groups_other_number_of_columns_raises():
     known = encode_groups(as_group_frame(pd.Series([0, 1], name="sex"), 2))[1]
     with pytest.raises(ValueError, match=r"has 2 columns, but the known groups are made of 1"):
         encode_groups(as_group_frame([(0, 0), (0, 1)], 2), known)

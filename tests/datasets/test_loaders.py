@@ -102,19 +102,19 @@ def test_long_tailed_follows_random_state() -> None:
 
 
 @pytest.mark.parametrize("ratio", [0.5, 0, -1, float("nan"), "20", True, None])
-def test_long_tailed_rejects_ratio(ratio: Any) -> None:
+def test_long_tailed_bad_ratio_raises(ratio: Any) -> None:
     with pytest.raises(ValueError, match=r"ratio must be a finite number >= 1, got"):
         datasets.long_tailed([0, 1], ratio)
 
 
-def test_long_tailed_rejects_what_leaves_a_class_empty() -> None:
+def test_long_tailed_ratio_that_leaves_a_class_empty_raises() -> None:
     with pytest.raises(ValueError, match=r"ratio=1000 leaves the last class without a row"):
         datasets.long_tailed([0, 0, 1, 1], 1000)
     with pytest.raises(ValueError, match=r"target must hold at least one label"):
         datasets.long_tailed([], 2)
 
 
-def test_digits() -> None:
+def test_load_digits_whole_is_aligned_and_scaled() -> None:
     digits = datasets.load_digits()
     assert_aligned(digits, ["digit"])
     assert_images(digits.data, (1797, 1, 8, 8))
@@ -123,7 +123,7 @@ def test_digits() -> None:
     assert digits.target_names[7] == "7"
 
 
-def test_digits_long_tail() -> None:
+def test_load_digits_long_tail_has_counts_by_hand() -> None:
     digits = datasets.load_digits(long_tail=20, random_state=0)
     assert np.bincount(digits.target).tolist() == [178, 128, 91, 66, 47, 34, 24, 17, 12, 9]
     assert "1191 of 1797 images were dropped" in digits.DESCR
@@ -132,7 +132,7 @@ def test_digits_long_tail() -> None:
     assert all(image.tobytes() in whole for image in digits.data)
 
 
-def test_digits_rejects_long_tail() -> None:
+def test_load_digits_bad_long_tail_raises() -> None:
     with pytest.raises(ValueError, match=r"long_tail must be a finite number >= 1, got 0.5"):
         datasets.load_digits(long_tail=0.5)
     with pytest.raises(ValueError, match=r"long_tail=5000 leaves the last class without a row"):
@@ -142,7 +142,9 @@ def test_digits_rejects_long_tail() -> None:
 # Where files are looked for
 
 
-def test_data_home_defaults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_data_folder_without_data_home_follows_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("SK_PRUNEFAIR_DATA", str(tmp_path))
     assert _files.data_folder(None) == tmp_path
     assert _files.data_folder("elsewhere") == Path("elsewhere")
@@ -159,7 +161,7 @@ def test_data_home_defaults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         (datasets.load_utkface, "UTKFace", "susanqq.github.io/UTKFace"),
     ],
 )
-def test_absent_files_without_a_download(
+def test_load_absent_files_without_a_download_raise_and_say_where(
     load: Any, wanted: str, where: str, tmp_path: Path
 ) -> None:
     with pytest.raises(FileNotFoundError) as error:
@@ -176,7 +178,7 @@ LOADERS_THAT_DOWNLOAD = [
 
 
 @pytest.mark.parametrize(("load", "module", "fetcher", "wanted"), LOADERS_THAT_DOWNLOAD)
-def test_absent_files_with_a_download(
+def test_load_absent_files_with_a_failed_download_raise_and_say_where(
     load: Any,
     module: Any,
     fetcher: str,
@@ -205,7 +207,9 @@ def adult_home(real: Path) -> Path:
 
 
 @pytest.mark.parametrize(("subset", "n_rows"), [("train", 32_561), ("test", 16_281)])
-def test_adult(real: Path, subset: str, n_rows: int) -> None:
+def test_load_adult_real_files_have_their_rows_and_columns(
+    real: Path, subset: str, n_rows: int
+) -> None:
     adult = datasets.load_adult(data_home=real_folder(real, "adult"), subset=subset)
     assert_aligned(adult, ["sex", "race"])
     assert adult.data.shape == (n_rows, 14)
@@ -216,7 +220,7 @@ def test_adult(real: Path, subset: str, n_rows: int) -> None:
     assert not (adult.data == "?").any(axis=None)
 
 
-def test_adult_groups(adult_home: Path) -> None:
+def test_load_adult_real_files_have_their_groups(adult_home: Path) -> None:
     adult = datasets.load_adult(data_home=adult_home)
     assert adult.sensitive_features["race"].value_counts().to_dict() == {
         "White": 27_816,
@@ -233,7 +237,7 @@ def test_adult_groups(adult_home: Path) -> None:
     assert (adult.data["workclass"] == "Unknown").sum() == 1_836
 
 
-def test_adult_encodes_out_of_the_box(adult_home: Path) -> None:
+def test_load_adult_one_hot_encodes_out_of_the_box(adult_home: Path) -> None:
     train, test, both = (
         datasets.load_adult(data_home=adult_home, subset=subset)
         for subset in ("train", "test", "all")
@@ -256,7 +260,7 @@ def as_openml(bunch: Bunch) -> Bunch:
 
 @pytest.mark.parametrize("train_first", [True, False])
 @pytest.mark.parametrize("subset", ["train", "test"])
-def test_adult_download_finds_the_subset(
+def test_load_adult_download_finds_the_subset(
     adult_home: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -276,7 +280,9 @@ def test_adult_download_finds_the_subset(
     np.testing.assert_array_equal(downloaded.target, local.target)
 
 
-def test_adult_download_of_unknown_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_adult_download_of_unknown_order_gives_all_or_raises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "adult.data").write_text(ADULT_ROW * 3)
     table = as_openml(datasets.load_adult(data_home=tmp_path))
     monkeypatch.setattr(_adult, "fetch_adult", lambda **options: table)
@@ -287,7 +293,7 @@ def test_adult_download_of_unknown_order(tmp_path: Path, monkeypatch: pytest.Mon
         datasets.load_adult(data_home=tmp_path / "empty", subset="test")
 
 
-def test_adult_cleans_the_test_file(tmp_path: Path) -> None:
+def test_load_adult_test_file_is_cleaned(tmp_path: Path) -> None:
     text = "|1x3 Cross validator\n" + ADULT_ROW.replace("<=50K", ">50K.") + "\n"
     (tmp_path / "adult.test").write_text(text)
     adult = datasets.load_adult(data_home=tmp_path, subset="test")
@@ -304,7 +310,7 @@ def test_adult_cleans_the_test_file(tmp_path: Path) -> None:
         (ADULT_ROW.replace("39", "old"), r"column 'age' is not int64"),
     ],
 )
-def test_adult_damaged(text: str, message: str, tmp_path: Path) -> None:
+def test_load_adult_damaged_file_raises(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "adult.data").write_text(text)
     with pytest.raises(ValueError, match=message):
         datasets.load_adult(data_home=tmp_path)
@@ -312,7 +318,7 @@ def test_adult_damaged(text: str, message: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("load", [datasets.load_adult, datasets.load_fashion_mnist])
 @pytest.mark.parametrize("subset", ["valid", None, ["train"]])
-def test_unknown_subset(load: Any, subset: Any) -> None:
+def test_load_unknown_subset_raises(load: Any, subset: Any) -> None:
     with pytest.raises(ValueError, match=r"subset must be one of \['train', 'test'.*got"):
         load(subset=subset)
 
@@ -320,7 +326,7 @@ def test_unknown_subset(load: Any, subset: Any) -> None:
 # COMPAS and German credit
 
 
-def test_compas(real: Path) -> None:
+def test_load_compas_real_file_has_its_rows_and_groups(real: Path) -> None:
     compas = datasets.load_compas(data_home=real_folder(real, "compas"))
     assert_aligned(compas, ["sex", "race"])
     assert compas.data.shape == (7_214, 10)
@@ -332,7 +338,7 @@ def test_compas(real: Path) -> None:
     assert missing[missing > 0].to_dict() == {"days_b_screening_arrest": 307}
 
 
-def test_compas_ignores_columns_of_the_wider_file(tmp_path: Path) -> None:
+def test_load_compas_wider_file_ignores_its_columns(tmp_path: Path) -> None:
     row = "Male,30,25 - 45,Asian,0,0,0,0,-1.0,F,0,1,Low,1"
     (tmp_path / "compas").mkdir()
     (tmp_path / "compas" / "compas-scores-two-years.csv").write_text(
@@ -351,13 +357,13 @@ def test_compas_ignores_columns_of_the_wider_file(tmp_path: Path) -> None:
         (COMPAS_HEADER + "\nMale,30,x,Asian,0,0,0,0,-1,F,0,1,Low,2\n", r"two_year_recid.*got 2"),
     ],
 )
-def test_compas_damaged(text: str, message: str, tmp_path: Path) -> None:
+def test_load_compas_damaged_file_raises(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "compas-scores-two-years.csv").write_text(text)
     with pytest.raises(ValueError, match=message):
         datasets.load_compas(data_home=tmp_path)
 
 
-def test_german(real: Path) -> None:
+def test_load_german_real_file_has_its_rows_and_groups(real: Path) -> None:
     german = datasets.load_german(data_home=real_folder(real, "german"))
     assert_aligned(german, ["sex", "age"])
     assert german.data.shape == (1_000, 20)
@@ -378,7 +384,7 @@ def test_german(real: Path) -> None:
     ]
 
 
-def test_german_words_by_hand(tmp_path: Path) -> None:
+def test_load_german_codes_become_words_by_hand(tmp_path: Path) -> None:
     (tmp_path / "german.data").write_text(GERMAN_ROW)
     german = datasets.load_german(data_home=tmp_path)
     assert german.data.loc[0, ["checking_status", "credit_history", "purpose"]].tolist() == [
@@ -391,7 +397,9 @@ def test_german_words_by_hand(tmp_path: Path) -> None:
     assert german.target.tolist() == ["good", "bad"]
 
 
-def test_german_download_gives_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_german_download_gives_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "german.data").write_text(GERMAN_ROW)
     local = datasets.load_german(data_home=tmp_path)
     target = pd.Series(local.target).astype("category")
@@ -415,7 +423,7 @@ def test_german_download_gives_the_same(tmp_path: Path, monkeypatch: pytest.Monk
         (GERMAN_ROW.replace("A201 2", "A201 3"), r"column 'class' must hold \[1, 2\], got 3"),
     ],
 )
-def test_german_damaged(text: str, message: str, tmp_path: Path) -> None:
+def test_load_german_damaged_file_raises(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "german.data").write_text(text)
     with pytest.raises(ValueError, match=message):
         datasets.load_german(data_home=tmp_path)
@@ -424,7 +432,7 @@ def test_german_damaged(text: str, message: str, tmp_path: Path) -> None:
 # Fashion-MNIST
 
 
-def test_fashion_mnist_test_subset(real: Path) -> None:
+def test_load_fashion_mnist_test_subset_is_aligned_and_scaled(real: Path) -> None:
     clothes = datasets.load_fashion_mnist(
         data_home=real_folder(real, "fashion_mnist"), subset="test"
     )
@@ -437,7 +445,7 @@ def test_fashion_mnist_test_subset(real: Path) -> None:
     assert clothes.target[0] == 9
 
 
-def test_fashion_mnist_long_tail(real: Path) -> None:
+def test_load_fashion_mnist_long_tail_has_counts_by_hand(real: Path) -> None:
     real_folder(real, "fashion_mnist")
     clothes = datasets.load_fashion_mnist(data_home=real, long_tail=20, random_state=0)
     # 6000 · 20^(−i/9), rounded.
@@ -460,7 +468,7 @@ def write_fashion(folder: Path, images: bytes, labels: bytes) -> None:
     (folder / "train-labels-idx1-ubyte").write_bytes(labels)
 
 
-def test_fashion_mnist_packed_and_plain(tmp_path: Path) -> None:
+def test_load_fashion_mnist_packed_and_plain_files_are_the_same(tmp_path: Path) -> None:
     pixels = np.arange(3 * 784).reshape(3, 28, 28) % 256
     write_fashion(tmp_path / "fashion_mnist", idx(pixels), idx(np.array([2, 0, 9])))
     clothes = datasets.load_fashion_mnist(data_home=tmp_path)
@@ -485,7 +493,9 @@ LABELS = idx(np.array([0, 1]))
         (PIXELS, idx(np.array([0, 10])), r"labels from 0 to 9, got 10"),
     ],
 )
-def test_fashion_mnist_damaged(images: bytes, labels: bytes, message: str, tmp_path: Path) -> None:
+def test_load_fashion_mnist_damaged_file_raises(
+    images: bytes, labels: bytes, message: str, tmp_path: Path
+) -> None:
     write_fashion(tmp_path, images, labels)
     with pytest.raises(ValueError, match=message):
         datasets.load_fashion_mnist(data_home=tmp_path)
@@ -494,19 +504,19 @@ def test_fashion_mnist_damaged(images: bytes, labels: bytes, message: str, tmp_p
 @pytest.mark.parametrize(
     "raw", [b"no gzip", gzip.compress(PIXELS)[:-12]], ids=["no gzip", "cut short"]
 )
-def test_fashion_mnist_damaged_gzip(raw: bytes, tmp_path: Path) -> None:
+def test_load_fashion_mnist_damaged_gzip_raises(raw: bytes, tmp_path: Path) -> None:
     write_fashion(tmp_path, PIXELS, LABELS)
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(raw)
     with pytest.raises(ValueError, match=r"images-idx3-ubyte\.gz is not a readable gzip file"):
         datasets.load_fashion_mnist(data_home=tmp_path)
 
 
-def test_fashion_mnist_rejects_long_tail() -> None:
+def test_load_fashion_mnist_bad_long_tail_raises() -> None:
     with pytest.raises(ValueError, match=r"long_tail must be a finite number >= 1, got 0"):
         datasets.load_fashion_mnist(long_tail=0)
 
 
-def test_fashion_mnist_download(
+def test_load_fashion_mnist_download_gives_the_same(
     real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real_folder(real, "fashion_mnist")
@@ -538,7 +548,7 @@ def faces(real: Path) -> Bunch:
     )
 
 
-def test_utkface_drops_copies(faces: Bunch) -> None:
+def test_load_utkface_real_files_drops_copies(faces: Bunch) -> None:
     assert faces.n_dropped == {"unlabelled": 3, "copies": 118, "conflicting": 531}
     assert len(faces.data) == 23_705 - 118 - 531 == 23_056
     for number in faces.n_dropped.values():
@@ -548,7 +558,7 @@ def test_utkface_drops_copies(faces: Bunch) -> None:
     assert faces.filenames.tolist() == sorted(set(faces.filenames))
 
 
-def test_utkface_agrees_with_the_index(faces: Bunch, real: Path) -> None:
+def test_load_utkface_real_files_agree_with_the_index(faces: Bunch, real: Path) -> None:
     index = pd.read_csv(real / "utkface48" / "index.csv").set_index("file")
     races = index["race"].value_counts()
     assert [races[race] for race in range(5)] == [10_078, 4_526, 3_434, 3_975, 1_692]
@@ -562,7 +572,7 @@ def test_utkface_agrees_with_the_index(faces: Bunch, real: Path) -> None:
     assert sets.is_unique
 
 
-def test_utkface_sample_at_stored_size(real: Path) -> None:
+def test_load_utkface_sample_at_stored_size_is_as_stored(real: Path) -> None:
     sample = datasets.load_utkface(
         data_home=real_folder(real, "utkface48") / "UTKFace48.tar.xz",
         n_samples=200,
@@ -617,7 +627,7 @@ def small(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return archive if kind.startswith("tar") else archive.parent
 
 
-def test_utkface_by_hand(small: Path) -> None:
+def test_load_utkface_small_folder_by_hand(small: Path) -> None:
     faces = datasets.load_utkface(
         data_home=small, target="age", sensitive_features=["gender", "race", "age"], size=6
     )
@@ -653,14 +663,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_utkface_keeps_duplicates_if_asked(folder: Path) -> None:
+def test_load_utkface_keep_duplicates_keeps_them(folder: Path) -> None:
     faces = datasets.load_utkface(data_home=folder, size=6, keep_duplicates=True)
     assert len(faces.data) == 9
     assert faces.n_dropped == {"unlabelled": 1}
     assert "byte-identical files were kept" in faces.DESCR
 
 
-def test_utkface_draws_a_sample(folder: Path) -> None:
+def test_load_utkface_n_samples_draws_a_seeded_sample(folder: Path) -> None:
     draws = [
         datasets.load_utkface(data_home=folder, size=6, n_samples=3, random_state=seed).filenames
         for seed in (0, 0, 1, 2, 3)
@@ -672,7 +682,7 @@ def test_utkface_draws_a_sample(folder: Path) -> None:
         datasets.load_utkface(data_home=folder, n_samples=6)
 
 
-def test_utkface_decodes_only_what_is_kept(folder: Path) -> None:
+def test_load_utkface_broken_images_not_kept_are_not_decoded(folder: Path) -> None:
     (folder / "9_0_20170116.jpg").write_bytes(b"broken, but without a race")
     for name in ("8_0_3_1.jpg", "8_1_3_3.jpg", "8_0_3_2.jpg"):
         (folder / name).write_bytes(b"broken, but in conflict")
@@ -682,7 +692,7 @@ def test_utkface_decodes_only_what_is_kept(folder: Path) -> None:
         datasets.load_utkface(data_home=folder, size=6)
 
 
-def test_utkface_resizes_and_bins(folder: Path) -> None:
+def test_load_utkface_size_and_age_bins_are_those_asked_for(folder: Path) -> None:
     faces = datasets.load_utkface(
         data_home=folder, size=3, target="age", age_bins=[10, 20], sensitive_features="gender"
     )
@@ -707,12 +717,14 @@ def test_utkface_resizes_and_bins(folder: Path) -> None:
         ("age_bins", 30, r"age_bins must be ascending integers >= 1, got 30"),
     ],
 )
-def test_utkface_rejects(option: str, value: Any, message: str, folder: Path) -> None:
+def test_load_utkface_bad_options_raise(
+    option: str, value: Any, message: str, folder: Path
+) -> None:
     with pytest.raises(ValueError, match=message):
         datasets.load_utkface(data_home=folder, **{option: value})
 
 
-def test_utkface_damaged_sources(tmp_path: Path) -> None:
+def test_load_utkface_damaged_sources_raise(tmp_path: Path) -> None:
     archive = tmp_path / "UTKFace.tar.xz"
     archive.write_bytes(b"no archive")
     with pytest.raises(ValueError, match=r"UTKFace\.tar\.xz is not a readable tar archive"):
@@ -726,7 +738,7 @@ def test_utkface_damaged_sources(tmp_path: Path) -> None:
         datasets.load_utkface(data_home=tmp_path)
 
 
-def test_utkface_truncated_archive(tmp_path: Path) -> None:
+def test_load_utkface_truncated_archive_raises(tmp_path: Path) -> None:
     archive = tmp_path / "UTKFace.tar.gz"
     with tarfile.open(archive, "w:gz") as file:
         member = tarfile.TarInfo("1_0_0_1.jpg")
@@ -737,13 +749,15 @@ def test_utkface_truncated_archive(tmp_path: Path) -> None:
         datasets.load_utkface(data_home=tmp_path)
 
 
-def test_utkface_without_pillow(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_utkface_without_pillow_names_the_extra(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(ImportError, match=r'pip install "sk-prunefair\[images\]"'):
         datasets.load_utkface(data_home=folder)
 
 
-def test_utkface_bars_only_on_a_terminal(
+def test_load_utkface_verbose_shows_bars_only_on_a_terminal(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     datasets.load_utkface(data_home=folder, size=6, verbose=1)

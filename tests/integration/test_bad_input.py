@@ -46,7 +46,7 @@ NAMES = list(spoiled((np.zeros((4, 6)), np.array([0, 1, 0, 1]), np.array(list("a
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("method", ["fit", "partial_fit", "prune"])
-def test_bad_data_leaves_the_fitted_net(fitted, digits, name, method):
+def test_fit_bad_data_raises_and_leaves_the_fitted_net(fitted, digits, name, method):
     X, y, _ = digits
     (bad_X, bad_y, bad_group), message = spoiled(digits)[name]
     if name == "one class" and method != "fit":
@@ -67,7 +67,7 @@ def test_bad_data_leaves_the_fitted_net(fitted, digits, name, method):
 
 
 @pytest.mark.parametrize("rate", [1.0, -0.1, float("nan"), "0.5", None, True, 1, [0.5]])
-def test_rates_outside(fitted, digits, rate):
+def test_prune_rate_outside_raises_and_the_net_stays(fitted, digits, rate):
     X, y, group = digits
     fitted.prune(0.5)
     with pytest.raises(ValueError, match=r"rate must be a number in \[0, 1\).*got"):
@@ -80,19 +80,19 @@ def test_rates_outside(fitted, digits, rate):
         assert fitted.module_ is module
 
 
-def test_rates_may_be_any_kind_of_number(fitted):
+def test_prune_rate_of_any_kind_of_number_is_taken(fitted):
     assert fitted.prune(np.float32(0.5)).prune_rate_ == 0.5
     assert fitted.prune(0).prune_rate_ == 0.0
 
 
-def test_fine_tuning_needs_data(fitted):
+def test_prune_fine_tuning_without_data_raises(fitted):
     with pytest.raises(ValueError, match="finetune_epochs=3 needs data"):
         fitted.prune(0.5, finetune_epochs=3)
     assert fitted.prune_rate_ == 0.0
 
 
 @pytest.mark.parametrize("epochs", [-1, 1.5, "2", True])
-def test_bad_epochs(fitted, digits, epochs):
+def test_finetune_epochs_bad_number_raises(fitted, digits, epochs):
     X, y, group = digits
     with pytest.raises(ValueError, match="finetune_epochs must be an integer >= 0"):
         fitted.prune(0.5, X, y, sensitive_features=group, finetune_epochs=epochs)
@@ -100,7 +100,7 @@ def test_bad_epochs(fitted, digits, epochs):
         classifier(finetune_epochs=epochs).fit(X, y, sensitive_features=group)
 
 
-def test_unfitted_use(digits, tmp_path):
+def test_unfitted_classifier_raises_in_every_method(digits, tmp_path):
     X, y, group = digits
     clf = classifier()
     calls = [
@@ -118,7 +118,7 @@ def test_unfitted_use(digits, tmp_path):
             call()
 
 
-def test_unknown_pruner(fitted, digits):
+def test_pruner_unknown_raises(fitted, digits):
     X, y, _ = digits
     for pruner in ("magnitud", 3, nn.Linear):
         with pytest.raises(ValueError, match="pruner must be one of"):
@@ -143,7 +143,7 @@ class Masks:
         ({"layers.1.weight": torch.ones(24, 64)}, "boolean mask"),
     ],
 )
-def test_masks_that_do_not_fit(fitted, digits, masks, message):
+def test_prune_masks_that_do_not_fit_raise_and_the_net_stays(fitted, digits, masks, message):
     X, _, _ = digits
     proba = fitted.prune(0.3).predict_proba(X)
     with pytest.raises(ValueError, match=message):
@@ -153,7 +153,7 @@ def test_masks_that_do_not_fit(fitted, digits, masks, message):
 
 
 @pytest.mark.parametrize("params", [{"module__breadth": 3}, {"module__n_classes": 3}], ids=str)
-def test_a_net_that_cannot_be_made_leaves_the_old_one(fitted, digits, params):
+def test_fit_net_that_cannot_be_made_leaves_the_old_one(fitted, digits, params):
     X, y, group = digits
     proba, epochs = fitted.prune(0.3).predict_proba(X), len(fitted.history)
     vars(fitted).update(params)
@@ -167,7 +167,7 @@ def test_a_net_that_cannot_be_made_leaves_the_old_one(fitted, digits, params):
     assert fitted.classes_.tolist() == list(range(10))
 
 
-def test_unseen_groups_and_labels(fitted, digits):
+def test_known_classifier_unseen_groups_and_labels_raise(fitted, digits):
     X, y, group = digits
     strangers = np.where(y == 1, "thin", group)
     for call in (
@@ -181,7 +181,7 @@ def test_unseen_groups_and_labels(fitted, digits):
     fitted.fairness_report(X, y, sensitive_features=strangers)
 
 
-def test_groups_known_as_columns_stay_columns(digits):
+def test_partial_fit_groups_of_other_columns_raises(digits):
     X, y, group = digits
     frame = pd.DataFrame({"shape": group, "even": y % 2})
     clf = classifier().fit(X, y, sensitive_features=frame)
@@ -189,14 +189,14 @@ def test_groups_known_as_columns_stay_columns(digits):
         clf.partial_fit(X, y, sensitive_features=group)
 
 
-def test_constraint_without_groups(digits):
+def test_fit_constraint_without_groups_raises(digits):
     X, y, _ = digits
     for callbacks in ([("equal_loss", EqualLossConstraint())], [EqualLossConstraint]):
         with pytest.raises(ValueError, match="sensitive_features is None, but EqualLoss"):
             classifier(callbacks=callbacks).fit(X, y)
 
 
-def test_other_shapes_in_prediction(fitted, digits):
+def test_predict_other_shapes_than_in_fit_raise(fitted, digits):
     X, y, group = digits
     with pytest.raises(ValueError, match=r"X has 60 features, but .* is expecting 64"):
         fitted.predict(X[:, :60])
@@ -206,7 +206,7 @@ def test_other_shapes_in_prediction(fitted, digits):
 
 
 @pytest.mark.parametrize("weight", [[1.0, 2.0], "many", -1.0, np.nan, 0.0])
-def test_bad_sample_weight(fitted, digits, weight):
+def test_fit_bad_sample_weight_raises_and_the_net_stays(fitted, digits, weight):
     X, y, group = digits
     if isinstance(weight, float):
         weight = np.full(len(y), weight)
@@ -217,7 +217,7 @@ def test_bad_sample_weight(fitted, digits, weight):
         np.testing.assert_array_equal(value, before[name])
 
 
-def test_logits_with_the_default_criterion(digits):
+def test_fit_logits_with_the_default_criterion_warns_and_report_raises(digits):
     X, y, group = digits
     with pytest.warns(UserWarning, match=r"criterion=NLLLoss .* takes probabilities"):
         clf = classifier(criterion=nn.NLLLoss, train_split=None).fit(X, y)  # as in skorch
@@ -229,7 +229,7 @@ def test_logits_with_the_default_criterion(digits):
     assert pretrained.sparsity_ == 0
 
 
-def test_module_with_another_number_of_outputs(digits):
+def test_fit_module_with_another_number_of_outputs_raises(digits):
     X, y, _ = digits
     with pytest.raises(ValueError, match=r"module must return one score per class"):
         classifier(SmallNet, module__n_classes=7).fit(X, y)
@@ -240,7 +240,7 @@ class Mean(nn.Module):
         return nn.functional.cross_entropy(y_pred, y)
 
 
-def test_criterion_that_returns_one_number_is_asked_sample_by_sample(digits):
+def test_report_criterion_of_one_number_is_asked_sample_by_sample(digits):
     X, y, group = digits
     params = {"predict_nonlinearity": lambda scores: scores.softmax(1)}
     clf = classifier(criterion=Mean, **params).fit(X, y, sensitive_features=group).prune(0.5)
@@ -257,13 +257,13 @@ class Matrix(nn.Module):
         return y_pred
 
 
-def test_criterion_without_a_loss_per_sample(digits):
+def test_fit_criterion_without_a_loss_per_sample_raises(digits):
     X, y, _ = digits
     with pytest.raises(ValueError, match="criterion must give one loss per sample"):
         classifier(criterion=Matrix).fit(X, y)
 
 
-def test_initialized_without_labels(digits, fitted):
+def test_report_initialized_without_classes_takes_integers_only(digits, fitted):
     X, y, group = digits
     clf = classifier(fitted.module_).initialize().prune(0.5)
     report = clf.fairness_report(X, y, sensitive_features=group)
@@ -273,7 +273,7 @@ def test_initialized_without_labels(digits, fitted):
         clf.fairness_report(X, [f"digit {label}" for label in y], sensitive_features=group)
 
 
-def test_nothing_to_prune(digits):
+def test_prune_net_without_weights_raises(digits):
     X, y, _ = digits
 
     class Scale(nn.Module):
@@ -290,7 +290,7 @@ def test_nothing_to_prune(digits):
     assert clf.prune_rate_ == 0.0
 
 
-def test_diverged_net_is_not_pruned_silently(digits):
+def test_prune_diverged_net_raises(digits):
     X, y, _ = digits
     clf = classifier(lr=1e30, optimizer=torch.optim.SGD).fit(X, y)
     with pytest.raises(ValueError, match="scores contain NaN"):
@@ -298,7 +298,7 @@ def test_diverged_net_is_not_pruned_silently(digits):
 
 
 @pytest.mark.parametrize("size", [1, 2])
-def test_tiny_groups(digits, size):
+def test_fit_tiny_groups_stay_finite(digits, size):
     X, y, group = digits
     group = group.astype(object)
     group[:size] = "tiny"
@@ -311,7 +311,7 @@ def test_tiny_groups(digits, size):
     assert np.isfinite(dict(clf.callbacks_)["equal_loss"].multipliers_).all()
 
 
-def test_one_group(digits):
+def test_fit_one_group_equals_no_groups(digits):
     X, y, _ = digits
     callbacks = [("equal_loss", EqualLossConstraint())]
     one = np.full(len(y), "all")

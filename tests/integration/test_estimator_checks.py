@@ -28,7 +28,7 @@ ROUNDING = {
 @pytest.mark.filterwarnings("ignore:.* occurred during set_params of param")
 @pytest.mark.filterwarnings("ignore:Estimator's parameters changed after set_params raised")
 @pytest.mark.parametrize("params", [{}, {"prune_rate": 0.5, "finetune_epochs": 2}], ids=str)
-def test_scikit_learn_checks(params):
+def test_classifier_passes_the_checks_of_scikit_learn(params):
     # Batch norm would see the rows of weight zero; every other check passes with it as well.
     estimator = checked(module=LinearNet, **params)
     names = []
@@ -57,7 +57,7 @@ class LinearNet(nn.Module):
 
 
 @pytest.mark.parametrize("module", [LinearNet])
-def test_sample_weight_is_repetition(module):
+def test_fit_sample_weight_equals_repetition(module):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((40, 5)).astype(np.float32)
     y = rng.integers(0, 3, 40)
@@ -70,7 +70,7 @@ def test_sample_weight_is_repetition(module):
     )
 
 
-def test_sample_weight_changes_the_net(digits):
+def test_fit_sample_weight_of_one_class_favours_it(digits):
     X, y, _ = digits
     weight = np.where(y == 3, 20.0, 1.0)
     plain = classifier(SmallNet).fit(X, y)

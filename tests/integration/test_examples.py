@@ -28,7 +28,7 @@ def assert_near(found, expected):
     np.testing.assert_allclose([float(n) for n in found], [float(n) for n in expected], atol=0.06)
 
 
-def test_quickstart():
+def test_example_quickstart_prints_what_the_readme_says():
     done = run("examples/quickstart.py")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Pruning by group") == 3
@@ -76,14 +76,14 @@ def test_own_constraint_declared_state_starts_every_prune_from_the_dense_net(cap
     assert (dict(pretrained.callbacks_)["dro"].log_weights_ > 0).all()
 
 
-def test_adult_pipeline():
+def test_example_adult_pipeline_chooses_and_reports():
     done = run("examples/adult_pipeline.py", data_home())
     assert done.returncode == 0, done.stderr
     assert "chosen by accuracy" in done.stdout
     assert "Amer-Indian-Eskimo" in done.stdout
 
 
-def test_tabular():
+def test_example_tabular_fine_tuning_makes_up_for_the_pruning():
     done = run("examples/tabular.py", data_home())
     assert done.returncode == 0, done.stderr
     assert "6 numbers, 110 categories" in done.stdout
@@ -95,7 +95,7 @@ def test_tabular():
     assert finetuned > dense - 0.01
 
 
-def test_theory(tmp_path):
+def test_example_theory_writes_a_picture(tmp_path):
     pytest.importorskip("matplotlib")
     done = run("examples/theory.py", "--data", data_home(), "--picture", tmp_path / "why.png")
     assert done.returncode == 0, done.stderr
@@ -103,21 +103,21 @@ def test_theory(tmp_path):
     assert (tmp_path / "why.png").stat().st_size > 10_000
 
 
-def test_how_far():
+def test_example_how_far_names_the_group_that_binds():
     done = run("examples/how_far.py", data_home())
     assert done.returncode == 0, done.stderr
     assert "binds" in done.stdout
     assert "refused" in done.stdout
 
 
-def test_audit_page(tmp_path):
+def test_example_audit_page_writes_a_page(tmp_path):
     pytest.importorskip("matplotlib")
     done = run("examples/audit_page.py", tmp_path / "audit.html")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "audit.html").read_text().startswith("<!DOCTYPE html>")
 
 
-def test_pretrained():
+def test_example_pretrained_files_predict_the_same():
     for name in ("transformers", "onnxscript", "onnxruntime"):
         pytest.importorskip(name)
     try:
@@ -133,7 +133,7 @@ def test_pretrained():
 
 
 @pytest.mark.slow
-def test_transformer(tmp_path):
+def test_example_transformer_loses_heads_and_writes_onnx(tmp_path):
     for package in ("transformers", "torch_pruning", "onnxscript"):
         pytest.importorskip(package)
     done = run("examples/transformer.py", tmp_path / "net.onnx")
@@ -146,7 +146,7 @@ def test_transformer(tmp_path):
     assert (tmp_path / "net.onnx").stat().st_size > 100_000
 
 
-def test_faces_say_what_to_download(tmp_path):
+def test_example_faces_without_files_says_what_to_download(tmp_path):
     pytest.importorskip("PIL")
     done = run("examples/faces.py", tmp_path)
     assert done.returncode == 1

@@ -141,7 +141,7 @@ def test_pretrained_tokens_are_integers_without_fit(data):
     assert report.pruned.overall["accuracy"] == right.mean()
 
 
-def test_deciding_leaves_net_and_seeds_alone(data):
+def test_fit_deciding_on_the_dtype_leaves_net_and_seeds_alone(data):
     tokens = data[0]
     module = nn.Sequential(nn.BatchNorm1d(LENGTH), nn.Dropout(0.5), nn.Linear(LENGTH, 2))
     torch.manual_seed(3)
@@ -154,7 +154,7 @@ def test_deciding_leaves_net_and_seeds_alone(data):
     assert int(clf.module_[0].num_batches_tracked) == 0
 
 
-def test_float64_net_gets_doubles_and_other_nets_singles(data):
+def test_fit_float64_net_gets_doubles_and_other_nets_singles(data):
     _, numbers, y, _ = data
     doubles = numbers.astype(np.float64) + 1e-12
     clf = classifier(nn.Linear(3, 2).double(), max_epochs=1).fit(doubles, y)
@@ -165,13 +165,13 @@ def test_float64_net_gets_doubles_and_other_nets_singles(data):
     assert classifier(MLP, max_epochs=1).fit(doubles, y).schema_.inputs.dtype == "float32"
 
 
-def test_too_large_for_single_precision_raises(data):
+def test_fit_numbers_too_large_for_single_precision_raise(data):
     _, numbers, y, _ = data
     with pytest.raises(ValueError, match="too large"):
         classifier(MLP).fit(numbers.astype(np.float64) * 1e300, y)
 
 
-def test_bfloat16_net_through_everything(data):
+def test_bfloat16_net_is_fitted_pruned_reported_and_saved(data):
     _, numbers, y, groups = data
     clf = classifier(nn.Linear(3, 2).bfloat16()).fit(numbers, y, sensitive_features=groups)
     assert clf.predict_proba(numbers).dtype == np.float64
@@ -212,7 +212,7 @@ def as_kind(kind, fields):
     "kind",
     ["dict", "SliceDict", "tensors", "lists", "BatchEncoding", "Arrow", "data set of dicts"],
 )
-def test_named_inputs_do_the_same_in_every_form(data, kind):
+def test_fit_named_inputs_of_every_form_do_the_same(data, kind):
     tokens, numbers, y, groups = data
     fields = {"tokens": tokens, "numbers": numbers}
     X = as_kind(kind, fields)
@@ -240,14 +240,14 @@ def test_named_inputs_do_the_same_in_every_form(data, kind):
     assert len(curve) == 2
 
 
-def test_dict_sizes_reach_the_module(data):
+def test_fit_dict_sizes_reach_the_module(data):
     tokens, numbers, y, _ = data
     clf = classifier(Two, max_epochs=1).fit({"tokens": tokens, "numbers": numbers}, y)
     assert clf.module_.embed.num_embeddings == tokens.max() + 1
     assert clf.module_.numbers.in_features == 3
 
 
-def test_dict_labels_are_y_and_never_reach_the_module(data):
+def test_fit_dict_labels_are_y_and_never_reach_the_module(data):
     tokens, numbers, y, groups = data
     fields = {"tokens": tokens, "numbers": numbers}
     clf = classifier(Two).fit(fields | {"labels": y}, sensitive_features=groups)
@@ -255,7 +255,7 @@ def test_dict_labels_are_y_and_never_reach_the_module(data):
     assert_same(clf, twin, fields | {"labels": y}, fields)
 
 
-def test_dict_of_longer_tokens_is_predicted(data):
+def test_predict_dict_of_longer_tokens_is_taken(data):
     tokens, numbers, y, _ = data
     clf = classifier(Two, max_epochs=1).fit({"tokens": tokens, "numbers": numbers}, y)
     longer = np.concatenate([tokens, tokens], axis=1)
@@ -264,7 +264,7 @@ def test_dict_of_longer_tokens_is_predicted(data):
     np.testing.assert_allclose(same, expected, atol=1e-6)
 
 
-def test_dict_compact_file_into_a_fresh_classifier(data, tmp_path):
+def test_load_compact_net_of_dicts_into_a_fresh_classifier_is_the_same(data, tmp_path):
     tokens, numbers, y, groups = data
     X = {"tokens": tokens, "numbers": numbers}
     clf = classifier(Two).fit(X, y, sensitive_features=groups).prune(0.5)
@@ -276,7 +276,7 @@ def test_dict_compact_file_into_a_fresh_classifier(data, tmp_path):
         fresh.predict({"tokens": tokens})
 
 
-def test_dict_rate_search_and_splits(data):
+def test_rate_search_dicts_are_split_by_rows(data):
     tokens, numbers, y, groups = data
     X = {"tokens": tokens, "numbers": numbers}
     search = PruneRateSearchCV(
@@ -304,7 +304,7 @@ def test_dict_rate_search_and_splits(data):
         (lambda X: X | {"numbers": X["numbers"][:, :2]}, "rows have the shapes"),
     ],
 )
-def test_bad_dict_raises_and_the_net_stays(data, spoil, message):
+def test_predict_bad_dict_raises_and_the_net_stays(data, spoil, message):
     tokens, numbers, y, _ = data
     X = {"tokens": tokens, "numbers": numbers}
     clf = classifier(Two, max_epochs=1).fit(X, y)
@@ -314,7 +314,7 @@ def test_bad_dict_raises_and_the_net_stays(data, spoil, message):
     np.testing.assert_array_equal(clf.predict_proba(X), before)
 
 
-def test_streams_raise_and_say_what_to_pass(data):
+def test_fit_streams_raise_and_say_what_to_pass(data):
     tokens, _, y, _ = data
 
     class Stream(IterableDataset):
@@ -332,7 +332,7 @@ def test_streams_raise_and_say_what_to_pass(data):
 # ----------------------------------------------------------------------- data sets
 
 
-def test_arrow_labels_and_columns_by_name(data):
+def test_fit_arrow_labels_and_columns_go_by_name(data):
     tokens, numbers, y, groups = data
     X = arrow({"tokens": tokens, "numbers": numbers}, label=y.tolist(), race=groups.tolist())
     clf = classifier(Two, module__n_numbers=3, module__n_tokens=VOCABULARY)
@@ -342,7 +342,7 @@ def test_arrow_labels_and_columns_by_name(data):
     assert clf.score(X, y) == report.pruned.overall["accuracy"]
 
 
-def test_arrow_memory_mapped_file_with_a_format(data, tmp_path):
+def test_fit_arrow_memory_mapped_file_with_a_format_is_taken(data, tmp_path):
     datasets = pytest.importorskip("datasets")
     tokens, _, y, _ = data
 
@@ -356,7 +356,7 @@ def test_arrow_memory_mapped_file_with_a_format(data, tmp_path):
     assert clf.score(X, y) > 0.9
 
 
-def test_arrow_transform_makes_the_items(data):
+def test_fit_arrow_transform_makes_the_items(data):
     tokens, _, y, _ = data
     made = arrow({"tokens": tokens}, labels=y.tolist()).with_transform(
         lambda rows: {"X": [np.array(t) for t in rows["tokens"]], "labels": rows["labels"]}
@@ -366,7 +366,7 @@ def test_arrow_transform_makes_the_items(data):
 
 
 @pytest.mark.parametrize("as_tuple", [True, False])
-def test_items_with_groups_need_nothing_else(data, as_tuple):
+def test_fit_items_with_groups_need_nothing_else(data, as_tuple):
     tokens, _, y, groups = data
     make = tuple if as_tuple else list
     X = Items(lambda row: make((tokens[row], y[row], groups[row])))
@@ -394,7 +394,7 @@ def test_report_of_items_reads_each_once(data):
     assert sorted(X.reads[1:]) == list(range(N))
 
 
-def test_random_augmentation_is_the_same_for_both_nets(data):
+def test_report_random_augmentation_is_the_same_for_both_nets(data):
     _, numbers, y, groups = data
     rng = np.random.default_rng(0)
     X = Items(lambda row: (numbers[row] + rng.normal(size=3).astype(np.float32), y[row]))
@@ -407,7 +407,7 @@ def test_random_augmentation_is_the_same_for_both_nets(data):
     assert (report.excessive_risk == 0).all()
 
 
-def test_target_transform_labels_are_what_items_say(data):
+def test_fit_target_transform_labels_are_what_items_say(data):
     tokens, _, y, _ = data
 
     class Images(Dataset):
@@ -435,7 +435,7 @@ def test_target_transform_labels_are_what_items_say(data):
     assert classifier(Tokens, max_epochs=1).fit(Odd()).classes_.tolist() == ["no", "yes"]
 
 
-def test_subset_and_concatenation_of_data_sets(data):
+def test_fit_subset_and_concatenation_equal_the_whole_data_set(data):
     tokens, _, y, groups = data
     whole = Items(lambda row: (tokens[row], y[row], groups[row]))
     parts = ConcatDataset([Subset(whole, range(100)), Subset(whole, range(100, N))])
@@ -444,7 +444,7 @@ def test_subset_and_concatenation_of_data_sets(data):
     assert clf.groups_.tolist() == ["a", "b"]
 
 
-def test_tuple_of_inputs_goes_to_the_module_as_in_skorch(data):
+def test_fit_tuple_of_inputs_goes_to_the_module_as_in_skorch(data):
     tokens, numbers, y, groups = data
 
     class Pair(Two):
@@ -468,7 +468,7 @@ def pad(samples):
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_collate_of_the_users_sees_samples(data, num_workers):
+def test_fit_collate_of_the_users_sees_samples(data, num_workers):
     tokens, _, y, groups = data
 
     # Zeros count nothing in a sum, so padding to any length is the same.
@@ -495,7 +495,7 @@ def test_collate_of_the_users_sees_samples(data, num_workers):
     )
 
 
-def test_sparse_rows_become_dense_batch_by_batch(data):
+def test_fit_sparse_rows_become_dense_batch_by_batch(data):
     tokens, _, y, groups = data
     X = sparse.csr_matrix((tokens * (tokens > 14)).astype(np.float32))
     clf = classifier(MLP).fit(X, y, sensitive_features=groups)
@@ -505,7 +505,7 @@ def test_sparse_rows_become_dense_batch_by_batch(data):
     assert np.isfinite(report.fairness_violation)
 
 
-def test_collate_of_the_users_serves_pruners_that_look_at_data(data):
+def test_prune_collate_of_the_users_serves_pruners_that_look_at_data(data):
     tokens, _, y, groups = data
     ragged = Items(lambda row: (tokens[row][: 2 + row % 5], y[row], groups[row]))
     loaders = {"iterator_train__collate_fn": pad, "iterator_valid__collate_fn": pad}

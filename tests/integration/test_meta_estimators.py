@@ -68,7 +68,7 @@ def routing():
         yield
 
 
-def test_pipeline(adult):
+def test_pipeline_fit_learns_and_reports(adult):
     X, y, _, groups = adult
     pipe = pipeline(prune_rate=0.8, finetune_epochs=1)
     pipe.fit(X, y, clf__sensitive_features=groups)
@@ -81,7 +81,7 @@ def test_pipeline(adult):
 
 
 @pytest.mark.usefixtures("routing")
-def test_pipeline_with_routing(adult):
+def test_pipeline_with_routing_equals_fit_parameters(adult):
     X, y, _, groups = adult
     routed = pipeline(prune_rate=0.8).fit(X, y, sensitive_features=groups)
     with sklearn.config_context(enable_metadata_routing=False):
@@ -97,7 +97,7 @@ GRID = {
 }
 
 
-def test_grid_search(adult):
+def test_grid_search_of_pipelines_finds_a_pruned_net(adult):
     X, y, _, groups = adult
     search = GridSearchCV(pipeline(max_epochs=2), GRID, cv=2, n_jobs=2, error_score="raise")
     search.fit(X, y, clf__sensitive_features=groups)
@@ -110,7 +110,7 @@ def test_grid_search(adult):
 
 
 @pytest.mark.usefixtures("routing")
-def test_grid_search_with_routing_and_gap_scorers(adult):
+def test_grid_search_with_routing_passes_groups_to_gap_scorers(adult):
     X, y, _, groups = adult
     search = GridSearchCV(
         pipeline(max_epochs=2),
@@ -134,7 +134,7 @@ def test_grid_search_with_routing_and_gap_scorers(adult):
 
 
 @pytest.mark.usefixtures("routing")
-def test_cross_validate_with_a_gap_scorer(adult):
+def test_cross_validate_gap_scorer_gets_groups(adult):
     X, y, sex, _ = adult
     scores = cross_validate(
         pipeline(prune_rate=0.5),
@@ -153,7 +153,7 @@ old_fairlearn = pytest.mark.filterwarnings("ignore:Setting an? (value|item).*:De
 
 
 @old_fairlearn
-def test_exponentiated_gradient(adult):
+def test_exponentiated_gradient_of_pruned_nets_narrows_the_parity_gap(adult):
     X, y, sex, _ = adult
     X, y = encoder().fit_transform(X), (y == ">50K").astype(int)
     plain = net(callbacks=None, prune_rate=0.5).fit(X, y)
@@ -168,7 +168,7 @@ def test_exponentiated_gradient(adult):
 
 
 @old_fairlearn
-def test_exponentiated_gradient_in_a_pipeline(adult):
+def test_exponentiated_gradient_of_pipelines_predicts(adult):
     X, y, sex, _ = adult
     fair = ExponentiatedGradient(
         pipeline(callbacks=None, max_epochs=1),
@@ -180,7 +180,7 @@ def test_exponentiated_gradient_in_a_pipeline(adult):
 
 
 @pytest.mark.parametrize("prefit", [False, True])
-def test_threshold_optimizer(adult, prefit):
+def test_threshold_optimizer_of_a_pruned_net_meets_parity(adult, prefit):
     X, y, sex, _ = adult
     X, y = encoder().fit_transform(X), (y == ">50K").astype(int)
     clf = net(callbacks=None, prune_rate=0.8)

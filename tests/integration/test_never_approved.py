@@ -32,7 +32,7 @@ def net(**params):
 
 
 @pytest.mark.filterwarnings("ignore:pruning leaves no weight")
-def test_search_never_returns_a_net_that_gives_up_the_rare_label(rare):
+def test_rate_search_net_that_gives_up_the_rare_label_is_never_returned(rare):
     X, y, group = rare
     search = PruneRateSearchCV(net(), rates=[0.1, 0.98], max_accuracy_drop=0.1, random_state=0)
     search.fit(X, y, sensitive_features=group)
@@ -50,7 +50,7 @@ def test_search_never_returns_a_net_that_gives_up_the_rare_label(rare):
 
 
 @pytest.mark.filterwarnings("ignore:pruning leaves no weight")
-def test_report_and_page_say_it_in_their_first_lines(rare, tmp_path):
+def test_report_and_page_of_a_constant_net_say_it_first(rare, tmp_path):
     X, y, group = rare
     clf = net().fit(X, y, sensitive_features=group).prune(0.98)
     report = clf.fairness_report(X, y, sensitive_features=group, control_features=y)
@@ -62,7 +62,7 @@ def test_report_and_page_say_it_in_their_first_lines(rare, tmp_path):
     assert "gives every sample" in report._repr_html_()[:80]
 
 
-def test_report_names_a_label_that_is_no_longer_given():
+def test_report_label_that_is_no_longer_given_is_named():
     y = np.array(["a", "b", "c"] * 20)
     pruned = np.where(y == "c", "b", y)
     report = FairnessReport(
@@ -89,9 +89,7 @@ def make_estimator():
 
 
 @pytest.mark.filterwarnings("ignore:pruning leaves no weight")
-def test_command_line_refuses_a_constant_net_and_checks_columns_by_name(
-    rare, tmp_path, capsys, monkeypatch
-):
+def test_cli_constant_net_is_refused_and_columns_go_by_name(rare, tmp_path, capsys, monkeypatch):
     X, y, group = rare
     names = [f"x{k}" for k in range(10)]
     frame = pd.DataFrame(X, columns=names)

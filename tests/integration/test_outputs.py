@@ -125,7 +125,7 @@ def test_one_logit_report_theory_and_curve_are_those_of_two_scores(pair, data):
     np.testing.assert_allclose(bounds["excessive_risk"][risk.index], risk, atol=1e-6)
 
 
-def test_one_logit_theory_by_hand(data):
+def test_one_logit_gradient_norms_by_hand(data):
     X, y, groups = data
     codes = (y == "yes").astype(int)
     net = nn.Linear(4, 1)
@@ -144,14 +144,14 @@ def test_one_logit_theory_by_hand(data):
     "pruner",
     ["taylor", "snip", "fairgrape", "fairprune", "channel_magnitude", "channel_taylor"],
 )
-def test_one_logit_with_every_pruner(data, pruner):
+def test_one_logit_every_pruner_removes_its_share(data, pruner):
     X, y, groups = data
     clf = classifier(OneLogit, pruner=pruner, module__flat=False, max_epochs=2)
     clf.fit(X, y, sensitive_features=groups).prune(0.4, X, y, sensitive_features=groups)
     assert clf.sparsity_ > 0.3
 
 
-def test_one_logit_files(pair, data, tmp_path):
+def test_one_logit_files_give_the_same_predictions(pair, data, tmp_path):
     runtime = pytest.importorskip("onnxruntime")
     X = data[0]
     clf = pair[0].prune(0.5)
@@ -227,7 +227,7 @@ def test_one_logit_of_three_classes_raises(data):
         (np.linspace(0, 1, 300), "Unknown label type"),
     ],
 )
-def test_multi_label_and_regression_are_refused(data, y, message):
+def test_one_logit_multi_label_and_regression_targets_are_refused(data, y, message):
     with pytest.raises(ValueError, match=message):
         classifier(OneLogit).fit(data[0], y)
 
@@ -284,7 +284,7 @@ def test_dict_without_logits_raises(data):
         classifier(Wrapped, nn.CrossEntropyLoss, module__form="other").fit(X, y)
 
 
-def test_first_output_and_class_scores():
+def test_first_output_and_class_scores_by_hand():
     z = torch.tensor([1.0, -2.0])
     assert first_output((z, None)) is z
     assert class_scores(z.bfloat16()).dtype == torch.float32

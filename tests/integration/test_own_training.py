@@ -93,7 +93,7 @@ def test_masks_hold_under_every_optimizer(name, digits):
         assert_zeros_hold(clf)
 
 
-def test_optimizer_parameters_set_after_fit_hold_for_every_later_prune(digits):
+def test_set_params_of_the_optimizer_after_fit_hold_for_every_later_prune(digits):
     X, y, group = digits
     clf = classifier(optimizer=torch.optim.SGD, lr=0.1, max_epochs=1)
     clf.fit(X, y, sensitive_features=group).prune(0.3, X, y, finetune_epochs=1)
@@ -143,7 +143,7 @@ def test_weighted_criterion_losses_equal_those_of_plain_skorch(name, constrained
     assert loss_scoring(ours, X, y) == pytest.approx(loss_scoring(plain, X, y), rel=1e-5)
 
 
-def test_negative_ignored_label_is_no_class(digits):
+def test_fit_negative_ignored_label_is_no_class(digits):
     X, y, group = digits
     labels = np.where(np.arange(len(y)) % 10 == 0, -100, y)
     clf = classifier(max_epochs=2, callbacks=[EqualLossConstraint()])
@@ -188,7 +188,7 @@ def assert_same_state(clf, before):
 @pytest.mark.parametrize("error", [RuntimeError("boom"), SystemExit(1)], ids=["error", "exit"])
 @pytest.mark.parametrize("call", ["prune", "partial_fit"])
 @pytest.mark.parametrize("schedule", [None, IterativePruning(2)])
-def test_fine_tuning_that_raises_leaves_everything_as_it_was(error, call, schedule, digits):
+def test_prune_fine_tuning_that_raises_leaves_everything_as_it_was(error, call, schedule, digits):
     X, y, group = digits
     boom = Boom(error, n_epochs=99)
     callbacks = [("schedule", schedule), ("equal", EqualLossConstraint()), ("boom", boom)]
@@ -209,7 +209,7 @@ def test_fine_tuning_that_raises_leaves_everything_as_it_was(error, call, schedu
     assert_zeros_hold(clf)
 
 
-def test_refit_that_raises_leaves_the_fitted_net(digits):
+def test_fit_again_that_raises_leaves_the_fitted_net(digits):
     class Fail(Callback):
         is_on = False
 
@@ -228,7 +228,7 @@ def test_refit_that_raises_leaves_the_fitted_net(digits):
     assert_same_state(clf, before)
 
 
-def test_keyboard_interrupt_keeps_a_net_with_its_masks_and_rate(digits):
+def test_prune_keyboard_interrupt_keeps_a_net_with_its_masks_and_rate(digits):
     X, y, group = digits
     boom = Boom(KeyboardInterrupt())
     clf = classifier(callbacks=[("boom", boom)], max_epochs=2)
@@ -251,7 +251,7 @@ def test_batch_scoring_and_loss_scoring_are_those_of_skorch(digits):
     assert loss_scoring(clf, X, names) == pytest.approx(losses.mean(), rel=1e-5)
 
 
-def test_trimmed_net_predicts_as_before_and_refuses_the_rest(digits):
+def test_trim_for_prediction_predicts_as_before_and_refuses_the_rest(digits):
     X, y, group = digits
     clf = classifier(max_epochs=1).fit(X, y, sensitive_features=group).prune(0.5)
     before = clf.predict_proba(X)
@@ -278,7 +278,7 @@ def test_get_dataset_has_encoded_labels_and_yields_pairs(digits):
     torch.testing.assert_close(torch.cat([x for x, _ in batches]).double(), torch.tensor(X))
 
 
-def test_predict_in_training_mode_keeps_the_order_of_rows(digits):
+def test_forward_in_training_mode_keeps_the_order_of_rows(digits):
     X, y, group = digits
     clf = classifier(module__dropout=0.0, max_epochs=1, train_split=None)
     clf.fit(X, y, sensitive_features=group)
@@ -304,7 +304,7 @@ def test_random_state_gives_the_same_nets_under_threads(backend, digits):
     assert threading.active_count() < 20
 
 
-def test_fit_parameters_reach_the_module_and_the_split(digits):
+def test_fit_params_reach_the_module_and_the_split(digits):
     class Scaled(nn.Module):
         def __init__(self, n_features, n_classes):
             super().__init__()

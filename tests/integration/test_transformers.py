@@ -140,7 +140,7 @@ def some(X, n):
     return {name: values[:n] for name, values in X.items()}
 
 
-def test_fit_prune_and_predictions_are_the_modules_own(fitted):
+def test_transformer_fit_and_prune_predictions_are_the_modules_own(fitted):
     _, clf, X, y, groups = fitted
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
@@ -162,21 +162,21 @@ def test_fit_prune_and_predictions_are_the_modules_own(fitted):
     "pruner", ["magnitude", "random", "taylor", "fairgrape", "fairprune", "layer_magnitude"]
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_pruners(fitted, pruner):
+def test_transformer_every_pruner_removes_its_share(fitted, pruner):
     _, clf, X, y, groups = fitted
     clf.set_params(pruner=pruner).prune(0.5, X, y, sensitive_features=groups, finetune_epochs=0)
     assert clf.sparsity_ == pytest.approx(0.5, abs=0.01)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_snip_scores_the_initial_net(rows):
+def test_transformer_snip_scores_the_initial_net(rows):
     text, _, y, _ = rows
     clf = classifier("bert", pruner="snip", max_epochs=1).fit(text, y)
     assert clf.prune(0.5, text, y).sparsity_ == pytest.approx(0.5, abs=0.01)
 
 
 @pytest.mark.parametrize("pruner", ["channel_magnitude", "channel_taylor"])
-def test_channels_and_heads_go(fitted, pruner):
+def test_transformer_channel_pruners_remove_channels_and_heads(fitted, pruner):
     name, clf, X, y, groups = fitted
     before = dict(clf.prune(0.0).module_.named_parameters())
     clf.set_params(pruner=pruner).prune(0.5, X, y, sensitive_features=groups, finetune_epochs=1)
@@ -190,7 +190,7 @@ def test_channels_and_heads_go(fitted, pruner):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_report_with_reasons_and_zero_harm_of_the_dense_net(fitted):
+def test_transformer_report_has_reasons_and_no_harm_of_the_dense_net(fitted):
     _, clf, X, y, groups = fitted
     clf.set_params(pruner="layer_magnitude").prune(0.0)
     report = clf.fairness_report(X, y, sensitive_features=groups)
@@ -209,7 +209,7 @@ def test_report_with_reasons_and_zero_harm_of_the_dense_net(fitted):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_files(fitted, tmp_path):
+def test_transformer_compact_and_onnx_files_give_the_same_predictions(fitted, tmp_path):
     runtime = pytest.importorskip("onnxruntime")
     name, clf, X, y, groups = fitted
     for pruner in ("layer_magnitude", "channel_magnitude"):
@@ -229,7 +229,7 @@ def test_files(fitted, tmp_path):
             np.testing.assert_allclose(torch.from_numpy(scores).softmax(1), expected, atol=1e-5)
 
 
-def test_macs_count_attention(rows):
+def test_transformer_macs_count_attention_by_hand(rows):
     text = rows[0]
     clf = classifier("bert").initialize()
     report = clf.fairness_report(some(text, 4), rows[2][:4], sensitive_features=rows[3][:4])
@@ -243,7 +243,7 @@ def test_macs_count_attention(rows):
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("max_samples", [4, None])
 @pytest.mark.parametrize("kind", [EqualGradientConstraint, EqualCurvatureConstraint])
-def test_constraints_of_derivatives_reach_through_attention(rows, kind, max_samples):
+def test_transformer_constraints_of_derivatives_reach_through_attention(rows, kind, max_samples):
     text, _, y, groups = rows
     constraint = kind(layers="all", max_samples=max_samples, strength=0.1, interval=2)
     clf = classifier("bert", max_epochs=1, callbacks=[("c", constraint)])
@@ -254,7 +254,7 @@ def test_constraints_of_derivatives_reach_through_attention(rows, kind, max_samp
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_curve_search_and_splits(rows):
+def test_transformer_curve_search_and_splits_run(rows):
     text, images, y, groups = rows
     clf = classifier("distilbert").fit(text, y, sensitive_features=groups)
     curve = pruning_curve(clf, text, y, sensitive_features=groups, rates=[0.2, 0.4], verbose=0)
@@ -271,7 +271,7 @@ def test_curve_search_and_splits(rows):
     assert found.shape == y.shape
 
 
-def test_pretrained_without_fit(rows):
+def test_transformer_pretrained_is_pruned_and_reported_without_fit(rows):
     text, _, y, groups = rows
     module = NETS["gpt2"]()
     clf = FairPrunedClassifier(
@@ -286,7 +286,7 @@ def test_pretrained_without_fit(rows):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_save_pretrained_keeps_the_zeros(fitted, tmp_path):
+def test_transformer_save_pretrained_keeps_the_zeros(fitted, tmp_path):
     _, clf, X, y, groups = fitted
     clf.set_params(pruner="layer_magnitude").prune(0.5, X, y, sensitive_features=groups)
     clf.module_.save_pretrained(tmp_path)
@@ -307,7 +307,7 @@ def with_adapters(module):
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # of peft, about transformers
-def test_adapters_are_left_alone_and_named(rows):
+def test_transformer_adapters_are_left_alone_and_named(rows):
     text, _, y, _ = rows
     clf = classifier("bert", with_adapters(bert()), max_epochs=1).fit(text, y)
     with pytest.warns(UserWarning, match=r"not counted in the rate: .*lora_A.*merge an adapter"):
@@ -322,7 +322,7 @@ def test_adapters_are_left_alone_and_named(rows):
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_merged_adapters_are_pruned_like_any_net(rows):
+def test_transformer_merged_adapters_are_pruned_like_any_net(rows):
     text, _, y, groups = rows
     trained = classifier("bert", with_adapters(bert()), max_epochs=1).fit(text, y)
     merged = copy.deepcopy(trained.module_).merge_and_unload()
@@ -339,7 +339,7 @@ def test_merged_adapters_are_pruned_like_any_net(rows):
 
 
 @pytest.mark.filterwarnings("ignore:pruning leaves no weight")
-def test_tokenizer_of_skorch_in_a_pipeline(tmp_path):
+def test_transformer_tokenizer_of_skorch_in_a_pipeline_is_taken(tmp_path):
     tokenizers = pytest.importorskip("tokenizers")
     from skorch.hf import HuggingfaceTokenizer
 

@@ -31,7 +31,7 @@ def test_class_errors_equal_confusion_matrices(labels):
     np.testing.assert_allclose(frame["fnr_change"], change)
 
 
-def test_variance_and_distance_by_hand(labels):
+def test_combined_error_variance_and_symmetric_distance_by_hand(labels):
     frame = class_errors(*labels)
     points = frame[["fpr_change", "fnr_change"]].to_numpy()
     mean = points.mean(0)
@@ -41,18 +41,18 @@ def test_variance_and_distance_by_hand(labels):
     assert symmetric_distance_error(*labels) == pytest.approx(distance)
 
 
-def test_nothing_changes_is_zero(labels):
+def test_class_error_changes_without_pruning_are_zero(labels):
     y, dense, _ = labels
     assert combined_error_variance(y, dense, dense) == 0
     assert symmetric_distance_error(y, dense, dense) == 0
 
 
-def test_class_without_errors_before_counts_as_half_a_sample():
+def test_class_errors_none_before_counts_as_half_a_sample():
     frame = class_errors([0] * 10 + [1] * 10, [0] * 10 + [1] * 10, [1] + [0] * 9 + [1] * 10)
     assert frame.loc[0, "fnr_change"] == pytest.approx(0.1 / 0.05)
 
 
-def test_report_has_the_frame_of_classes(labels):
+def test_report_class_errors_equal_those_of_the_function(labels):
     y, dense, pruned = labels
     zeros = np.zeros(len(y))
     report = FairnessReport(
@@ -75,6 +75,6 @@ def test_report_has_the_frame_of_classes(labels):
         (([0, None], [0, 1], [0, 1]), "y_true must have no missing"),
     ],
 )
-def test_bad_input_raises(arguments, message):
+def test_class_errors_bad_input_raises(arguments, message):
     with pytest.raises(ValueError, match=message):
         class_errors(*arguments)

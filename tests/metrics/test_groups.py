@@ -57,7 +57,7 @@ def test_fairness_violation_by_hand():
     assert fairness_violation(DENSE, PRUNED, sensitive_features=GROUPS) == 2.25
 
 
-def test_accuracies_by_hand():
+def test_group_accuracies_by_hand():
     assert accuracy_gap(Y, Y_PRUNED, sensitive_features=GROUPS) == 0.5
     assert worst_group_accuracy(Y, Y_PRUNED, sensitive_features=GROUPS) == 0.5
     assert group_mean_accuracy(Y, Y_PRUNED, sensitive_features=GROUPS) == pytest.approx(2.5 / 3)
@@ -66,7 +66,7 @@ def test_accuracies_by_hand():
     assert drops.name == "accuracy_drop"
 
 
-def test_metric_frame_agrees():
+def test_group_metrics_equal_those_of_a_metric_frame():
     rng = np.random.default_rng(0)
     dense, pruned = rng.exponential(size=(2, 200))
     y, predictions = rng.integers(0, 5, size=(2, 200))
@@ -82,7 +82,7 @@ def test_metric_frame_agrees():
     assert gap == pytest.approx(difference(accuracy_score, y, predictions))
 
 
-def test_columns_intersect_and_empty_intersections_are_dropped():
+def test_excessive_risk_columns_intersect_and_empty_groups_are_dropped():
     groups = pd.DataFrame({"sex": ["f", "f", "m"], "old": [True, False, True]})
     risks = excessive_risk([0, 0, 0], [1, 2, 3], sensitive_features=groups)
     assert risks.to_dict() == {("f", False): 2, ("f", True): 1, ("m", True): 3}
@@ -90,7 +90,7 @@ def test_columns_intersect_and_empty_intersections_are_dropped():
 
 
 @pytest.mark.parametrize("name", ["y_true", "y_pred", "metric_sample_weight"])
-def test_the_name_of_a_group_column_does_not_matter(name):
+def test_group_metrics_any_name_of_the_group_column_is_kept(name):
     groups = pd.Series(["f", "f", "m", "m", "x"], name=name)
     risks = excessive_risk(DENSE, PRUNED, sensitive_features=groups)
     assert risks.to_dict() == {"f": 0.5, "m": -0.25, "x": 2.0}
@@ -99,7 +99,7 @@ def test_the_name_of_a_group_column_does_not_matter(name):
 
 
 @pytest.mark.parametrize("index", [[4, 3, 2, 1, 0], [0, 0, 1, 1, 1]])
-def test_pandas_inputs_count_by_position(index):
+def test_group_metrics_pandas_inputs_count_by_position(index):
     def shuffled(values):
         return pd.Series(values, index=index)
 
@@ -111,7 +111,7 @@ def test_pandas_inputs_count_by_position(index):
     assert drops.to_dict() == {"f": 0.5, "m": 0.0, "x": -1.0}
 
 
-def test_tensors_are_taken():
+def test_group_metrics_tensors_are_taken():
     losses = torch.tensor(DENSE, requires_grad=True)
     risks = excessive_risk(
         losses, torch.tensor(PRUNED), sensitive_features=torch.tensor([0, 0, 1, 1, 2])
@@ -120,14 +120,14 @@ def test_tensors_are_taken():
     assert worst_group_accuracy(torch.tensor(Y), Y_PRUNED, sensitive_features=GROUPS) == 0.5
 
 
-def test_string_and_boolean_labels():
+def test_accuracy_gap_string_and_boolean_labels_equal_numbers():
     names = np.array(["no", "yes"])
     gap = accuracy_gap(names[Y], names[Y_PRUNED].tolist(), sensitive_features=GROUPS)
     assert gap == 0.5
     assert accuracy_gap(np.array(Y) > 0, np.array(Y_PRUNED) > 0, sensitive_features=GROUPS) == 0.5
 
 
-def test_one_group_has_no_gap():
+def test_group_metrics_one_group_has_no_gap():
     groups = ["a"] * 5
     assert fairness_violation(DENSE, PRUNED, sensitive_features=groups) == 0.0
     assert accuracy_gap(Y, Y_PRUNED, sensitive_features=groups) == 0.0
@@ -135,7 +135,7 @@ def test_one_group_has_no_gap():
     assert group_mean_accuracy(Y, Y_PRUNED, sensitive_features=groups) == 0.8
 
 
-def test_one_sample():
+def test_group_metrics_one_sample_by_hand():
     assert excessive_risk([1.0], [3.0], sensitive_features=[0]).to_dict() == {0: 2.0}
     assert accuracy_gap([1], [0], sensitive_features=[0]) == 0.0
 
@@ -155,7 +155,7 @@ def test_one_sample():
         ([1, 2], [[1], [1, 2]], ["a", "b"], "losses_pruned must be one-dimensional and numeric"),
     ],
 )
-def test_bad_losses_are_refused_by_name(dense, pruned, groups, message):
+def test_fairness_violation_bad_losses_are_refused_by_name(dense, pruned, groups, message):
     with pytest.raises(ValueError, match=message):
         fairness_violation(dense, pruned, sensitive_features=groups)
 
@@ -172,33 +172,33 @@ def test_bad_losses_are_refused_by_name(dense, pruned, groups, message):
         (["a", "b"], [0, 1], "[Mm]ix of|same type"),
     ],
 )
-def test_bad_labels_are_refused(y_true, y_pred, message):
+def test_group_accuracies_bad_labels_are_refused(y_true, y_pred, message):
     for metric in (accuracy_gap, worst_group_accuracy, group_mean_accuracy):
         with pytest.raises(ValueError, match=message):
             metric(y_true, y_pred, sensitive_features=["a", "b"])
 
 
-def test_accuracy_drop_names_the_argument():
+def test_accuracy_drop_wrong_length_names_the_argument():
     with pytest.raises(ValueError, match="y_pred_pruned has 1 values"):
         accuracy_drop([0, 1], [0, 1], [0], sensitive_features=["a", "b"])
 
 
 @pytest.mark.parametrize(("accuracy", "count"), [(0.8, 1000), (0.5, 400)])
-def test_gap_floor_of_two_equal_groups(accuracy, count):
+def test_accuracy_gap_floor_of_two_equal_groups_is_the_formula(accuracy, count):
     # X − Y is normal with standard deviation σ√2, and E|X − Y| = σ√2 · √(2/π).
     sigma = np.sqrt(accuracy * (1 - accuracy) / count)
     floor = accuracy_gap_floor(accuracy, [count, count], n_draws=40_000)
     assert floor == pytest.approx(2 * sigma / np.sqrt(np.pi), rel=0.02)
 
 
-def test_gap_floor_by_hand():
+def test_accuracy_gap_floor_by_hand():
     # Of two single samples, exactly one is right with probability 2 · 0.5 · 0.5.
     assert accuracy_gap_floor(0.5, [1, 1], n_draws=100_000) == pytest.approx(0.5, abs=0.01)
     assert accuracy_gap_floor(0.7, [10]) == 0.0
     assert accuracy_gap_floor(1.0, [1, 5]) == accuracy_gap_floor(0.0, [1, 5]) == 0.0
 
 
-def test_gap_floor_is_deterministic_and_takes_the_counts_of_a_metric_frame():
+def test_accuracy_gap_floor_of_counts_as_series_is_seeded():
     counts = pd.Series([30.0, 70.0], index=["f", "m"])
     floor = accuracy_gap_floor(0.9, counts)
     assert floor == accuracy_gap_floor(0.9, [30, 70], random_state=0)
@@ -221,7 +221,7 @@ def test_gap_floor_is_deterministic_and_takes_the_counts_of_a_metric_frame():
         (0.5, [1], 2.5, "n_draws must be"),
     ],
 )
-def test_gap_floor_refuses(accuracy, counts, n_draws, message):
+def test_accuracy_gap_floor_bad_arguments_raise(accuracy, counts, n_draws, message):
     with pytest.raises(ValueError, match=message):
         accuracy_gap_floor(accuracy, counts, n_draws=n_draws)
 
@@ -262,7 +262,7 @@ def routing():
 
 
 @pytest.mark.usefixtures("routing")
-def test_scorers_called_directly(data):
+def test_scorers_called_directly_equal_the_metrics(data):
     X, y, groups = data
     model = LogisticRegression().fit(X, y)
     predictions = model.predict(X)
@@ -277,7 +277,7 @@ def test_scorers_called_directly(data):
 
 
 @pytest.mark.usefixtures("routing")
-def test_each_scorer_in_cross_validate(data):
+def test_scorers_each_in_cross_validate_get_groups(data):
     X, y, groups = data
     for scorer in SCORERS[:3]:
         result = cross_validate(
@@ -298,7 +298,7 @@ def test_each_scorer_in_cross_validate(data):
 
 @pytest.mark.usefixtures("routing")
 @pytest.mark.parametrize("as_groups", [pd.Series.to_numpy, pd.Series.tolist, pd.Series.to_frame])
-def test_several_scorers_in_cross_validate(data, as_groups):
+def test_scorers_several_in_cross_validate_get_groups(data, as_groups):
     X, y, groups = data
     result = cross_validate(
         make_pipeline(StandardScaler(), LogisticRegression()),
@@ -336,7 +336,7 @@ def test_violation_scorer_transforms_as_the_pipeline_does(data):
     assert fairness_violation_scorer(alone, X, y, groups) == -0.5 - X.mean()
 
 
-def test_violation_scorer_refuses_other_estimators(data):
+def test_violation_scorer_other_estimators_raise(data):
     X, y, groups = data
     with pytest.raises(ValueError, match="fairness_report method, got LogisticRegression"):
         fairness_violation_scorer(LogisticRegression().fit(X, y), X, y, groups)
@@ -344,7 +344,7 @@ def test_violation_scorer_refuses_other_estimators(data):
 
 @pytest.mark.usefixtures("routing")
 @pytest.mark.parametrize("n_jobs", [None, 2])
-def test_scorers_in_a_grid_search(data, n_jobs):
+def test_scorers_in_a_grid_search_choose_the_best(data, n_jobs):
     X, y, groups = data
     search = GridSearchCV(
         make_pipeline(StandardScaler(), FakePrunedClassifier()),
@@ -362,7 +362,7 @@ def test_scorers_in_a_grid_search(data, n_jobs):
 
 
 @pytest.mark.usefixtures("routing")
-def test_violation_scorer_alone_in_a_grid_search(data):
+def test_violation_scorer_alone_in_a_grid_search_chooses_the_best(data):
     X, y, groups = data
     search = GridSearchCV(
         FakePrunedClassifier(), {"rate": [0.9, 0.1]}, scoring=fairness_violation_scorer, cv=2
@@ -372,7 +372,7 @@ def test_violation_scorer_alone_in_a_grid_search(data):
 
 @pytest.mark.usefixtures("routing")
 @pytest.mark.parametrize("scorer", SCORERS, ids=repr)
-def test_scorers_survive_pickling(data, scorer):
+def test_scorers_pickled_score_the_same(data, scorer):
     X, y, groups = data
     again = pickle.loads(pickle.dumps(scorer))
     assert again.get_metadata_routing().score.requests == {"sensitive_features": True}
@@ -381,7 +381,7 @@ def test_scorers_survive_pickling(data, scorer):
     assert again(model, X, y, sensitive_features=groups) == score
 
 
-def test_importing_leaves_the_configuration_alone():
+def test_metrics_import_leaves_the_configuration_of_scikit_learn():
     code = (
         "import sklearn; before = sklearn.get_config(); import sk_prunefair.metrics; "
         "assert sklearn.get_config() == before"

@@ -27,7 +27,7 @@ def rows():
     return {"numbers": torch.randn(6, 3), "categories": torch.stack(columns, dim=1)}
 
 
-def test_category_weights_are_a_linear_layer_over_one_hot_codes(net, rows):
+def test_tabular_net_category_weights_are_a_linear_layer_over_one_hot_codes(net, rows):
     one_hot = F.one_hot(rows["categories"], 9).sum(dim=1).float()
     assert one_hot.sum(dim=1).tolist() == [3.0] * 6
     linear = nn.Linear(9, 8, bias=False)
@@ -39,7 +39,7 @@ def test_category_weights_are_a_linear_layer_over_one_hot_codes(net, rows):
     torch.testing.assert_close(given[0], expected)
 
 
-def test_forward_by_hand(net, rows):
+def test_tabular_net_forward_by_hand(net, rows):
     x = rows["numbers"] @ net.numbers.weight.T + net.numbers.bias
     for sample, indices in enumerate(rows["categories"].tolist()):
         x[sample] += sum(net.categories.weight[index] for index in indices) / 3**0.5
@@ -58,17 +58,17 @@ def normalised(x):
     return centred / (centred.square().mean(dim=1, keepdim=True) + 1e-5).sqrt()
 
 
-def test_columns_may_come_in_any_order(net, rows):
+def test_tabular_net_columns_in_any_order_give_the_same(net, rows):
     shuffled = rows | {"categories": rows["categories"][:, [2, 0, 1]]}
     torch.testing.assert_close(net(**shuffled), net(**rows))
 
 
-def test_rows_do_not_see_each_other(net, rows):
+def test_tabular_net_row_alone_gives_the_same(net, rows):
     alone = [net(*(values[[row]] for values in rows.values())) for row in range(6)]
     torch.testing.assert_close(torch.cat(alone), net(**rows))
 
 
-def test_either_input_may_be_absent(rows):
+def test_tabular_net_either_input_may_be_absent(rows):
     of_numbers, of_categories = TabularNet(n_numbers=3), TabularNet(n_categories=9)
     assert of_numbers(numbers=rows["numbers"]).shape == (6, 2)
     assert of_categories(categories=rows["categories"]).shape == (6, 2)
@@ -80,7 +80,7 @@ def test_either_input_may_be_absent(rows):
     )
 
 
-def test_depth_counts_blocks_of_two_layers():
+def test_tabular_net_depth_counts_blocks_of_two_layers():
     def n_linear(depth):
         net = TabularNet(**SIZES, depth=depth)
         return sum(isinstance(module, nn.Linear) for module in net.modules())
@@ -88,7 +88,7 @@ def test_depth_counts_blocks_of_two_layers():
     assert [n_linear(depth) for depth in (0, 1, 3)] == [2, 4, 8]
 
 
-def test_dropout_is_in_the_blocks_alone(rows):
+def test_tabular_net_dropout_is_in_the_blocks_alone(rows):
     torch.manual_seed(0)
     net = TabularNet(**SIZES, dropout=1.0)
     # All hidden units are left out: of a branch, only the bias of its last layer is left.
@@ -98,7 +98,7 @@ def test_dropout_is_in_the_blocks_alone(rows):
     assert not torch.allclose(net(**rows), net.eval()(**rows))
 
 
-def test_seed_sets_the_weights_and_gradients_reach_them_all(rows):
+def test_tabular_net_seed_sets_the_weights_and_gradients_reach_them_all(rows):
     states = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
@@ -114,7 +114,7 @@ def test_seed_sets_the_weights_and_gradients_reach_them_all(rows):
     assert torch.equal(net.categories.weight.grad.abs().sum(dim=1) > 0, seen)
 
 
-def test_magnitude_empties_no_layer_of_a_new_net():
+def test_tabular_net_pruned_by_magnitude_when_new_empties_no_layer():
     torch.manual_seed(0)
     weights = prunable_parameters(TabularNet(6, 110))
     assert "categories.weight" in weights
@@ -134,7 +134,7 @@ def test_magnitude_empties_no_layer_of_a_new_net():
         ({"dropout": 1.5}, "dropout must be a finite number >= 0 and <= 1, got 1.5"),
     ],
 )
-def test_bad_sizes_are_refused(arguments, message):
+def test_tabular_net_bad_sizes_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         TabularNet(**SIZES | arguments)
 
@@ -152,11 +152,11 @@ def test_bad_sizes_are_refused(arguments, message):
         ({"categories": torch.full((6, 3), -1)}, "not negative, got -1 to -1"),
     ],
 )
-def test_bad_inputs_are_refused(net, rows, changes, message):
+def test_tabular_net_bad_inputs_are_refused(net, rows, changes, message):
     with pytest.raises(ValueError, match=message):
         net(**rows | changes)
 
 
-def test_categories_are_refused_where_there_are_none(rows):
+def test_tabular_net_categories_where_there_are_none_are_refused(rows):
     with pytest.raises(ValueError, match="no columns where n_categories=0, got 3"):
         TabularNet(n_numbers=3)(**rows)

@@ -72,14 +72,14 @@ def drawn_bands(axis):
 # ------------------------------------------------------------------ names, colours, intervals
 
 
-def test_names_are_one_line_of_text_and_no_formulas():
+def test_group_name_hostile_text_is_one_line_and_no_formula():
     assert group_name("$a$") == r"\$a\$"
     assert group_name("x" * 200) == "x" * 31 + "…"
     assert plain_text("a\nb\x00\u202ec\ud800") == "a b\ufffd\ufffdc\ufffd"
     assert plain_text("👩‍🦰") == "👩‍🦰"
 
 
-def test_twelve_groups_look_different_in_every_way_that_counts():
+def test_style_of_twelve_groups_is_different_for_each():
     looks = [style(i) for i in range(12)]
     assert len({(look["color"], look["linestyle"]) for look in looks}) == 12
     assert len({look["marker"] for look in looks}) == 12
@@ -88,7 +88,7 @@ def test_twelve_groups_look_different_in_every_way_that_counts():
 # ------------------------------------------------------------------ curves
 
 
-def test_a_curve_measured_once():
+def test_pruning_curve_display_measured_once_has_intervals():
     curve = make_curve(2)
     display = PruningCurveDisplay.from_frame(curve)
     at_last = curve[curve["rate"] == 0.9].sort_values("accuracy", ascending=False)
@@ -103,7 +103,7 @@ def test_a_curve_measured_once():
     assert "Wilson" in display.ax_.get_title(loc="left")
 
 
-def test_a_curve_of_repeats_has_means_and_ranges():
+def test_pruning_curve_display_of_repeats_has_means_and_ranges():
     curve = make_curve(2, n_repeats=3)
     display = PruningCurveDisplay.from_frame(curve)
     line, (low, high) = display.ax_.lines[0], drawn_bands(display.ax_)[0]
@@ -115,7 +115,7 @@ def test_a_curve_of_repeats_has_means_and_ranges():
     assert display.ax_.get_title(loc="left") == "mean and range of 3 repeats"
 
 
-def test_rows_in_any_order_make_the_same_curve():
+def test_pruning_curve_display_rows_in_any_order_are_the_same():
     curve = make_curve(3)
     first = PruningCurveDisplay.from_frame(curve)
     second = PruningCurveDisplay.from_frame(curve.sample(frac=1, random_state=0))
@@ -123,7 +123,7 @@ def test_rows_in_any_order_make_the_same_curve():
         np.testing.assert_allclose(left.get_xydata(), right.get_xydata())
 
 
-def test_twelve_groups_have_a_panel_each():
+def test_pruning_curve_display_twelve_groups_have_a_panel_each():
     curve = make_curve(12)
     display = PruningCurveDisplay.from_frame(curve)
     assert len(display.ax_) == 12
@@ -135,7 +135,7 @@ def test_twelve_groups_have_a_panel_each():
     display.figure_.canvas.draw()
 
 
-def test_twelve_groups_share_axes_of_your_own():
+def test_pruning_curve_display_twelve_groups_share_axes_that_are_given():
     _, axis = pyplot.subplots()
     display = PruningCurveDisplay(make_curve(12)).plot(ax=axis)
     assert display.ax_ is axis
@@ -143,13 +143,13 @@ def test_twelve_groups_share_axes_of_your_own():
     assert not axis.collections
 
 
-def test_other_metrics_have_no_invented_intervals():
+def test_pruning_curve_display_other_metric_has_no_intervals():
     display = PruningCurveDisplay.from_frame(make_curve(2), metric="accuracy_drop")
     assert not display.ax_.collections
     assert display.ax_.get_title(loc="left") == "measured once"
 
 
-def test_the_curve_of_an_estimator(fitted, digits):
+def test_pruning_curve_display_of_an_estimator_equals_its_report(fitted, digits):
     X, y, group = digits
     display = PruningCurveDisplay.from_estimator(
         fitted, X, y, sensitive_features=group, rates=RATES, verbose=0
@@ -162,7 +162,7 @@ def test_the_curve_of_an_estimator(fitted, digits):
 # ------------------------------------------------------------------ risks
 
 
-def test_risks_with_and_without_intervals(fitted, digits):
+def test_group_risk_display_has_intervals_where_there_are_some(fitted, digits):
     X, y, group = digits
     fitted.prune(0.8)
     display = GroupRiskDisplay.from_estimator(
@@ -192,7 +192,7 @@ def test_risks_with_and_without_intervals(fitted, digits):
 # ------------------------------------------------------------------ trade-offs
 
 
-def test_tradeoffs_of_curves_repeats_and_single_points():
+def test_tradeoff_display_draws_curves_repeats_and_single_points():
     curve = make_curve(3, n_repeats=2)
     point = {"method": "fairlearn", "accuracy": 0.7, "accuracy_gap": 0.1}
     frame = pd.concat([curve.assign(method="magnitude"), pd.DataFrame([point])])
@@ -207,7 +207,7 @@ def test_tradeoffs_of_curves_repeats_and_single_points():
     assert [text.get_text() for text in only.ax_.get_legend().get_texts()] == ["magnitude"]
 
 
-def test_tradeoff_bars_reach_from_the_smallest_to_the_largest():
+def test_tradeoff_display_bars_reach_from_the_smallest_to_the_largest():
     frame = pd.DataFrame(
         {"rate": 0.5, "repeat": [0, 1, 2], "accuracy": [0.5, 0.6, 1.0], "accuracy_gap": [0, 0, 0.3]}
     )
@@ -217,7 +217,7 @@ def test_tradeoff_bars_reach_from_the_smallest_to_the_largest():
     np.testing.assert_allclose(vertical, [[0.1, 0.5], [0.1, 1.0]])
 
 
-def test_fairlearns_models_become_rows(digits):
+def test_tradeoff_display_models_of_fairlearn_become_points(digits):
     X, y, group = digits
     labels = np.asarray(y) % 2
     model = ThresholdOptimizer(
@@ -231,7 +231,7 @@ def test_fairlearns_models_become_rows(digits):
     assert row == {"method": "odds", "accuracy": np.mean(predicted == labels), "accuracy_gap": gap}
 
 
-def test_the_tradeoffs_of_estimators(fitted, digits):
+def test_tradeoff_display_of_estimators_equals_their_metrics(fitted, digits):
     X, y, group = digits
     plain = LogisticRegression(max_iter=500).fit(X, y)
     display = TradeoffDisplay.from_estimators(
@@ -252,7 +252,7 @@ def test_the_tradeoffs_of_estimators(fitted, digits):
 # ------------------------------------------------------------------ a constraint's effect
 
 
-def test_the_effect_of_a_constraint(fitted, digits):
+def test_constraint_effect_display_of_estimators_equals_their_diagnostics(fitted, digits):
     X, y, group = digits
     held = classifier(callbacks=[("equal_loss", EqualLossConstraint(phase="before"))])
     held.fit(X, y, sensitive_features=group).prune(0.5)
@@ -279,7 +279,7 @@ def test_the_effect_of_a_constraint(fitted, digits):
     np.testing.assert_allclose(ends, np.transpose(interval))
 
 
-def test_groups_in_another_order_are_matched():
+def test_constraint_effect_display_groups_in_another_order_are_matched():
     columns = ["accuracy", "gradient_norm", "boundary_closeness"]
     first = pd.DataFrame(np.arange(6.0).reshape(2, 3), ["a", "b"], columns)
     _, axes = pyplot.subplots(1, 3)
@@ -305,7 +305,7 @@ def test_groups_in_another_order_are_matched():
         (TradeoffDisplay, make_curve(2), "fairness_violation", {"violation": "xi"}),
     ],
 )
-def test_bad_input_is_named(display, frame, column, option, monkeypatch):
+def test_displays_bad_input_raises_and_names_it(display, frame, column, option, monkeypatch):
     with pytest.raises(ValueError, match=f"none of the name '{column}'"):
         display.from_frame(frame.drop(columns=column))
     with pytest.raises(ValueError, match="at least one row"):
@@ -319,7 +319,7 @@ def test_bad_input_is_named(display, frame, column, option, monkeypatch):
         display.from_frame(frame)
 
 
-def test_a_tradeoff_without_any_value_is_refused():
+def test_tradeoff_display_without_any_value_is_refused():
     frame = pd.DataFrame({"accuracy": [0.5], "fairness_violation": [np.nan]})
     with pytest.raises(ValueError, match="missing values only"):
         TradeoffDisplay.from_frame(frame)

@@ -29,7 +29,7 @@ def _close():
     pyplot.close("all")
 
 
-def test_bars_are_the_numbers_sorted_by_size(frame):
+def test_group_theory_display_bars_are_the_numbers_sorted_by_size(frame):
     display = GroupTheoryDisplay.from_frame(frame)
     assert display.figure_ is display.ax_[0].figure
     ordered = frame.sort_values("size")
@@ -42,13 +42,13 @@ def test_bars_are_the_numbers_sorted_by_size(frame):
     display.figure_.canvas.draw()
 
 
-def test_a_constant_column_has_no_rank_correlation(frame):
+def test_group_theory_display_constant_column_has_no_rank_correlation(frame):
     display = GroupTheoryDisplay.from_frame(frame.assign(gradient_norm=1.0))
     assert display.ax_[1].get_xlabel() == "all alike"
     assert display.ax_[2].get_xlabel().startswith("rank correlation")
 
 
-def test_own_axes_and_what_is_wrong(frame):
+def test_group_theory_display_axes_that_are_given_are_used_or_refused(frame):
     _, axes = pyplot.subplots(1, 5)
     assert GroupTheoryDisplay(frame).plot(ax=axes).ax_[0] is axes[0]
     with pytest.raises(ValueError, match="ax must hold 5 axes, got 4"):
@@ -57,7 +57,7 @@ def test_own_axes_and_what_is_wrong(frame):
         GroupTheoryDisplay.from_frame(frame.drop(columns="gradient_norm"))
 
 
-def test_the_extra_is_named(frame, monkeypatch):
+def test_group_theory_display_without_matplotlib_names_the_extra(frame, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"sk-prunefair\[plot\]"):
         GroupTheoryDisplay.from_frame(frame)

@@ -131,7 +131,7 @@ def by_torch_pruning(net: nn.Module, kept, data: PruningData) -> nn.Module:
 
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("name", list(NETS))
-def test_each_layer_loses_exactly_its_share(name, rate):
+def test_channel_pruner_each_layer_loses_exactly_its_share(name, rate):
     net = trained(name)
     small = shrink_module(net, ChannelPruner().kept(net, rate, pruning_data(*IMAGE)))
     layers = dict(small.named_modules())
@@ -152,7 +152,7 @@ def test_each_layer_loses_exactly_its_share(name, rate):
 
 @pytest.mark.parametrize("rate", [0.25, 0.5, 0.999])
 @pytest.mark.parametrize("name", list(NETS))
-def test_smaller_net_equals_torch_prunings_and_the_masked_one(name, rate):
+def test_shrink_module_equals_torch_prunings_net_and_the_masked_one(name, rate):
     net, data = trained(name), pruning_data(*IMAGE)
     kept = ChannelPruner().kept(net, rate, data)
     small = shrink_module(net, kept)
@@ -179,7 +179,7 @@ def two_layers() -> nn.Module:
     return net
 
 
-def test_magnitude_by_hand():
+def test_channel_pruner_magnitude_by_hand():
     # Squares: 9 + 16 + 0 + 1 = 26; 0 + 1 + 9 + 16 = 26; 4 + 0 + 1 + 4 = 9. Of ties the first goes.
     net, data = two_layers(), pruning_data(2, n_classes=2)
     assert ChannelPruner().kept(net, 0.4, data)["0.weight"][0].tolist() == [0, 1]
@@ -193,7 +193,7 @@ def test_magnitude_by_hand():
     }
 
 
-def test_taylor_by_hand():
+def test_channel_pruner_taylor_by_hand():
     # x = (1, 0): hidden (3, 100, 2). The loss w · output of weights (1, 0) has the derivatives
     # (0, 3, 1) by the hidden values, so that Σ θ g is 0, 0 + 3 · 100 and 2 · 1 + 1 · 2.
     net = two_layers()
@@ -207,7 +207,7 @@ def test_taylor_by_hand():
     assert ChannelPruner().kept(net, 0.3, data)["0.bias"][0].tolist() == [0, 1]
 
 
-def test_taylor_takes_the_sum_over_batches_and_its_absolute_value():
+def test_channel_pruner_taylor_takes_the_absolute_value_of_the_sum_over_batches():
     net = nn.Sequential(nn.Linear(1, 3, bias=False), nn.Linear(3, 1, bias=False))
     with torch.no_grad():
         net[0].weight.copy_(torch.tensor([[1.0], [-2.0], [0.5]]))
@@ -221,7 +221,7 @@ def test_taylor_takes_the_sum_over_batches_and_its_absolute_value():
 
 @pytest.mark.parametrize("importance", ["magnitude", "taylor"])
 @pytest.mark.parametrize("name", ["mlp", "resnet18", "depthwise"])
-def test_larger_rates_remove_the_same_and_more(name, importance):
+def test_channel_pruner_larger_rate_removes_the_same_and_more(name, importance):
     net, data = trained(name), pruning_data(*IMAGE)
     pruner = ChannelPruner(importance)
     loose, tight = pruner.kept(net, 0.25, data), pruner.kept(net, 0.5, data)
@@ -231,7 +231,7 @@ def test_larger_rates_remove_the_same_and_more(name, importance):
             assert wide is None or set(narrow.tolist()) < set(wide.tolist())
 
 
-def test_excluded_layers_are_kept_whole():
+def test_channel_pruner_excluded_layers_are_kept_whole():
     net, data = trained("resnet18"), pruning_data(*IMAGE)
     kept = ChannelPruner(exclude=["blocks.7", "stem.0.weight"]).kept(net, 0.5, data)
     assert not [name for name in kept if name.startswith(("blocks.7.", "stem."))]
@@ -241,7 +241,7 @@ def test_excluded_layers_are_kept_whole():
     assert small.classifier.in_features == 64
 
 
-def test_some_channels_can_be_kept_whatever_the_rate():
+def test_channel_pruner_min_kept_is_kept_whatever_the_rate():
     net, data = trained("vgg"), pruning_data(*IMAGE)
     small = shrink_module(net, ChannelPruner(min_kept=6).kept(net, 0.9, data))
     n_kept = [layer.out_channels for layer in small.modules() if isinstance(layer, nn.Conv2d)]
@@ -249,7 +249,7 @@ def test_some_channels_can_be_kept_whatever_the_rate():
 
 
 @pytest.mark.parametrize("importance", ["magnitude", "taylor"])
-def test_mode_frozen_parameters_and_no_grad_make_no_difference(importance):
+def test_channel_pruner_mode_frozen_parameters_and_no_grad_make_no_difference(importance):
     net, data = trained("resnet18"), pruning_data(*IMAGE)
     expected = ChannelPruner(importance).kept(net, 0.5, data)
     before = copy.deepcopy(net.state_dict())
@@ -267,7 +267,7 @@ def test_mode_frozen_parameters_and_no_grad_make_no_difference(importance):
     assert not any(p.requires_grad for p in small.parameters())
 
 
-def test_smaller_net_can_be_pickled_copied_and_trained():
+def test_shrink_module_result_can_be_pickled_copied_and_trained():
     net, data = trained("depthwise"), pruning_data(*IMAGE)
     small = shrink_module(net, ChannelPruner().kept(net, 0.5, data))
     expected = outputs(small)
@@ -323,7 +323,7 @@ class Scale(nn.Module):
         lambda: Odd(Scale()),
     ],
 )
-def test_layers_that_cannot_be_cut_are_left_whole(odd):
+def test_channel_pruner_layers_that_cannot_be_cut_are_left_whole(odd):
     torch.manual_seed(0)
     net = odd().eval()
     small = shrink_module(net, ChannelPruner().kept(net, 0.5, pruning_data(*IMAGE)))
@@ -333,7 +333,7 @@ def test_layers_that_cannot_be_cut_are_left_whole(odd):
     assert outputs(small).shape == (5, 3)
 
 
-def test_a_net_that_cannot_be_traced():
+def test_channel_pruner_net_that_cannot_be_traced_raises():
     def forward(net, X):
         left, right = X.chunk(2, dim=1)
         return torch.cat([left * right, left], dim=1)
@@ -342,7 +342,7 @@ def test_a_net_that_cannot_be_traced():
         ChannelPruner().kept(Odd(nn.Identity(), forward), 0.5, pruning_data(*IMAGE))
 
 
-def test_channels_that_are_flattened_last_are_left_whole():
+def test_channel_pruner_channels_that_are_flattened_last_are_left_whole():
     # The tracing takes each channel for a run of neighbours; the check on outputs notices.
     class Net(nn.Module):
         def __init__(self) -> None:
@@ -362,7 +362,7 @@ def test_channels_that_are_flattened_last_are_left_whole():
     assert kept["hidden.weight"][0].numel() == 3
 
 
-def test_shared_layers():
+def test_channel_pruner_layer_that_is_used_twice_is_cut_once():
     class Net(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -380,7 +380,7 @@ def test_shared_layers():
     assert small(torch.zeros(2, 2)).shape == (2, 3)
 
 
-def test_tied_weights_are_left_whole():
+def test_channel_pruner_tied_weights_are_left_whole():
     net = nn.Sequential(*(nn.Linear(4, 4) for _ in range(3)), nn.Linear(4, 2), nn.Linear(2, 2))
     net[1].weight = net[0].weight
     kept = ChannelPruner().kept(net, 0.5, pruning_data(4, n_classes=2))
@@ -388,7 +388,7 @@ def test_tied_weights_are_left_whole():
     assert kept["2.weight"][1] is None
 
 
-def test_every_output_keeps_its_shape():
+def test_channel_pruner_several_outputs_keep_their_shapes():
     class Two(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -405,14 +405,14 @@ def test_every_output_keeps_its_shape():
         assert set(kept) == {"first.weight", "first.bias", "second.weight"}
 
 
-def test_nothing_to_prune():
+def test_channel_pruner_nothing_to_prune_raises():
     for net, exclude in [(nn.Linear(2, 3), ()), (MLP(2, 3), ["layers.2"])]:
         with pytest.raises(ValueError, match="no channels to remove"):
             ChannelPruner(exclude=exclude).kept(net, 0.5, pruning_data(2))
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1, 1.5, float("nan"), "half", None, True])
-def test_bad_rates(rate):
+def test_channel_pruner_bad_rate_raises(rate):
     with pytest.raises(ValueError, match=r"rate must be a number in \[0, 1\)"):
         ChannelPruner().kept(MLP(2, 3), rate, pruning_data(2))
 
@@ -427,12 +427,12 @@ def test_bad_rates(rate):
         (ChannelPruner(exclude=["head"]), "exclude must name parameters or modules"),
     ],
 )
-def test_bad_parameters(pruner, message):
+def test_channel_pruner_bad_parameters_raise(pruner, message):
     with pytest.raises(ValueError, match=message):
         pruner.kept(MLP(2, 3), 0.5, pruning_data(2))
 
 
-def test_nan_no_data_and_no_torch_pruning(monkeypatch):
+def test_channel_pruner_nan_no_data_or_no_torch_pruning_raises(monkeypatch):
     net, data = MLP(2, 3), pruning_data(2)
     with pytest.raises(ValueError, match="data must be PruningData"):
         ChannelPruner().kept(net, 0.5, None)
@@ -466,7 +466,7 @@ def index(*values: int) -> torch.Tensor:
         ({"0.weight": (index(0)[None], None)}, "torch.int64, 2 dims"),
     ],
 )
-def test_bad_kept(kept, message):
+def test_shrink_module_bad_kept_raises(kept, message):
     for function in (check_kept, shrink_module, kept_masks):
         with pytest.raises(ValueError, match=message):
             function(two_layers(), kept)
@@ -489,12 +489,12 @@ def test_bad_kept(kept, message):
         (nn.RMSNorm(3), {"weight": (index(0),)}, "RMSNorm, which cannot be cut"),
     ],
 )
-def test_cuts_that_no_layer_stands(layer, kept, message):
+def test_shrink_module_cuts_that_no_layer_stands_raise(layer, kept, message):
     with pytest.raises(ValueError, match=message):
         shrink_module(layer, kept)
 
 
-def test_sizes_of_other_layers():
+def test_shrink_module_other_layers_get_their_sizes():
     both = (index(1, 2),)
     small = shrink_module(nn.GroupNorm(2, 4), {"weight": both, "bias": both})
     assert small(torch.randn(2, 2, 3)).shape == (2, 2, 3)

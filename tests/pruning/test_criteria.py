@@ -33,7 +33,7 @@ def naive_masks(scores, rate):
 
 @pytest.mark.parametrize("rate", [0.0, 0.01, 0.3, 0.5, 0.9, 0.999])
 @pytest.mark.parametrize("n_levels", [3, 1000])
-def test_masks_equal_the_naive_ones(rate, n_levels):
+def test_keep_largest_with_ties_equals_the_naive_masks(rate, n_levels):
     rng = np.random.default_rng(0)
     scores = [rng.integers(0, n_levels, shape) / 7 for shape in ((5, 4), (3, 2, 2), (1, 40))]
     masks = keep_largest({str(i): torch.tensor(s) for i, s in enumerate(scores)}, rate)
@@ -41,7 +41,7 @@ def test_masks_equal_the_naive_ones(rate, n_levels):
         np.testing.assert_array_equal(mask.numpy(), expected)
 
 
-def test_masks_of_growing_rates_are_nested():
+def test_magnitude_growing_rates_give_nested_masks():
     net = nn.Sequential(nn.Linear(20, 30), nn.Linear(30, 10))
     masks = [MagnitudePruner().masks(net, rate) for rate in (0.2, 0.5, 0.9)]
     for larger, smaller in itertools.pairwise(masks):
@@ -49,7 +49,7 @@ def test_masks_of_growing_rates_are_nested():
             assert (larger[name] | ~smaller[name]).all()
 
 
-def test_what_counts_as_a_weight():
+def test_prunable_parameters_of_many_layers_are_weights_alone():
     net = nn.ModuleDict(
         {
             "conv": nn.Conv2d(3, 4, 3),
@@ -70,7 +70,7 @@ def test_what_counts_as_a_weight():
     }
 
 
-def test_tied_weights_count_once():
+def test_magnitude_tied_weights_count_once():
     net = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False))
     net[1].weight = net[0].weight
     masks = MagnitudePruner().masks(net, 0.5)
@@ -80,7 +80,7 @@ def test_tied_weights_count_once():
     assert int((net[1].weight == 0).sum()) == 8
 
 
-def test_masked_nan_is_gone():
+def test_apply_masks_masked_nan_becomes_zero():
     net = nn.Linear(2, 1)
     net.weight.data[:] = torch.tensor([float("nan"), -1.0])
     apply_masks(net, {"weight": torch.tensor([[False, False]])})
@@ -94,7 +94,7 @@ class FirstLayerOnly:
         return keep_largest({name: weight.abs()}, rate)
 
 
-def test_pruner_of_ones_own(digits):
+def test_classifier_pruner_of_the_users_is_used(digits):
     X, y, group = digits
     clf = classifier(pruner=FirstLayerOnly(), prune_rate=0.5).fit(X, y, sensitive_features=group)
     assert list(clf.masks_) == ["layers.1.weight"]
@@ -102,7 +102,7 @@ def test_pruner_of_ones_own(digits):
     assert isinstance(get_pruner("magnitude"), MagnitudePruner)
 
 
-def test_frozen_weights_are_pruned_too():
+def test_magnitude_frozen_weights_are_pruned_too():
     net = nn.Linear(4, 1).requires_grad_(False)
     assert sparsity(MagnitudePruner().masks(net, 0.5)) == 0.5
 
@@ -115,7 +115,7 @@ def small_net():
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.33, 0.9, 0.999])
-def test_layer_by_layer_each_loses_its_share(rate):
+def test_layer_magnitude_each_layer_loses_its_share(rate):
     net = small_net()
     masks = get_pruner("layer_magnitude").masks(net, rate)
     for name, weight in prunable_parameters(net).items():
@@ -123,7 +123,7 @@ def test_layer_by_layer_each_loses_its_share(rate):
         np.testing.assert_array_equal(masks[name].numpy(), expected)
 
 
-def test_no_layer_dies_with_a_floor():
+def test_magnitude_min_kept_leaves_no_layer_empty():
     net = small_net()
     total = sum(weight.numel() for weight in prunable_parameters(net).values())
     assert not MagnitudePruner().masks(net, 0.9)["3.weight"].any()
@@ -136,14 +136,14 @@ def test_no_layer_dies_with_a_floor():
         MagnitudePruner(min_kept=0.2).masks(net, 0.9)
 
 
-def test_excluded_layers_are_left_alone():
+def test_magnitude_excluded_layers_are_left_alone():
     net = small_net()
     masks = MagnitudePruner(exclude=["3", "0.weight"]).masks(net, 0.5)
     assert list(masks) == ["2.weight"]
     assert sparsity(masks) == 0.5
 
 
-def test_random_masks_are_nested_and_seeded(digits):
+def test_random_growing_rates_give_nested_and_seeded_masks(digits):
     net = small_net()
     first, second = (RandomPruner(random_state=1).masks(net, rate) for rate in (0.5, 0.9))
     other = RandomPruner(random_state=2).masks(net, 0.5)
@@ -160,7 +160,7 @@ def test_random_masks_are_nested_and_seeded(digits):
     assert all((masks[0][name] | ~nested[name]).all() for name in nested)
 
 
-def test_a_function_is_a_criterion(digits):
+def test_classifier_function_of_a_module_is_a_criterion(digits):
     X, y, group = digits
 
     def largest_go(module):
@@ -188,6 +188,6 @@ def test_a_function_is_a_criterion(digits):
         ),
     ],
 )
-def test_pruners_say_what_is_wrong(pruner, message):
+def test_pruners_bad_parameters_or_scores_raise(pruner, message):
     with pytest.raises(ValueError, match=message):
         pruner.masks(small_net(), 0.5)

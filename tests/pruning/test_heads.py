@@ -156,7 +156,7 @@ def blocks(name: str, net: nn.Module):
 
 @pytest.mark.parametrize("rate", [0.0, 0.25, 0.5, 0.6, 0.999])
 @pytest.mark.parametrize("name", list(NETS))
-def test_each_layer_loses_its_share_of_heads_and_of_inner_channels(name, rate):
+def test_channel_pruner_of_transformers_removes_its_share_of_heads_and_inner_channels(name, rate):
     net = made(name)
     kept = ChannelPruner().kept(net, rate, pruning_data(name))
     small = shrink_module(net, kept)
@@ -182,7 +182,7 @@ def test_each_layer_loses_its_share_of_heads_and_of_inner_channels(name, rate):
 @pytest.mark.parametrize("importance", IMPORTANCES)
 @pytest.mark.parametrize("rate", [0.25, 0.5, 0.999])
 @pytest.mark.parametrize("name", list(NETS))
-def test_smaller_net_equals_the_masked_one(name, rate, importance):
+def test_shrink_module_of_transformers_equals_the_masked_one(name, rate, importance):
     net, X = made(name), inputs(name)
     small = shrink_module(
         net, kept := ChannelPruner(importance).kept(net, rate, pruning_data(name))
@@ -195,7 +195,7 @@ def test_smaller_net_equals_the_masked_one(name, rate, importance):
 
 
 @pytest.mark.parametrize("name", list(NETS))
-def test_copies_and_files(name):
+def test_shrink_module_of_transformers_copies_and_files_are_the_same(name):
     net, X = made(name), inputs(name)
     kept = ChannelPruner().kept(net, 0.5, pruning_data(name))
     small = shrink_module(net, pickle.loads(pickle.dumps(kept)))
@@ -212,7 +212,7 @@ def test_copies_and_files(name):
 
 
 @pytest.mark.parametrize("name", list(NETS))
-def test_the_users_net_is_left_alone(name):
+def test_channel_pruner_of_transformers_leaves_the_users_net_alone(name):
     net, data, X = made(name), pruning_data(name), inputs(name)
     net.train().requires_grad_(False)
     use_cache, modules = getattr(net.config, "use_cache", None), [type(m) for m in net.modules()]
@@ -230,7 +230,7 @@ def test_the_users_net_is_left_alone(name):
     assert logits(net.eval(), X).shape == (6, 3)
 
 
-def test_labels_among_the_inputs_and_a_plain_tensor():
+def test_channel_pruner_labels_among_the_inputs_or_plain_tensor_change_nothing():
     net, data = made("bert"), pruning_data("bert")
     labelled = PruningData(
         [(X | {"labels": y}, y, group) for X, y, group in data.batches()], logits_loss
@@ -240,7 +240,7 @@ def test_labels_among_the_inputs_and_a_plain_tensor():
     assert kept[0].keys() == kept[1].keys() == kept[2].keys()
 
 
-def test_resnet_takes_a_dict():
+def test_channel_pruner_resnet_of_transformers_takes_a_dict():
     config = transformers.ResNetConfig(
         num_labels=3, embedding_size=8, hidden_sizes=[8, 12, 16, 24], depths=[1, 1, 1, 1]
     )
@@ -277,7 +277,7 @@ def kept_heads(name: str, kept, block: int) -> list[int]:
 
 
 @pytest.mark.parametrize("name", list(NETS))
-def test_importance_against_a_naive_sum(name):
+def test_channel_pruner_importance_of_heads_equals_a_naive_sum(name):
     net, data = made(name), pruning_data(name)
     weights = {key: p.detach().double() for key, p in net.named_parameters()}
     loss = sum(logits_loss(net(**X), y).sum() for X, y, _ in data.batches())
@@ -300,7 +300,7 @@ def test_importance_against_a_naive_sum(name):
             assert kept_heads(name, kept, block) == sorted(best)
 
 
-def test_a_larger_rate_removes_the_same_heads_and_more():
+def test_channel_pruner_larger_rate_removes_the_same_heads_and_more():
     net, data = made("gpt2"), pruning_data("gpt2")
     loose, tight = (ChannelPruner("taylor").kept(net, rate, data) for rate in (0.25, 0.5))
     for block in range(2):
@@ -310,7 +310,7 @@ def test_a_larger_rate_removes_the_same_heads_and_more():
 # ------------------------------------------------------------ what stays
 
 
-def test_excluded_layers_are_kept_whole():
+def test_channel_pruner_excluded_attention_keeps_its_heads():
     net, data = made("bert"), pruning_data("bert")
     for exclude, n_inner in [
         ("bert.encoder.layer.0", INNER),
@@ -324,14 +324,14 @@ def test_excluded_layers_are_kept_whole():
         assert second[0].out_features == WIDTH // 2
 
 
-def test_some_heads_can_be_kept_whatever_the_rate():
+def test_channel_pruner_min_kept_heads_are_kept_whatever_the_rate():
     net, data = made("vit"), pruning_data("vit")
     small = shrink_module(net, ChannelPruner(min_kept=3).kept(net, 0.9, data))
     for _, output, first, _ in blocks("vit", small):
         assert (output.in_features, first.out_features) == (3 * SIZE, INNER - round(0.9 * INNER))
 
 
-def test_heads_that_share_keys_and_values_stay():
+def test_head_groups_heads_that_share_keys_and_values_stay():
     torch.manual_seed(0)
     net = spread(llama(n_key_value_heads=2))
     assert [each.n_heads for each in attentions(net)] == [0, 0]
@@ -342,7 +342,7 @@ def test_heads_that_share_keys_and_values_stay():
         assert (output.in_features, first.out_features) == (32, 32)
 
 
-def test_tied_heads_stay():
+def test_head_groups_tied_heads_stay():
     net = made("distilbert")
     first, second = net.distilbert.transformer.layer
     second.attention.q_lin.weight = first.attention.q_lin.weight
@@ -351,7 +351,7 @@ def test_tied_heads_stay():
     assert {output.in_features for _, output, _, _ in blocks("distilbert", small)} == {WIDTH}
 
 
-def test_heads_of_computed_weights_stay():
+def test_head_groups_heads_of_computed_weights_stay():
     net = made("distilbert")
     attention = net.distilbert.transformer.layer[1].attention
     nn.utils.parametrizations.weight_norm(attention.k_lin)
@@ -383,7 +383,7 @@ class Odd(nn.Module):
         return self.head((X + self.second(self.first(X).relu())).mean(1))
 
 
-def test_heads_of_another_order_stay():
+def test_head_groups_heads_of_another_order_stay():
     torch.manual_seed(0)
     net, zeros = Odd(), torch.zeros(2, dtype=torch.int64)
     assert [group.size for group in head_groups(net)] == [4]
@@ -392,7 +392,7 @@ def test_heads_of_another_order_stay():
 
 
 @pytest.mark.parametrize("importance", IMPORTANCES)
-def test_torchs_own_layers_lose_inner_channels_only(importance):
+def test_channel_pruner_torchs_own_encoder_loses_inner_channels_only(importance):
     class Encoder(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -419,7 +419,7 @@ def test_torchs_own_layers_lose_inner_channels_only(importance):
         torch.testing.assert_close(small(X), masked(net, kept)(X), rtol=1e-5, atol=1e-5)
 
 
-def test_half_a_head_cannot_be_cut():
+def test_shrink_module_half_a_head_raises():
     net = made("vit")
     name, half = "vit.layers.0.attention", torch.arange(4)
     kept = {f"{name}.o_proj.weight": (None, half)}
@@ -429,7 +429,7 @@ def test_half_a_head_cannot_be_cut():
         shrink_module(net, kept)
 
 
-def test_data_of_dicts():
+def test_pruning_data_of_dicts_has_an_example_of_one_row():
     data = pruning_data("bert")
     assert {key: tuple(value.shape) for key, value in data.example.items()} == {
         "input_ids": (1, 8),

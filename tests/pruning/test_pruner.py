@@ -85,7 +85,7 @@ def test_as_planner_wraps_a_user_object_with_masks():
     assert plan.expand(net, pruned) is pruned
 
 
-def test_grid_search_over_a_pruner_option(digits):
+def test_pruner_option_in_a_grid_search_is_found(digits):
     X, y, group = digits
     clf = classifier(prune_rate=0.9, max_epochs=2, pruner=MagnitudePruner())
     search = GridSearchCV(clf, {"pruner__min_kept": [0.0, 0.05]}, cv=2)

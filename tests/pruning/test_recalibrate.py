@@ -11,7 +11,7 @@ from sk_prunefair.pruning import recalibrate_batch_norm
 from tests.conftest import classifier, weights
 
 
-def test_statistics_are_those_of_the_data():
+def test_recalibrate_statistics_are_those_of_the_data():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(5, 7), nn.Dropout(0.5), nn.BatchNorm1d(7), nn.Linear(7, 2))
     X = torch.randn(60, 5) * 3 + 1
@@ -30,7 +30,7 @@ def test_statistics_are_those_of_the_data():
     assert changed == ["2.running_mean", "2.running_var", "2.num_batches_tracked"]
 
 
-def test_it_repairs_a_pruned_net_without_labels(digits):
+def test_recalibrate_without_labels_repairs_a_pruned_net(digits):
     X, y, group = digits
     clf = classifier(batch_size=64, max_epochs=8).fit(X, y, sensitive_features=group)
     plain = clf.prune(0.8).score(X, y)
@@ -45,7 +45,7 @@ def test_it_repairs_a_pruned_net_without_labels(digits):
     assert clf.prune(0.0, X, recalibrate=True).score(X, y) == dense
 
 
-def test_before_fine_tuning_and_what_is_missing(digits):
+def test_recalibrate_before_fine_tuning_counts_and_without_data_raises(digits):
     X, y, group = digits
     clf = classifier(batch_size=64).fit(X, y, sensitive_features=group)
     data = {"X": X, "y": y, "sensitive_features": group}

@@ -50,7 +50,7 @@ def gradient_of(net, X, y):
     return {name: value.grad for name, value in prunable_parameters(net).items()}
 
 
-def test_taylor_is_weight_times_gradient_of_the_mean_loss():
+def test_taylor_scores_are_weight_times_gradient_of_the_mean_loss():
     net, (X, y, _, data) = small_net(), small_data()
     expected = gradient_of(net, X, y)
     for name, score in taylor_scores(net, data).items():
@@ -58,7 +58,7 @@ def test_taylor_is_weight_times_gradient_of_the_mean_loss():
         torch.testing.assert_close(score, truth, rtol=1e-10, atol=1e-14)
 
 
-def test_taylor_is_what_the_loss_changes_by_to_first_order():
+def test_taylor_scores_are_what_the_loss_changes_by_to_first_order():
     net, (X, y, _, data) = small_net(), small_data()
     score = taylor_scores(net, data)["3.weight"][1, 2].item()
     shrunk, step = copy.deepcopy(net).eval(), 1e-5
@@ -68,7 +68,7 @@ def test_taylor_is_what_the_loss_changes_by_to_first_order():
     assert abs(change) / step == pytest.approx(score, rel=1e-3)
 
 
-def test_snip_looks_at_the_initial_net():
+def test_snip_of_a_trained_net_looks_at_the_initial_one():
     trained, (_, _, _, data) = small_net(), small_data(initial=small_net())
     trained[0].weight.data += 1.0
     masks = SnipPruner().masks(trained, 0.5, data)
@@ -113,7 +113,7 @@ def naive_fairgrape(importance, n_kept):
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.3, 0.8, 0.999])
-def test_fairgrape_equals_the_naive_one(rate):
+def test_fairgrape_any_rate_equals_the_naive_one(rate):
     net, (_, _, _, data) = small_net(), small_data()
     importance = naive_importance(net, data, 3)
     for name, found in group_importance(net, data).items():
@@ -125,7 +125,7 @@ def test_fairgrape_equals_the_naive_one(rate):
         assert mask.flatten().nonzero().flatten().tolist() == expected
 
 
-def test_fairgrape_keeps_shares_that_taylor_loses():
+def test_fairgrape_weights_of_the_few_keep_shares_that_taylor_loses():
     # Everything matters to the many but the last weights, which alone matter to the few.
     generator = torch.Generator().manual_seed(0)
     net = nn.Linear(40, 2, bias=False).double()
@@ -147,7 +147,7 @@ def test_fairgrape_keeps_shares_that_taylor_loses():
 
 @pytest.mark.parametrize("beta", [0.0, 0.4, 1.0])
 @pytest.mark.parametrize("n_groups", [1, 2, 5])
-def test_fairprune_equals_the_naive_one(beta, n_groups):
+def test_fairprune_any_beta_and_groups_equals_the_naive_one(beta, n_groups):
     net, (X, y, group, data) = small_net(), small_data(n_groups=n_groups)
     losses, fisher = [], []
     for a in range(n_groups):
@@ -169,7 +169,7 @@ def test_fairprune_equals_the_naive_one(beta, n_groups):
         torch.testing.assert_close(score, truth, rtol=1e-8, atol=1e-14)
 
 
-def test_fairprune_keeps_what_all_groups_need():
+def test_fairprune_weight_that_all_groups_need_is_kept():
     """One group is badly served, nine are not; the first weight matters to all of them alike."""
     net = nn.Linear(2, 2, bias=False).double()
     net.weight.data = torch.tensor([[2.0, 0.01], [-2.0, -0.01]], dtype=torch.float64)
@@ -185,7 +185,7 @@ def test_fairprune_keeps_what_all_groups_need():
     assert mask.tolist() == [[True, False], [True, False]]
 
 
-def test_an_empty_group_changes_nothing():
+def test_group_aware_pruners_empty_group_changes_nothing():
     net, (X, y, group, data) = small_net(), small_data(n_groups=2)
     moved = PruningData([(X, y, group * 2)])  # group 1 is empty now, group 2 is what it was
     plain = PruningData([(X, y, group)])
@@ -200,7 +200,7 @@ def test_an_empty_group_changes_nothing():
 
 @pytest.mark.parametrize("name", DATA_DRIVEN)
 @pytest.mark.parametrize("rate", [0.0, 0.37, 0.999])
-def test_exact_share_and_net_untouched(name, rate):
+def test_saliency_pruners_remove_the_exact_share_and_leave_the_net_alone(name, rate):
     net, (_, _, _, data) = small_net(), small_data(initial=small_net())
     net[0].weight.requires_grad_(False)
     before = copy.deepcopy(net.state_dict())
@@ -219,7 +219,7 @@ def test_exact_share_and_net_untouched(name, rate):
 
 
 @pytest.mark.parametrize("name", DATA_DRIVEN)
-def test_tied_weights_are_scored_once(name):
+def test_saliency_pruners_tied_weights_are_scored_once(name):
     net = nn.Sequential(nn.Linear(5, 5, bias=False), nn.Linear(5, 5, bias=False)).double()
     net[1].weight = net[0].weight
     data = small_data(initial=net)[3]
@@ -229,7 +229,7 @@ def test_tied_weights_are_scored_once(name):
 
 
 @pytest.mark.parametrize("name", DATA_DRIVEN)
-def test_in_the_classifier(name, digits):
+def test_saliency_pruners_in_the_classifier_remove_their_share(name, digits):
     X, y, group = digits
     kwargs = {"sensitive_features": group}
     clf = classifier(pruner=name, prune_rate=0.8, finetune_epochs=1).fit(X, y, **kwargs)
@@ -246,7 +246,7 @@ def test_in_the_classifier(name, digits):
     assert clf.sparsity_ == 0.0
 
 
-def test_a_function_of_net_and_data_is_a_criterion(digits):
+def test_classifier_function_of_net_and_data_is_a_criterion(digits):
     X, y, group = digits
     seen = []
 
@@ -262,7 +262,7 @@ def test_a_function_of_net_and_data_is_a_criterion(digits):
     assert all(torch.equal(mask, other.masks_[name]) for name, mask in clf.masks_.items())
 
 
-def test_snip_needs_to_be_there_from_the_start(fitted, digits):
+def test_snip_set_after_fit_raises(fitted, digits):
     X, y, group = digits
     fitted.set_params(pruner="snip")
     with pytest.raises(ValueError, match="fit with this pruner"):
@@ -279,13 +279,13 @@ def test_snip_needs_to_be_there_from_the_start(fitted, digits):
         (FairPrunePruner(beta=1.5), r"beta must be in \[0, 1\], got 1\.5"),
     ],
 )
-def test_they_say_what_is_wrong(pruner, message):
+def test_saliency_pruners_bad_parameters_raise(pruner, message):
     with pytest.raises(ValueError, match=message):
         pruner.masks(small_net(), 0.5, small_data()[3])
 
 
 @pytest.mark.parametrize("pruner", [TaylorPruner(), FairGrapePruner(), FairPrunePruner()])
-def test_no_data_and_diverged_nets_are_told(pruner):
+def test_saliency_pruners_no_data_or_diverged_net_raises(pruner):
     with pytest.raises(ValueError, match="data must be given"):
         pruner.masks(small_net(), 0.5)
     net = small_net()
@@ -294,7 +294,7 @@ def test_no_data_and_diverged_nets_are_told(pruner):
         pruner.masks(net, 0.5, small_data()[3])
 
 
-def test_batches_can_be_gone_through_again():
+def test_pruning_data_iterator_raises():
     with pytest.raises(ValueError, match="gone through only once"):
         PruningData(iter([]))
     assert ScorePruner(lambda net, data, scale=1: {}).needs_data

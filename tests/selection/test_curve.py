@@ -61,7 +61,7 @@ def one_by_one(clf, rates, test, **finetuning):
     return pd.DataFrame(rows).astype({"count": int})
 
 
-def test_equals_prune_and_report_one_by_one(net, data):
+def test_pruning_curve_equals_prune_and_report_one_by_one(net, data):
     X, y, group = data[1]
     before = weights(net.module_)
     curve = pruning_curve(net, X, y, sensitive_features=group, rates=RATES)
@@ -71,7 +71,7 @@ def test_equals_prune_and_report_one_by_one(net, data):
         np.testing.assert_array_equal(value, before[name])
 
 
-def test_equals_fine_tuning_one_by_one(net, data):
+def test_pruning_curve_with_fine_tuning_equals_one_by_one(net, data):
     X, y, group = data[1]
     curve = pruning_curve(
         net,
@@ -91,7 +91,7 @@ def test_equals_fine_tuning_one_by_one(net, data):
     assert curve.accuracy_overall.iloc[-1] > one_shot.accuracy_overall.iloc[-1]
 
 
-def test_leaves_a_pruned_estimator_as_it_is(data):
+def test_pruning_curve_leaves_a_pruned_estimator_as_it_is(data):
     X, y, group = data[1]
     clf = classifier(max_epochs=1).fit(*data[0][:2]).prune(0.7)
     twin = classifier(max_epochs=1).fit(*data[0][:2]).prune(0.7)
@@ -100,7 +100,7 @@ def test_leaves_a_pruned_estimator_as_it_is(data):
     assert_same_weights(clf.module_, twin.module_)
 
 
-def test_dense_net_runs_once(data, monkeypatch):
+def test_pruning_curve_dense_net_runs_once(data, monkeypatch):
     X, y, group = data[1]
     clf = classifier(max_epochs=1).fit(*data[0][:2])
     passes = []
@@ -112,7 +112,7 @@ def test_dense_net_runs_once(data, monkeypatch):
     assert len(passes) == 1 + 3
 
 
-def test_pipeline_and_columns(net, data):
+def test_pruning_curve_of_a_pipeline_with_columns_of_groups_equals_its_report(net, data):
     (X_train, y_train, group), (X, y, test_group) = data
     pipe = make_pipeline(StandardScaler(), classifier(max_epochs=2))
     pipe.fit(X_train, y_train, fairprunedclassifier__sensitive_features=group)
@@ -145,14 +145,14 @@ def finetuned(clf, data, **options):
 
 
 @pytest.mark.parametrize("backend", ["loky", "threading"])
-def test_backends_agree_bit_for_bit(net, data, backend):
+def test_pruning_curve_joblib_backends_agree_bit_for_bit(net, data, backend):
     alone = finetuned(net, data, n_jobs=1)
     with joblib.parallel_config(backend=backend):
         side_by_side = finetuned(net, data, n_jobs=2)
     pd.testing.assert_frame_equal(alone, side_by_side, check_exact=True)
 
 
-def test_dask_agrees_bit_for_bit(data):
+def test_pruning_curve_dask_agrees_bit_for_bit(data):
     distributed = pytest.importorskip("distributed")
     clf = classifier(max_epochs=1, pruner="random")
     alone = finetuned(clf, data, random_states=[0, 1])
@@ -164,7 +164,7 @@ def test_dask_agrees_bit_for_bit(data):
     pd.testing.assert_frame_equal(alone, spread, check_exact=True)
 
 
-def test_repeats_over_seeds(data):
+def test_pruning_curve_repeats_over_seeds_equal_fits_one_by_one(data):
     (X_train, y_train, group), test = data
     template = classifier(max_epochs=2, prune_rate=0.99)
     curve = finetuned(template, data, random_states=[3, 5])
@@ -178,7 +178,7 @@ def test_repeats_over_seeds(data):
     assert not hasattr(template, "module_")
 
 
-def test_repeats_over_splits(data):
+def test_pruning_curve_repeats_over_splits_equal_fits_one_by_one(data):
     X, y, group = data[1]
     splits = KFold(2)
     clf = make_pipeline(StandardScaler(), classifier(max_epochs=2))
@@ -216,13 +216,13 @@ def test_repeats_over_splits(data):
         ({"cv": 2, "random_states": []}, "at least one repeat"),
     ],
 )
-def test_bad_input(net, data, changes, message):
+def test_pruning_curve_bad_input_raises(net, data, changes, message):
     arguments = dict(zip(("X", "y", "sensitive_features"), data[1], strict=True))
     with pytest.raises(ValueError, match=message):
         pruning_curve(net, **(arguments | {"rates": [0.5]} | changes))
 
 
-def test_estimators_that_cannot_be_pruned(data):
+def test_pruning_curve_estimators_that_cannot_be_pruned_raise(data):
     X, y, group = data[1]
     for estimator in (LogisticRegression(), make_pipeline(StandardScaler(), LogisticRegression())):
         with pytest.raises(TypeError, match="got LogisticRegression"):

@@ -44,7 +44,7 @@ def search_prefit(prefit, **options):
     return PruneRateSearchCV(clf, **(defaults | options)).fit(X, y, sensitive_features=group)
 
 
-def test_table_is_the_reports_and_the_choice_is_the_tables(prefit):
+def test_rate_search_table_is_the_reports_and_the_choice_is_the_tables(prefit):
     clf, X, y, group = prefit
     search = search_prefit(prefit)
     for rate, table in search.results_.groupby("rate"):
@@ -67,7 +67,7 @@ def test_table_is_the_reports_and_the_choice_is_the_tables(prefit):
     assert search.binding_group_ == first.loc[first.drop_bound.idxmax(), "group"]
 
 
-def test_best_estimator_is_the_net_that_was_tested(prefit):
+def test_rate_search_best_estimator_is_the_net_that_was_tested(prefit):
     clf, X, y, _ = prefit
     search = search_prefit(prefit)
     assert clf.prune_rate_ == 0.0
@@ -80,7 +80,7 @@ def test_best_estimator_is_the_net_that_was_tested(prefit):
 
 
 @pytest.mark.filterwarnings("ignore:pruning leaves no weight")
-def test_stops_at_the_first_rate_that_fails(prefit):
+def test_rate_search_stops_at_the_first_rate_that_fails(prefit):
     class WorstInBetween:
         """Remove everything at 0.5, and nothing at other rates."""
 
@@ -95,7 +95,7 @@ def test_stops_at_the_first_rate_that_fails(prefit):
     assert search.best_rate_ == 0.2
 
 
-def test_refuses_and_says_who_and_how_many(prefit):
+def test_rate_search_no_rate_raises_and_says_who_and_how_many(prefit):
     _, X, y, group = prefit
     group = group.copy()
     group[:12] = "rare"
@@ -116,14 +116,14 @@ def test_refuses_and_says_who_and_how_many(prefit):
     assert_same_weights(search.best_estimator_.module_, data[0].dense_module_)
 
 
-def test_refusal_that_more_data_would_not_mend(prefit):
+def test_rate_search_refusal_that_more_data_would_not_mend_says_so(prefit):
     with pytest.raises(
         NoRateError, match=r"more samples like these would not help.*2 of 2 groups fail"
     ):
         search_prefit(prefit, rates=[0.85])
 
 
-def test_violation(prefit):
+def test_rate_search_max_violation_is_kept(prefit):
     clf, X, y, group = prefit
     options = {"rates": [0.1, 0.3], "max_violation": 2.0}
     loose = search_prefit(prefit, **options)
@@ -146,7 +146,7 @@ def test_violation(prefit):
         search_prefit(prefit, rates=[0.1], max_violation=0.001)
 
 
-def test_holds_out_what_it_judges_by(digits):
+def test_rate_search_splitter_holds_out_what_it_judges_by(digits):
     X, y, group = digits
     split = PredefinedSplit(np.where(np.arange(len(y)) % 2, 0, -1))
     search = PruneRateSearchCV(classifier(), rates=[0.1, 0.3], max_accuracy_drop=0.1, cv=split)
@@ -158,7 +158,7 @@ def test_holds_out_what_it_judges_by(digits):
     assert counts.to_dict() == pd.Series(group[test]).value_counts().to_dict()
 
 
-def test_share_held_out_is_drawn_within_groups_and_seeded(digits):
+def test_rate_search_share_held_out_is_drawn_within_groups_and_seeded(digits):
     X, y, group = digits
     options = {"rates": [0.1, 0.3], "max_accuracy_drop": 0.1, "cv": 0.4, "random_state": 0}
     search = PruneRateSearchCV(classifier(), **options).fit(X, y, sensitive_features=group)
@@ -168,7 +168,7 @@ def test_share_held_out_is_drawn_within_groups_and_seeded(digits):
     assert (counts - 0.4 * pd.Series(group).value_counts()).abs().max() < 1
 
 
-def test_fine_tunes_on_the_training_part_alone(digits):
+def test_rate_search_fine_tunes_on_the_training_part_alone(digits):
     X, y, group = digits
     split = ShuffleSplit(1, test_size=0.5, random_state=0)
     options = {"max_accuracy_drop": 0.1, "cv": split, "rates": [0.0, 0.8]}
@@ -182,7 +182,7 @@ def test_fine_tunes_on_the_training_part_alone(digits):
     assert_same_weights(search.best_estimator_.module_, clf.module_)
 
 
-def test_pipelines_routing_and_pickle(digits):
+def test_rate_search_pipelines_routing_and_pickle_work(digits):
     X, y, group = digits
     pipe = make_pipeline(StandardScaler(), classifier())
     options = {"rates": [0.2], "max_accuracy_drop": 0.1, "random_state": 0}
@@ -197,7 +197,7 @@ def test_pipelines_routing_and_pickle(digits):
     assert set(outside[-1].results_.group) == {"other", "round"}
 
 
-def test_torch_datasets(digits):
+def test_rate_search_torch_datasets_equal_arrays(digits):
     X, y, group = digits
     pairs = TensorDataset(torch.as_tensor(X, dtype=torch.float32), torch.as_tensor(y))
     options = {"rates": [0.1, 0.3], "max_accuracy_drop": 0.1, "random_state": 0}
@@ -206,7 +206,7 @@ def test_torch_datasets(digits):
     pd.testing.assert_frame_equal(from_pairs.results_, from_arrays.results_)
 
 
-def test_without_groups_all_are_one(digits):
+def test_rate_search_without_groups_all_are_one(digits):
     X, y, _ = digits
     search = PruneRateSearchCV(classifier(), rates=[0.1], max_accuracy_drop=0.1).fit(X, y)
     assert search.results_.group.tolist() == ["all"]
@@ -232,7 +232,7 @@ def test_without_groups_all_are_one(digits):
         ({"cv": "prefit", "finetune_epochs": 1}, "finetune_epochs=1 needs data"),
     ],
 )
-def test_bad_options(prefit, options, message):
+def test_rate_search_bad_options_raise(prefit, options, message):
     with pytest.raises(ValueError, match=message):
         search_prefit(prefit, **({"cv": 0.3} | options))
 
@@ -249,13 +249,13 @@ def test_bad_options(prefit, options, message):
         ({"sensitive_features": ["rare"] + ["common"] * 199}, r"\['rare'\] have none"),
     ],
 )
-def test_bad_data(digits, changes, message):
+def test_rate_search_bad_data_raises(digits, changes, message):
     arguments = {"X": digits[0][:200], "y": digits[1][:200], "sensitive_features": digits[2][:200]}
     with pytest.raises(ValueError, match=message):
         PruneRateSearchCV(classifier(), random_state=0).fit(**(arguments | changes))
 
 
-def test_unfitted_and_other_estimators(prefit):
+def test_rate_search_unfitted_or_other_estimators_raise(prefit):
     clf, X, y, group = prefit
     with pytest.raises(NotFittedError):
         PruneRateSearchCV(clf).predict(X)
@@ -265,7 +265,7 @@ def test_unfitted_and_other_estimators(prefit):
         PruneRateSearchCV(LogisticRegression()).fit(X, y, sensitive_features=group)
 
 
-def test_scikit_learn_checks():
+def test_rate_search_passes_the_checks_of_scikit_learn():
     estimator = PruneRateSearchCV(checked(module=LinearNet), rates=[0.0, 0.5], random_state=0)
     n_checks = 0
     for instance, check in estimator_checks_generator(estimator, mark=None):

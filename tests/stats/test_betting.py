@@ -16,7 +16,7 @@ def test_mean_bound_worked_out_by_hand():
     assert mean_lower_bound([2.0, 2.0], low=2, high=4) == 2.0
 
 
-def test_mean_bounds_hold_and_shrink():
+def test_mean_bounds_of_many_draws_hold_and_shrink():
     rng = np.random.default_rng(0)
     share, widths = 0.05, []
     for n in (50, 500):

@@ -17,7 +17,7 @@ def outcomes(n):
 
 
 @pytest.mark.parametrize(("n", "max_drop"), [(12, 0.0), (12, 0.3), (25, 0.1)])
-def test_p_value_is_valid_for_every_truth(n, max_drop):
+def test_drop_p_value_is_valid_for_every_truth(n, max_drop):
     pairs = outcomes(n)
     p = np.array([drop_p_value(n, *pair, max_drop) for pair in pairs])
     counts = [(lost, won, n - lost - won) for lost, won in pairs]
@@ -30,7 +30,7 @@ def test_p_value_is_valid_for_every_truth(n, max_drop):
             assert chances[p <= level].sum() <= level + 1e-9
 
 
-def test_p_value_is_hardly_larger_than_it_must_be():
+def test_drop_p_value_is_hardly_larger_than_it_must_be():
     n, lost, won, max_drop, nuisance = 40, 1, 1, 0.15, 0.0025
     score = tango(n, lost, won, max_drop)
     as_extreme = [pair for pair in outcomes(n) if tango(n, *pair, max_drop) <= score + 1e-6]
@@ -52,14 +52,14 @@ def tango(n, lost, won, drop):
     return (lost - won - n * drop) / np.sqrt(n * (2 * best + drop - drop**2))
 
 
-def test_p_value_is_that_of_the_score_test_in_large_samples():
+def test_drop_p_value_in_large_samples_is_that_of_the_score_test():
     n, lost, won = 50_000, 3000, 2150
     expected = norm.cdf(tango(n, lost, won, 0.02))
     assert 0.005 < expected < 0.1
     assert drop_p_value(n, lost, won, 0.02) == pytest.approx(expected + 0.0025, rel=0.1)
 
 
-def test_p_value_where_nothing_changed():
+def test_drop_p_value_where_nothing_changed_is_the_power_of_the_bound():
     # A drop of 0.02 leaves n samples unchanged with a probability of at most 0.98^n.
     for n in (1, 50, 148, 400):
         p = drop_p_value(n, 0, 0, 0.02)
@@ -67,20 +67,20 @@ def test_p_value_where_nothing_changed():
     assert drop_p_value(10, 0, 0, 0.0) == 1.0
 
 
-def test_p_value_without_a_bound_is_near_the_sign_test():
+def test_drop_p_value_max_drop_of_zero_is_near_the_sign_test():
     # With max_drop=0 the differing samples are fair coins.
     assert drop_p_value(1000, 20, 40, 0.0) == pytest.approx(binom.cdf(20, 60, 0.5), abs=0.004)
     assert drop_p_value(1000, 40, 20, 0.0) > 0.99
 
 
-def test_p_value_grows_with_losses_and_falls_with_the_bound():
+def test_drop_p_value_grows_with_losses_and_falls_with_the_bound():
     p = [drop_p_value(500, lost, 3, 0.03) for lost in range(0, 40, 2)]
     assert (np.diff(p) >= 0).all()
     p = [drop_p_value(500, 8, 3, bound) for bound in np.linspace(0, 0.2, 20)]
     assert (np.diff(p) <= 1e-6).all()
 
 
-def test_drop_bound_is_what_the_test_refutes():
+def test_drop_upper_bound_is_what_the_test_refutes():
     bound = drop_upper_bound(800, 12, 5, 0.9)
     assert 7 / 800 < bound < 0.05
     at, below = (drop_p_value(800, 12, 5, drop, 0.005) for drop in (bound, bound - 2e-4))
@@ -88,7 +88,7 @@ def test_drop_bound_is_what_the_test_refutes():
     assert drop_upper_bound(5, 5, 0) > 0.99
 
 
-def test_samples_needed_suffice():
+def test_samples_needed_by_several_shares_suffice():
     for shares in [(0.0, 0.0), (0.01, 0.0), (0.05, 0.045)]:
         n = samples_needed(*shares, 0.02, 0.9)
         lost, won = int(np.ceil(shares[0] * n)), int(shares[1] * n)

@@ -35,7 +35,7 @@ def net_of(n_scores=2, activation=nn.Tanh):
     return nn.Sequential(nn.Linear(3, 4), activation(), nn.Linear(4, n_scores)).double()
 
 
-def test_closeness_by_hand(data):
+def test_boundary_closeness_by_hand(data):
     X, y, group = data
     net = net_of()
     p = net(torch.tensor(X)).softmax(1).detach().numpy()
@@ -69,7 +69,7 @@ def whole_terms(net, X, y, output):
 
 @pytest.mark.parametrize("n_scores", [1, 2])
 @pytest.mark.parametrize("form", ["logit", "printed"])
-def test_every_term_against_whole_derivatives(data, form, n_scores):
+def test_boundary_bounds_every_term_equals_whole_derivatives(data, form, n_scores):
     X, y, group = data
     net = net_of(n_scores)
     frame = boundary_bounds(net, X, y, group, form=form, max_samples=None, tol=1e-6)
@@ -94,7 +94,7 @@ def test_every_term_against_whole_derivatives(data, form, n_scores):
             assert frame.loc[name, "hessian_max_eigenvalue"] == pytest.approx(float(top), rel=1e-3)
 
 
-def test_the_printed_inequality_fails_where_the_corrected_one_holds():
+def test_boundary_bounds_printed_form_fails_where_the_corrected_one_holds():
     # At f = 1/2 and no curvature, f(1-f)‖∇f‖² is a sixteenth of p(1-p)‖∇z‖², the true eigenvalue.
     net = nn.Linear(1, 2, bias=False)
     nn.init.zeros_(net.weight)
@@ -106,7 +106,7 @@ def test_the_printed_inequality_fails_where_the_corrected_one_holds():
     assert corrected["holds"].all()
 
 
-def test_the_corrected_inequality_holds_for_every_group_of_adult():
+def test_boundary_bounds_corrected_form_holds_for_every_group_of_adult():
     bunch = load_adult(data_home=data_home())
     encode = make_column_transformer(
         (StandardScaler(), make_column_selector(dtype_include="number")),
@@ -133,7 +133,7 @@ def test_the_corrected_inequality_holds_for_every_group_of_adult():
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_closed_form_equals_vmap(data, bias):
+def test_squared_gradient_norms_closed_form_equals_vmap(data, bias):
     X, y, group = data
     net = net_of(activation=nn.ReLU)
     net[0] = nn.Linear(3, 4, bias=bias).double()
@@ -163,7 +163,7 @@ def one_by_one(net, X):
 
 
 @pytest.mark.parametrize("kind", ["shared", "convolutions", "partly frozen"])
-def test_other_nets_sample_by_sample(data, kind):
+def test_squared_gradient_norms_of_other_nets_equal_one_by_one(data, kind):
     X, y, group = data
     torch.manual_seed(0)
     net = Twice().double()
@@ -193,14 +193,14 @@ def test_other_nets_sample_by_sample(data, kind):
     ],
     ids=str,
 )
-def test_what_is_wrong_is_named(data, change, message):
+def test_boundary_bounds_bad_input_raises(data, change, message):
     X, y, group = data
     given = {"module": net_of(), "X": X, "y": y, "sensitive_features": group} | change
     with pytest.raises(ValueError, match=message):
         boundary_bounds(**given)
 
 
-def test_two_columns_of_groups_and_a_group_of_one(data):
+def test_boundary_bounds_two_columns_of_groups_and_a_group_of_one_work(data):
     X, y, _ = data
     frame = pd.DataFrame({"sex": ["f", "m"] * 11, "race": ["x"] + ["y"] * 21})
     found = boundary_bounds(net_of(), X, y, frame)

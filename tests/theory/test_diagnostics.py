@@ -39,7 +39,7 @@ def clf(digits):
     return classifier(prune_rate=0.8).fit(X, names[y], sensitive_features=group)
 
 
-def test_the_frame_is_made_of_the_functions(clf, digits):
+def test_report_diagnostics_are_those_of_the_functions(clf, digits):
     X, y, group = digits
     labels = clf.classes_[y]
     before = weights(clf.module_), weights(clf.dense_module_)
@@ -71,7 +71,7 @@ class Probabilities(nn.Sequential):
         super().__init__(nn.Linear(n_features, n_classes), nn.Softmax(dim=1))
 
 
-def test_a_net_of_probabilities_and_two_classes(digits):
+def test_report_diagnostics_of_probabilities_and_two_classes_equal_those_of_logits(digits):
     X, y, group = digits
     clf = classifier(Probabilities, criterion=nn.NLLLoss, prune_rate=0.5)
     clf.fit(X, y % 2, sensitive_features=group)
@@ -96,7 +96,7 @@ class Items(torch.utils.data.Dataset):
         return self.X[index], self.targets[index]
 
 
-def test_other_criteria_datasets_and_odd_indexes(digits):
+def test_report_diagnostics_of_items_with_an_odd_index_equal_those_of_arrays(digits):
     X, y, group = digits
     clf = classifier(criterion__label_smoothing=0.1, prune_rate=0.5)
     clf.fit(X, y, sensitive_features=group)
@@ -108,7 +108,7 @@ def test_other_criteria_datasets_and_odd_indexes(digits):
     np.testing.assert_allclose(plain.diagnostics.excessive_risk, plain.excessive_risk, rtol=1e-3)
 
 
-def test_the_display_from_an_estimator(clf, digits):
+def test_group_theory_display_from_an_estimator_shows_its_diagnostics(clf, digits):
     X, y, group = digits
     display = GroupTheoryDisplay.from_estimator(clf, X, clf.classes_[y], sensitive_features=group)
     widths = [bar.get_width() for bar in display.ax_[0].patches]

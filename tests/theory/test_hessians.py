@@ -48,7 +48,7 @@ def by_group(net, X, y, group):
 
 
 @pytest.mark.parametrize("batch_size", [None, 5])
-def test_gradient_norms_are_exact(data, batch_size):
+def test_group_gradient_norms_are_exact(data, batch_size):
     net = smooth_net()
     norms = group_gradient_norms(net, *data, batch_size=batch_size)
     assert norms.index.tolist() == ["few", "many", "one"]
@@ -58,7 +58,7 @@ def test_gradient_norms_are_exact(data, batch_size):
 
 @pytest.mark.parametrize("which", ["largest", "smallest"])
 @pytest.mark.parametrize("batch_size", [None, 5])
-def test_eigenvalues_are_exact_within_their_residuals(data, which, batch_size):
+def test_group_eigenvalues_are_exact_within_their_residuals(data, which, batch_size):
     net = smooth_net()
     options = {"k": 3, "which": which, "tol": 1e-6, "batch_size": batch_size}
     frame = group_hessian_eigenvalues(net, *data, **options)
@@ -73,7 +73,7 @@ def test_eigenvalues_are_exact_within_their_residuals(data, which, batch_size):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_curvlinops_finds_the_same(data):
+def test_group_eigenvalues_equal_those_of_curvlinops(data):
     curvlinops = pytest.importorskip("curvlinops")
     X, y, group = data
     net = smooth_net()
@@ -88,14 +88,14 @@ def test_curvlinops_finds_the_same(data):
         assert frame.loc[name, "eigenvalue"] == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
-def test_too_few_products_are_said(data):
+def test_group_eigenvalues_too_few_products_warn(data):
     with pytest.warns(ConvergenceWarning, match=r"groups \['few', 'many'"):
         frame = group_hessian_eigenvalues(smooth_net(), *data, max_iter=2, tol=1e-6)
     assert (frame["n_iter"] == 2).all()
     assert (frame["residual"] > 0).any()
 
 
-def test_sub_samples_are_biased_upward_and_flagged(digits):
+def test_group_eigenvalues_of_sub_samples_are_biased_upward_and_flagged(digits):
     X, y, group = digits
     clf = classifier(max_epochs=8).fit(X, y, sensitive_features=group)
     whole = group_hessian_eigenvalues(clf.module_, X, y, group)
@@ -109,7 +109,7 @@ def test_sub_samples_are_biased_upward_and_flagged(digits):
     assert flagged["is_small"].to_dict() == (sizes < between).to_dict()
 
 
-def test_the_net_is_left_as_it_was(digits):
+def test_group_eigenvalues_leave_the_net_as_it_was(digits):
     X, y, group = digits
     torch.manual_seed(0)
     net = SmallNet(64, 10)
@@ -127,7 +127,7 @@ def test_the_net_is_left_as_it_was(digits):
     assert (first["eigenvalue"] > 0).all()
 
 
-def test_frozen_parameters_are_left_out(data):
+def test_group_eigenvalues_frozen_parameters_are_left_out(data):
     net = smooth_net()
     net[0].requires_grad_(False)
     last = net[2]
@@ -141,7 +141,7 @@ def test_frozen_parameters_are_left_out(data):
         group_gradient_norms(net, X, y, group)
 
 
-def test_frames_with_odd_indexes_and_one_group(data):
+def test_group_eigenvalues_odd_indexes_and_one_group_work(data):
     X, y, group = data
     net = smooth_net()
     index = np.arange(73) * 3 + 5
@@ -177,7 +177,7 @@ def test_frames_with_odd_indexes_and_one_group(data):
         ({"tol": 0.0}, "tol must be in"),
     ],
 )
-def test_what_is_wrong_is_named(data, change, message):
+def test_group_eigenvalues_bad_input_raises(data, change, message):
     X, y, group = data
     given = {"module": smooth_net(), "X": X, "y": y, "sensitive_features": group} | change
     with pytest.raises(ValueError, match=message):

@@ -89,7 +89,7 @@ def resnet(images):
 
 
 @pytest.mark.parametrize("rate", [0.5, 0.9])
-def test_parts_sum_to_the_risk_on_a_resnet(resnet, images, rate):
+def test_risk_by_layer_of_a_resnet_sums_to_the_risk(resnet, images, rate):
     X, y, group = (values[:60] for values in images)
     path = excessive_risk_by_layer(resnet, pruned_at(resnet, rate), X, y, group)
     assert_sums(path)
@@ -99,7 +99,7 @@ def test_parts_sum_to_the_risk_on_a_resnet(resnet, images, rate):
 
 
 @pytest.mark.parametrize("rate", [0.5, 0.9])
-def test_an_mlp_against_a_naive_sum(mlp, digits, rate):
+def test_risk_by_layer_of_an_mlp_equals_a_naive_sum(mlp, digits, rate):
     X, y, group = (values[:80] for values in digits)
     X = X.astype(np.float32)
     pruned = pruned_at(mlp, rate)
@@ -124,7 +124,7 @@ def squares(scores, y):
     return (scores[:, 0] - y) ** 2
 
 
-def test_a_line_by_hand():
+def test_risk_by_layer_of_a_line_by_hand():
     # Residual at t: (1 − t)(2x + 1) − y. Of w: ∫ 2r · x · (−2) dt, of b: ∫ 2r · (−1) dt.
     # x = 1, y = 0: ∫ r = 3/2, parts −6 and −3, R = 0 − 9. x = 1, y = 1: ∫ r = 1/2, −2 and −1.
     path = excessive_risk_by_layer(
@@ -139,7 +139,7 @@ def test_a_line_by_hand():
     assert path.split_error.max() < 1e-6
 
 
-def test_layers_that_stay_contribute_nothing(mlp, digits):
+def test_risk_by_layer_layers_that_stay_contribute_nothing(mlp, digits):
     X, y, group = (values[:60] for values in digits)
     pruned = copy.deepcopy(mlp)
     with torch.no_grad():
@@ -153,7 +153,7 @@ def test_layers_that_stay_contribute_nothing(mlp, digits):
     )
 
 
-def test_same_nets_pay_nothing(mlp, digits):
+def test_risk_by_layer_of_the_same_nets_is_zero(mlp, digits):
     X, y, group = (values[:60] for values in digits)
     path = excessive_risk_by_layer(mlp, copy.deepcopy(mlp), X, y, group)
     assert (path.by_layer == 0).all(axis=None)
@@ -164,7 +164,7 @@ def test_same_nets_pay_nothing(mlp, digits):
     pd.testing.assert_frame_equal(table, path.by_tensor)
 
 
-def test_batch_norm_statistics_after_fine_tuning(digits):
+def test_risk_by_layer_batch_norm_statistics_after_fine_tuning_have_parts(digits):
     X, y, group = digits
     clf = classifier(max_epochs=2).fit(X, y, sensitive_features=group)
     clf.prune(0.9, X, y, sensitive_features=group, finetune_epochs=1)
@@ -181,7 +181,7 @@ def test_batch_norm_statistics_after_fine_tuning(digits):
     np.testing.assert_allclose(path.by_layer["layers.2"], path.by_tensor[norms].sum(axis=1))
 
 
-def test_statistics_alone_by_finite_differences():
+def test_risk_by_layer_statistics_alone_equal_finite_differences():
     net = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(2, affine=False), nn.Linear(2, 2)).double()
     X, y = np.array([[0.3, -1.0], [1.2, 0.4]]), [0, 1]
     moved = copy.deepcopy(net)
@@ -198,7 +198,7 @@ def test_statistics_alone_by_finite_differences():
     np.testing.assert_allclose(path.by_tensor["1.running_mean"], losses[1] - losses[0], rtol=1e-7)
 
 
-def test_nets_stay_as_they_are(resnet, images):
+def test_risk_by_layer_leaves_the_nets_as_they_are(resnet, images):
     X, y, group = (values[:8] for values in images)
     pruned = pruned_at(resnet, 0.3)
     before = copy.deepcopy(resnet), copy.deepcopy(pruned)
@@ -212,7 +212,7 @@ def test_nets_stay_as_they_are(resnet, images):
     assert_same_weights(pruned, before[1])
 
 
-def test_warning_where_the_tolerance_is_not_reached(resnet, images):
+def test_risk_by_layer_tolerance_not_reached_warns(resnet, images):
     X, y, group = (values[:8] for values in images)
     with pytest.warns(ConvergenceWarning, match="tol=1e-06 after 9 evaluations"):
         path = excessive_risk_by_layer(
@@ -225,7 +225,7 @@ def test_warning_where_the_tolerance_is_not_reached(resnet, images):
     )
 
 
-def test_groups_of_one_one_group_odd_index_and_chunks(mlp, digits):
+def test_risk_by_layer_groups_of_one_one_group_odd_index_and_chunks_work(mlp, digits):
     X, y, _ = (values[:12] for values in digits)
     pruned = pruned_at(mlp, 0.6)
     each = excessive_risk_by_layer(mlp, pruned, X, y, np.arange(12), max_evaluations=5000)
@@ -244,7 +244,7 @@ def test_groups_of_one_one_group_odd_index_and_chunks(mlp, digits):
     assert table.index.names == ["digit", "half"]
 
 
-def test_frozen_nets_have_a_path(mlp, digits):
+def test_risk_by_layer_of_frozen_nets_sums_to_the_risk(mlp, digits):
     X, y, group = (values[:30] for values in digits)
     frozen = copy.deepcopy(mlp).requires_grad_(False)
     path = excessive_risk_by_layer(frozen, pruned_at(mlp, 0.7).requires_grad_(False), X, y, group)
@@ -283,13 +283,13 @@ class Doubled(MLP):
         ({"batch_size": 0}, "batch_size must be an integer >= 1"),
     ],
 )
-def test_bad_input(mlp, spoil, message):
+def test_risk_by_layer_bad_input_raises(mlp, spoil, message):
     arguments = {"dense": mlp, "pruned": pruned_at(mlp, 0.5)} | SMALL
     with pytest.raises(ValueError, match=message):
         excessive_risk_by_layer(**(arguments | spoil))
 
 
-def test_weights_that_are_not_finite(mlp):
+def test_risk_by_layer_weights_that_are_not_finite_raise(mlp):
     pruned = copy.deepcopy(mlp)
     with torch.no_grad():
         pruned.layers[0].weight[0, 0] = torch.nan

@@ -21,7 +21,7 @@ def data():
     return rng.normal(size=(44, 4)), rng.integers(0, 3, 44), group
 
 
-def test_tables_by_hand(data):
+def test_propositions_tables_by_hand(data):
     X, y, group = data
     net = smooth_net()
     by_size = size_and_gradient(net, X, y, group)
@@ -45,7 +45,7 @@ def test_tables_by_hand(data):
     assert (by_error.table["gradient_norm"] <= by_error.table["error_bound"]).all()
 
 
-def test_on_long_tailed_digits(digits):
+def test_propositions_on_long_tailed_digits_hold(digits):
     X, y, _ = digits
     rows = long_tailed(y, 10, random_state=0)
     X, y = X[rows], y[rows]
@@ -58,7 +58,7 @@ def test_on_long_tailed_digits(digits):
     assert by_error.rank_correlation > 0.5
 
 
-def test_two_groups_at_a_stationary_point():
+def test_size_and_gradient_two_groups_at_a_stationary_point_by_hand():
     # One weight per class and no features but a constant: gradient descent gets there.
     X, y = np.ones((40, 1)), np.repeat([0, 1], [30, 10])
     net = torch.nn.Linear(1, 2, bias=False).double()
@@ -74,7 +74,7 @@ def test_two_groups_at_a_stationary_point():
     assert relation.rank_correlation == pytest.approx(-1)
 
 
-def test_one_group_has_no_rank(data):
+def test_size_and_gradient_one_group_has_no_rank(data):
     X, y, _ = data
     assert np.isnan(size_and_gradient(smooth_net(), X, y, np.zeros(44)).rank_correlation)
     frame = pd.DataFrame({"g": ["a"] * 44}, index=range(7, 51))

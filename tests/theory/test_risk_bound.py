@@ -31,7 +31,7 @@ def displaced(net, direction, length):
     return moved
 
 
-def test_every_term_against_whole_derivatives(data):
+def test_risk_bounds_every_term_equals_whole_derivatives(data):
     net = smooth_net()
     pruned = copy.deepcopy(net)
     with torch.no_grad():
@@ -61,7 +61,7 @@ def test_every_term_against_whole_derivatives(data):
 
 
 @pytest.mark.parametrize("activation", [nn.Tanh, nn.Softplus])
-def test_what_is_missing_vanishes_with_the_third_power(data, activation):
+def test_risk_bounds_what_is_missing_vanishes_with_the_third_power(data, activation):
     net = smooth_net()
     net[1] = activation()
     torch.manual_seed(1)
@@ -76,7 +76,7 @@ def test_what_is_missing_vanishes_with_the_third_power(data, activation):
     assert (frame["excessive_risk"] <= frame["risk_bound"] + rest.max().max()).all()
 
 
-def test_a_curve_equals_its_single_rates(digits):
+def test_risk_bounds_of_a_curve_equal_those_of_single_rates(digits):
     X, y, group = digits
     clf = classifier().fit(X, y, sensitive_features=group)
     nets = {rate: copy.deepcopy(clf.prune(rate).module_) for rate in (0.3, 0.9)}
@@ -95,7 +95,7 @@ def test_a_curve_equals_its_single_rates(digits):
         np.testing.assert_array_equal(value, before[name])
 
 
-def test_nets_that_do_not_match(data):
+def test_risk_bounds_nets_that_do_not_match_raise(data):
     net = smooth_net()
     with pytest.raises(ValueError, match=r"'0\.weight' of shape \(5, 4\) in dense and \(4, 4\)"):
         risk_bounds(net, nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 3)), *data)

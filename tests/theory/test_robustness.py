@@ -46,7 +46,7 @@ def naive_fgsm(net, X, y, epsilon, clip=None):
     return (net(moved).argmax(1) == y).numpy()
 
 
-def test_a_plane_by_hand():
+def test_group_robustness_of_a_plane_by_hand():
     # The distance of x to x · w = 0 in the largest norm is |x · w| / Σ|w|, here |2a − b| / 3.
     X = np.array([[1.0, 0.2], [0.5, 0.7], [0.0, 0.9], [0.1, 2.0], [-0.2, 0.2]])
     y = np.array([1, 1, 0, 0, 1])
@@ -68,7 +68,7 @@ def test_a_plane_by_hand():
 
 
 @pytest.mark.parametrize("clip", [None, (0, 1)])
-def test_fgsm_is_the_naive_one(mlp, digits, clip):
+def test_group_robustness_fgsm_equals_the_naive_one(mlp, digits, clip):
     X, y, group = (values[:300] for values in digits)
     X = X.astype(np.float32)
     table = group_robustness(mlp, X, y, group, epsilon=0.1, attacks=("fgsm",), clip=clip)
@@ -77,7 +77,7 @@ def test_fgsm_is_the_naive_one(mlp, digits, clip):
     assert (table["fgsm"] < table["clean"]).all()
 
 
-def test_pgd_is_no_weaker_than_fgsm(mlp, digits):
+def test_group_robustness_pgd_is_no_weaker_than_fgsm(mlp, digits):
     X, y, group = (values[:300] for values in digits)
     for net in (mlp, pruned_at(mlp, 0.7)):
         table = group_robustness(net, X, y, group, epsilon=0.1, clip=(0, 1))
@@ -86,7 +86,7 @@ def test_pgd_is_no_weaker_than_fgsm(mlp, digits):
         assert table["boundary_closeness"].between(0, 1).all()
 
 
-def test_nothing_moves_at_epsilon_zero(mlp, digits):
+def test_group_robustness_epsilon_zero_moves_nothing(mlp, digits):
     X, y, group = (values[:100] for values in digits)
     table = group_robustness(mlp, X, y, group, epsilon=0, step_size=0.01)
     np.testing.assert_array_equal(table["fgsm"], table["clean"])
@@ -96,7 +96,7 @@ def test_nothing_moves_at_epsilon_zero(mlp, digits):
     np.testing.assert_allclose(table["clean"], pd.Series(right).groupby(group).mean())
 
 
-def test_chunks_double_precision_and_names(mlp, digits):
+def test_group_robustness_chunks_and_double_precision_change_nothing(mlp, digits):
     X, y, group = (values[:60] for values in digits)
     table = group_robustness(mlp, X, y, group, epsilon=0.1)
     chunks = group_robustness(mlp, X, y, group, epsilon=0.1, batch_size=7)
@@ -105,7 +105,7 @@ def test_chunks_double_precision_and_names(mlp, digits):
     pd.testing.assert_frame_equal(table, double, atol=0.05)
 
 
-def test_other_criteria_one_group_and_odd_index(mlp, digits):
+def test_group_robustness_other_criteria_one_group_and_odd_index_work(mlp, digits):
     X, y, _ = (values[:40] for values in digits)
     index = np.arange(40)[::-1] * 3
     group = pd.Series(["all"] * 40, index=index, name="who")
@@ -123,7 +123,7 @@ def test_other_criteria_one_group_and_odd_index(mlp, digits):
     assert table.loc["all", "pgd"] < table.loc["all", "clean"]
 
 
-def test_net_and_generators_stay_as_they_are(mlp, digits):
+def test_group_robustness_leaves_net_and_generators_as_they_are(mlp, digits):
     X, y, group = (values[:20] for values in digits)
     before, state = copy.deepcopy(mlp), torch.get_rng_state()
     drawn = np.random.get_state()[1].copy()  # noqa: NPY002
@@ -136,7 +136,7 @@ def test_net_and_generators_stay_as_they_are(mlp, digits):
     np.testing.assert_array_equal(np.random.get_state()[1], drawn)  # noqa: NPY002
 
 
-def test_the_toolbox_is_missing(monkeypatch):
+def test_group_robustness_without_the_toolbox_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "art.attacks.evasion", None)
     with pytest.raises(ImportError, match=r"pip install 'sk-prunefair\[attacks\]'"):
         group_robustness(plane([1.0]), [[1.0]], [1], ["a"], epsilon=0.1)
@@ -167,7 +167,7 @@ def test_the_toolbox_is_missing(monkeypatch):
         ({"clip": (0, 0.5)}, r"X must lie within clip=\(0, 0.5\), got values from 1 to 1"),
     ],
 )
-def test_bad_input(spoil, message):
+def test_group_robustness_bad_input_raises(spoil, message):
     arguments = {
         "module": plane([1.0, 1.0]),
         "X": np.ones((3, 2), dtype=np.float32),

@@ -36,7 +36,7 @@ def shrunk(digits):
     return clf.prune(0.5, X, y, sensitive_features=group, finetune_epochs=1)
 
 
-def test_the_module_gets_smaller_and_training_goes_on(shrunk, digits):
+def test_channel_pruned_net_is_smaller_and_training_goes_on(shrunk, digits):
     X, y, group = digits
     hidden = [layer.out_features for layer in linear_layers(shrunk.dense_module_)]
     left = [layer.out_features for layer in linear_layers(shrunk.module_)]
@@ -54,7 +54,7 @@ def linear_layers(module):
     return [part for part in module.modules() if isinstance(part, torch.nn.Linear)]
 
 
-def test_pruning_starts_from_the_dense_net(shrunk):
+def test_channel_pruned_net_pruned_again_starts_from_the_dense_net(shrunk):
     dense = weights(shrunk.dense_module_)
     once = weights(shrunk.prune(0.8).module_)
     assert weights(shrunk.prune(0.0).module_).keys() == dense.keys()
@@ -65,7 +65,7 @@ def test_pruning_starts_from_the_dense_net(shrunk):
     assert shrunk.sparsity_ == pytest.approx(0.5, abs=1e-3)
 
 
-def test_the_full_net_does_what_the_smaller_one_does():
+def test_channel_pruned_net_expanded_does_what_the_smaller_one_does():
     X, y, group = images()
     clf = classifier(ResNet18, module__width=8, pruner="channel_taylor", max_epochs=1)
     clf.set_params(
@@ -83,7 +83,7 @@ def test_the_full_net_does_what_the_smaller_one_does():
         assert torch.equal(value, full.get_parameter(name)), name
 
 
-def test_report_counts_what_is_there(shrunk, digits):
+def test_channel_pruned_net_report_counts_what_is_there(shrunk, digits):
     X, y, group = digits
     report = shrunk.fairness_report(X, y, sensitive_features=group, diagnostics=True, latency=True)
     n_small = sum(p.numel() for p in shrunk.module_.parameters())
@@ -99,7 +99,7 @@ def test_report_counts_what_is_there(shrunk, digits):
     )
 
 
-def test_the_theory_takes_the_full_net(shrunk, digits):
+def test_channel_pruned_net_expanded_has_the_risks_of_the_report(shrunk, digits):
     X, y, group = digits
     full = expand_module(shrunk.dense_module_, shrunk.module_, shrunk.pruned_.kept)
     X = X.astype(np.float32)
@@ -112,14 +112,14 @@ def test_the_theory_takes_the_full_net(shrunk, digits):
 # ------------------------------------------------------------ copies and files
 
 
-def test_copies_are_the_same(shrunk, digits):
+def test_channel_pruned_net_copies_are_the_same(shrunk, digits):
     X = digits[0]
     for other in (pickle.loads(pickle.dumps(shrunk)), copy.deepcopy(shrunk)):
         np.testing.assert_array_equal(other.predict_proba(X), shrunk.predict_proba(X))
         assert other.sparsity_ == shrunk.sparsity_
 
 
-def test_parameters_are_saved_with_what_was_kept(shrunk, digits, tmp_path):
+def test_channel_pruned_net_save_params_keeps_what_was_kept(shrunk, digits, tmp_path):
     X, y, group = digits
     shrunk.save_params(f_params=tmp_path / "net.pt")
     expected, sparsity = shrunk.predict_proba(X), shrunk.sparsity_
@@ -133,7 +133,7 @@ def test_parameters_are_saved_with_what_was_kept(shrunk, digits, tmp_path):
     assert fresh.prune(0.0).sparsity_ == 0.0
 
 
-def test_compact_file_of_a_smaller_net(shrunk, digits, tmp_path):
+def test_channel_pruned_net_compact_file_comes_back(shrunk, digits, tmp_path):
     X, y, group = digits
     save_compact(shrunk, tmp_path / "net.zip")
     save_compact(shrunk, tmp_path / "both.zip", dense=True)
@@ -186,7 +186,7 @@ def forge(path, header=None, parts=None):
         {"parts": {"kept/0/layers.0.weight": b"\xff" * 10**6}},
     ],
 )
-def test_forged_channels_are_refused(shrunk, tmp_path, change):
+def test_channel_pruned_net_forged_file_is_refused(shrunk, tmp_path, change):
     path = tmp_path / "net.zip"
     save_compact(shrunk, path)
     forge(path, **change)
@@ -200,7 +200,7 @@ def test_forged_channels_are_refused(shrunk, tmp_path, change):
     assert all((value == before[name]).all() for name, value in weights(module).items())
 
 
-def test_onnx_of_a_smaller_net(shrunk, digits, tmp_path):
+def test_channel_pruned_net_onnx_file_has_the_same_scores(shrunk, digits, tmp_path):
     for name in ("onnxscript", "onnxruntime"):
         pytest.importorskip(name)
     import onnxruntime
@@ -218,7 +218,7 @@ def test_onnx_of_a_smaller_net(shrunk, digits, tmp_path):
 
 
 @pytest.mark.parametrize("constraint", [EqualLossConstraint(), EqualGradientConstraint()])
-def test_constraints_and_rewinding_go_with_it(digits, constraint):
+def test_channel_pruned_net_with_constraint_and_rewinding_is_fine_tuned(digits, constraint):
     X, y, group = digits
     clf = classifier(
         MLP,
@@ -234,7 +234,7 @@ def test_constraints_and_rewinding_go_with_it(digits, constraint):
     assert clf.score(X, y) > 0.7
 
 
-def test_in_a_grid_search(digits):
+def test_channel_pruned_net_in_a_grid_search_is_found(digits):
     X, y, group = digits
     clf = classifier(MLP, pruner="channel_magnitude", max_epochs=2)
     search = GridSearchCV(clf, {"prune_rate": [0.2, 0.6]}, cv=2, error_score="raise")
@@ -242,7 +242,7 @@ def test_in_a_grid_search(digits):
     assert search.best_estimator_.pruned_.kept
 
 
-def test_a_pretrained_net_needs_x_to_be_traced(digits):
+def test_channel_pruned_net_pretrained_without_x_raises(digits):
     X, y, group = digits
     clf = classifier(
         MLP(n_features=64, n_classes=10), classes=list(range(10)), pruner="channel_magnitude"
@@ -253,7 +253,7 @@ def test_a_pretrained_net_needs_x_to_be_traced(digits):
     assert clf.pruned_.kept
 
 
-def test_schedules_are_for_weights(digits):
+def test_channel_pruned_net_with_a_schedule_raises(digits):
     X, y, group = digits
     clf = classifier(MLP, pruner="channel_magnitude", callbacks=[IterativePruning(2)])
     clf.fit(X, y, sensitive_features=group)

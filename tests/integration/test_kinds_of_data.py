@@ -14,7 +14,7 @@ from sk_prunefair import EqualLossConstraint
 from tests.conftest import assert_same_weights, classifier
 
 
-def test_groups_as_a_dict_of_columns_and_as_a_multiindex_are_those_of_a_frame(digits):
+def test_fit_groups_as_dict_or_multiindex_equal_those_of_a_frame(digits):
     X, y, group = digits
     frame = pd.DataFrame({"round": group, "odd": y % 2})
     index = pd.MultiIndex.from_frame(frame)
@@ -27,7 +27,7 @@ def test_groups_as_a_dict_of_columns_and_as_a_multiindex_are_those_of_a_frame(di
         assert_same_weights(clf.module_, nets[0].module_)
 
 
-def test_groups_of_polars_keep_their_names(digits):
+def test_fit_groups_of_polars_keep_their_names(digits):
     polars = pytest.importorskip("polars")
     X, y, group = digits
     series = polars.Series("shape", [str(each) for each in group])
@@ -38,7 +38,7 @@ def test_groups_of_polars_keep_their_names(digits):
     assert clf.groups_.names == ["shape", "odd"]
 
 
-def test_nullable_integer_labels_come_back_as_integers(digits):
+def test_predict_nullable_integer_labels_come_back_as_integers(digits):
     X, y, group = digits
     clf = classifier(max_epochs=1).fit(X, pd.Series(y, dtype="Int64"), sensitive_features=group)
     assert clf.classes_.dtype.kind == "i"
@@ -53,7 +53,7 @@ def test_nullable_integer_labels_come_back_as_integers(digits):
         ([True, "a"], r"one kind, got a mix of \['bool', 'str'\]"),
     ],
 )
-def test_labels_with_none_or_of_mixed_kinds_are_refused(labels, message, fitted, digits):
+def test_fit_labels_with_none_or_of_mixed_kinds_are_refused(labels, message, fitted, digits):
     X, _, _ = digits
     before = fitted.predict_proba(X)
     given = np.array(labels * (len(X) // 2) + labels[: len(X) % 2], dtype=object)
@@ -62,7 +62,7 @@ def test_labels_with_none_or_of_mixed_kinds_are_refused(labels, message, fitted,
     np.testing.assert_array_equal(fitted.predict_proba(X), before)
 
 
-def test_arrays_with_negative_strides_are_those_of_a_copy(digits):
+def test_fit_arrays_with_negative_strides_equal_a_copy(digits):
     X, y, group = digits
     given = (X[::-1], y[::-1], group[::-1])
     copies = [np.ascontiguousarray(each) for each in given]
@@ -71,7 +71,7 @@ def test_arrays_with_negative_strides_are_those_of_a_copy(digits):
     assert_same_weights(left.module_, right.module_)
 
 
-def test_groups_given_only_to_a_later_prune_are_learned_there(digits):
+def test_prune_groups_given_there_first_are_learned(digits):
     X, y, group = digits
     clf = classifier(max_epochs=1, callbacks=[("equal", EqualLossConstraint(phase="after"))])
     clf.fit(X, y)
@@ -85,7 +85,7 @@ def test_groups_given_only_to_a_later_prune_are_learned_there(digits):
         clf.prune(0.5, X, y, sensitive_features=["new"] * len(y), finetune_epochs=1)
 
 
-def test_constraint_before_pruning_asks_for_no_groups_afterwards(digits):
+def test_prune_constraint_of_before_asks_for_no_groups(digits):
     X, y, group = digits
     clf = classifier(max_epochs=1, callbacks=[("equal", EqualLossConstraint(phase="before"))])
     clf.fit(X, y, sensitive_features=group)
@@ -93,7 +93,7 @@ def test_constraint_before_pruning_asks_for_no_groups_afterwards(digits):
     assert clf.sparsity_ == pytest.approx(0.5, abs=1e-3)
 
 
-def test_constraint_that_is_switched_off_by_name_asks_for_no_groups(digits):
+def test_fit_constraint_switched_off_by_name_asks_for_no_groups(digits):
     X, y, _ = digits
     clf = classifier(max_epochs=1, callbacks=[("equal", EqualLossConstraint())])
     clf.set_params(callbacks__equal=None).fit(X, y)
@@ -111,7 +111,7 @@ class Two(nn.Module):
         return self.head(torch.cat([pixels.flatten(1), self.embed(code)], 1))
 
 
-def test_dict_of_arrays_goes_to_the_module_by_name_and_integers_stay(digits):
+def test_fit_dict_of_arrays_goes_to_the_module_by_name_and_integers_stay(digits):
     X, y, group = digits
     given = {"pixels": X, "code": (y + 1) % 20}
     clf = classifier(Two, max_epochs=2).fit(given, y, sensitive_features=group)
@@ -123,7 +123,7 @@ def test_dict_of_arrays_goes_to_the_module_by_name_and_integers_stay(digits):
         clf.predict({})
 
 
-def test_sparse_rows_are_those_of_the_dense_table(digits):
+def test_fit_sparse_rows_equal_the_dense_table(digits):
     X, y, group = digits
     flat = X.reshape(len(X), -1)
     left = classifier(max_epochs=1).fit(sparse.csr_matrix(flat), y, sensitive_features=group)
@@ -135,14 +135,14 @@ def test_sparse_rows_are_those_of_the_dense_table(digits):
     )
 
 
-def test_data_loader_is_refused_with_what_to_pass(digits):
+def test_fit_data_loader_is_refused_with_what_to_pass(digits):
     X, y, _ = digits
     loader = DataLoader(list(zip(X, y, strict=True)))
     with pytest.raises(ValueError, match=r"X must be .* got DataLoader; of a DataLoader, pass"):
         classifier().fit(loader, y)
 
 
-def test_float64_net_is_trained_in_its_own_precision(digits):
+def test_fit_float64_net_is_trained_in_its_own_precision(digits):
     X, y, group = digits
     module = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).double()
     clf = classifier(module, max_epochs=1).fit(X, y, sensitive_features=group).prune(0.5)
@@ -157,7 +157,7 @@ class Logits(nn.Module):
         return nn.functional.cross_entropy(scores, y)
 
 
-def test_predict_proba_that_is_none_is_warned_of(digits):
+def test_predict_proba_of_outputs_that_are_none_warns(digits):
     X, y, group = digits
     clf = classifier(criterion=Logits, max_epochs=1).fit(X, y, sensitive_features=group)
     with pytest.warns(UserWarning, match=r"no probabilities.*predict_nonlinearity"):

@@ -82,6 +82,7 @@ class CoreNet(TrainingNet, Protocol):
     def make_pruner(self) -> Planner: ...  # noqa: D102
     def initialize_optimizer(self) -> Any: ...  # noqa: D102
     def get_params_for(self, prefix: str) -> dict[str, Any]: ...  # noqa: D102
+    def get_dataset(self, X: Any, y: Any = None) -> GroupDataset: ...  # noqa: D102
     def get_iterator(self, dataset: Any, training: bool = False) -> Any: ...  # noqa: D102
     def with_module(self, module: nn.Module | None) -> Any: ...  # noqa: D102
     def scratch(self) -> Any: ...  # noqa: D102

@@ -54,14 +54,14 @@ class Task:
 class SmallCNN(nn.Module):
     """Two convolutions and one hidden layer, for 28×28 images."""
 
-    def __init__(self, n_classes: int, width: int = 16) -> None:
+    def __init__(self, n_classes: int, width: int = 16, hidden: int = 64) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             *(nn.Conv2d(1, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()),
             nn.MaxPool2d(2),
             *(nn.Conv2d(width, 2 * width, 3, padding=1), nn.BatchNorm2d(2 * width), nn.ReLU()),
             *(nn.MaxPool2d(2), nn.Flatten()),
-            *(nn.Linear(2 * width * 49, 64), nn.ReLU(), nn.Linear(64, n_classes)),
+            *(nn.Linear(2 * width * 49, hidden), nn.ReLU(), nn.Linear(hidden, n_classes)),
         )
 
     def forward(self, X: torch.Tensor) -> torch.Tensor:

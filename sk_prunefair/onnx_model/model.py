@@ -116,7 +116,7 @@ class OnnxModel:
         """
         rows = Rows(X, self.inputs)
         tables = [
-            self._run(rows.batch(start, start + self.batch_size))
+            self.run_batch(rows.batch(start, start + self.batch_size))
             for start in range(0, len(rows), self.batch_size)
         ]
         labels = self.classes if self.classes is not None else tables[0][1]
@@ -131,7 +131,14 @@ class OnnxModel:
         """Return probabilities of rows, shape (n_samples, n_classes): of logits their softmax."""
         return self.run(X).probabilities
 
-    def _run(self, batch: Arrays) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
+    def run_batch(self, batch: Arrays) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
+        """Return what the file gives for arrays that fit it, and the labels if it tells them.
+
+        Parameters
+        ----------
+        batch : dict of str to ndarray
+            One for each input, of at most ``batch_size`` rows where the file fixes their number.
+        """
         n = len(next(iter(batch.values())))
         if self._n_fixed and n < self._n_fixed:
             batch = {

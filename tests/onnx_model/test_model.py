@@ -14,13 +14,12 @@ from scipy.special import expit, softmax
 from torch import nn
 from torch.utils.data import TensorDataset
 
-pytest.importorskip("onnxruntime")
-pytest.importorskip("onnx")
-
 from sk_prunefair.export import to_onnx
 from sk_prunefair.onnx_model import OnnxModel
 from tests.conftest import classifier
 from tests.onnx_model.graphs import FLOAT, INT64, STRING, linear, with_labels, write
+
+pytest.importorskip("onnxruntime")
 
 W = np.array([[1.0, -1.0, 0.5], [2.0, 0.0, -3.0]])
 X = np.array([[1.0, 2.0], [3.0, -1.0], [0.5, 0.5], [0.0, 4.0], [-1.0, -1.0]])

@@ -151,9 +151,7 @@ class FittedNet(Net):
             dense_scores=dense.scores,
             pruned_scores=pruned.scores,
             classes=(
-                None
-                if dense.scores is None
-                else schema.decode(np.arange(dense.scores.shape[1]))
+                None if dense.scores is None else schema.decode(np.arange(dense.scores.shape[1]))
             ),
             sensitive_features=sensitive_features,
             control_features=control_features,

@@ -58,7 +58,7 @@ def exemplars(
 
     References
     ----------
-    Hooker, Courville, Clark, Dauphin and Frome (2019), What do compressed deep neural networks
+    Hooker et al. (2019), What do compressed deep neural networks
     forget?, arXiv:1911.05248.
 
     Examples

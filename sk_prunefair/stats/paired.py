@@ -190,7 +190,7 @@ def _likely_counts(n: int, low: float, high: float) -> npt.NDArray[np.int64]:
     return np.arange(max(first, 0), min(last, n) + 1)
 
 
-def _score(lost: npt.ArrayLike, won: npt.ArrayLike, n: int, max_drop: float) -> npt.NDArray[Any]:
+def _score(lost: npt.ArrayLike, won: npt.ArrayLike, n: Any, max_drop: Any) -> npt.NDArray[Any]:
     """Tango's score: the drop beyond `max_drop`, in standard errors under the hypothesis."""
     lost, won = np.asarray(lost, dtype=float), np.asarray(won, dtype=float)
     # The share won that is likeliest where the drop is max_drop: the root of a quadratic.

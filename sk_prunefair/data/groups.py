@@ -51,7 +51,7 @@ def as_group_frame(
     """
     if sensitive_features is None:
         raise ValueError(f"{name} must hold the group of each sample, got None")
-    frame = _to_frame(sensitive_features, name)
+    frame = to_frame(sensitive_features, name)
     if frame.shape[1] == 0:
         raise ValueError(f"{name} must have at least one column, got shape {frame.shape}")
     if len(frame) != n_samples:
@@ -116,22 +116,22 @@ def encode_groups(
     return codes, groups
 
 
-def _to_frame(values: Any, name: str) -> pd.DataFrame:
+def to_frame(values: Any, name: str) -> pd.DataFrame:
     """Return any accepted container as a DataFrame with string column names."""
     if isinstance(values, pd.Series):
         values = values.to_frame(_singular(name) if values.name is None else values.name)
     if isinstance(values, pd.DataFrame):
         return values.set_axis([str(column) for column in values.columns], axis=1)
     if isinstance(values, pd.MultiIndex):
-        return _to_frame(values.to_frame(index=False), name)
+        return to_frame(values.to_frame(index=False), name)
     if isinstance(values, pd.Index):
-        return _to_frame(values.to_series(), name)
+        return to_frame(values.to_series(), name)
     if isinstance(values, Mapping):
-        return _to_frame(pd.DataFrame(_columns(values, name)), name)
+        return to_frame(pd.DataFrame(_columns(values, name)), name)
     if hasattr(values, "columns") and hasattr(values, "__getitem__"):  # polars, pyarrow
-        return _to_frame(pd.DataFrame(_columns(_named(values), name)), name)
+        return to_frame(pd.DataFrame(_columns(_named(values), name)), name)
     if hasattr(values, "to_list") and getattr(values, "name", None):  # polars
-        return _to_frame(pd.Series(values.to_list(), name=values.name, dtype=object), name)
+        return to_frame(pd.Series(values.to_list(), name=values.name, dtype=object), name)
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu().numpy()
     # As strings, 1 and "1" or None and "None" would become one group.

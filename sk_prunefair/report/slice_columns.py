@@ -1,0 +1,171 @@
+"""Features cut into bins, from which the conditions of a rule are made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sk_prunefair.data.groups import to_frame
+
+_MAX_BINS = 12
+
+
+@dataclass(frozen=True)
+class BinnedColumn:
+    """One feature as codes: bins of a number by size, then single values and missing ones.
+
+    Parameters
+    ----------
+    name : str
+        Of the feature.
+    codes : ndarray of shape (n_samples,), dtype int64
+        Bin of each sample.
+    cuts : tuple of float
+        Upper edges of all bins of numbers but the last; empty where there are none.
+    values : tuple of str
+        What is said of each code beyond the bins of numbers, such as ``= "b"`` or ``is missing``.
+    """
+
+    name: str
+    codes: npt.NDArray[np.int64]
+    cuts: tuple[Any, ...]
+    values: tuple[str, ...]
+
+    @property
+    def n_ordered(self) -> int:
+        """Number of bins of numbers."""
+        return self.n_codes - len(self.values)
+
+    @property
+    def n_codes(self) -> int:
+        """Number of codes."""
+        return len(self.values) + (len(self.cuts) + 1 if self.cuts else 0)
+
+    def ranges(self) -> list[tuple[int, int]]:
+        """Return first and last code of every condition: intervals of numbers, single values."""
+        ordered = range(self.n_ordered)
+        spans = [(i, j) for i in ordered for j in ordered[i:] if j - i + 1 < self.n_codes]
+        singles = range(self.n_ordered, self.n_codes) if self.n_codes > 1 else ()
+        return spans + [(code, code) for code in singles]
+
+    def condition(self, first: int, last: int) -> str:
+        """Return the condition that a range of codes stands for, as text.
+
+        >>> column = BinnedColumn("age", np.array([0, 2]), (30.0, 47.5), ("is missing",))
+        >>> [column.condition(*codes) for codes in ((2, 2), (0, 1), (1, 1), (3, 3))]
+        ['age > 47.5', 'age <= 47.5', '30.0 < age <= 47.5', 'age is missing']
+        """
+        if first >= self.n_ordered:
+            return f"{self.name} {self.values[first - self.n_ordered]}"
+        if last == self.n_ordered - 1:
+            # Where all numbers are meant, the first cut says nothing.
+            return f"{self.name} > {self.cuts[first - 1]}" if first else f"{self.name} is known"
+        above = f"{self.cuts[first - 1]} < " if first else ""
+        return f"{above}{self.name} <= {self.cuts[last]}"
+
+
+def binned_columns(features: Any, n_samples: int) -> list[BinnedColumn]:
+    """Return the features as binned columns, those that hold one value alone left out.
+
+    Numbers are cut into at most 12 bins of about equal counts, where they have more values than
+    that. All else is taken by its values. Cuts are the shortest decimals between two values.
+
+    Raises
+    ------
+    ValueError
+        If there is another number of rows than `n_samples`, no column, or two of one name.
+
+    Examples
+    --------
+    >>> [column] = binned_columns(pd.DataFrame({"age": [10.0, 47.0, 48.0, None]}), 4)
+    >>> column.cuts, column.values, column.codes.tolist()
+    ((30.0, 47.0), ('is missing',), [0, 1, 2, 3])
+    """
+    frame = _as_frame(features)
+    if len(frame) != n_samples:
+        raise ValueError(f"features has {len(frame)} rows, but harm has {n_samples} values")
+    if frame.shape[1] == 0:
+        raise ValueError("features must have at least one column, got none")
+    if not frame.columns.is_unique:
+        raise ValueError(f"features must have distinct column names, got {frame.columns.tolist()}")
+    columns = [_binned(frame[name], str(name)) for name in frame]
+    return [column for column in columns if column.n_codes > 1]
+
+
+def _as_frame(features: Any) -> pd.DataFrame:
+    if isinstance(features, np.ndarray) and features.dtype != object and features.ndim == 2:
+        return pd.DataFrame(features).rename(columns=lambda column: f"feature_{column}")
+    return to_frame(features, "features").infer_objects()
+
+
+def _binned(column: pd.Series, name: str) -> BinnedColumn:
+    is_number = pd.api.types.is_numeric_dtype(column.dtype)
+    if is_number and not pd.api.types.is_bool_dtype(column.dtype):
+        return _binned_numbers(column, name)
+    codes, found = pd.factorize(column)
+    values = [f"= {_text(value)}" for value in found]
+    return _with_missing(name, codes.astype(np.int64), codes < 0, (), values)
+
+
+def _binned_numbers(column: pd.Series, name: str) -> BinnedColumn:
+    is_missing = column.isna().to_numpy()
+    numbers = column.to_numpy(dtype=float, na_value=np.nan)
+    known = np.sort(numbers[~is_missing])
+    cuts = _cuts(known)
+    codes = np.searchsorted(cuts, numbers, side="left").astype(np.int64)
+    # A feature of one number: known or missing is all that can be said.
+    values = [] if cuts or not len(known) else [f"= {_text(known[0].item())}"]
+    return _with_missing(name, codes, is_missing, _plain(cuts, column), values)
+
+
+def _with_missing(
+    name: str,
+    codes: npt.NDArray[np.int64],
+    is_missing: npt.NDArray[np.bool_],
+    cuts: tuple[Any, ...],
+    values: list[str],
+) -> BinnedColumn:
+    if is_missing.any():
+        last = len(values) + (len(cuts) + 1 if cuts else 0)
+        codes, values = np.where(is_missing, last, codes), [*values, "is missing"]
+    return BinnedColumn(name, codes, cuts, tuple(values))
+
+
+def _cuts(known: npt.NDArray[np.float64]) -> list[float]:
+    """Return the edges between bins of sorted numbers: x <= cut is below."""
+    if len(known) == 0:
+        return []
+    distinct = np.unique(known)
+    if len(distinct) <= _MAX_BINS:
+        lower = np.arange(len(distinct) - 1)
+    else:
+        places = np.arange(1, _MAX_BINS) * len(known) // _MAX_BINS
+        lower = np.unique(np.searchsorted(distinct, known[places - 1]))
+        lower = lower[lower < len(distinct) - 1]
+    return [_shortest_between(distinct[i].item(), distinct[i + 1].item()) for i in lower]
+
+
+def _shortest_between(low: float, high: float) -> float:
+    """Return the number in [low, high) with the fewest digits."""
+    for digits in range(1, 17):
+        rounded = [float(f"{value:.{digits}g}") for value in ((low + high) / 2, low, high)]
+        fitting = [value for value in rounded if low <= value < high]
+        if fitting:
+            return fitting[0]
+    return low
+
+
+def _plain(cuts: Sequence[float], column: pd.Series) -> tuple[Any, ...]:
+    """Return the cuts, those of integers as integers where they are whole."""
+    is_whole = pd.api.types.is_integer_dtype(column.dtype) and all(c.is_integer() for c in cuts)
+    return tuple(int(cut) if is_whole else cut for cut in cuts)
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)

@@ -1,0 +1,186 @@
+"""Slices: what is planted is found, what is not there is not, and what users hand in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sk_prunefair.report.slice_columns import binned_columns
+from sk_prunefair.report.slice_search import SliceSearch, matches, rule_text
+from sk_prunefair.report.slices import harmed_slices
+
+COLUMNS = ["rule", "count", "drop", "lower", "upper", "p_value"]
+
+
+def features(n, seed=0):
+    rng = np.random.default_rng(seed)
+    hours = np.where(rng.random(n) < 0.1, np.nan, rng.integers(1, 60, size=n))
+    return pd.DataFrame(
+        {
+            "age": rng.integers(18, 90, size=n),
+            "score": rng.normal(size=n),
+            "hours": hours,
+            "race": rng.choice(list("abcde"), size=n),
+            "married": rng.random(n) < 0.5,
+        }
+    )
+
+
+def harm(n, extra, changed=0.03, seed=1):
+    u = np.random.default_rng(seed).random(n)
+    return np.where(u < changed / 2 + extra, 1, np.where(u > 1 - changed / 2, -1, 0))
+
+
+@pytest.mark.parametrize(
+    ("planted", "words"),
+    [
+        (lambda f: (f["race"] == "b") & (f["age"] > 68), {"race", "age"}),
+        (lambda f: f["hours"].isna(), {"hours is missing"}),
+        (lambda f: (f["score"] > 0) & (f["score"] < 0.4), {"score"}),
+        (lambda f: f["married"] & (f["race"] == "a"), {'race = "a"', "married = True"}),
+    ],
+)
+def test_harmed_slices_planted_slice_is_found(planted, words):
+    n = 6000
+    frame = features(n)
+    rows = planted(frame).to_numpy()
+    found = harmed_slices(frame, harm(n, 0.15 * rows))
+    assert list(found) == COLUMNS
+    assert len(found) >= 1
+    assert all(word in found["rule"][0] for word in words)
+    best = found.iloc[0]
+    # Of the half that was tested: about half of the slice, with its drop.
+    assert 0.3 * rows.sum() < best["count"] < 0.9 * rows.sum()
+    assert best["lower"] < 0.15 < best["upper"]
+    assert best["lower"] < best["drop"] < best["upper"]
+    assert best["p_value"] <= 0.05
+    assert found["p_value"].is_monotonic_increasing
+
+
+@pytest.mark.parametrize("kind", ["alike", "all lose", "uneven"])
+def test_harmed_slices_without_a_slice_seldom_reports_one(kind):
+    n, reported = 1500, 0
+    for seed in range(20):
+        frame = features(n, seed)
+        extra, changed = 0.05 * (kind == "all lose"), np.full(n, 0.04)
+        if kind == "uneven":
+            # Near a boundary far more answers change, as often for the better.
+            changed[frame["score"].abs() < 0.2] = 0.4
+        reported += len(harmed_slices(frame, harm(n, extra, changed, seed + 100))) > 0
+    # Binomial: with a probability of 0.05, more than 4 of 20 are seen once in 400 times.
+    assert reported <= 4
+
+
+def test_harmed_slices_nothing_changed_is_empty_with_columns_and_dtypes():
+    found = harmed_slices(features(300), np.zeros(300))
+    assert found.empty
+    assert list(found) == COLUMNS
+    assert found.dtypes.astype(str).tolist() == ["str", "int64", *["float64"] * 4]
+
+
+def test_harmed_slices_same_seed_same_slices_whatever_the_index():
+    frame = features(3000)
+    values = harm(3000, 0.2 * (frame["race"] == "c").to_numpy())
+    first = harmed_slices(frame, values, random_state=3)
+    odd = frame.set_index(np.full(3000, 7))
+    pd.testing.assert_frame_equal(first, harmed_slices(odd, values, random_state=3))
+    as_dict = {name: frame[name].to_numpy() for name in frame}
+    pd.testing.assert_frame_equal(first, harmed_slices(as_dict, values, random_state=3))
+    assert first["rule"][0] == 'race = "c"'
+
+
+def test_harmed_slices_two_slices_are_both_found():
+    frame = features(8000)
+    rows = (frame["race"] == "c").to_numpy() | (frame["age"] > 80).to_numpy()
+    found = harmed_slices(frame, harm(8000, 0.15 * rows))
+    assert any(rule.startswith("age >") for rule in found["rule"])
+    assert any('race = "c"' in rule for rule in found["rule"])
+
+
+def test_harmed_slices_arrays_of_numbers_and_objects():
+    rows = np.arange(2000) % 10 == 0
+    table = np.column_stack([rows, np.arange(2000) % 7]).astype(float)
+    for given in (table, table.astype(object), table.tolist()):
+        found = harmed_slices(given, harm(2000, 0.4 * rows))
+        assert found["rule"][0].startswith("feature_0 >")
+
+
+@pytest.mark.parametrize("max_features", [1, 2])
+def test_harmed_slices_max_features_bounds_the_conditions(max_features):
+    frame = features(6000)
+    rows = ((frame["race"] == "b") & (frame["age"] > 50)).to_numpy()
+    found = harmed_slices(frame, harm(6000, 0.3 * rows), max_features=max_features)
+    assert (found["rule"].str.count(" and ") < max_features).all()
+    assert found["rule"].str.contains(" and ").any() == (max_features == 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"harm": np.full(50, 0.5)}, "harm must be -1, 0 or 1.*got 0.5"),
+        ({"harm": np.r_[np.nan, np.zeros(49)]}, "harm must be"),
+        ({"harm": np.zeros(49)}, "features has 50 rows, but harm has 49"),
+        ({"harm": []}, "harm must hold at least one value"),
+        ({"features": np.zeros((50, 0))}, "at least one column"),
+        ({"features": pd.DataFrame(np.zeros((50, 2)), columns=["a", "a"])}, "distinct"),
+        ({"confidence": 1.0}, "confidence must be"),
+        ({"max_features": 0}, "max_features must be"),
+        ({"min_count": 0}, "min_count must be"),
+    ],
+)
+def test_harmed_slices_bad_input_raises(options, words):
+    given = {"features": features(50), "harm": np.zeros(50)} | options
+    with pytest.raises(ValueError, match=words):
+        harmed_slices(given.pop("features"), given.pop("harm"), **given)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 30])
+def test_harmed_slices_few_rows_or_constant_features_report_nothing(n):
+    assert harmed_slices(features(n), np.ones(n)).empty
+    assert harmed_slices({"a": ["x"] * n, "b": [None] * n}, np.ones(n)).empty
+
+
+def test_binned_columns_text_and_codes_name_the_same_rows():
+    frame = features(400)
+    frame["tiny"] = frame["score"] * 1e-7
+    frame["huge"] = np.r_[-np.inf, np.inf, frame["score"][2:] * 1e9]
+    for column in binned_columns(frame, 400):
+        for first, last in column.ranges():
+            rows = (column.codes >= first) & (column.codes <= last)
+            text = column.condition(first, last)
+            if text.endswith(" is missing"):
+                expected = frame[column.name].isna()
+            elif text.endswith(" is known"):
+                expected = frame[column.name].notna()
+            else:
+                expected = frame.eval(text.replace(" = ", " == "))
+            assert rows.tolist() == expected.tolist(), text
+
+
+def test_binned_columns_bins_of_many_numbers_are_about_equally_full():
+    [column] = binned_columns({"x": np.random.default_rng(0).exponential(size=1200)}, 1200)
+    assert np.ptp(np.bincount(column.codes)) <= 2
+    assert len(np.bincount(column.codes)) == 12
+
+
+def test_slice_search_best_is_that_of_all_pairs_of_conditions():
+    n = 800
+    frame = features(n)[["race", "married", "age"]]
+    rows = ((frame["race"] == "b") & frame["married"]).to_numpy()
+    columns = binned_columns(frame, n)
+    values = harm(n, 0.5 * rows)
+    search = SliceSearch(columns, np.arange(n), values, min_count=20, max_features=2)
+    rule, score = search.best(np.ones(n, dtype=bool))
+    assert rule_text(rule, columns) == 'race = "b" and married = True'
+    assert (matches(rule, columns) == rows).all()
+
+    def excess(count, expected):
+        ratio = (count * np.log(count / expected) if count else 0) - count + expected
+        return ratio if count > expected else -ratio
+
+    # By hand: five races and two values of married, among three features.
+    size, lost, won = rows.sum(), (values[rows] > 0).sum(), (values[rows] < 0).sum()
+    shares = [((values == sign).sum() + 1) / (n + 1) for sign in (1, -1)]
+    by_hand = excess(lost, size * shares[0]) - excess(won, size * shares[1])
+    assert score == pytest.approx(by_hand - (np.log(3 * 5) + np.log(3 * 2)) / 2)

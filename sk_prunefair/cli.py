@@ -21,10 +21,9 @@ from sklearn.base import clone
 from sk_prunefair._audit_files import read_data, write_tables
 from sk_prunefair.classifier import FairPrunedClassifier
 from sk_prunefair.export.compact import holds_dense, load_compact
+from sk_prunefair.promise import Promise, label_findings
 from sk_prunefair.report import FairnessReport
-from sk_prunefair.report.text import label_findings
 from sk_prunefair.selection import pruning_curve
-from sk_prunefair.selection.promise import Promise
 
 KEPT, BROKEN, FAILED = 0, 1, 2
 _EPILOG = """\

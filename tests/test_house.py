@@ -26,7 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     ("stats", "data", "datasets", "modules", "tables", "autodiff"),
     ("hooks", "skorch_state", "metrics"),
-    ("restore", "plotting"),
+    ("restore", "plotting", "promise"),
     ("audit",),
     ("pruning", "report"),
     ("constraints", "compression"),

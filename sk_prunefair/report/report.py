@@ -21,6 +21,7 @@ from sk_prunefair.metrics import (
 from sk_prunefair.metrics._order import most_harmed_first
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.plotting import GroupRiskDisplay
+from sk_prunefair.promise import label_findings
 from sk_prunefair.report.frames import (
     expected_gap,
     group_columns,
@@ -30,7 +31,7 @@ from sk_prunefair.report.frames import (
     one_column,
 )
 from sk_prunefair.report.labels import as_labels_of_one_kind
-from sk_prunefair.report.text import label_findings, layer_findings, report_html, report_text
+from sk_prunefair.report.text import layer_findings, report_html, report_text
 
 
 class FairnessReport:

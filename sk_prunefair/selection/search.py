@@ -18,6 +18,7 @@ from sk_prunefair.checks import check_length
 from sk_prunefair.data.groups import as_group_frame, encode_groups
 from sk_prunefair.data.inputs import is_dataset
 from sk_prunefair.data.sources import count_rows
+from sk_prunefair.promise import NoRateError, Promise
 from sk_prunefair.requests import Request
 from sk_prunefair.selection._nets import (
     Data,
@@ -32,7 +33,6 @@ from sk_prunefair.selection._nets import (
     with_classifier,
 )
 from sk_prunefair.selection.hold_out import hold_out
-from sk_prunefair.selection.promise import NoRateError, Promise
 
 
 class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):

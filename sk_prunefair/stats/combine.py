@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import brentq
 from scipy.stats import chi2, norm
 
 
@@ -63,6 +64,17 @@ def two_squared_z_p_value(total: npt.ArrayLike) -> npt.NDArray[np.float64]:
     total = np.asarray(total, dtype=float)
     p = chi2.sf(total, 1) / 2 + chi2.sf(total, 2) / 4
     return np.where(total > 0, p, 1.0)
+
+
+def two_squared_z_critical(level: float) -> float:
+    """Return the sum whose `two_squared_z_p_value` is `level`, a number in (0, 0.75).
+
+    Examples
+    --------
+    >>> round(two_squared_z_critical(0.05), 3)
+    4.231
+    """
+    return float(brentq(lambda total: float(two_squared_z_p_value(total)) - level, 1e-12, 1e4))
 
 
 def hochberg(p_values: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta, binom
+from scipy.stats import beta, binom, norm
 
 _CELLS = 128  # of the range of the nuisance parameter; their slack is some percent of p
 _MAX_SAMPLES = 10**7
@@ -188,7 +188,12 @@ def samples_needed(
 
     if share_lost - share_won >= max_drop:
         return None
-    high = 8
+    # What the normal approximation asks for is near; where it is too much, the search starts low.
+    gap, differ = max_drop - (share_lost - share_won), share_lost + share_won
+    guess = norm.isf(level) ** 2 * differ / gap**2 if level < 0.5 else 0.0
+    high = 8 if guess > _MAX_SAMPLES else 2 ** max(3, int(np.log2(max(guess, 8))) - 1)
+    if is_enough(high):
+        high = 8
     while not is_enough(high):
         high *= 2
         if high > _MAX_SAMPLES:

@@ -2,8 +2,16 @@
 
 from sk_prunefair.promise.criteria import Criterion
 from sk_prunefair.promise.findings import label_findings
-from sk_prunefair.promise.judging import judge
+from sk_prunefair.promise.judging import judge, judge_samples
 from sk_prunefair.promise.promise import NoRateError, Promise
 from sk_prunefair.promise.verdict import Verdict
 
-__all__ = ["Criterion", "NoRateError", "Promise", "Verdict", "judge", "label_findings"]
+__all__ = [
+    "Criterion",
+    "NoRateError",
+    "Promise",
+    "Verdict",
+    "judge",
+    "judge_samples",
+    "label_findings",
+]

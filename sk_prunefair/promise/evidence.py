@@ -39,8 +39,7 @@ class Evidence:
         Of "the drop is no more than what was promised"; 1 where `is_testable`, nobody asks then.
     needed, needed_most : float
         Rows that it would take, were the drop the least that the rows do not refute, and were it
-        what was seen. NaN where the test passes, infinite where that drop is too large. Where not
-        `is_testable`, the first is what it would take if both classifiers agreed on all rows.
+        what was seen. NaN where the test passes, infinite where that drop is too large.
     """
 
     count: int
@@ -157,7 +156,6 @@ def _exact(
     if not is_testable:
         # It may be compared with a share of the level, so that its least value is small.
         p_harm = drop_p_value(count, won, lost, -bound, level / 1000)
-        least = _rows_if_unchanged(criterion, bound, confidence)
     return Evidence(
         count,
         criterion.shown(before.mean()),
@@ -195,7 +193,6 @@ def _bets(
         )
     if not is_testable:
         p_harm = mean_p_value(changes, bound, **options)
-        least = per_round * _rows_if_unchanged(criterion, bound, confidence)
     return Evidence(
         round(count),
         criterion.shown(before.mean()),

@@ -12,13 +12,17 @@ import pandas as pd
 
 from sk_prunefair.checks import check_number
 from sk_prunefair.outcome import Outcome
+from sk_prunefair.promise._bounds import check_promise
 from sk_prunefair.promise.criteria import Criterion, as_criteria, losses_of
 from sk_prunefair.promise.evidence import Evidence, examine
 from sk_prunefair.promise.findings import label_findings
 from sk_prunefair.promise.pairs import examine_pairs
-from sk_prunefair.promise.promise import Promise
 from sk_prunefair.promise.verdict import Verdict, binding_group
 from sk_prunefair.stats.combine import hochberg
+
+# The group's code, the criterion, its bound, whether it is tested only where possible (None: it
+# compares groups), and what the rows prove.
+_Row = tuple[int, str, float, bool | None, Evidence]
 
 
 def judge(
@@ -54,14 +58,15 @@ def judge(
         loss; of losses clipped to `loss_bound`. None: anything.
     confidence : float in (0, 1), default=0.95
         1 − α.
-    criteria : str, callable, Criterion, iterable of them, or mapping of them to floats, default=None
+    criteria : str, callable, Criterion, iterable or mapping of them, default=None
         What may not fall: ``"accuracy"``, ``"balanced_accuracy"`` (the mean of the recalls),
         ``"recall"`` (of each class), ``"tpr:<label>"`` and ``"fpr:<label>"`` (which may not rise),
         ``"loss"`` (may not rise, clipped to `loss_bound`), a function ``f(y_true, y_pred)`` that
-        returns a value in [0, 1] for each row, higher is better, or a `Criterion`. A mapping says
-        what each may lose. None: the accuracy and, where a group has enough rows of a class to
-        prove anything, the recall of that class; the verdict lists where it has not. What is named
-        has to pass in every group, however few its rows.
+        returns a value in [0, 1] for each row, higher is better, or a `Criterion`. A mapping
+        gives, for each, what it may lose. None: the accuracy and, where a group has enough rows of
+        a class to prove anything, the recall of that class. Where it has not, the verdict says so,
+        and the promise is broken only if these rows prove that it is. What is named has to pass in
+        every group, however few its rows.
     harmless : float, default=None
         δ: also promise that no group's accuracy drops by more than another's plus δ. None: nothing.
     loss_bound : float, default=5.0
@@ -100,22 +105,24 @@ def judge(
     >>> verdict.kept, verdict.binding_group
     (False, 'b')
     """
-    promise = Promise(max_accuracy_drop, max_violation, loss_bound, confidence)
+    check_promise(max_accuracy_drop, max_violation, loss_bound, confidence)
     check_number("harmless", harmless, above=0, or_none=True)
     codes, names = _check_groups(codes, groups, dense, compressed)
     made = as_criteria(criteria, labels, max_drop=max_accuracy_drop, loss_bound=loss_bound)
     # Bets need an order that does not depend on the values; files are often sorted.
     order = np.random.default_rng(0).permutation(len(codes))
     by_group = [order[codes[order] == code] for code in range(len(names))]
-    rows = [
+    rows: list[_Row] = [
         (group, criterion.name, bound, criterion.where_possible, evidence)
         for criterion, bound in made
-        if not criterion.where_possible or criterion.concerned(dense.truth).any()
         for group, evidence in enumerate(
             _by_group(criterion, bound, dense, compressed, by_group, confidence)
         )
+        if evidence.count or not criterion.where_possible
     ]
-    for name, margin, changes, scale in _comparisons(dense, compressed, promise, harmless):
+    for name, margin, changes, scale in _comparisons(
+        dense, compressed, harmless, max_violation, loss_bound
+    ):
         found = examine_pairs(
             [changes[each] for each in by_group],
             margin=margin,
@@ -133,6 +140,23 @@ def judge(
         confidence=confidence,
         findings=findings,
     )
+
+
+def judge_samples(
+    group: pd.Series, dense: Outcome, compressed: Outcome, labels: Any, **options: Any
+) -> Verdict:
+    """Judge as `judge` does, with the name of each row's group in the place of codes.
+
+    Examples
+    --------
+    >>> truth = np.arange(1000) % 2
+    >>> dense = Outcome(np.zeros(1000), truth, truth)
+    >>> judge_samples(pd.Series(["a", "b"] * 500), dense, dense, [0, 1], criteria="accuracy").kept
+    True
+    """
+    codes, groups = pd.factorize(group, sort=False)
+    names = pd.Index(groups, tupleize_cols=False)
+    return judge(dense, compressed, codes, names, labels, **options)
 
 
 def _by_group(
@@ -155,44 +179,50 @@ def _by_group(
 
 
 def _comparisons(
-    dense: Outcome, compressed: Outcome, promise: Promise, harmless: float | None
+    dense: Outcome,
+    compressed: Outcome,
+    harmless: float | None,
+    max_violation: float | None,
+    bound: float,
 ) -> list[tuple[str, float, npt.NDArray[Any], float]]:
     """Return name, margin, changes by row and their scale, of what is compared between groups."""
     compared: list[tuple[str, float, npt.NDArray[Any], float]] = []
     if harmless is not None:
         change = dense.is_right.astype(int) - compressed.is_right.astype(int)
         compared.append(("accuracy beyond another group", harmless, change, 1.0))
-    if promise.max_violation is not None:
-        bound = promise.loss_bound
+    if max_violation is not None:
         risk = np.clip(losses_of(compressed), 0, bound) - np.clip(losses_of(dense), 0, bound)
-        name = "loss beyond another group"
-        compared.append((name, float(promise.max_violation), risk, bound))
+        compared.append(("loss beyond another group (ξ)", float(max_violation), risk, bound))
     return compared
 
 
-def _table(
-    rows: list[tuple[int, str, float, bool | None, Evidence]], names: pd.Index, level: float
-) -> pd.DataFrame:
-    frame = pd.DataFrame([asdict(evidence) for *_, evidence in rows])
-    group, criterion, bound, where_possible, _ = zip(*rows, strict=True)
-    code = np.array(group)
-    is_tested = frame.pop("is_testable") | (pd.Series(where_possible) != True)  # noqa: E712
-    passed = (frame["p_value"] <= level).astype("boolean").where(is_tested)
+def _table(rows: list[_Row], names: pd.Index, level: float) -> pd.DataFrame:
+    codes, criteria, bounds, where_possible, evidence = zip(*rows, strict=True)
+    frame, code = pd.DataFrame([asdict(each) for each in evidence]), np.array(codes)
+    p_values, is_own = frame["p_value"], np.array([each is not None for each in where_possible])
+    could = frame["is_testable"] | ~np.array(where_possible, dtype=bool)
+    # A group in which nothing would be tested is not let through: then all of it is.
+    is_tested = (could | ~(could & is_own).groupby(code).transform("any")).to_numpy()
+    # What is not tested can only break the promise, so that only power asks for this correction.
+    is_harmed = ~is_tested & (frame["p_harm"] * max((~is_tested).sum(), 1) <= level).to_numpy()
+    passed = (p_values <= level).astype("boolean").mask(~(is_tested | is_harmed))
     # Of the group by itself: what compares it with others is not independent between groups.
-    own = is_tested & pd.Series([each is not None for each in where_possible])
-    largest = frame["p_value"].where(own, 0.0).groupby(code).max()
-    adjusted = hochberg(largest.to_numpy())[code]
-    names_of_rows = [names[each] for each in code]
-    frame.insert(0, "group", pd.Series(names_of_rows, dtype=object))
-    frame.insert(1, "criterion", list(criterion))
-    frame.insert(frame.columns.get_loc("p_value"), "bound", list(bound))
-    needed = {"needed": "samples_needed", "needed_most": "samples_needed_most"}
-    frame = frame.rename(columns=needed)
-    frame.insert(frame.columns.get_loc("samples_needed"), "passed", passed)
-    frame.insert(frame.columns.get_loc("samples_needed"), "p_adjusted", adjusted)
-    return frame.sort_values(
-        "group", key=lambda _: pd.Series(code), kind="stable", ignore_index=True
+    largest = p_values.where(is_own & is_tested, 0.0).groupby(code).max()
+    table = pd.DataFrame(
+        {
+            "group": pd.Series([names[each] for each in code], dtype=object),
+            "criterion": list(criteria),
+            **{name: frame[name] for name in ("count", "dense", "compressed", "drop")},
+            "drop_bound": frame["drop_bound"],
+            "bound": list(bounds),
+            "p_value": p_values,
+            "passed": passed,
+            "p_adjusted": hochberg(largest.to_numpy())[code],
+            "samples_needed": frame["needed"],
+            "samples_needed_most": frame["needed_most"],
+        }
     )
+    return table.iloc[np.argsort(code, kind="stable")].reset_index(drop=True)
 
 
 def _check_groups(
@@ -209,7 +239,8 @@ def _check_groups(
         raise ValueError("dense and compressed must be outcomes over the same rows: truth differs")
     if codes.shape != (n,) or codes.dtype.kind not in "iu":
         raise ValueError(
-            f"codes must be {n} integers, one for each row, got {codes.dtype} of shape {codes.shape}"
+            f"codes must be {n} integers, one for each row, got {codes.dtype} values of shape "
+            f"{codes.shape}"
         )
     if n == 0 or codes.min() < 0 or codes.max() >= len(names):
         raise ValueError(f"codes must be in 0 to {len(names) - 1}, the positions of the groups")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from sk_prunefair.outcome import Outcome
+from sk_prunefair.promise._bounds import check_promise
 from sk_prunefair.promise.findings import label_findings
+from sk_prunefair.promise.judging import judge
+from sk_prunefair.promise.verdict import Verdict
 from sk_prunefair.stats.betting import mean_lower_bound, mean_upper_bound
 from sk_prunefair.stats.paired import drop_p_value, drop_upper_bound, samples_needed
 
@@ -45,29 +47,10 @@ class Promise:
     loss_bound: float
     confidence: float
 
+    criteria: Any = None
+
     def __post_init__(self) -> None:
-        drop, violation = self.max_accuracy_drop, self.max_violation
-        checks = {
-            "max_accuracy_drop": (drop, "in [0, 1)", _is_real(drop) and 0 <= drop < 1),
-            "max_violation": (
-                violation,
-                "None or positive",
-                violation is None or (_is_real(violation) and violation > 0),
-            ),
-            "loss_bound": (
-                self.loss_bound,
-                "positive and finite",
-                _is_real(self.loss_bound) and 0 < self.loss_bound < np.inf,
-            ),
-            "confidence": (
-                self.confidence,
-                "in (0, 1)",
-                _is_real(self.confidence) and 0 < self.confidence < 1,
-            ),
-        }
-        for name, (value, accepted, is_fine) in checks.items():
-            if not is_fine:
-                raise ValueError(f"{name} must be a number {accepted}, got {value!r}")
+        check_promise(self.max_accuracy_drop, self.max_violation, self.loss_bound, self.confidence)
 
     def judge(
         self,
@@ -90,6 +73,21 @@ class Promise:
         frame = pd.DataFrame({"group": groups.to_flat_index()} | _columns(rows))
         if self.max_violation is not None:
             frame = self._judge_violation(frame, dense, pruned, codes)
+        if self.criteria is not None:
+            frame = self._judge_criteria(
+                frame,
+                judge(
+                    dense,
+                    pruned,
+                    codes,
+                    groups,
+                    labels,
+                    max_accuracy_drop=self.max_accuracy_drop,
+                    confidence=self.confidence,
+                    criteria=self.criteria,
+                    loss_bound=self.loss_bound,
+                ),
+            )
         frame["findings"] = "; ".join(label_findings(dense, pruned, labels))
         frame["passed"] &= frame["findings"] == ""
         return frame
@@ -135,12 +133,28 @@ class Promise:
         frame["passed"] &= np.maximum(excess.max(axis=0), excess.max(axis=1)) <= self.max_violation
         return frame
 
+    def _judge_criteria(self, frame: pd.DataFrame, verdict: Verdict) -> pd.DataFrame:
+        """Add, for each group, the criterion with the largest p-value, and whether all pass."""
+        by_group = verdict.table.groupby(
+            pd.factorize(verdict.table["group"], use_na_sentinel=False)[0]
+        )
+        largest = verdict.table.loc[by_group["p_value"].idxmax()]
+        frame["criterion"] = largest["criterion"].to_numpy()
+        frame["criterion_p_value"] = largest["p_value"].to_numpy()
+        frame["passed"] &= by_group["passed"].all().to_numpy(dtype=bool)
+        frame.attrs["criteria"] = verdict.sentence
+        return frame
+
     def binding_row(self, frame: pd.DataFrame) -> pd.Series:
         """Return the row of the group that is nearest to, or furthest beyond, what was promised."""
         failed = frame[~frame["passed"]]
         rows = failed if len(failed) else frame
         too_much = rows[rows["p_value"] > 1 - self.confidence]
         is_violation = "risk_upper" in frame and not frame["findings"].iloc[0]
+        if len(failed) and too_much.empty and "criterion" in frame:
+            by_p = rows.sort_values("criterion_p_value")
+            if by_p["criterion_p_value"].iloc[-1] > 1 - self.confidence:
+                return by_p.iloc[-1]
         if len(failed) and too_much.empty and is_violation:  # the violation alone is too large
             return rows.sort_values("risk_upper").iloc[-1]
         return (too_much if len(too_much) else rows).sort_values("drop_bound").iloc[-1]
@@ -151,8 +165,11 @@ class Promise:
             return str(frame["findings"].iloc[0])
         row = self.binding_row(frame)
         n_failed = int((~frame["passed"]).sum())
+        too_much = row["p_value"] > 1 - self.confidence
+        if not too_much and row.get("criterion_p_value", 0.0) > 1 - self.confidence:
+            return str(frame.attrs["criteria"])
         others = f"; {n_failed} of {len(frame)} groups fail" if n_failed > 1 else ""
-        if row["p_value"] <= 1 - self.confidence:
+        if not too_much:
             return (
                 f"group {row['group']!r} may pay up to {row['risk_upper']:.3g} in loss, over "
                 f"{row['count']} samples, and the fairness violation may be "
@@ -170,10 +187,6 @@ class Promise:
             f"{row['count']:,} held-out samples, and may have lost {row['drop_bound']:.3f}, where "
             f"max_accuracy_drop={self.max_accuracy_drop}; {remedy}{others}"
         )
-
-
-def _is_real(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:

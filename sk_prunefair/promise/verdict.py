@@ -108,20 +108,20 @@ class Verdict:
         by_bound: dict[float, list[str]] = {}
         for name, bound in dict(zip(tested["criterion"], tested["bound"], strict=True)).items():
             by_bound.setdefault(bound, []).append(name)
-        parts = [f"{bound:g} of {', '.join(names)}" for bound, names in by_bound.items()]
+        parts = [f"{bound:g} in {', '.join(names)}" for bound, names in by_bound.items()]
         where = " where it was tested" if self.table["passed"].isna().any() else ""
-        return f"no group loses more than {'; '.join(parts)}{where}"
+        return f"no group is worse by more than {'; by more than '.join(parts)}{where}"
 
     def _why_not(self) -> str:
         row = _binding_row(self.table)
-        may = "" if np.isnan(row["drop_bound"]) else f", and may have lost {row['drop_bound']:.3f}"
+        may = "" if np.isnan(row["drop_bound"]) else f", and may be by {row['drop_bound']:.3f}"
         failed = self.table.loc[self.table["passed"].eq(False), "group"].nunique()
         n_groups = self.table["group"].nunique()
         others = f"; {failed} of {n_groups} groups fail" if failed > 1 else ""
-        lost = "no rows" if np.isnan(row["drop"]) else f"{row['drop']:.3f}"
+        seen = "has no row for" if np.isnan(row["drop"]) else f"is worse by {row['drop']:.3f} in"
         return (
-            f"group {row['group']!r} lost {lost} of {row['criterion']} over {row['count']:,} rows"
-            f"{may}, where {row['bound']:g} was promised; {_remedy(row)}{others}"
+            f"group {row['group']!r} {seen} {row['criterion']}, over {row['count']:,} rows{may}, "
+            f"where {row['bound']:g} was promised; {_remedy(row)}{others}"
         )
 
     def _not_tested(self) -> list[str]:
@@ -129,7 +129,7 @@ class Verdict:
         if left_out.empty:
             return []
         cells = [
-            f"{row['criterion']} in {row['group']!r} ({row['count']:,} of {_rows(row)})"
+            f"{row['criterion']} in {row['group']!r} ({row['count']:,}{_rows(row)})"
             for row in left_out.head(_ROWS_SHOWN).to_dict("records")
         ]
         more = " and others" * (len(left_out) > _ROWS_SHOWN)
@@ -150,9 +150,9 @@ def _binding_row(table: pd.DataFrame) -> pd.Series:
 def _remedy(row: pd.Series) -> str:
     least, most = row["samples_needed"], row["samples_needed_most"]
     if np.isinf(least):
-        return "more rows will not show otherwise: the drop is beyond that"
+        return "these rows show that it is worse than that"
     if np.isinf(most):
-        return f"some {least:,.0f} rows or more would be needed, if the drop is smaller than seen"
+        return f"some {least:,.0f} rows or more would be needed, were it less than seen"
     if most <= 1.1 * least:
         return f"some {most:,.0f} rows like these would be needed"
     return f"some {least:,.0f} to {most:,.0f} rows like these would be needed"
@@ -160,7 +160,7 @@ def _remedy(row: pd.Series) -> str:
 
 def _rows(row: dict[Any, Any]) -> str:
     needed = row["samples_needed"]
-    return "no number" if np.isinf(needed) else f"{needed:,.0f}"
+    return "" if np.isinf(needed) else f", {needed:,.0f} needed"
 
 
 def _plain(value: Any) -> Any:

@@ -21,7 +21,7 @@ from sk_prunefair.metrics import (
 from sk_prunefair.metrics._order import most_harmed_first
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.plotting import GroupRiskDisplay
-from sk_prunefair.promise import label_findings
+from sk_prunefair.promise import Verdict, judge_samples, label_findings
 from sk_prunefair.report.frames import (
     expected_gap,
     group_columns,
@@ -273,6 +273,11 @@ class FairnessReport:
     def plot(self, **options: Any) -> GroupRiskDisplay:
         """Draw each group's risk by `sk_prunefair.plotting.GroupRiskDisplay.from_frame`."""
         return GroupRiskDisplay.from_frame(self.to_frame(), **options)
+
+    def promise(self, max_accuracy_drop: float = 0.02, **options: Any) -> Verdict:
+        """Judge whether no group loses more; takes the options of `sk_prunefair.promise.judge`."""
+        options["max_accuracy_drop"] = max_accuracy_drop
+        return judge_samples(self.samples["group"], *self.outcomes, self.labels, **options)
 
     def _quantiles(self, name: str) -> dict[str, pd.Series]:
         if not self.change.n_boot:

@@ -58,6 +58,9 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     loss_bound : float, default=5.0
         Losses count up to here, in nats for cross entropy, where `max_violation` is given: of a
         mean without bounds a sample proves nothing. Larger bounds ask for more samples.
+    criteria : str, callable, iterable or mapping of them, default=None
+        What else may not fall in any group, as in `sk_prunefair.promise.judge`: ``"recall"``, or
+        ``{"recall": 0.05}``. None: the accuracy alone.
     confidence : float in (0, 1), default=0.95
         Probability with which the promise is kept.
     cv : float, "prefit", splitter or iterable, default=0.3
@@ -89,7 +92,8 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         may be, at the confidence), ``p_value``, ``findings`` (labels that the net no longer gives:
         such a net never passes), ``passed``; with `max_violation` also ``excessive_risk``,
         ``risk_lower``, ``risk_upper`` (bounds), ``fairness_violation``, ``violation_bound``, all of
-        clipped losses. A rate after the first that fails is not promised.
+        clipped losses; with `criteria` also ``criterion``, the one with the largest p-value, and
+        ``criterion_p_value``. A rate after the first that fails is not promised.
     classes_ : ndarray of shape (n_classes,)
         The labels.
     n_features_in_, feature_names_in_ : int, ndarray of str
@@ -137,6 +141,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         max_accuracy_drop: float = 0.02,
         max_violation: float | None = None,
         loss_bound: float = 5.0,
+        criteria: Any = None,
         confidence: float = 0.95,
         cv: Any = 0.3,
         finetune_epochs: int | None = None,
@@ -149,6 +154,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.max_accuracy_drop = max_accuracy_drop
         self.max_violation = max_violation
         self.loss_bound = loss_bound
+        self.criteria = criteria
         self.confidence = confidence
         self.cv = cv
         self.finetune_epochs = finetune_epochs
@@ -192,7 +198,11 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         if rates[-1] == 0:
             raise ValueError(f"rates must hold at least one number above 0, got {self.rates!r}")
         promise = Promise(
-            self.max_accuracy_drop, self.max_violation, self.loss_bound, self.confidence
+            self.max_accuracy_drop,
+            self.max_violation,
+            self.loss_bound,
+            self.confidence,
+            self.criteria,
         )
         split_steps(self.estimator)
         given = Request(sliceable(X), y, sensitive_features, None)

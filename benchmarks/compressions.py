@@ -8,9 +8,9 @@ looked for in the folder SK_PRUNEFAIR_DATA. Rows go to ``compressions.csv``, the
 ``compressions.md``.
 
 Pruning is by magnitude (on COMPAS some weights of each layer are kept, see ``constraints.py``),
-channels by magnitude, both fine-tuned for three epochs without a constraint; int8 is ONNX Runtime's static
-quantisation, calibrated on 500 training rows; a student has as many parameters as the net pruned to
-0.9 has weights, and follows the dense net.
+channels by magnitude, both fine-tuned for three epochs without a constraint; int8 is ONNX Runtime's
+static quantisation, calibrated on 500 training rows; a student has as many parameters as the net
+pruned to 0.9 has weights, and follows the dense net.
 """
 
 from __future__ import annotations

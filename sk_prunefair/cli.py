@@ -21,10 +21,8 @@ from sklearn.base import clone
 from sk_prunefair._audit_files import read_data, write_tables
 from sk_prunefair.classifier import FairPrunedClassifier
 from sk_prunefair.export.compact import holds_dense, load_compact
-from sk_prunefair.report import FairnessReport
-from sk_prunefair.report.text import label_findings
+from sk_prunefair.promise import Promise, label_findings
 from sk_prunefair.selection import pruning_curve
-from sk_prunefair.selection.promise import Promise
 
 KEPT, BROKEN, FAILED = 0, 1, 2
 _EPILOG = """\
@@ -72,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _audit(args: argparse.Namespace) -> int:
-    promise = _promise(args)
+    _check_promise(args)
     if not holds_dense(args.net):
         raise ValueError(
             f"--net {args.net} holds the pruned net alone, and nothing to compare it with: write "
@@ -94,8 +92,14 @@ def _audit(args: argparse.Namespace) -> int:
             clf, data.X, data.y, sensitive_features=data.groups, rates=args.curve, verbose=0
         )
     verdict, judged = None, None
-    if promise is not None:
-        verdict, judged = _judge(promise, report)
+    if args.max_accuracy_drop is not None:
+        judged = report.promise(
+            args.max_accuracy_drop,
+            max_violation=args.max_violation,
+            loss_bound=args.loss_bound,
+            confidence=args.confidence,
+        )
+        verdict = judged.sentence
     if args.out is not None:
         facts = {"Data": args.data.name, "Model": args.net.name}
         if verdict is not None:
@@ -104,38 +108,23 @@ def _audit(args: argparse.Namespace) -> int:
             args.out, title=args.title, curve=curve, facts=facts, pictures=not args.no_pictures
         )
     if args.tables is not None:
-        write_tables(args.tables, report, curve, judged)
+        write_tables(args.tables, report, curve, None if judged is None else judged.table)
     print(report)
     dense, pruned = report.outcomes
     lost = label_findings(dense, pruned, report.labels)
-    if verdict is None and lost:
-        verdict = f"not approved: {'; '.join(lost)}"
-    if verdict is not None:
-        print(f"\n{verdict}")
-    is_kept = judged is None or bool(judged["passed"].all())
-    return KEPT if is_kept and not lost else BROKEN
+    if judged is not None:
+        print(f"\n{judged}")
+    elif lost:
+        print(f"\nnot approved: {'; '.join(lost)}")
+    return KEPT if (judged is None or judged.kept) and not lost else BROKEN
 
 
-def _promise(args: argparse.Namespace) -> Promise | None:
-    if args.max_accuracy_drop is None:
-        if args.max_violation is not None:
-            raise ValueError("--max-violation goes with --max-accuracy-drop, which is missing")
-        return None
-    return Promise(args.max_accuracy_drop, args.max_violation, args.loss_bound, args.confidence)
-
-
-def _judge(promise: Promise, report: FairnessReport) -> tuple[str, pd.DataFrame]:
-    """Return what became of the promise, in a sentence, and the row of each group."""
-    codes, groups = pd.factorize(report.samples["group"], sort=False)
-    index = pd.Index(groups, tupleize_cols=False)
-    judged = promise.judge(*report.outcomes, codes, index, report.labels)
-    level = f"with confidence {promise.confidence:g}"
-    if not judged["passed"].all():
-        return f"promise not kept, {level}: {promise.why_not(judged)}", judged
-    words = f"no group loses more than {promise.max_accuracy_drop:g} of accuracy"
-    if promise.max_violation is not None:
-        words += f", and ξ is at most {promise.max_violation:g}"
-    return f"promise kept, {level}: {words}", judged
+def _check_promise(args: argparse.Namespace) -> None:
+    """Raise ValueError for a promise that makes no sense, before anything is loaded."""
+    if args.max_accuracy_drop is not None:
+        Promise(args.max_accuracy_drop, args.max_violation, args.loss_bound, args.confidence)
+    elif args.max_violation is not None:
+        raise ValueError("--max-violation goes with --max-accuracy-drop, which is missing")
 
 
 def _estimator(name: str) -> FairPrunedClassifier:
@@ -216,7 +205,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--curve", nargs="+", type=float, metavar="RATE", help="also prune to these rates")
     promise = audit.add_argument_group("promise", "what must hold for every group, tested")
     add = promise.add_argument
-    add("--max-accuracy-drop", type=float, metavar="DROP", help="most that a group may lose")
+    add(
+        "--max-accuracy-drop",
+        type=float,
+        metavar="DROP",
+        help="most that a group may lose of "
+        "accuracy, and of the recall of each class where it has rows enough",
+    )
     add("--max-violation", type=float, metavar="XI", help="most that ξ may be, besides")
     add("--loss-bound", type=float, default=5.0, help="losses are clipped to it for ξ (5)")
     add("--confidence", type=float, default=0.95, help="of the tests (0.95)")

@@ -28,7 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     ("stats", "data", "datasets", "modules", "tables", "autodiff"),
     ("hooks", "skorch_state", "metrics", "onnx_model"),
-    ("restore", "plotting"),
+    ("restore", "plotting", "promise"),
     ("audit",),
     ("pruning", "report"),
     ("constraints", "compression"),

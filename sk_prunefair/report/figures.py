@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from sk_prunefair.stats.intervals import drop_interval, mean_interval, spread_interval
+from sk_prunefair.stats.intervals import mean_interval, spread_interval
+from sk_prunefair.stats.tango import tango_interval
 from sk_prunefair.stats.wilson import wilson_interval
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _own(row: pd.Series, before: str, after: str, confidence: float) -> dict[str
         share = row[f"right_{role}"]
         found["accuracy"][name] = figure(share, n, *wilson_interval(share, n, _Z))
     lost, won = round(n * row["lost"]), round(n * row["won"])
-    found["accuracy_drop"] = figure((lost - won) / n, n, *drop_interval(n, lost, won, confidence))
+    found["accuracy_drop"] = figure((lost - won) / n, n, *tango_interval(n, lost, won, confidence))
     if "risk" not in row:
         return found
     found["loss"] = {

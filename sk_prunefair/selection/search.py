@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from sk_prunefair.checks import check_length
 from sk_prunefair.data.groups import as_group_frame, encode_groups
 from sk_prunefair.data.sources import count_rows
+from sk_prunefair.promise import NoRateError, Promise
 from sk_prunefair.requests import Request
 from sk_prunefair.selection._nets import (
     check_rate_of,
@@ -28,7 +29,6 @@ from sk_prunefair.selection._nets import (
     with_classifier,
 )
 from sk_prunefair.selection.hold_out import fit_dense_part
-from sk_prunefair.selection.promise import NoRateError, Promise
 
 
 class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
@@ -54,6 +54,8 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     loss_bound : float, default=5.0
         Losses count up to here, in nats for cross entropy, where `max_violation` is given: of a
         mean without bounds a sample proves nothing. Larger bounds ask for more samples.
+    criteria : str, callable, iterable or mapping of them, default=None
+        What else may not fall, as in `sk_prunefair.promise.judge`. None: the accuracy alone.
     confidence : float in (0, 1), default=0.95
         Probability with which the promise is kept.
     cv : float, "prefit", splitter or iterable, default=0.3
@@ -85,7 +87,8 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         may be, at the confidence), ``p_value``, ``findings`` (labels that the net no longer gives:
         such a net never passes), ``passed``; with `max_violation` also ``excessive_risk``,
         ``risk_lower``, ``risk_upper`` (bounds), ``fairness_violation``, ``violation_bound``, all of
-        clipped losses. A rate after the first that fails is not promised.
+        clipped losses; with `criteria` also ``criterion``, the one with the largest p-value, and
+        ``criterion_p_value``. A rate after the first that fails is not promised.
     classes_ : ndarray of shape (n_classes,)
         The labels.
     n_features_in_, feature_names_in_ : int, ndarray of str
@@ -100,10 +103,8 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     sequence, which needs no correction either (Learn then Test, Angelopoulos et al. 2021).
 
     The promise is about the populations that the held-out groups are drawn from, one sample
-    independent of the other, and about this net. A group that is absent there is promised nothing.
-    About 3 / `max_accuracy_drop` samples per group are the least at 0.95, where nothing changes;
-    see `sk_prunefair.selection.samples_needed`. How well the dense net treats a group is not
-    promised, nor ξ unless `max_violation` is set.
+    independent of the other, and about this net; a group that is absent is promised nothing. About
+    3 / `max_accuracy_drop` samples per group are the least, see `samples_needed`.
 
     Examples
     --------
@@ -133,6 +134,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         max_accuracy_drop: float = 0.02,
         max_violation: float | None = None,
         loss_bound: float = 5.0,
+        criteria: Any = None,
         confidence: float = 0.95,
         cv: Any = 0.3,
         finetune_epochs: int | None = None,
@@ -145,6 +147,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.max_accuracy_drop = max_accuracy_drop
         self.max_violation = max_violation
         self.loss_bound = loss_bound
+        self.criteria = criteria
         self.confidence = confidence
         self.cv = cv
         self.finetune_epochs = finetune_epochs
@@ -188,7 +191,11 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         if rates[-1] == 0:
             raise ValueError(f"rates must hold at least one number above 0, got {self.rates!r}")
         promise = Promise(
-            self.max_accuracy_drop, self.max_violation, self.loss_bound, self.confidence
+            self.max_accuracy_drop,
+            self.max_violation,
+            self.loss_bound,
+            self.confidence,
+            self.criteria,
         )
         split_steps(self.estimator)
         given = Request(sliceable(X), y, sensitive_features, None)

@@ -53,19 +53,14 @@ def mean_lower_bound(
     >>> round(mean_lower_bound([0.5] * 200, low=0, high=1), 2)
     0.49
     """
-    values = as_losses(values, "values")
-    if values.min() < low or values.max() > high:
-        raise ValueError(
-            f"values must be in [{low}, {high}], got {values.min():.4g} to {values.max():.4g}"
-        )
-    x = (values - low) / (high - low)
+    x = _scaled(values, low, high)
     log_target = -np.log1p(-confidence)
     stakes = _stakes(x, log_target)
     below, above = 0.0, 1.0
     for _ in range(_HALVINGS):
         m = (below + above) / 2
-        capital = np.cumsum(np.log1p(np.minimum(stakes, _STAKE / m) * (x - m)))
-        below, above = (m, above) if capital.max() >= log_target else (below, m)
+        is_refuted = _log_capital(x, stakes, m) >= log_target
+        below, above = (m, above) if is_refuted else (below, m)
     return float(low + below * (high - low))
 
 
@@ -91,6 +86,62 @@ def mean_upper_bound(
     """
     mirrored = -as_losses(values, "values")
     return -mean_lower_bound(mirrored, low=-high, high=-low, confidence=confidence)
+
+
+def mean_p_value(
+    values: npt.ArrayLike, bound: float, *, low: float, high: float, confidence: float = 0.95
+) -> float:
+    """P-value of "the mean is at most `bound`", by the bets of `mean_lower_bound`.
+
+    One over the largest capital that the bets reach (Ville's inequality).
+
+    Parameters
+    ----------
+    values, low, high
+        As in `mean_lower_bound`.
+    bound : float
+        The mean to be refuted.
+    confidence : float in (0, 1), default=0.95
+        Where the stakes are best. The p-value holds at all levels.
+
+    Returns
+    -------
+    float
+        In (0, 1]; at most 1 − `confidence` where `mean_lower_bound` is above `bound`.
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite or out of the range.
+
+    Examples
+    --------
+    >>> round(mean_p_value([0.5] * 200, 0.48, low=0, high=1), 3)
+    0.003
+    """
+    x = _scaled(values, low, high)
+    m = (bound - low) / (high - low)
+    if m >= 1:
+        return 1.0
+    if m < 0:
+        return float(np.finfo(float).tiny)  # no value is below `low`
+    stakes = _stakes(x, -np.log1p(-confidence))
+    return float(np.exp(-max(_log_capital(x, stakes, m), 0.0)))
+
+
+def _scaled(values: npt.ArrayLike, low: float, high: float) -> npt.NDArray[np.float64]:
+    values = as_losses(values, "values")
+    if values.min() < low or values.max() > high:
+        raise ValueError(
+            f"values must be in [{low}, {high}], got {values.min():.4g} to {values.max():.4g}"
+        )
+    return (values - low) / (high - low)
+
+
+def _log_capital(x: npt.NDArray[np.float64], stakes: npt.NDArray[np.float64], m: float) -> float:
+    """Return the largest logarithm of the capital while betting that the mean is above m."""
+    most = _STAKE / m if m > 0 else np.inf
+    return float(np.cumsum(np.log1p(np.minimum(stakes, most) * (x - m))).max())
 
 
 def _stakes(x: npt.NDArray[np.float64], log_target: float) -> npt.NDArray[np.float64]:

@@ -1,62 +1,12 @@
-"""Two-sided intervals of one mean, and of the difference of two shares over the same samples."""
+"""Two-sided intervals of a mean, and of the spread of several numbers."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm, t
-
-from sk_prunefair.stats.paired import tango_score
+from scipy.stats import t
 
 Interval = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
-
-
-def drop_interval(
-    count: npt.ArrayLike, lost: npt.ArrayLike, won: npt.ArrayLike, confidence: float = 0.95
-) -> Interval:
-    """Tango's score interval of an accuracy drop over paired samples (Tango 1998).
-
-    All drops whose score is within the normal quantile. Unlike the interval of the normal
-    approximation it has a width where no sample changed.
-
-    Parameters
-    ----------
-    count, lost, won : array-like of int
-        Samples; those right before and wrong after; those wrong before and right after.
-    confidence : float, default=0.95
-        Nominal coverage.
-
-    Returns
-    -------
-    low, high : ndarray of float64
-        In [−1, 1], of the shape of the counts.
-
-    Examples
-    --------
-    >>> low, high = drop_interval([100, 10], [12, 0], [4, 0])
-    >>> low.round(3).tolist(), high.round(3).tolist()
-    ([0.002, -0.278], [0.166, 0.278])
-    """
-    n, lost, won = (np.asarray(each, dtype=float) for each in (count, lost, won))
-    z = float(norm.isf((1 - confidence) / 2))
-    return -_largest_drop(n, won, lost, z), _largest_drop(n, lost, won, z)
-
-
-def _largest_drop(
-    n: npt.NDArray[np.float64],
-    lost: npt.NDArray[np.float64],
-    won: npt.NDArray[np.float64],
-    z: float,
-) -> npt.NDArray[np.float64]:
-    """Return the largest drop whose score is at least −z, by bisection: the score falls with it."""
-    low, high = (lost - won) / n, np.ones_like(n)
-    for _ in range(50):
-        middle = (low + high) / 2
-        size = np.abs(middle)
-        forth, back = tango_score(lost, won, n, size), -tango_score(won, lost, n, size)
-        is_likely = np.where(middle >= 0, forth, back) >= -z
-        low, high = np.where(is_likely, middle, low), np.where(is_likely, high, middle)
-    return high
 
 
 def mean_interval(

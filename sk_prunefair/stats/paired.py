@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta, binom
+from scipy.stats import beta, binom, norm
 
 _CELLS = 128  # of the range of the nuisance parameter; their slack is some percent of p
 _MAX_SAMPLES = 10**7
@@ -34,8 +34,12 @@ def drop_p_value(
 
     C_β is a Clopper-Pearson interval for ψ at level 1 − β (Berger and Boos 1994), so that few ψ
     need be considered. The supremum is not searched for but bounded, cell by cell: in ψ, each
-    P(Bin ≤ c_m) grows, and each B(m; n, ψ) has one peak. Further into the hypothesis, at a larger
-    drop, q is larger and the sum smaller; so the p-value holds for all of it.
+    P(Bin ≤ c_m) is monotone, and each B(m; n, ψ) has one peak. Further into the hypothesis, at a
+    larger drop, q is larger and the sum smaller; so the p-value holds for all of it.
+
+    A negative `max_drop` asks for a gain: that the drop is at least −0.01 is refuted where the
+    pruned net is better by more than 0.01. The same p-value with `n_lost` and `n_won` exchanged and
+    `max_drop` negated is that of "the drop is at most `max_drop`".
 
     Parameters
     ----------
@@ -43,7 +47,7 @@ def drop_p_value(
         Samples of the group.
     n_lost, n_won : int
         Samples that only the dense, and only the pruned net gets right.
-    max_drop : float in [0, 1)
+    max_drop : float in (-1, 1)
         The drop to be refuted.
     nuisance_level : float in (0, 1), default=0.0025
         β; no p-value is smaller. Must not depend on the data.
@@ -74,14 +78,16 @@ def drop_p_value(
     _check_counts(n_samples, n_lost, n_won, max_drop, nuisance_level)
     n_differ = n_lost + n_won
     low, high = _clopper_pearson(n_differ, n_samples, nuisance_level)
-    # Above the edge of the interval the drop itself is the least that can differ.
-    low, high = max(low, max_drop), max(high, max_drop)
+    # The drop itself is the least that can differ. Of a negative one less may differ, too; then no
+    # outcome is worse than all samples won, which the edge has.
+    low, high = max(low, abs(max_drop)), max(high, abs(max_drop))
     edges = np.linspace(low, high, _CELLS + 1)[:, np.newaxis]
     m = _likely_counts(n_samples, low, high)
-    last = _last_as_extreme(m, n_samples, max_drop, tango_score(n_lost, n_won, n_samples, max_drop))
+    last = _last_as_extreme(m, n_samples, max_drop, _score(n_lost, n_won, n_samples, max_drop))
     lower, upper = edges[:-1], edges[1:]
     peaks = binom.pmf(m, n_samples, np.clip(m / n_samples, lower, upper))
-    share_lost = np.divide(max_drop, upper, out=np.zeros_like(upper), where=upper > 0)
+    least = upper if max_drop >= 0 else lower
+    share_lost = np.divide(max_drop, least, out=np.zeros_like(least), where=least > 0)
     tails = binom.cdf(last, m, (1 + share_lost) / 2)
     return float(min(1.0, nuisance_level + _REST + (peaks * tails).sum(axis=1).max()))
 
@@ -113,6 +119,35 @@ def drop_upper_bound(n_samples: int, n_lost: int, n_won: int, confidence: float 
         p = drop_p_value(n_samples, n_lost, n_won, middle / 10_000, level / 20)
         low, high = (low, middle) if p <= level else (middle, high)
     return high / 10_000
+
+
+def drop_lower_bound(n_samples: int, n_lost: int, n_won: int, confidence: float = 0.95) -> float:
+    """Smallest accuracy drop of 0 or more that the samples do not refute, by `drop_p_value`.
+
+    Parameters
+    ----------
+    n_samples, n_lost, n_won : int
+        As in `drop_p_value`.
+    confidence : float in (0, 1), default=0.95
+        Probability with which the bound holds.
+
+    Returns
+    -------
+    float
+        In [0, 1). Found to 4 digits, rounded down.
+
+    Examples
+    --------
+    >>> drop_lower_bound(3000, 30, 0), drop_lower_bound(34, 1, 0)
+    (0.007, 0.0)
+    """
+    level = 1 - confidence
+    low, high = 0, 10_000
+    while high - low > 1:
+        middle = (low + high) // 2
+        p = drop_p_value(n_samples, n_won, n_lost, -middle / 10_000, level / 20)
+        low, high = (middle, high) if p <= level else (low, middle)
+    return low / 10_000
 
 
 def samples_needed(
@@ -153,7 +188,12 @@ def samples_needed(
 
     if share_lost - share_won >= max_drop:
         return None
-    high = 8
+    # What the normal approximation asks for is near; where it is too much, the search starts low.
+    gap, differ = max_drop - (share_lost - share_won), share_lost + share_won
+    guess = norm.isf(level) ** 2 * differ / gap**2 if level < 0.5 else 0.0
+    high = 8 if guess > _MAX_SAMPLES else 2 ** max(3, int(np.log2(max(guess, 8))) - 1)
+    if is_enough(high):
+        high = 8
     while not is_enough(high):
         high *= 2
         if high > _MAX_SAMPLES:
@@ -171,8 +211,8 @@ def _check_counts(n: int, lost: int, won: int, max_drop: float, level: float) ->
             "n_lost and n_won must be counts that n_samples has room for, got "
             f"n_samples={n}, n_lost={lost}, n_won={won}"
         )
-    if not 0 <= max_drop < 1:
-        raise ValueError(f"max_drop must be in [0, 1), got {max_drop!r}")
+    if not -1 < max_drop < 1:
+        raise ValueError(f"max_drop must be in (-1, 1), got {max_drop!r}")
     if not 0 < level < 1:
         raise ValueError(f"nuisance_level must be in (0, 1), got {level!r}")
 
@@ -190,12 +230,13 @@ def _likely_counts(n: int, low: float, high: float) -> npt.NDArray[np.int64]:
     return np.arange(max(first, 0), min(last, n) + 1)
 
 
-def tango_score(lost: npt.ArrayLike, won: npt.ArrayLike, n: Any, max_drop: Any) -> npt.NDArray[Any]:
+def _score(lost: npt.ArrayLike, won: npt.ArrayLike, n: Any, max_drop: Any) -> npt.NDArray[Any]:
     """Tango's score: the drop beyond `max_drop`, in standard errors under the hypothesis."""
     lost, won = np.asarray(lost, dtype=float), np.asarray(won, dtype=float)
     # The share won that is likeliest where the drop is max_drop: the root of a quadratic.
     half = -lost - won + (2 * n - lost + won) * max_drop
-    root = np.sqrt(half**2 + 8 * n * won * max_drop * (1 - max_drop))
+    # Never negative but by rounding.
+    root = np.sqrt(np.maximum(half**2 + 8 * n * won * max_drop * (1 - max_drop), 0))
     share_won = (root - half) / (4 * n)
     spread = np.sqrt(n * (2 * share_won + max_drop * (1 - max_drop)))
     excess = lost - won - n * max_drop
@@ -208,7 +249,7 @@ def _last_as_extreme(
     """Return, for m differing samples, the most lost ones whose score is no larger; -1 for none."""
     low, high = np.full(len(m), -1), m.copy()
     while (low < high).any():
-        middle = (low + high + 1) // 2
-        is_extreme = tango_score(middle, m - middle, n, max_drop) <= score + 1e-9
+        middle = np.maximum((low + high + 1) // 2, 0)
+        is_extreme = _score(middle, m - middle, n, max_drop) <= score + 1e-9
         low, high = np.where(is_extreme, middle, low), np.where(is_extreme, high, middle - 1)
     return low

@@ -12,7 +12,7 @@ from scipy.stats import ttest_1samp
 
 from sk_prunefair import FairnessReport
 from sk_prunefair.report.document import schema
-from sk_prunefair.stats.intervals import drop_interval
+from sk_prunefair.stats.tango import tango_interval
 from sk_prunefair.stats.wilson import wilson_interval
 
 
@@ -114,7 +114,7 @@ def test_to_dict_figures_equal_frames_and_known_intervals():
             (interval.low, interval.high)
         )
         change = members["is_right_dense"] - members["is_right_pruned"]
-        ends = [float(end) for end in drop_interval(n, (change > 0).sum(), (change < 0).sum())]
+        ends = [float(end) for end in tango_interval(n, (change > 0).sum(), (change < 0).sum())]
         assert (row["accuracy_drop"]["low"], row["accuracy_drop"]["high"]) == pytest.approx(
             tuple(ends)
         )

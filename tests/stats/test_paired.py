@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 from scipy.stats import binom, multinomial, norm
 
-from sk_prunefair.stats.paired import drop_p_value, drop_upper_bound, samples_needed
+from sk_prunefair.stats.paired import (
+    drop_lower_bound,
+    drop_p_value,
+    drop_upper_bound,
+    samples_needed,
+)
 
 
 def outcomes(n):
@@ -16,13 +21,16 @@ def outcomes(n):
     return [(lost, won) for lost in range(n + 1) for won in range(n + 1 - lost)]
 
 
-@pytest.mark.parametrize(("n", "max_drop"), [(12, 0.0), (12, 0.3), (25, 0.1)])
+@pytest.mark.parametrize(
+    ("n", "max_drop"), [(12, 0.0), (12, 0.3), (25, 0.1), (12, -0.3), (25, -0.1), (25, -0.02)]
+)
 def test_drop_p_value_is_valid_for_every_truth(n, max_drop):
     pairs = outcomes(n)
     p = np.array([drop_p_value(n, *pair, max_drop) for pair in pairs])
     counts = [(lost, won, n - lost - won) for lost, won in pairs]
-    for drop, differ in itertools.product([max_drop, max_drop + 0.1], np.linspace(0.02, 1, 25)):
-        if differ < drop:
+    drops = [max_drop, max_drop + 0.1, max_drop + 0.4]
+    for drop, differ in itertools.product(drops, np.linspace(0.02, 1, 25)):
+        if differ < abs(drop):
             continue
         truth = [(differ + drop) / 2, (differ - drop) / 2, 1 - differ]
         chances = multinomial.pmf(counts, n, truth)
@@ -86,6 +94,20 @@ def test_drop_upper_bound_is_what_the_test_refutes():
     at, below = (drop_p_value(800, 12, 5, drop, 0.005) for drop in (bound, bound - 2e-4))
     assert at <= 0.1 < below
     assert drop_upper_bound(5, 5, 0) > 0.99
+
+
+def test_drop_lower_bound_is_what_the_exchanged_test_refutes():
+    bound = drop_lower_bound(800, 40, 5, 0.9)
+    assert 0.02 < bound < 35 / 800
+    at, above = (drop_p_value(800, 5, 40, -drop, 0.005) for drop in (bound, bound + 2e-4))
+    assert at <= 0.1 < above
+    assert drop_lower_bound(800, 5, 40) == 0
+
+
+def test_drop_lower_bound_holds_in_simulation():
+    drawn = np.random.default_rng(0).multinomial(60, [0.15, 0.05, 0.8], size=2000)
+    bounds = [drop_lower_bound(60, int(lost), int(won), 0.9) for lost, won, _ in drawn]
+    assert 0.03 < (np.array(bounds) > 0.1).mean() <= 0.1
 
 
 def test_samples_needed_by_several_shares_suffice():

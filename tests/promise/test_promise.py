@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from sk_prunefair.outcome import Outcome
-from sk_prunefair.selection.promise import Promise
+from sk_prunefair.promise import Promise
 
 GROUPS = pd.Index(["f", "m"])
 CODES = np.arange(1000) % 2

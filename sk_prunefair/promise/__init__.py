@@ -1,0 +1,17 @@
+"""A promise to every group, and what held-out samples say about it."""
+
+from sk_prunefair.promise.criteria import Criterion
+from sk_prunefair.promise.findings import label_findings
+from sk_prunefair.promise.judging import judge, judge_samples
+from sk_prunefair.promise.promise import NoRateError, Promise
+from sk_prunefair.promise.verdict import Verdict
+
+__all__ = [
+    "Criterion",
+    "NoRateError",
+    "Promise",
+    "Verdict",
+    "judge",
+    "judge_samples",
+    "label_findings",
+]

@@ -1,0 +1,232 @@
+"""What the rows of one group prove about one criterion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sk_prunefair.promise.criteria import Criterion
+from sk_prunefair.stats.betting import mean_lower_bound, mean_p_value, mean_upper_bound
+from sk_prunefair.stats.paired import (
+    drop_lower_bound,
+    drop_p_value,
+    drop_upper_bound,
+    samples_needed,
+)
+
+Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the rows of one group prove about one criterion.
+
+    Attributes
+    ----------
+    count : int
+        Rows that the criterion concerns.
+    dense, compressed, drop : float
+        Means of the value; NaN without rows.
+    drop_bound : float
+        Upper confidence bound of the drop.
+    p_value : float
+        Of "the drop is more than what was promised".
+    is_testable : bool
+        Whether so many rows could prove the promise if both classifiers agreed on all of them.
+    p_harm : float
+        Of "the drop is no more than what was promised"; 1 where `is_testable`, nobody asks then.
+    needed, needed_most : float
+        Rows that it would take, were the drop the least that the rows do not refute, and were it
+        what was seen. NaN where the test passes, infinite where that drop is too large.
+    """
+
+    count: int
+    dense: float
+    compressed: float
+    drop: float
+    drop_bound: float
+    p_value: float
+    is_testable: bool
+    p_harm: float
+    needed: float
+    needed_most: float
+
+
+def examine(
+    criterion: Criterion,
+    before: Values,
+    after: Values,
+    truth: npt.NDArray[np.int64],
+    *,
+    bound: float,
+    confidence: float,
+) -> Evidence:
+    """Test whether a criterion falls by no more than a bound in one group.
+
+    Values of 0 and 1 are compared by `sk_prunefair.stats.paired.drop_p_value`, which is exact.
+    Other values are compared by `sk_prunefair.stats.betting.mean_p_value`, a bet on the change of
+    each row. The mean of the classes' means is bet on in rounds: see `rounds`.
+
+    Parameters
+    ----------
+    criterion : Criterion
+        What may not fall.
+    before, after : ndarray of shape (n_rows,), dtype float64
+        Its values, over those rows of the group that it concerns, in an order that does not depend
+        on them.
+    truth : ndarray of shape (n_rows,), dtype int64
+        Their labels.
+    bound : float in [0, scale)
+        What it may lose.
+    confidence : float in (0, 1)
+        1 − α.
+
+    Returns
+    -------
+    Evidence
+        Valid by itself, whatever the number of rows; without rows nothing is proven.
+    """
+    if len(before) == 0:
+        needed = _rows_if_unchanged(criterion, bound, confidence)
+        nothing = (np.nan, np.nan, np.nan, criterion.scale)
+        return Evidence(0, *nothing, 1.0, False, 1.0, needed, needed)
+    if criterion.is_binary:
+        return _exact(before, after, criterion, bound, confidence)
+    per_round, changes = 1.0, before - after
+    if criterion.by_class:
+        changes, before, after = (rounds(each, truth) for each in (changes, before, after))
+        per_round = len(truth) / len(changes)
+    return _bets(changes, before, after, criterion, bound, confidence, per_round)
+
+
+def rounds(values: Values, truth: npt.NDArray[np.int64]) -> Values:
+    """Return values whose common mean is the mean of the classes' means, independent of each other.
+
+    The rows of each class are dealt out in turn to as many rounds as the rarest class has rows; the
+    value of a round is the mean, over the classes, of the mean of its rows. Given the labels, a
+    row's value has the mean of its class, so that the value of each round has the mean of the
+    classes' means. All rows are used; bets are valid as the rounds are independent and bounded.
+    A union bound over the classes would split the level among them, and add their bounds up.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows,), dtype float64
+        In an order that does not depend on them.
+    truth : ndarray of shape (n_rows,), dtype int64
+        Labels.
+
+    Returns
+    -------
+    ndarray of shape (n_rounds,), dtype float64
+        As many as there are rows of the rarest class.
+
+    Examples
+    --------
+    Label 1 has two rows, so there are two rounds; 0, 2, 4 and 1, 3, 5 are averaged in them.
+
+    >>> rounds(np.array([0.0, 1, 2, 3, 4, 5, 10, 20]), np.array([0, 0, 0, 0, 0, 0, 1, 1]))
+    array([ 6. , 11.5])
+    """
+    codes, counts = np.unique(truth, return_counts=True)
+    n_rounds = counts.min()
+    means = [
+        np.bincount(np.arange(count) % n_rounds, weights=values[truth == code])
+        / np.bincount(np.arange(count) % n_rounds)
+        for code, count in zip(codes, counts, strict=True)
+    ]
+    return np.asarray(np.mean(means, axis=0))
+
+
+def _exact(
+    before: Values, after: Values, criterion: Criterion, bound: float, confidence: float
+) -> Evidence:
+    level = 1 - confidence
+    count, lost, won = len(before), int((before > after).sum()), int((after > before).sum())
+    p_value, p_harm = drop_p_value(count, lost, won, bound, level / 20), 1.0
+    is_testable = drop_p_value(count, 0, 0, bound, level / 20) <= level
+    least = most = np.nan
+    if p_value > level:
+        low = drop_lower_bound(count, lost, won, confidence)
+        # At least so many: the p-value is jagged, and a row more may well do.
+        least = _or_infinite(samples_needed(won / count + low, won / count, bound, confidence))
+        most = _or_infinite(samples_needed(lost / count, won / count, bound, confidence))
+        least, most = max(least, count + 1), max(most, count + 1)
+    if not is_testable:
+        # It may be compared with a share of the level, so that its least value is small.
+        p_harm = drop_p_value(count, won, lost, -bound, level / 1000)
+    return Evidence(
+        count,
+        criterion.shown(before.mean()),
+        criterion.shown(after.mean()),
+        (lost - won) / count,
+        drop_upper_bound(count, lost, won, confidence),
+        p_value,
+        is_testable,
+        p_harm,
+        min(least, most),
+        most,
+    )
+
+
+def _bets(
+    changes: Values,
+    before: Values,
+    after: Values,
+    criterion: Criterion,
+    bound: float,
+    confidence: float,
+    per_round: float,
+) -> Evidence:
+    options = {"low": -criterion.scale, "high": criterion.scale, "confidence": confidence}
+    p_value = mean_p_value(-changes, -bound, **options)
+    is_testable, p_harm = mean_p_value(0 * changes, -bound, **options) <= 1 - confidence, 1.0
+    count = len(changes) * per_round
+    least = most = np.nan
+    if p_value > 1 - confidence:
+        low = max(mean_lower_bound(changes, **options), 0.0)
+        scale, spread = criterion.scale, changes.std()
+        least, most = (
+            max(per_round * _bets_needed(drop, spread, bound, scale, confidence), count + 1)
+            for drop in (low, changes.mean())
+        )
+    if not is_testable:
+        p_harm = mean_p_value(changes, bound, **options)
+    return Evidence(
+        round(count),
+        criterion.shown(before.mean()),
+        criterion.shown(after.mean()),
+        changes.mean(),
+        mean_upper_bound(changes, **options),
+        p_value,
+        is_testable,
+        p_harm,
+        min(least, most),
+        most,
+    )
+
+
+def _bets_needed(
+    drop: float, spread: float, bound: float, scale: float, confidence: float
+) -> float:
+    """Return about how many values the bets take: where a stake's growth adds up to the target.
+
+    A stake λ on a gap g grows by λ g − λ² σ² / 2 a value; the stakes are what `mean_lower_bound`
+    would set if no value were known, and at most 0.75 of what can be lost.
+    """
+    gap, target = bound - drop, -np.log1p(-confidence)
+    if gap <= 0:
+        return np.inf
+    n = 2 * target * (spread / gap) ** 2 + target / np.log1p(0.75 * gap / (scale + bound))
+    return float(np.ceil(n))
+
+
+def _rows_if_unchanged(criterion: Criterion, bound: float, confidence: float) -> float:
+    if criterion.is_binary:
+        return _or_infinite(samples_needed(0.0, 0.0, bound, confidence))
+    return _bets_needed(0.0, 0.0, bound, criterion.scale, confidence)
+
+
+def _or_infinite(count: int | None) -> float:
+    return np.inf if count is None else float(count)

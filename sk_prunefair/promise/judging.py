@@ -1,0 +1,255 @@
+"""judge: whether a compressed classifier keeps a promise to every group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sk_prunefair.checks import check_number
+from sk_prunefair.names import PRUNING, Names
+from sk_prunefair.outcome import Outcome
+from sk_prunefair.promise._bounds import check_promise
+from sk_prunefair.promise.criteria import Criterion, as_criteria, losses_of
+from sk_prunefair.promise.evidence import Evidence, examine
+from sk_prunefair.promise.findings import label_findings
+from sk_prunefair.promise.pairs import examine_pairs
+from sk_prunefair.promise.verdict import Verdict, binding_group
+from sk_prunefair.stats.combine import hochberg
+
+# The group's code, the criterion, its bound, whether it is tested only where possible (None: it
+# compares groups), and what the rows prove.
+_Row = tuple[int, str, float, bool | None, Evidence]
+
+
+def judge(
+    dense: Outcome,
+    compressed: Outcome,
+    codes: npt.ArrayLike,
+    groups: Sequence[Any] | pd.Index,
+    labels: Sequence[Any] | npt.NDArray[Any],
+    *,
+    max_accuracy_drop: float = 0.02,
+    max_violation: float | None = None,
+    confidence: float = 0.95,
+    criteria: Any = None,
+    harmless: float | None = None,
+    loss_bound: float = 5.0,
+    names: Names = PRUNING,
+) -> Verdict:
+    """Judge whether no group loses more than was promised, as far as held-out rows can tell.
+
+    Parameters
+    ----------
+    dense, compressed : Outcome
+        Of both classifiers, over the same rows.
+    codes : array-like of shape (n_samples,), of int
+        The group of each row, a position in `groups`.
+    groups : sequence or pandas.Index of shape (n_groups,)
+        Names of the groups.
+    labels : sequence of shape (n_labels,)
+        What the codes of the outcomes stand for.
+    max_accuracy_drop : float in [0, 1), default=0.02
+        What each criterion may lose in each group.
+    max_violation : float, default=None
+        What the fairness violation ξ may be, the largest difference between what two groups pay in
+        loss; of losses clipped to `loss_bound`. None: anything.
+    confidence : float in (0, 1), default=0.95
+        1 − α.
+    criteria : str, callable, Criterion, iterable or mapping of them, default=None
+        What may not fall: ``"accuracy"``, ``"balanced_accuracy"`` (the mean of the recalls),
+        ``"recall"`` (of each class), ``"tpr:<label>"`` and ``"fpr:<label>"`` (which may not rise),
+        ``"loss"`` (may not rise, clipped to `loss_bound`), a function ``f(y_true, y_pred)`` that
+        returns a value in [0, 1] for each row, higher is better, or a `Criterion`. A mapping
+        gives, for each, what it may lose. None: the accuracy and, where a group has enough rows of
+        a class to prove anything, the recall of that class. Where it has not, the verdict says so,
+        and the promise is broken only if these rows prove that it is. What is named has to pass in
+        every group, however few its rows.
+    harmless : float, default=None
+        δ: also promise that no group's accuracy drops by more than another's plus δ. None: nothing.
+    loss_bound : float, default=5.0
+        Where losses are clipped, in nats for cross entropy.
+    names : Names
+        What the two are called, in the findings.
+
+    Returns
+    -------
+    Verdict
+        Its notes say which claim has which error rate.
+
+    Raises
+    ------
+    ValueError
+        If an argument is malformed, a group has no row, or losses are asked for that are not known.
+    TypeError
+        If a criterion is of no kind that is known.
+
+    Notes
+    -----
+    Values of 0 and 1 are tested by the exact paired test (`sk_prunefair.selection.drop_p_value`),
+    other values by bets; both are valid at any number of rows. The balanced accuracy is bet on in
+    rounds that hold rows of each class. Groups are compared pair by pair (`harmless`,
+    `max_violation`), see `sk_prunefair.promise.pairs.examine_pairs`. Rows must be independent of
+    each other. A compressed net that gives every row one label, or none a label that the dense net
+    gave, is not approved, whatever the tests say.
+
+    Examples
+    --------
+    A compressed net that is wrong on each tenth row of group "b":
+
+    >>> truth = np.arange(2000) % 2
+    >>> codes = np.repeat([0, 1], 1000)
+    >>> dense = Outcome(np.zeros(2000), truth, truth)
+    >>> labels = np.where((codes == 1) & (np.arange(2000) % 10 == 0), 1 - truth, truth)
+    >>> verdict = judge(dense, Outcome(np.zeros(2000), labels, truth), codes, ["a", "b"], [0, 1])
+    >>> verdict.kept, verdict.binding_group
+    (False, 'b')
+    """
+    check_promise(max_accuracy_drop, max_violation, loss_bound, confidence)
+    check_number("harmless", harmless, above=0, or_none=True)
+    codes, group_names = _check_groups(codes, groups, dense, compressed)
+    made = as_criteria(criteria, labels, max_drop=max_accuracy_drop, loss_bound=loss_bound)
+    # Bets need an order that does not depend on the values; files are often sorted.
+    order = np.random.default_rng(0).permutation(len(codes))
+    by_group = [order[codes[order] == code] for code in range(len(group_names))]
+    rows: list[_Row] = [
+        (group, criterion.name, bound, criterion.where_possible, evidence)
+        for criterion, bound in made
+        for group, evidence in enumerate(
+            _by_group(criterion, bound, dense, compressed, by_group, confidence)
+        )
+        if evidence.count or not criterion.where_possible
+    ]
+    for name, margin, changes, scale in _comparisons(
+        dense, compressed, harmless, max_violation, loss_bound
+    ):
+        found = examine_pairs(
+            [changes[each] for each in by_group],
+            margin=margin,
+            scale=scale,
+            is_binary=changes.dtype.kind == "i",
+            confidence=confidence,
+        )
+        rows += [(group, name, margin, None, evidence) for group, evidence in enumerate(found)]
+    findings = tuple(label_findings(dense, compressed, labels, names))
+    table = _table(rows, group_names, 1 - confidence)
+    return Verdict(
+        kept=bool(table["passed"].fillna(True).all()) and not findings,
+        binding_group=None if findings else binding_group(table),
+        table=table,
+        confidence=confidence,
+        findings=findings,
+    )
+
+
+def judge_samples(
+    group: pd.Series, dense: Outcome, compressed: Outcome, labels: Any, **options: Any
+) -> Verdict:
+    """Judge as `judge` does, with the name of each row's group in the place of codes.
+
+    Examples
+    --------
+    >>> truth = np.arange(1000) % 2
+    >>> dense = Outcome(np.zeros(1000), truth, truth)
+    >>> judge_samples(pd.Series(["a", "b"] * 500), dense, dense, [0, 1], criteria="accuracy").kept
+    True
+    """
+    codes, groups = pd.factorize(group, sort=False)
+    index = pd.Index(groups, tupleize_cols=False)
+    return judge(dense, compressed, codes, index, labels, **options)
+
+
+def _by_group(
+    criterion: Criterion,
+    bound: float,
+    dense: Outcome,
+    compressed: Outcome,
+    by_group: list[npt.NDArray[np.int64]],
+    confidence: float,
+) -> list[Evidence]:
+    before, after = criterion.checked_values(dense), criterion.checked_values(compressed)
+    concerned, truth = criterion.concerned(dense.truth), dense.truth
+    kept = [each[concerned[each]] for each in by_group]
+    return [
+        examine(
+            criterion, before[each], after[each], truth[each], bound=bound, confidence=confidence
+        )
+        for each in kept
+    ]
+
+
+def _comparisons(
+    dense: Outcome,
+    compressed: Outcome,
+    harmless: float | None,
+    max_violation: float | None,
+    bound: float,
+) -> list[tuple[str, float, npt.NDArray[Any], float]]:
+    """Return name, margin, changes by row and their scale, of what is compared between groups."""
+    compared: list[tuple[str, float, npt.NDArray[Any], float]] = []
+    if harmless is not None:
+        change = dense.is_right.astype(int) - compressed.is_right.astype(int)
+        compared.append(("accuracy beyond another group", harmless, change, 1.0))
+    if max_violation is not None:
+        risk = np.clip(losses_of(compressed), 0, bound) - np.clip(losses_of(dense), 0, bound)
+        compared.append(("loss beyond another group (ξ)", float(max_violation), risk, bound))
+    return compared
+
+
+def _table(rows: list[_Row], names: pd.Index, level: float) -> pd.DataFrame:
+    codes, criteria, bounds, where_possible, evidence = zip(*rows, strict=True)
+    frame, code = pd.DataFrame([asdict(each) for each in evidence]), np.array(codes)
+    p_values, is_own = frame["p_value"], np.array([each is not None for each in where_possible])
+    could = frame["is_testable"] | ~np.array(where_possible, dtype=bool)
+    # A group in which nothing would be tested is not let through: then all of it is.
+    is_tested = (could | ~(could & is_own).groupby(code).transform("any")).to_numpy()
+    # What is not tested can only break the promise, so that only power asks for this correction.
+    is_harmed = ~is_tested & (frame["p_harm"] * max((~is_tested).sum(), 1) <= level).to_numpy()
+    passed = (p_values <= level).astype("boolean").mask(~(is_tested | is_harmed))
+    # Of the group by itself: what compares it with others is not independent between groups.
+    largest = p_values.where(is_own & is_tested, 0.0).groupby(code).max()
+    table = pd.DataFrame(
+        {
+            "group": pd.Series([names[each] for each in code], dtype=object),
+            "criterion": list(criteria),
+            **{name: frame[name] for name in ("count", "dense", "compressed", "drop")},
+            "drop_bound": frame["drop_bound"],
+            "bound": list(bounds),
+            "p_value": p_values,
+            "passed": passed,
+            "p_adjusted": hochberg(largest.to_numpy())[code],
+            "samples_needed": frame["needed"],
+            "samples_needed_most": frame["needed_most"],
+        }
+    )
+    return table.iloc[np.argsort(code, kind="stable")].reset_index(drop=True)
+
+
+def _check_groups(
+    codes: npt.ArrayLike, groups: Any, dense: Outcome, compressed: Outcome
+) -> tuple[npt.NDArray[np.int64], pd.Index]:
+    codes = np.asarray(codes)
+    names = (
+        groups.to_flat_index()
+        if isinstance(groups, pd.Index)
+        else pd.Index(list(groups), tupleize_cols=False)
+    )
+    n = len(dense.truth)
+    if not np.array_equal(dense.truth, compressed.truth):
+        raise ValueError("dense and compressed must be outcomes over the same rows: truth differs")
+    if codes.shape != (n,) or codes.dtype.kind not in "iu":
+        raise ValueError(
+            f"codes must be {n} integers, one for each row, got {codes.dtype} values of shape "
+            f"{codes.shape}"
+        )
+    if n == 0 or codes.min() < 0 or codes.max() >= len(names):
+        raise ValueError(f"codes must be in 0 to {len(names) - 1}, the positions of the groups")
+    counts = np.bincount(codes, minlength=len(names))
+    if (counts == 0).any():
+        empty = [names[i] for i in np.flatnonzero(counts == 0)[:5]]
+        raise ValueError(f"each group must have a row, got none of {empty}")
+    return codes.astype(np.int64), names

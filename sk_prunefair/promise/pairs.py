@@ -1,0 +1,160 @@
+"""Whether no group loses more than another: every pair of groups, tested."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from sk_prunefair.promise.evidence import Evidence
+from sk_prunefair.stats.betting import mean_p_value
+from sk_prunefair.stats.combine import (
+    squared_z,
+    two_squared_z_critical,
+    two_squared_z_p_value,
+)
+from sk_prunefair.stats.paired import drop_p_value
+
+Values = npt.NDArray[np.float64]
+_STEPS = 24  # of the grid in one margin; the slack of the bound is some percent of the margin
+_MAX_STEPS = 20_000
+
+
+def examine_pairs(
+    changes: Sequence[Values], *, margin: float, scale: float, is_binary: bool, confidence: float
+) -> list[Evidence]:
+    r"""Test for each group whether it loses more than any other by a margin.
+
+    Groups are independent of each other. For a pair, "a loses more than b by δ or more" is refuted
+    if for every c the rows of a refute that its drop is at least c, or those of b that theirs is at
+    most c − δ, or both do in part:
+
+    .. math:: T = \min_c \, z(p_a(c))^2 + z(p_b(c - δ))^2
+
+    with the p-values of the exact paired test or of bets, and z(p) = max(0, Φ⁻¹(1 − p)). At c = the
+    true drop of a, both hypotheses hold where the difference is δ or more, so that T is too large
+    with a probability of at most α: see `sk_prunefair.stats.combine.two_squared_z_p_value`. It is
+    valid at any size, and asks for 2.06 standard errors of the difference at 0.95, where two bounds
+    at half the level each ask for up to 2.77. The minimum is bounded, cell by cell of a grid in c.
+
+    Parameters
+    ----------
+    changes : sequence of ndarray of shape (n_rows,), dtype float64
+        By group, before − after, in an order that does not depend on them.
+    margin : float
+        δ, above 0.
+    scale : float
+        Changes are in [-scale, scale].
+    is_binary : bool
+        Whether each change is -1, 0 or 1.
+    confidence : float in (0, 1)
+        1 − α.
+
+    Returns
+    -------
+    list of Evidence
+        By group: ``drop`` is how much more it lost than the group that lost least, ``p_value`` the
+        largest of its pairs. Empty where there are fewer than two groups.
+    """
+    if len(changes) < 2:
+        return []
+    tests = [_tests(each, scale, is_binary, confidence) for each in changes]
+    drops = np.array([each.mean() for each in changes])
+    p_values = two_squared_z_p_value(_least_sums(tests, drops, margin, 1 - confidence))
+    np.fill_diagonal(p_values, 0)
+    return [
+        _evidence(group, changes, drops, p_values[group], margin, confidence)
+        for group in range(len(changes))
+    ]
+
+
+Test = Callable[[float], float]
+
+
+def _tests(changes: Values, scale: float, is_binary: bool, confidence: float) -> tuple[Test, Test]:
+    """Return p-values of "the drop is at least c" and "the drop is at most c", as functions."""
+    if is_binary:
+        counts = len(changes), int((changes > 0).sum()), int((changes < 0).sum())
+        n, lost, won = counts
+        level = (1 - confidence) / 20
+
+        def exact(n_lost: int, n_won: int, c: float) -> float:
+            return 1.0 if c <= -1 else drop_p_value(n, n_lost, n_won, min(c, 0.9999), level)
+
+        return lambda c: exact(lost, won, c), lambda c: exact(won, lost, -c)
+
+    def bets(values: Values, c: float) -> float:
+        return mean_p_value(values, c, low=-scale, high=scale, confidence=confidence)
+
+    return lambda c: bets(-changes, -c), lambda c: bets(changes, c)
+
+
+def _least_sums(
+    tests: Sequence[tuple[Test, Test]], drops: Values, margin: float, level: float
+) -> Values:
+    """Return T of every pair: row a, column b; bounded from below."""
+    step, low = margin / _STEPS, drops.min() - margin
+    n = int(np.ceil((drops.max() + margin - low) / step))
+    if n > _MAX_STEPS:
+        raise ValueError(
+            f"the margin between groups is too small for drops that differ by {np.ptp(drops):.3g}: "
+            f"got {margin}"
+        )
+    grid = low + step * np.arange(n + 1)
+    above, below = [], []
+    for (at_least, at_most), drop in zip(tests, drops, strict=True):
+        above.append(_scores(at_least, grid, drop, level))
+        below.append(_scores(_mirrored(at_most), -grid[::-1], -drop, level)[::-1])
+    # In the cell from c[i] to c[i + 1], p_a is at most that at c[i], p_b at most that at c[i + 1];
+    # the first cell reaches down to minus infinity, the last one up to infinity.
+    first = np.column_stack([np.zeros(len(drops)), np.array(above)])
+    index = np.maximum(np.arange(n + 1) - _STEPS, 0)
+    second = np.column_stack([np.array(below)[:, index], np.zeros(len(drops))])
+    return np.array([(row + second).min(axis=1) for row in first])
+
+
+def _mirrored(p_value: Test) -> Test:
+    return lambda c: p_value(-c)
+
+
+def _scores(p_value: Test, grid: Values, drop: float, level: float) -> Values:
+    """Return the squared z of a p-value that falls along a grid; 0 up to the drop that was seen."""
+    scores = np.zeros(len(grid))
+    for i in range(int(np.searchsorted(grid, drop)), len(grid)):
+        p = p_value(float(grid[i]))
+        scores[i] = squared_z(p)
+        if p <= level / 10:  # enough for any pair; further on it is no larger
+            scores[i:] = scores[i]
+            break
+    return np.asarray(np.maximum.accumulate(scores))
+
+
+def _evidence(
+    group: int,
+    changes: Sequence[Values],
+    drops: Values,
+    p_values: Values,
+    margin: float,
+    confidence: float,
+) -> Evidence:
+    count, other = len(changes[group]), int(p_values.argmax())
+    p_value, drop = float(p_values[other]), float(drops[group] - np.delete(drops, group).min())
+    least = most = np.nan
+    if p_value > 1 - confidence:
+        # Normal approximation; both groups grow alike.
+        variance = sum(_variance(changes[each]) / len(changes[each]) for each in (group, other))
+        seen = drops[group] - drops[other]
+        critical = two_squared_z_critical(1 - confidence)
+        spread = np.sqrt(critical * variance)
+        most = np.ceil(count * (spread / (margin - seen)) ** 2) if seen < margin else np.inf
+        nearest = max(0.0, min(seen, seen - spread))
+        least = np.ceil(count * (spread / (margin - nearest)) ** 2) if nearest < margin else np.inf
+        least, most = max(least, count + 1.0), max(most, count + 1.0)
+    return Evidence(count, np.nan, np.nan, drop, np.nan, p_value, True, 1.0, min(least, most), most)
+
+
+def _variance(changes: Values) -> float:
+    """Return the variance with one more row of the largest change, so that it is never 0."""
+    largest = np.abs(changes).max() or 1.0
+    return float(np.append(changes, largest).var())

@@ -1,0 +1,173 @@
+"""Verdict: what became of a promise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+_ROWS_SHOWN = 12
+_SHOWN = ["group", "criterion", "count", "dense", "compressed", "drop", "drop_bound", "p_value"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a promise to every group; made by `judge`.
+
+    Attributes
+    ----------
+    kept : bool
+        Whether the promise is kept as far as the rows can tell. If in any group any criterion that
+        is tested falls by more than was promised, it is True with a probability of at most
+        1 − `confidence`.
+    binding_group : str, int, tuple or None
+        The group with the largest p-value; of several the one whose drop may be furthest beyond
+        what was promised. None where `findings` decide.
+    table : pandas.DataFrame
+        One row per group and criterion: ``group``, ``criterion``, ``count`` (rows that it
+        concerns), ``dense``, ``compressed``, ``drop`` (a rise, of a rate or loss that may not
+        rise), ``drop_bound`` (what the drop may be, at the confidence, row by row), ``bound`` (what
+        was promised), ``p_value``, ``passed`` (NA: not tested, too few rows), ``p_adjusted`` (of
+        the group, adjusted for the number of groups), ``samples_needed`` and
+        ``samples_needed_most`` (rows that it would take, were the drop the least that the rows do
+        not refute, and were it what was seen; infinite where that drop is too large; NaN where it
+        passes).
+    confidence : float
+        1 − α.
+    findings : tuple of str
+        Labels that the compressed net no longer gives; it is never approved then.
+
+    Notes
+    -----
+    *The verdict.* All that is tested has to pass, each at the full level α: an intersection-union
+    test. A promise that is broken anywhere is approved with a probability of at most α, because its
+    own test passes with at most α; how many other tests there are does not matter.
+
+    *One group.* "Group a keeps the promise" is said of all groups with ``p_adjusted`` ≤ α; that it
+    is said of any group to which the promise is broken has a probability of at most α. It is the
+    largest p-value of the group's criteria, adjusted by Hochberg's procedure (closed testing with
+    Simes's tests), for which groups must be independent: rows of one person in two groups are not.
+    Comparisons of groups (``harmless``, ``max_violation``) do not enter.
+
+    *One row.* ``drop_bound`` and ``p_value`` of a row hold by themselves, for a row chosen
+    beforehand.
+    """
+
+    kept: bool
+    binding_group: Any
+    table: pd.DataFrame
+    confidence: float
+    findings: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        frame = self.table.sort_values("p_value", ascending=False, kind="stable")
+        tested = frame[frame["passed"].notna()].head(_ROWS_SHOWN)
+        shown = tested[_SHOWN].to_string(index=False, float_format="{:z.3f}".format, na_rep="")
+        left_out = len(frame) - len(frame[frame["passed"].isna()]) - len(tested)
+        parts = [self.sentence, "", shown]
+        if left_out > 0:
+            parts.append(f"and {left_out} more with smaller p-values")
+        return "\n".join([*parts, *self._not_tested()])
+
+    @property
+    def sentence(self) -> str:
+        """What became of the promise, in one sentence."""
+        level = f"with confidence {self.confidence:g}"
+        if self.findings:
+            return f"promise not kept, {level}: {'; '.join(self.findings)}"
+        if self.kept:
+            return f"promise kept, {level}: {self._promised()}"
+        return f"promise not kept, {level}: {self._why_not()}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the verdict as plain objects, as JSON has them; NaN and infinity are None.
+
+        Returns
+        -------
+        dict
+            ``kept``, ``binding_group``, ``confidence``, ``findings``, ``sentence`` and ``table``, a
+            list of rows.
+        """
+        return {
+            "kept": self.kept,
+            "binding_group": _plain(self.binding_group),
+            "confidence": self.confidence,
+            "findings": list(self.findings),
+            "sentence": self.sentence,
+            "table": [
+                {name: _plain(value) for name, value in row.items()}
+                for row in self.table.to_dict("records")
+            ],
+        }
+
+    def _promised(self) -> str:
+        tested = self.table[self.table["passed"].notna()]
+        by_bound: dict[float, list[str]] = {}
+        for name, bound in dict(zip(tested["criterion"], tested["bound"], strict=True)).items():
+            by_bound.setdefault(bound, []).append(name)
+        parts = [f"{bound:g} in {', '.join(names)}" for bound, names in by_bound.items()]
+        where = " where it was tested" if self.table["passed"].isna().any() else ""
+        return f"no group is worse by more than {'; by more than '.join(parts)}{where}"
+
+    def _why_not(self) -> str:
+        row = _binding_row(self.table)
+        may = "" if np.isnan(row["drop_bound"]) else f", and may be by {row['drop_bound']:.3f}"
+        failed = self.table.loc[self.table["passed"].eq(False), "group"].nunique()
+        n_groups = self.table["group"].nunique()
+        others = f"; {failed} of {n_groups} groups fail" if failed > 1 else ""
+        seen = "has no row for" if np.isnan(row["drop"]) else f"is worse by {row['drop']:.3f} in"
+        return (
+            f"group {row['group']!r} {seen} {row['criterion']}, over {row['count']:,} rows{may}, "
+            f"where {row['bound']:g} was promised; {_remedy(row)}{others}"
+        )
+
+    def _not_tested(self) -> list[str]:
+        left_out = self.table[self.table["passed"].isna()]
+        if left_out.empty:
+            return []
+        cells = [
+            f"{row['criterion']} in {row['group']!r} ({row['count']:,}{_rows(row)})"
+            for row in left_out.head(_ROWS_SHOWN).to_dict("records")
+        ]
+        more = " and others" * (len(left_out) > _ROWS_SHOWN)
+        return [f"not tested, too few rows: {', '.join(cells)}{more}"]
+
+
+def binding_group(table: pd.DataFrame) -> Any:
+    """Return the group that decides; see `Verdict`."""
+    return _binding_row(table)["group"]
+
+
+def _binding_row(table: pd.DataFrame) -> pd.Series:
+    tested = table[table["passed"].notna()]
+    beyond = (tested["drop_bound"] - tested["bound"]).fillna(0)
+    return tested.assign(beyond=beyond).sort_values(["p_value", "beyond"], kind="stable").iloc[-1]
+
+
+def _remedy(row: pd.Series) -> str:
+    least, most = row["samples_needed"], row["samples_needed_most"]
+    if np.isinf(least):
+        return "these rows show that it is worse than that"
+    if np.isinf(most):
+        return f"some {least:,.0f} rows or more would be needed, were it less than seen"
+    if most <= 1.1 * least:
+        return f"some {most:,.0f} rows like these would be needed"
+    return f"some {least:,.0f} to {most:,.0f} rows like these would be needed"
+
+
+def _rows(row: dict[Any, Any]) -> str:
+    needed = row["samples_needed"]
+    return "" if np.isinf(needed) else f", {needed:,.0f} needed"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value

@@ -1,14 +1,86 @@
-"""Outcomes of two classifiers over the same samples, and the scores where they are known."""
+"""Two classifiers over the same samples: labels, and scores where both have them."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sk_prunefair.outcome import Outcome
 
+_Labels = npt.NDArray[np.int64]
+_Scores = npt.NDArray[np.float64]
 
-def known_scores(outcome: Outcome) -> npt.NDArray[np.float64] | None:
+
+@dataclass(frozen=True)
+class Pair:
+    """What two classifiers say of the same samples.
+
+    Parameters
+    ----------
+    truth, dense, compressed : ndarray of shape (n_samples,), dtype int64
+        Encoded labels, and what each classifier gives.
+    scores : tuple of two ndarray of shape (n_samples, n_labels), or None
+        Of both, or None where one has none.
+    classes : ndarray of shape (n_classes,), dtype int64
+        Labels that are the positive one: a single one, or each in turn.
+    """
+
+    truth: _Labels
+    dense: _Labels
+    compressed: _Labels
+    scores: tuple[_Scores, _Scores] | None
+    classes: _Labels
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Pair:
+        """Return the pair over some of the samples."""
+        scores = self.scores and (self.scores[0][rows], self.scores[1][rows])
+        return replace(
+            self,
+            truth=self.truth[rows],
+            dense=self.dense[rows],
+            compressed=self.compressed[rows],
+            scores=scores,
+        )
+
+    def cells(self) -> tuple[Pair, npt.NDArray[np.int64]]:
+        """Return the different rows of labels as a pair without scores, and how many of each."""
+        table = np.stack([self.truth, self.dense, self.compressed], axis=1)
+        different, sizes = np.unique(table, axis=0, return_counts=True)
+        truth, dense, compressed = different.T
+        return Pair(truth, dense, compressed, None, self.classes), sizes
+
+
+def as_pair(dense: Outcome, compressed: Outcome, labels: npt.ArrayLike, pos_label: Any) -> Pair:
+    """Return two outcomes as a pair, with the code of the positive label, or of all.
+
+    Raises
+    ------
+    ValueError
+        If the outcomes are of other samples, or `pos_label` is none of the labels.
+
+    Examples
+    --------
+    >>> outcome = Outcome(np.zeros(2), np.array([0, 1]), np.array([0, 1]))
+    >>> as_pair(outcome, outcome, ["no", "yes"], None).classes
+    array([1])
+    """
+    check_same_samples(dense, compressed)
+    known = np.asarray(labels).tolist()
+    if pos_label is None:
+        classes = list(range(len(known))) if len(known) > 2 else [known.index(max(known))]
+    elif pos_label in known:
+        classes = [known.index(pos_label)]
+    else:
+        raise ValueError(f"pos_label must be one of the labels {known[:10]}, got {pos_label!r}")
+    first, second = known_scores(dense), known_scores(compressed)
+    scores = None if first is None or second is None else (first, second)
+    return Pair(dense.truth, dense.labels, compressed.labels, scores, np.array(classes))
+
+
+def known_scores(outcome: Outcome) -> _Scores | None:
     """Return the probabilities of an outcome, or None where it has labels alone.
 
     Raises

@@ -13,7 +13,7 @@ import pandas as pd
 
 from sk_prunefair.data.groups import to_frame
 
-_MAX_BINS = 12
+_MAX_BINS = 20
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class BinnedColumn:
 def binned_columns(features: Any, n_samples: int) -> list[BinnedColumn]:
     """Return the features as binned columns, those that hold one value alone left out.
 
-    Numbers are cut into at most 12 bins of about equal counts, where they have more values than
+    Numbers are cut into at most 20 bins of about equal counts, where they have more values than
     that. All else is taken by its values. Cuts are the shortest decimals between two values.
 
     Raises

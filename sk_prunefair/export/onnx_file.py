@@ -42,8 +42,8 @@ def to_onnx(
     ``scores`` of shape (n_samples, n_classes): what the module returns, of a tuple the first, of a
     dict its ``logits``; one logit z for two classes stands there as the scores 0 and z. Removed
     weights stand in it as zeros. The net is in evaluation mode; it is not changed. Of a classifier
-    the metadata of the file has, in JSON, its labels as ``classes``, and as ``scores`` whether they
-    are "logits" or "probabilities".
+    the metadata of the file has, in JSON, its labels as ``classes`` and, where they have names, its
+    columns as ``features``; and as ``scores`` whether they are "logits" or "probabilities".
 
     Parameters
     ----------
@@ -173,7 +173,9 @@ def _blank(shape: tuple[int, ...], dtype: str) -> torch.Tensor:
 
 def _metadata(clf: CoreNet) -> dict[str, str]:
     kind = "probabilities" if takes_probabilities(clf.criterion_) else "logits"
-    return {"classes": json.dumps(clf.classes_.tolist()), "scores": kind}
+    told = {"classes": json.dumps(clf.classes_.tolist()), "scores": kind}
+    names = getattr(clf, "feature_names_in_", None)
+    return told if names is None else told | {"features": json.dumps(list(map(str, names)))}
 
 
 def _several(example: Any, floats: torch.dtype | None) -> Any:

@@ -118,6 +118,8 @@ class Rows:
         the file has one input; of a file with an input for each column it takes these by name.
     inputs : sequence of Input
         Of the file.
+    features : sequence of str, default=None
+        Columns of the one input, where they are known: a table must have these, in any order.
 
     Raises
     ------
@@ -125,7 +127,9 @@ class Rows:
         If X has no rows, lacks an input, has one that is not known, or its arrays differ in length.
     """
 
-    def __init__(self, X: Any, inputs: Sequence[Input]) -> None:
+    def __init__(
+        self, X: Any, inputs: Sequence[Input], features: Sequence[str] | None = None
+    ) -> None:
         self._inputs = inputs
         self._fetch: Callable[[int, int], Mapping[str, Any]]
         if is_dataset(X):
@@ -135,6 +139,8 @@ class Rows:
                 source.fetch(torch.arange(start, stop)).X, inputs
             )
         else:
+            if features is not None:
+                X = _in_order(X, features)
             stored = {name: _stored(each) for name, each in _named(X, inputs).items()}
             lengths = {name: each.shape[0] for name, each in stored.items()}
             if len(set(lengths.values())) != 1:
@@ -175,6 +181,21 @@ def _named(X: Any, inputs: Sequence[Input]) -> Mapping[str, Any]:
         )
     _check_missing([name for name in names if name not in columns], [], names, "columns")
     return {name: X[name] for name in names}
+
+
+def _in_order(X: Any, features: Sequence[str]) -> Any:
+    """Return a table with the columns as the file takes them; anything else as it is."""
+    columns = getattr(X, "columns", None)
+    if columns is None or not all(isinstance(column, str) for column in columns):
+        return X
+    missing = [name for name in features if name not in columns]
+    unknown = [column for column in columns if column not in features]
+    if missing or unknown:
+        raise ValueError(
+            f"X must have the columns that the file takes: {missing[:5]} are missing, "
+            f"{unknown[:5]} are not known"
+        )
+    return X[list(features)]
 
 
 def _check_missing(missing: list[str], unknown: list[str], names: list[str], what: str) -> None:

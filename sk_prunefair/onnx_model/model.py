@@ -37,6 +37,9 @@ class OnnxModel:
         What the file takes: names, dtypes, shapes.
     classes : ndarray of shape (n_classes,) or None
         The labels, where the metadata of the file has them as ``classes`` in JSON.
+    features : list of str or None
+        Names of the columns of X, where the metadata has them as ``features``; a table with names
+        must have these, in any order.
 
     Raises
     ------
@@ -82,6 +85,7 @@ class OnnxModel:
         told = metadata.get("scores")
         self.scores: Kind | None = scores or (told if told in get_args(Kind) else None)
         self.classes = _labels(metadata.get("classes"))
+        self.features = _names(metadata.get("features"), self.inputs)
         self._given = {"batch_size": batch_size, "scores": scores, "output": output}
 
     def __repr__(self) -> str:
@@ -114,7 +118,7 @@ class OnnxModel:
             If X does not fit the inputs, ONNX Runtime fails on it, or the scores are not finite or
             of a kind that is not clear.
         """
-        rows = Rows(X, self.inputs)
+        rows = Rows(X, self.inputs, self.features)
         tables = [
             self.run_batch(rows.batch(start, start + self.batch_size))
             for start in range(0, len(rows), self.batch_size)
@@ -178,11 +182,23 @@ def _open(path: Path) -> Any:
         ) from error
 
 
-def _labels(told: str | None) -> npt.NDArray[Any] | None:
-    """Return the labels of a file's metadata; None where it has none, or something else there."""
+def _told(text: str | None) -> list[Any]:
+    """Return a list of a file's metadata; empty where it has none, or something else there."""
     try:
-        labels = json.loads(told or "null")
+        found = json.loads(text or "[]")
     except json.JSONDecodeError:
-        return None
-    kinds = {type(label) for label in labels} if isinstance(labels, list) else set()
+        return []
+    return found if isinstance(found, list) else []
+
+
+def _labels(text: str | None) -> npt.NDArray[Any] | None:
+    labels = _told(text)
+    kinds = {type(label) for label in labels}
     return np.asarray(labels) if len(kinds) == 1 and kinds <= {str, int, float, bool} else None
+
+
+def _names(text: str | None, inputs: list[Input]) -> list[str] | None:
+    """Return the columns of the one input, None where they are not known or do not fit it."""
+    names, shape = _told(text), inputs[0].shape
+    is_fit = len(inputs) == 1 and shape is not None and shape[1:] == (len(names),)
+    return names if is_fit and all(isinstance(name, str) for name in names) else None

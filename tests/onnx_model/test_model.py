@@ -42,6 +42,21 @@ def test_onnx_model_of_a_classifier_scores_labels_and_kind(digits, tmp_path):
     assert found.classes[found.values.argmax(1)].tolist() == clf.predict(data[:9]).tolist()
 
 
+def test_onnx_model_of_a_classifier_of_named_columns_takes_them_in_any_order(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(80, 3)).astype(np.float32), columns=["a", "b", "c"])
+    clf = classifier(nn.Linear(3, 2), max_epochs=1).fit(frame, (frame["a"] > 0).to_numpy())
+    to_onnx(clf, tmp_path / "net.onnx")
+    model = OnnxModel(tmp_path / "net.onnx")
+    assert model.features == ["a", "b", "c"]
+    assert model.classes.tolist() == [False, True]
+    expected = clf.predict_proba(frame)
+    for form in (frame, frame[["c", "a", "b"]], frame.to_numpy(), pd.DataFrame(frame.to_numpy())):
+        np.testing.assert_allclose(model.predict_proba(form), expected, atol=1e-6)
+    with pytest.raises(ValueError, match=r"\['b'\] are missing, \['d'\] are not known"):
+        model.predict(frame.rename(columns={"b": "d"}))
+
+
 def test_onnx_model_of_a_classifier_that_returns_probabilities(digits, tmp_path):
     data, y, _ = digits
     net = nn.Sequential(nn.Linear(64, 10), nn.Softmax(dim=1))
@@ -217,9 +232,10 @@ def test_onnx_model_labels_alone_raises(tmp_path):
 
 
 def test_onnx_model_metadata_that_is_of_others_is_left_alone(tmp_path):
-    others = {"classes": "cat,dog", "scores": "high"}
+    others = {"classes": "cat,dog", "scores": "high", "features": '["one"]'}
     model = OnnxModel(linear(tmp_path / "net.onnx", W, metadata=others))
     assert model.classes is None
+    assert model.features is None
     assert model.scores is None
     told = linear(tmp_path / "two.onnx", W, metadata={"classes": "[0, 1]"})
     with pytest.raises(ValueError, match=r"names 2 labels, \[0, 1\], but gives 3 scores"):

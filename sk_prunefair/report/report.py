@@ -12,15 +12,14 @@ import numpy.typing as npt
 from sk_prunefair.audit import audit_page
 from sk_prunefair.checks import as_labels
 from sk_prunefair.plotting import GroupRiskDisplay
-from sk_prunefair.promise import Verdict, judge_samples
-from sk_prunefair.report.comparison import GroupComparison
 from sk_prunefair.report.document import read, to_dict, to_json
+from sk_prunefair.report.harm import GroupHarm
 from sk_prunefair.report.model_card import model_card
 from sk_prunefair.report.predictions import answers, as_prediction
 from sk_prunefair.report.text import report_html, report_text
 
 
-class FairnessReport(GroupComparison):
+class FairnessReport(GroupHarm):
     """The dense and the compressed model over the same data, side by side, by group.
 
     `FairPrunedClassifier.fairness_report` makes one of a net and its pruned net,
@@ -261,15 +260,6 @@ class FairnessReport(GroupComparison):
         """
         metric = "excessive_risk" if self.has_losses else "accuracy_drop"
         return GroupRiskDisplay.from_frame(self.to_frame(), **({"metric": metric} | options))
-
-    def promise(self, max_accuracy_drop: float = 0.02, **options: Any) -> Verdict:
-        """Judge whether no group loses more, as far as these samples can tell.
-
-        Takes the options of `sk_prunefair.promise.judge`: ``max_violation``, ``confidence``,
-        ``criteria``, ``harmless`` and ``loss_bound``.
-        """
-        given = {"max_accuracy_drop": max_accuracy_drop, "names": self.names, **options}
-        return judge_samples(self.samples["group"], *self.outcomes, self.labels, **given)
 
     def __str__(self) -> str:
         return report_text(self)

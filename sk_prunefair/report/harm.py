@@ -1,0 +1,96 @@
+"""Who was harmed by a compression, by the measures of practice, and whether that is allowed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from sk_prunefair.metrics.practice import practice_frame, practice_summary
+from sk_prunefair.promise import Verdict, judge_samples
+from sk_prunefair.report.comparison import GroupComparison
+from sk_prunefair.report.exemplars import exemplars
+from sk_prunefair.report.slices import harmed_slices
+
+
+class GroupHarm(GroupComparison):
+    """A comparison that is asked who was harmed; `sk_prunefair.FairnessReport` is one."""
+
+    @property
+    def exemplars(self) -> pd.DataFrame:
+        """Rows whose answer the compression changed, the most confident of the dense model first.
+
+        Hooker et al.'s compression-identified exemplars, as `sk_prunefair.report.exemplars` has
+        them: truth, both answers, both confidences where they are known, group, and what happened
+        ("lost", "gained" or "changed"). Indexed by the position of the sample.
+        """
+        groups = self.sensitive_features
+        return exemplars(*self.outcomes, self.labels, groups, names=self.names)
+
+    def harmed_slices(self, features: Any, **options: Any) -> pd.DataFrame:
+        """Return groups that nobody named: short rules over features whose rows lost accuracy.
+
+        Parameters
+        ----------
+        features : array-like of shape (n_samples, n_features)
+            One row per sample: numbers, texts, categories; they need not be what the models saw.
+        **options : dict
+            ``confidence``, ``min_count``, ``max_features``, ``random_state``, as
+            `sk_prunefair.report.slices.harmed_slices` takes them.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``rule``, ``count``, ``drop``, ``lower``, ``upper``, ``p_value``; found on one half of
+            the rows, tested on the other. Empty where nothing holds.
+        """
+        dense, compressed = self.outcomes
+        harm = dense.is_right.astype(int) - compressed.is_right.astype(int)
+        return harmed_slices(features, harm, **options)
+
+    def practice_frame(self, **options: Any) -> pd.DataFrame:
+        """Return the usual metrics by group, of both models, and how they changed.
+
+        Selection rate, true and false positive rate, precision, share of changed answers and,
+        where probabilities are known, AUC, calibration error and Brier score, each with a paired
+        interval of its change. Takes the options of `sk_prunefair.metrics.practice.practice_frame`:
+        ``pos_label``, ``n_boot``, ``confidence``, ``random_state``.
+        """
+        groups = self.sensitive_features
+        given: dict[str, Any] = {"names": self.names, **options}
+        return practice_frame(*self.outcomes, self.labels, groups, **given)
+
+    def practice_summary(self, **options: Any) -> pd.DataFrame:
+        """Return the usual differences between groups, of both models, and how they changed.
+
+        Demographic-parity and equalized-odds difference, impact ratio (the four-fifths rule asks
+        for 0.8) and the difference of shares of changed answers, with paired intervals. Takes the
+        options of `practice_frame`.
+        """
+        groups = self.sensitive_features
+        given: dict[str, Any] = {"names": self.names, **options}
+        return practice_summary(*self.outcomes, self.labels, groups, **given)
+
+    def promise(self, max_accuracy_drop: float = 0.02, **options: Any) -> Verdict:
+        """Judge whether no group loses more, as far as these samples can tell.
+
+        Parameters
+        ----------
+        max_accuracy_drop : float in [0, 1), default=0.02
+            What each group may lose: of accuracy, and of the recall of each class where it has
+            rows enough to prove anything.
+        **options : dict
+            ``max_violation``, ``confidence``, ``criteria`` (what may not fall), ``harmless`` and
+            ``loss_bound``, as `sk_prunefair.promise.judge` takes them.
+
+        Returns
+        -------
+        Verdict
+            ``.kept``, ``.binding_group``, ``.table``; its text says why.
+        """
+        given: dict[str, Any] = {
+            "max_accuracy_drop": max_accuracy_drop,
+            "names": self.names,
+            **options,
+        }
+        return judge_samples(self.samples["group"], *self.outcomes, self.labels, **given)

@@ -308,4 +308,4 @@ def test_cli_as_a_program_has_version_and_usage(case):
     assert (done.returncode, done.stdout[:13]) == (0, "sk_prunefair ")
     done = subprocess.run([*command, "audit"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "required: --estimator" in done.stderr
+    assert "one of --net, --dense and --compressed" in done.stderr

@@ -38,7 +38,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("training",),
     ("net", "fitting", "theory"),
     ("fitted_net",),
-    ("classifier", "export", "selection", "compare", "_audit_files"),
+    ("classifier", "export", "selection", "compare"),
     ("mend",),
     ("distributed", "cli"),
     ("__init__", "__main__", "dataset"),

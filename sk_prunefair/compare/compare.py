@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from sk_prunefair.checks import check_count
-from sk_prunefair.compare.models import Model, as_model
+from sk_prunefair.compare.models import Model, as_model, join_predictions
 from sk_prunefair.compare.sizes import stored_sizes
 from sk_prunefair.data.inputs import is_dataset
 from sk_prunefair.data.sources import as_source, split_item
@@ -127,17 +127,7 @@ def _over_items(
         for model, found in zip(models, parts, strict=True):
             found.append(model.run(item.X))
     return (
-        [model.finish(_joined(found)) for model, found in zip(models, parts, strict=True)],
+        [model.finish(join_predictions(found)) for model, found in zip(models, parts, strict=True)],
         None if first.y is None else np.asarray(labels),
         None if first.group is None else groups,
-    )
-
-
-def _joined(parts: list[Prediction]) -> Prediction:
-    labels = [part.labels for part in parts if part.labels is not None]
-    scores = [part.scores for part in parts if part.scores is not None]
-    return Prediction(
-        np.concatenate(labels) if labels else None,
-        np.concatenate(scores) if scores else None,
-        parts[0].classes,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -140,4 +140,15 @@ def _scored(run: Callable[[Any], Any], name: str) -> Model:
     return Model(
         lambda X: Prediction(None, run(X)),
         lambda found: Prediction(None, to_scores(np.asarray(found.scores), name)),
+    )
+
+
+def join_predictions(parts: Sequence[Prediction]) -> Prediction:
+    """Return what was predicted of several batches as one."""
+    labels = [part.labels for part in parts if part.labels is not None]
+    scores = [part.scores for part in parts if part.scores is not None]
+    return Prediction(
+        np.concatenate(labels) if labels else None,
+        np.concatenate(scores) if scores else None,
+        parts[0].classes,
     )

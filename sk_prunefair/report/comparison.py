@@ -113,9 +113,14 @@ class GroupComparison:
     def findings(self) -> list[str]:
         """What no average shows: one label for all, labels lost, layers without weights."""
         return [
-            *label_findings(*self.outcomes, self.labels, self.names),
+            *self.label_findings,
             *layer_findings(self.empty_layers, self.compression),
         ]
+
+    @property
+    def label_findings(self) -> list[str]:
+        """Of the findings those on labels, with which nothing is approved."""
+        return label_findings(*self.outcomes, self.labels, self.names)
 
     @property
     def class_errors(self) -> pd.DataFrame:

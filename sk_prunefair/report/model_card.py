@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sk_prunefair._version import __version__
 from sk_prunefair.report.figures import CONFIDENCE, gap_figures, group_figures, overall_figures
+from sk_prunefair.report.markdown import cell, gap_lines, groups_table
 from sk_prunefair.report.text import saved
 
 if TYPE_CHECKING:
@@ -105,14 +106,14 @@ def _sections(report: GroupComparison, name: str, dataset: str) -> list[str]:
     gaps = gap_figures(report)
     n = len(report.samples)
     parts = [
-        f"# {_cell(name)}",
-        f"What {report.names.process} did to each group, on {n:,} samples ({_cell(dataset)}): "
-        f"{_cell(before)} → {_cell(after)}. Intervals are of {CONFIDENCE:.0%} confidence.",
-        *(f"**{_cell(found)}**" for found in report.findings),
+        f"# {cell(name)}",
+        f"What {report.names.process} did to each group, on {n:,} samples ({cell(dataset)}): "
+        f"{cell(before)} → {cell(after)}. Intervals are of {CONFIDENCE:.0%} confidence.",
+        *(f"**{cell(found)}**" for found in report.findings),
         "## Groups, the most harmed first",
-        _table(report),
+        groups_table(report),
         "## Gaps between groups",
-        "\n".join(_gaps(gaps)),
+        "\n".join(gap_lines(gaps)),
     ]
     if report.compression is not None:
         parts += ["## What was saved", "\n".join(f"- {line}" for line in saved(report.compression))]
@@ -128,47 +129,3 @@ def _sections(report: GroupComparison, name: str, dataset: str) -> list[str]:
         "\n".join(f"- {limit}" for limit in _LIMITS),
         f"Made by sk_prunefair {__version__}.",
     ]
-
-
-def _table(report: GroupComparison) -> str:
-    before, after = report.names
-    rows = group_figures(report)
-    header = [*rows[0]["group"], "samples", f"accuracy {before}", f"accuracy {after}"]
-    header += ["accuracy lost", *["excessive risk R"] * report.has_losses]
-    lines = [header, ["---"] * len(header)]
-    everyone = overall_figures(report) | {
-        "group": dict.fromkeys(rows[0]["group"], "all"),
-        "count": len(report.samples),
-    }
-    for row in [*rows, everyone]:
-        figures = [*row["accuracy"].values(), row["accuracy_drop"]]
-        figures += [row["excessive_risk"]] if report.has_losses else []
-        lines.append([*row["group"].values(), f"{row['count']:,}", *map(_figure, figures)])
-    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
-
-
-def _gaps(gaps: Mapping[str, Any]) -> list[str]:
-    floors = gaps["accuracy_gap_floor"]
-    lines = [
-        f"- accuracy gap, {_cell(name)}: {_figure(found)}; equally good groups of these sizes "
-        f"would show {floors[name]:.3f}"
-        for name, found in gaps["accuracy_gap"].items()
-    ]
-    if gaps["fairness_violation"] is not None:
-        lines.append(f"- fairness violation ξ: {_figure(gaps['fairness_violation'])}")
-    return lines
-
-
-def _figure(found: Mapping[str, Any]) -> str:
-    value = "n/a" if found["value"] is None else f"{found['value']:.3f}"
-    if found["low"] is None or found["high"] is None:
-        return value
-    return f"{value} ({found['low']:.3f} to {found['high']:.3f})"
-
-
-def _cell(value: Any) -> str:
-    """Return a text that stays one cell, and no markup: names come from users' data."""
-    text = " ".join(str(value).split())
-    for character in "\\`*_{}[]<>|#$":
-        text = text.replace(character, "\\" + character)
-    return "---" if text == "---" else text

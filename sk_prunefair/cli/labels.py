@@ -1,0 +1,66 @@
+"""Labels of a file, which are texts, and those of a model, which may be numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+
+def match_labels(
+    y: npt.NDArray[Any], classes: npt.NDArray[Any] | None, name: str = "--data"
+) -> npt.NDArray[Any]:
+    """Return labels as the model has them: the text "1" is its 1.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,)
+        Labels of a file.
+    classes : ndarray or None
+        Labels of the model; None takes texts for integers where all of them are written so.
+    name : str
+        What the labels are of, for errors.
+
+    Raises
+    ------
+    ValueError
+        If a label is not among the classes.
+
+    Examples
+    --------
+    >>> match_labels(np.array(["1", "0"], dtype=object), np.array([0, 1]))
+    array([1, 0])
+    >>> match_labels(np.array(["01", "1"], dtype=object), None)
+    array(['01', '1'], dtype=object)
+    """
+    known = pd.unique(pd.Series(y))
+    if classes is None:
+        are_integers = all(str(label) == _canonical(label) for label in known)
+        return np.array([int(label) for label in y]) if are_integers else y
+    by_text = {str(label): label for label in classes.tolist()}
+    by_text |= {_canonical(text): label for text, label in by_text.items() if _canonical(text)}
+    meant = {label: by_text.get(str(label), by_text.get(_canonical(label))) for label in known}
+    unknown = [label for label, found in meant.items() if found is None]
+    if unknown:
+        raise ValueError(
+            f"the labels of {name} must be among {classes.tolist()[:20]}, which the net knows; got "
+            f"{unknown[:5]}"
+        )
+    return np.asarray([meant[label] for label in y])
+
+
+def _canonical(label: Any) -> str:
+    """Return how an integer is written, of what may be one; nothing for all else.
+
+    >>> _canonical("1.0"), _canonical("a"), _canonical(True)
+    ('1', '', '')
+    """
+    if isinstance(label, (bool, np.bool_)):
+        return ""
+    try:
+        number = float(label)
+        return str(int(number)) if number == int(number) else ""
+    except (ValueError, TypeError, OverflowError):
+        return ""

@@ -1,0 +1,86 @@
+"""The command ``sk-prunefair audit``: two models, or what they predict, in; an audit out.
+
+Nothing in a data file, a file of `sk_prunefair.export.save_compact` or an ONNX file is executed;
+what is named as ``module:name`` is imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from sk_prunefair.cli.parser import make_parser
+from sk_prunefair.promise import Promise, Verdict
+
+KEPT, BROKEN, FAILED = 0, 1, 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, default=None
+        Arguments after the program's name; None takes those of the process.
+
+    Returns
+    -------
+    int
+        0 if the promise is kept or none was given, 1 if it is not kept as far as the data can tell
+        or, promise or none, if the compressed model gives every sample one label, or none a label
+        that the dense one gave, 2 if the audit could not be made; then standard error says why.
+
+    Examples
+    --------
+    >>> main(["audit", "--net", "missing.zip", "--estimator", "m:n", "--data", "d.csv"])
+    2
+    """
+    args = make_parser().parse_args(argv)
+    try:
+        return _audit(args)
+    except (ValueError, TypeError, ImportError, OSError, KeyError) as error:
+        text = error.args[0] if isinstance(error, KeyError) else error
+        print(f"error: {text}", file=sys.stderr)
+        return FAILED
+
+
+def _audit(args: argparse.Namespace) -> int:
+    from sk_prunefair.cli.outputs import write_outputs
+    from sk_prunefair.cli.reports import make_report
+
+    _check_promise(args)
+    audit = make_report(args)
+    report = audit.report
+    verdict: Verdict | None = None
+    if args.max_accuracy_drop is not None:
+        verdict = report.promise(
+            args.max_accuracy_drop,
+            max_violation=args.max_violation,
+            criteria=args.criteria,
+            harmless=args.harmless,
+            loss_bound=args.loss_bound,
+            confidence=args.confidence,
+        )
+    lost = report.label_findings
+    approved = (verdict is None or verdict.kept) and not lost
+    write_outputs(args, audit, verdict, approved)
+    print(report)
+    if verdict is not None:
+        print(f"\n{verdict}")
+    elif lost:
+        print(f"\nnot approved: {'; '.join(lost)}")
+    if "Other pruning rates" in audit.facts:
+        print(f"\nother pruning rates: {audit.facts['Other pruning rates']}")
+    return KEPT if approved else BROKEN
+
+
+def _check_promise(args: argparse.Namespace) -> None:
+    """Raise ValueError for a promise that makes no sense, before anything is loaded."""
+    if args.max_accuracy_drop is not None:
+        Promise(args.max_accuracy_drop, args.max_violation, args.loss_bound, args.confidence)
+        return
+    for option in ("max_violation", "criteria", "harmless"):
+        if getattr(args, option) is not None:
+            name = option.replace("_", "-")
+            raise ValueError(f"--{name} goes with --max-accuracy-drop, which is missing")

@@ -1,0 +1,128 @@
+"""What an audit writes: page, tables, JSON, a comment in Markdown, test results for a CI server."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pandas as pd
+
+from sk_prunefair.cli.reports import Audit
+from sk_prunefair.promise import Verdict
+from sk_prunefair.report import FairnessReport
+from sk_prunefair.report.markdown import comment
+
+
+def write_outputs(
+    args: argparse.Namespace, audit: Audit, verdict: Verdict | None, approved: bool
+) -> None:
+    """Write all that was asked for."""
+    report, curve, facts = audit
+    if verdict is not None:
+        facts = facts | {"Promise": verdict.sentence}
+    if args.out is not None:
+        options = {} if args.title is None else {"title": args.title}
+        report.to_html(args.out, curve=curve, facts=facts, pictures=not args.no_pictures, **options)
+    if args.tables is not None:
+        write_tables(args.tables, report, curve, verdict)
+    if args.json is not None:
+        found = report.to_dict() | {
+            "approved": approved,
+            "promise": None if verdict is None else verdict.to_dict(),
+            "facts": facts,
+        }
+        args.json.write_text(json.dumps(found, allow_nan=False, ensure_ascii=False), "utf-8")
+    if args.markdown is not None:
+        args.markdown.write_text(comment(report, verdict, title=args.title), "utf-8")
+    if args.junit is not None:
+        args.junit.write_bytes(junit(report, verdict))
+
+
+def write_tables(
+    folder: Path, report: FairnessReport, curve: pd.DataFrame | None, verdict: Verdict | None
+) -> None:
+    """Write what an audit found as CSV files into a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where it is not there.
+    report : FairnessReport
+        To ``groups.csv``, ``summary.csv`` and ``exemplars.csv``.
+    curve : DataFrame or None
+        To ``curve.csv``.
+    verdict : Verdict or None
+        To ``promise.csv``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    report.to_frame().to_csv(folder / "groups.csv")
+    report.exemplars.to_csv(folder / "exemplars.csv", index_label="row")
+    frames = dict(zip(report.names, (report.dense, report.pruned), strict=True))
+    summary: dict[str, Any] = {
+        f"accuracy_{name}": frame.overall["accuracy"] for name, frame in frames.items()
+    }
+    if report.dense.control_levels:
+        summary = {}
+    gaps = {f"accuracy_gap_{name}": value for name, value in report.accuracy_gap.items()}
+    summary |= gaps
+    if report.fairness_violation is not None:
+        summary["fairness_violation"] = report.fairness_violation
+    if report.compression is not None:
+        summary |= {str(name): value for name, value in report.compression.items()}
+    values = pd.Series(summary, name="value").rename_axis("quantity")
+    values.to_csv(folder / "summary.csv")
+    if curve is not None:
+        curve.to_csv(folder / "curve.csv", index=False)
+    if verdict is not None:
+        verdict.table.to_csv(folder / "promise.csv", index=False)
+
+
+def junit(report: FairnessReport, verdict: Verdict | None) -> bytes:
+    """Return test results as CI servers read them: one test per group and criterion.
+
+    What was not tested is skipped; what no average shows is a failure of its own.
+    """
+    cases = list(_cases(report, verdict))
+    suite = ElementTree.Element(
+        "testsuite",
+        name="sk_prunefair audit",
+        tests=str(len(cases)),
+        failures=str(sum(case.find("failure") is not None for case in cases)),
+        skipped=str(sum(case.find("skipped") is not None for case in cases)),
+    )
+    suite.extend(cases)
+    return ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True)
+
+
+def _cases(report: FairnessReport, verdict: Verdict | None) -> Iterator[ElementTree.Element]:
+    labels = _case("labels", "all labels are still given")
+    for finding in report.findings:
+        ElementTree.SubElement(labels, "failure", message=_text(finding))
+    yield labels
+    if verdict is None:
+        return
+    for row in verdict.table.to_dict("records"):
+        case = _case(_text(row["criterion"]), _text(row["group"]))
+        seen = (
+            f"worse by {row['drop']:.4f} over {row['count']} rows, at most "
+            f"{row['drop_bound']:.4f} at the confidence; {row['bound']:g} was promised"
+        )
+        if pd.isna(row["passed"]):
+            ElementTree.SubElement(case, "skipped", message="not tested: too few rows")
+        elif not row["passed"]:
+            ElementTree.SubElement(case, "failure", message=seen)
+        yield case
+
+
+def _case(kind: str, name: str) -> ElementTree.Element:
+    return ElementTree.Element("testcase", classname=f"sk_prunefair.{kind}", name=name)
+
+
+def _text(value: Any) -> str:
+    """Return a text that XML can hold."""
+    text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)

@@ -1,0 +1,245 @@
+"""The report of an audit: of a saved net, of two models, or of a table of predictions."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from sk_prunefair.classifier import FairPrunedClassifier
+from sk_prunefair.cli.data import (
+    Columns,
+    Part,
+    check_columns,
+    joined,
+    load_arrays,
+    numbered_groups,
+    read_parts,
+    read_tables,
+)
+from sk_prunefair.cli.labels import match_labels
+from sk_prunefair.cli.objects import named_estimator, named_model, named_step
+from sk_prunefair.compare.models import as_model, join_predictions
+from sk_prunefair.compare.sizes import stored_sizes
+from sk_prunefair.export.compact import holds_dense, load_compact
+from sk_prunefair.onnx_model import OnnxModel
+from sk_prunefair.report import FairnessReport
+from sk_prunefair.report.predictions import Prediction, as_prediction
+from sk_prunefair.selection import pruning_curve
+
+BATCH = 256
+
+
+class Audit(NamedTuple):
+    """What an audit found.
+
+    Parameters
+    ----------
+    report : FairnessReport
+        Of both models.
+    curve : DataFrame or None
+        Of other rates.
+    facts : dict of str to str
+        Of data and models, for the page.
+    """
+
+    report: FairnessReport
+    curve: pd.DataFrame | None
+    facts: dict[str, str]
+
+
+def make_report(args: argparse.Namespace) -> Audit:
+    """Return the report that the options ask for.
+
+    Raises
+    ------
+    ValueError, TypeError, OSError, ImportError
+        If the options do not go together, or what they name is not as described.
+    """
+    kinds = {
+        "--net": args.net is not None,
+        "--dense and --compressed": args.dense is not None or args.compressed is not None,
+        "--predictions": args.predictions is not None,
+    }
+    if sum(kinds.values()) != 1:
+        raise ValueError(f"one of {', '.join(kinds)} must be given, to say what is compared")
+    if args.curve and args.net is None:
+        raise ValueError("--curve prunes a saved net, and goes with --net")
+    if args.predictions is not None:
+        return _of_predictions(args)
+    if not args.data:
+        raise ValueError("--data must name what the models are compared on")
+    return _of_net(args) if args.net is not None else _of_models(args)
+
+
+def _columns(args: argparse.Namespace, names: Sequence[str] | None) -> Columns:
+    return Columns(
+        args.label,
+        args.groups or (),
+        args.features,
+        args.drop or (),
+        names,
+        None if args.preprocess is None else named_step(args.preprocess),
+    )
+
+
+def _named(paths: Sequence[Path]) -> str:
+    return ", ".join(path.name for path in paths)
+
+
+def _of_net(args: argparse.Namespace) -> Audit:
+    if args.estimator is None:
+        raise ValueError("--estimator must name what makes the classifier of --net")
+    if not holds_dense(args.net):
+        raise ValueError(
+            f"--net {args.net} holds the pruned net alone, and nothing to compare it with: write "
+            "it by save_compact(clf, path, dense=True)"
+        )
+    clf = load_compact(args.net, named_estimator(args.estimator))
+    names = getattr(clf, "feature_names_in_", None)
+    columns = _columns(args, None if names is None else [str(name) for name in names])
+    data = joined(list(read_parts(args.data, columns)))
+    y = match_labels(data.y, clf.classes_)
+    report = clf.fairness_report(data.X, y, sensitive_features=data.groups)
+    facts = {"Data": _named(args.data), "Model": args.net.name}
+    curve, how = _curve(args, clf, columns, data._replace(y=y))
+    return Audit(report, curve, facts | how)
+
+
+def _curve(
+    args: argparse.Namespace, clf: FairPrunedClassifier, columns: Columns, data: Part
+) -> tuple[pd.DataFrame | None, dict[str, str]]:
+    """Return other rates, fine-tuned as the net was where there is data for it, and how."""
+    if not args.curve:
+        return None, {}
+    training: dict[str, Any] = {}
+    how = "pruned at once, without fine-tuning"
+    if args.train:
+        part = joined(list(read_parts(args.train, columns)))
+        epochs = clf.finetune_epochs
+        training = {
+            "X_train": part.X,
+            "y_train": match_labels(part.y, clf.classes_, "--train"),
+            "sensitive_features_train": part.groups,
+            "finetune_epochs": epochs,
+        }
+        how = f"each rate fine-tuned for {epochs} epochs, as --estimator says"
+    elif clf.finetune_epochs:
+        how += (
+            f" (--estimator has finetune_epochs={clf.finetune_epochs}; --train names data for it)"
+        )
+    curve = pruning_curve(
+        clf,
+        data.X,
+        data.y,
+        sensitive_features=data.groups,
+        rates=args.curve,
+        verbose=0,
+        **training,
+    )
+    return curve, {"Other pruning rates": how}
+
+
+def _of_models(args: argparse.Namespace) -> Audit:
+    given = {"dense": args.dense, "compressed": args.compressed}
+    for name, value in given.items():
+        if value is None:
+            raise ValueError(f"--{name} must be given beside the other of the two models")
+    sources = {name: named_model(value, f"--{name}") for name, value in given.items()}
+    models = [as_model(source, name, BATCH) for name, source in sources.items()]
+    names = next((each for each in map(_feature_names, sources.values()) if each), None)
+    parts: list[list[Prediction]] = [[] for _ in models]
+    y, groups = [], []
+    for part in read_parts(args.data, _columns(args, names)):
+        y.append(part.y)
+        groups.append(part.groups)
+        for model, found in zip(models, parts, strict=True):
+            found.append(model.run(part.X))
+    predictions = [
+        model.finish(join_predictions(found)) for model, found in zip(models, parts, strict=True)
+    ]
+    classes = next((each.classes for each in predictions if each.classes is not None), None)
+    labels = [each.labels for each in predictions if each.labels is not None]
+    if classes is None and labels:
+        classes = np.unique(np.concatenate(labels))
+    report = FairnessReport.from_predictions(
+        match_labels(np.concatenate(y), classes),
+        *predictions,
+        sensitive_features=pd.concat(groups, ignore_index=True),
+        names=args.names,
+        compression=stored_sizes(*sources.values()),
+    )
+    facts = {"Data": _named(args.data), **dict(zip(args.names, given.values(), strict=True))}
+    return Audit(report, None, facts)
+
+
+def _feature_names(model: Any) -> list[str] | None:
+    if isinstance(model, Path) and model.suffix.lower() == ".onnx":
+        return OnnxModel(model).features
+    names = getattr(model, "feature_names_in_", None)
+    return None if names is None else [str(name) for name in names]
+
+
+def _of_predictions(args: argparse.Namespace) -> Audit:
+    if args.data:
+        raise ValueError("--predictions holds labels and groups itself: --data goes with models")
+    y, dense, compressed, groups = _predictions(args)
+    classes = None if args.classes is None else np.asarray(args.classes, dtype=object)
+    y = match_labels(y, classes, "--predictions")
+    given = {"dense": dense, "compressed": compressed}
+    both = [as_prediction(values, name) for name, values in given.items()]
+    report = FairnessReport.from_predictions(
+        y,
+        *(_matched(each, y) for each in both),
+        sensitive_features=groups,
+        classes=None if classes is None else classes.tolist(),
+        names=args.names,
+    )
+    return Audit(report, None, {"Predictions": _named(args.predictions)})
+
+
+def _matched(prediction: Prediction, y: Any) -> Prediction:
+    """Return predicted labels in the kind of the truth: texts of integers as integers."""
+    if prediction.labels is None or y.dtype.kind not in "iu":
+        return prediction
+    return prediction._replace(labels=match_labels(prediction.labels, None))
+
+
+def _predictions(args: argparse.Namespace) -> tuple[Any, Any, Any, pd.DataFrame]:
+    """Return labels, what both models predict, and groups, of all files."""
+    if all(path.suffix.lower() == ".npz" for path in args.predictions):
+        arrays = [load_arrays(path) for path in args.predictions]
+        fields = ("y", "dense", "compressed", "groups")
+        for each in arrays:
+            missing = [name for name in fields if name not in each]
+            if missing:
+                raise ValueError(
+                    f"--predictions must hold the arrays {list(fields)}, {missing[0]!r} is missing"
+                )
+        y, dense, compressed, groups = (
+            np.concatenate([each[name] for each in arrays]) for name in fields
+        )
+        return y, dense, compressed, numbered_groups(groups)
+    columns = [_predicted(args, "dense"), _predicted(args, "compressed")]
+    if args.label is None or not args.groups:
+        raise ValueError("--label and --groups must name columns of --predictions")
+    texts = [args.label, *args.groups, *(c for each in columns if len(each) == 1 for c in each)]
+    frames = [part for path in args.predictions for part in read_tables(path, texts)]
+    frame = pd.concat(frames, ignore_index=True)
+    check_columns(frame, [args.label, *args.groups, *columns[0], *columns[1]], "--predictions")
+    dense, compressed = (frame[each].to_numpy() for each in columns)
+    return frame[args.label].to_numpy(), dense, compressed, frame[list(args.groups)]
+
+
+def _predicted(args: argparse.Namespace, name: str) -> list[str]:
+    """Return the columns of a model's labels or scores."""
+    label, scores = getattr(args, f"{name}_pred"), getattr(args, f"{name}_scores")
+    if (label is None) == (scores is None):
+        raise ValueError(f"--predictions needs one of --{name}-pred and --{name}-scores")
+    if scores is not None and len(scores) < 2:
+        raise ValueError(f"--{name}-scores must name a column for each class, got {scores}")
+    return [label] if label is not None else scores

@@ -122,6 +122,8 @@ def _few(X: Any) -> Any:
 
 def _write(source: nn.Module | CoreNet, path: str | Path, example: Any) -> None:
     """Write a net in floats."""
+    from onnxscript import ir
+
     metadata: dict[str, str] = {}
     if isinstance(source, nn.Module):
         module = source
@@ -148,6 +150,8 @@ def _write(source: nn.Module | CoreNet, path: str | Path, example: Any) -> None:
             verbose=False,
         )
     assert program is not None
+    for node in ir.traversal.RecursiveGraphIterator(program.model.graph):
+        node.metadata_props.clear()  # lines of the user's source, with the paths of their files
     program.model.metadata_props.update(metadata)
     program.save(str(path), external_data=False)
 

@@ -40,6 +40,22 @@ def test_to_onnx_pruned_classifier_any_batch_size(digits, tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_to_onnx_file_tells_nothing_of_the_machine(tmp_path):
+    class Branches(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 2)
+
+        def forward(self, X):
+            return torch.cond(X.sum() > 0, self.layer, lambda X: -self.layer(X), (X,))
+
+    for net in (nn.Linear(4, 2), Branches()):
+        to_onnx(net, tmp_path / "net.onnx", example=np.zeros((3, 4)))
+        content = (tmp_path / "net.onnx").read_bytes()
+        assert b".py" not in content
+        assert b"stack_trace" not in content
+
+
 @pytest.mark.parametrize("net", [ResNet18, VGG19])
 def test_to_onnx_image_net_same_scores(net, tmp_path):
     torch.manual_seed(0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections.abc import Sequence
 
 from sk_prunefair.cli.parser import make_parser
@@ -42,7 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, ImportError, OSError, KeyError) as error:
         text = error.args[0] if isinstance(error, KeyError) else error
         print(f"error: {text}", file=sys.stderr)
-        return FAILED
+    except Exception as error:  # of the user's own code; a status of 1 would be a broken promise
+        traceback.print_exc()
+        print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
+    return FAILED
 
 
 def _audit(args: argparse.Namespace) -> int:

@@ -58,9 +58,11 @@ def _cell(column: str, value: Any) -> Any:
 
 def _picture(curve: pd.DataFrame, frame: pd.DataFrame) -> Html:
     accuracy = curve.groupby(["group", "rate"])["accuracy"].mean().unstack("rate")
-    at_last = accuracy[accuracy.columns[-1]].sort_values(kind="stable")
-    drawn = accuracy.loc[at_last.index[:MAX_DRAWN]]
-    worst, overall = drawn.index[0], frame["accuracy_overall"]
+    # The lowest first; of equals the one that the table names, which knows their losses.
+    worst, overall = frame["worst_group"].iloc[-1], frame["accuracy_overall"]
+    is_other = pd.Series([group != worst for group in accuracy.index], accuracy.index)
+    order = pd.DataFrame({"accuracy": accuracy[accuracy.columns[-1]].round(12), "other": is_other})
+    drawn = accuracy.loc[order.sort_values([*order], kind="stable").index[:MAX_DRAWN]]
     rates = frame["rate"].tolist()
     lines = [("other", rates, row.tolist()) for _, row in drawn.iloc[1:].iterrows()]
     lines += [("worst", rates, drawn.iloc[0].tolist()), ("overall", rates, overall.tolist())]

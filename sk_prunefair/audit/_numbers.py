@@ -28,10 +28,10 @@ def points(difference: float) -> str:
 def decimal(number: float) -> str:
     """Return a number with three digits after the point.
 
-    >>> decimal(-0.1234), decimal(-0.0001)
-    ('−0.123', '0.000')
+    >>> decimal(-1234.5678), decimal(-0.0001)
+    ('−1,234.568', '0.000')
     """
-    return f"{number:z.3f}".replace("-", MINUS) if math.isfinite(number) else "—"
+    return f"{number:z,.3f}".replace("-", MINUS) if math.isfinite(number) else "—"
 
 
 def lost(drop: float) -> str:

@@ -21,7 +21,7 @@ def reasons_section(report: AuditedReport, diagnostics: pd.DataFrame) -> Html:
     of_groups = ", ".join(map(str, frame.index.names))
     header = [str(each).replace("_", " ") for each in (of_groups, *frame)]
     columns = [map(name, frame.index), *(frame[column] for column in frame)]
-    caption = "By group, sorted by accuracy lost, then by excessive risk"
+    caption = "Possible reasons by group, sorted by accuracy lost, then by excessive risk"
     whole = table(caption, header, zip(*columns, strict=True), "by-reason")
     words = f"All numbers of the {len(frame):,} groups"
     return section(

@@ -21,7 +21,8 @@ a { color: var(--gained); }
 section { margin: 3rem 0 0; }
 .subtitle { color: var(--soft); margin: .35rem 0 0; }
 #summary { margin-top: 1.5rem; }
-.verdict { font-size: 1.25rem; line-height: 1.4; font-weight: 600; margin: 0 0 1rem; }
+.verdict { font-size: 1.25rem; line-height: 1.4; font-weight: 600; margin: 0 0 1rem;
+  max-width: none; }
 .findings { border: 1px solid var(--bad); border-left-width: .35rem; border-radius: .4rem;
   padding: .75rem 1rem; margin: 0 0 1.25rem; }
 .findings p { margin: 0; color: var(--bad); }
@@ -40,6 +41,7 @@ section { margin: 3rem 0 0; }
 .cards dt { font-size: .875rem; font-weight: 400; color: var(--soft); }
 .cards dd { margin: 0; }
 .cards .big { font-size: 1.3rem; font-weight: 650; line-height: 1.3; margin: .15rem 0 .2rem; }
+.cards small { font-size: .875rem; font-weight: 400; }
 .cards .more { font-size: .875rem; line-height: 1.45; }
 .cards .more + .more { margin-top: .35rem; }
 nav { margin: 1.5rem 0 0; font-size: .875rem; }
@@ -71,6 +73,8 @@ svg text { font-size: 12px; fill: var(--soft); }
 .row.lost .after { fill: var(--lost); }
 .row.gained .stem { stroke: var(--gained); }
 .row.gained .after { fill: var(--gained); }
+.row.same .stem { stroke: var(--soft); }
+.row.same .after { fill: var(--soft); }
 .plot { padding: 0 .75rem 2rem 3rem; }
 .plot figcaption { margin-left: -3rem; }
 .curves { display: block; width: 100%; max-width: 46rem; height: 280px; overflow: visible; }
@@ -114,7 +118,7 @@ footer { border-top: 1px solid var(--line); margin-top: 3rem; font-size: .875rem
   .cards { grid-template-columns: 1fr; gap: .5rem; margin-top: .75rem; }
   .cards > div { padding: .55rem .85rem; }
   .cards .big { font-size: 1.125rem; margin: 0; }
-  .cards .more, .cards dt { font-size: .8125rem; }
+  .cards small, .cards .more, .cards dt { font-size: .8125rem; }
   .cards .more + .more { margin-top: .15rem; }
   .bar { grid-template: "who value" auto "plot change" auto / minmax(0, 1fr) 8rem;
     column-gap: .75rem; }
@@ -131,7 +135,8 @@ footer { border-top: 1px solid var(--line); margin-top: 3rem; font-size: .875rem
   :root { color-scheme: light; --paper: #ffffff; --ink: #000000; --soft: #444b54; --line: #c3c9d0;
     --box: #f5f7f9; --lost: #b2430c; --gained: #0a69a8; --good: #1a6f37; --bad: #b3261e; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-  body { max-width: none; padding: 0; font-size: 9.5pt; }
+  html { font-size: 9.5pt; }
+  body { max-width: none; padding: 0; }
   nav, summary { display: none; }
   details::details-content { content-visibility: visible; display: block; height: auto; }
   section { margin-top: 1.5rem; }
@@ -143,7 +148,8 @@ footer { border-top: 1px solid var(--line); margin-top: 3rem; font-size: .875rem
   th, td { padding: .12rem .35rem; }
   td { white-space: normal; }
   thead th { font-size: 7.5pt; }
-  tbody th { min-width: 0; position: static; }
+  tbody th { min-width: 0; position: static; background: none; }
+  thead, tbody tr:first-child { break-after: avoid; }
   figure.plot, tr, .bar, .cards > div { break-inside: avoid; }
   figure img, figure img.wide { min-width: 0; }
   h2, figcaption, caption, .head { break-after: avoid; }

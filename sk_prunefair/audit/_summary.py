@@ -113,12 +113,19 @@ def _lost_most(frame: pd.DataFrame, min_count: int) -> Html:
     enough = frame["count"] >= min_count
     if row["count"] < min_count and enough.any():
         i = int(frame["accuracy_drop"].where(enough).argmax())
-        who = name(frame.index[i], _MAX_NAME)
-        template = "Of groups with {} samples or more: {}, {}"
-        more.append(join(template, min_count, who, _described(frame, i, min_count)))
+        template = "Of groups with {} samples or more: group {}, {}"
+        more.append(
+            join(
+                template,
+                min_count,
+                name(frame.index[i], _MAX_NAME),
+                _described(frame, i, min_count),
+            )
+        )
     if worst.largest_risk != worst.lost_most:
         more.append(_largest_rise(frame))
-    return _card("Lost most accuracy", name(frame.index[worst.lost_most], _MAX_NAME), *more)
+    who = join("group {}", name(frame.index[worst.lost_most], _MAX_NAME))
+    return _card("Lost most accuracy", who, *more)
 
 
 def _described(frame: pd.DataFrame, i: int, min_count: int) -> Html:
@@ -135,7 +142,7 @@ def _largest_rise(frame: pd.DataFrame) -> Html:
     row = ExtremeGroups.find(frame).largest_risk
     risk = frame["excessive_risk"].iloc[row]
     what = "Largest rise in loss" if risk > 0 else "Smallest fall in loss"
-    return join("{}: {}, by {}", Html(what), name(frame.index[row], _MAX_NAME), abs(risk))
+    return join("{}: group {}, by {}", Html(what), name(frame.index[row], _MAX_NAME), abs(risk))
 
 
 def _gap(report: AuditedReport, gaps: pd.DataFrame) -> Html:
@@ -144,8 +151,8 @@ def _gap(report: AuditedReport, gaps: pd.DataFrame) -> Html:
     rows = [gaps[gaps["gap"] == key].nlargest(1, "measured").iloc[0] for key in keys]
     measured, shuffled = ([points(row[key]) for row in rows] for key in ("measured", "shuffled"))
     return _card(
-        "Accuracy gap, best to worst group",
-        Html(f"{measured[0]} → {measured[1]} points"),
+        "Accuracy gap between groups",
+        Html(f"{measured[0]} → {measured[1]} <small>points</small>"),
         Html(f"chance alone makes {shuffled[0]} → {shuffled[1]}"),
     )
 
@@ -154,11 +161,11 @@ def _saved(compression: pd.Series) -> Html:
     known = compression.dropna()
     pairs = [pair for pair in _COSTS if set(pair[:2]) <= set(known.index)]
     parts = [
-        f"{write(known[before])} → {write(known[after])} {what}"
+        f"{write(known[before])} → {write(known[after])} <small>{what}</small>"
         for before, after, write, what in pairs
     ]
     if "sparsity" in known:
-        share = f"{percent(known['sparsity'])} of the prunable weights removed"
+        share = f"{percent(known['sparsity'])} <small>of the prunable weights removed</small>"
         parts.insert(min(len(parts), 1), share)
     if not parts:
         return Html("")

@@ -100,7 +100,7 @@ def dumbbell(
         f'<circle class="before" cx="{start}" cy="{y}" r="4.5"/>',
         f'<circle class="after" cx="{stop}" cy="{y}" r="5"/>',
     ]
-    kind = "lost" if after < before else "gained"
+    kind = "lost" if after < before else "gained" if after > before else "same"
     return _row(f"row {kind}", title, parts)
 
 

@@ -31,22 +31,20 @@ def verdict(report: AuditedReport, frame: pd.DataFrame, gaps: pd.DataFrame) -> H
     tests = gaps[gaps["gap"].isin([VIOLATION, DROPS])]
     # The smallest of several p-values is compared as Bonferroni does.
     p_value = min(1.0, float(tests["p_value"].min()) * len(tests))
+    shown = join("(p&nbsp;=&nbsp;{})", p_value)
     if p_value > LEVEL:
         template = (
-            "No difference between groups beyond chance was found (p = {}), which does not show "
+            "No difference between groups beyond chance was found {}, which does not show "
             "that there is none."
         )
     elif (frame[[name for name in _HARMS if name in frame]].max() <= 0).all():
         none = "raised no group's loss and took" if report.has_losses else "took"
         template = (
-            f"{process.capitalize()} {none} accuracy from none, yet served groups unequally "
-            "(p = {})."
+            f"{process.capitalize()} {none} accuracy from none, yet served groups unequally {{}}."
         )
     else:
-        template = (
-            f"{process.capitalize()} harmed groups unequally, beyond what chance makes (p = {{}})."
-        )
-    return join(template, p_value)
+        template = f"{process.capitalize()} harmed groups unequally, beyond what chance makes {{}}."
+    return join(template, shown)
 
 
 _HARMS = ("accuracy_drop", "excessive_risk")

@@ -13,10 +13,13 @@ from sk_prunefair.stats.permutation import shuffled_gaps
 
 N_SHUFFLES = 999
 VIOLATION, DROPS = "fairness violation ξ", "difference of accuracy drops"
+_MAX_FLOOR_DRAWS = 1_000_000  # numbers drawn for the expected gap of one rate
 
 
 def gap_table(report: AuditedReport, n_shuffles: int = N_SHUFFLES) -> pd.DataFrame:
     """Return each gap beside that of shuffled groups, within each level of the control features.
+
+    ξ is among them where losses are known.
 
     The p-value of the hypothesis that groups do not matter is that of a permutation test, see
     `sk_prunefair.stats.permutation.shuffled_gaps`.
@@ -34,24 +37,29 @@ def gap_table(report: AuditedReport, n_shuffles: int = N_SHUFFLES) -> pd.DataFra
         Rows by ``level`` (None without control features) and ``gap``; ``measured``,
         ``shuffled`` (the mean over the shuffles), ``p_value``.
     """
-    samples = report.samples
-    values = pd.DataFrame(
-        {
-            "accuracy gap, dense net": samples["is_right_dense"],
-            "accuracy gap, pruned net": samples["is_right_pruned"],
-            DROPS: samples["is_right_dense"] - samples["is_right_pruned"],
-            VIOLATION: samples["loss_pruned"] - samples["loss_dense"],
-        }
-    )
+    samples, names = report.samples, report.names
+    quantities = {
+        accuracy_gap(names.dense_model): samples["is_right_dense"],
+        accuracy_gap(names.compressed_model): samples["is_right_pruned"],
+        DROPS: samples["is_right_dense"] - samples["is_right_pruned"],
+    }
+    if report.has_losses:
+        quantities[VIOLATION] = samples["loss_pruned"] - samples["loss_dense"]
+    values = pd.DataFrame(quantities)
     rows = []
     for level, members in samples.groupby("level", dropna=False).indices.items():
         codes = pd.factorize(samples["group"].iloc[members])[0]
         measured, shuffled, p_value = shuffled_gaps(values.iloc[members], codes, n_shuffles)
-        names = {"level": level, "gap": values.columns}
+        keys = {"level": level, "gap": values.columns}
         rows.append(
-            pd.DataFrame(names | {"measured": measured, "shuffled": shuffled, "p_value": p_value})
+            pd.DataFrame(keys | {"measured": measured, "shuffled": shuffled, "p_value": p_value})
         )
     return pd.concat(rows, ignore_index=True)
+
+
+def accuracy_gap(model: str) -> str:
+    """Return what the accuracy gap of a model is called."""
+    return f"accuracy gap, {model}"
 
 
 def curve_table(curve: pd.DataFrame) -> pd.DataFrame:
@@ -66,25 +74,30 @@ def curve_table(curve: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``rate``, ``accuracy_overall``, ``accuracy_gap``, ``expected_gap`` (of equally good
-        groups), ``fairness_violation``, ``worst_group`` and its ``worst_accuracy``. Of groups with
-        the same accuracy, the worst is the one with the larger loss, where the curve has it.
+        groups), ``fairness_violation`` where the curve has it, ``worst_group`` and its
+        ``worst_accuracy``. Of groups with the same accuracy, the worst is the one with the larger
+        loss, where the curve has it.
     """
     rows = []
     for rate, part in curve.groupby("rate"):
-        overall = part[["accuracy_overall", "accuracy_gap", "fairness_violation"]].mean()
+        of_all = ("accuracy_overall", "accuracy_gap", "fairness_violation")
+        overall = part[[name for name in of_all if name in part]].mean()
         measures = [name for name in ("accuracy", "count", "loss") if name in part]
         by_group = part.groupby("group")[measures].mean()
         counts = np.maximum(by_group["count"].round(), 1)
         worst = _worst_row(by_group)
+        accuracy = float(np.clip(overall["accuracy_overall"], 0, 1))  # a mean may be 1 + 1e-16
+        n_draws = int(np.clip(_MAX_FLOOR_DRAWS // len(counts), 100, 10_000))
         row: dict[str, Any] = {
             "rate": rate,
             "accuracy_overall": overall["accuracy_overall"],
             "accuracy_gap": overall["accuracy_gap"],
-            "expected_gap": accuracy_gap_floor(float(overall["accuracy_overall"]), counts),
-            "fairness_violation": overall["fairness_violation"],
-            "worst_group": by_group.index[worst],
-            "worst_accuracy": by_group["accuracy"].iloc[worst],
+            "expected_gap": accuracy_gap_floor(accuracy, counts, n_draws=n_draws),
         }
+        if "fairness_violation" in overall:
+            row["fairness_violation"] = overall["fairness_violation"]
+        row["worst_group"] = by_group.index[worst]
+        row["worst_accuracy"] = by_group["accuracy"].iloc[worst]
         rows.append(row)
     return pd.DataFrame(rows)
 

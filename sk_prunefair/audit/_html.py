@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sk_prunefair.audit._numbers import decimal
 from sk_prunefair.plotting._common import plain_text
 
 
@@ -27,18 +28,29 @@ def text(value: Any) -> Html:
     if isinstance(value, Integral) and not isinstance(value, bool):
         return Html(f"{value:,}")
     if isinstance(value, Real) and not isinstance(value, (bool, np.bool_)):
-        number = float(value)
-        return Html(f"{number:z.3f}" if np.isfinite(number) else "—")
+        return Html(decimal(float(value)))
     return name(value)
 
 
-def name(value: Any) -> Html:
+def name(value: Any, max_length: int | None = None) -> Html:
     """Return a name as HTML, of a group or a class; it is no number even where it looks like one.
 
-    >>> name(2015), name(("f", "<b>"))
-    ('<bdi>2015</bdi>', '<bdi>f, &lt;b&gt;</bdi>')
+    >>> name(2015), name(("f", "<b>")), name("abcdef", 4)
+    ('<bdi>2015</bdi>', '<bdi>f, &lt;b&gt;</bdi>', '<bdi>abc…</bdi>')
     """
-    return Html(f"<bdi>{html.escape(plain_text(value))}</bdi>")
+    return Html(f"<bdi>{plain(value, max_length)}</bdi>")
+
+
+def plain(value: Any, max_length: int | None = None) -> Html:
+    """Return text as HTML, for where no elements may stand, such as attributes and titles.
+
+    >>> plain('"a" & b')
+    '&quot;a&quot; &amp; b'
+    """
+    shown = plain_text(value)
+    if max_length is not None and len(shown) > max_length:
+        shown = shown[: max_length - 1] + "…"
+    return Html(html.escape(shown))
 
 
 def join(template: str, *values: Any) -> Html:
@@ -59,13 +71,13 @@ def table(caption: str, header: Sequence[Any], rows: Iterable[Sequence[Any]], ke
     head = "".join(join('<th scope="col">{}</th>', name) for name in header)
     body = "".join(
         join('<tr><th scope="row">{}</th>', row[0])
-        + "".join(join("<td>{}</td>", value) for value in row[1:])
+        + "".join(f"<td>{text(value)}</td>" for value in row[1:])
         + "</tr>\n"
         for row in rows
     )
     return Html(
         f'<div class="scroll" role="region" tabindex="0" aria-labelledby="{key}">\n<table>'
-        f'<caption id="{key}">{html.escape(caption)}</caption>\n'
+        f'<caption id="{key}">{plain(caption)}</caption>\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>\n"
     )
 
@@ -77,10 +89,22 @@ def items(values: Iterable[Any]) -> Html:
 
 def definitions(terms: Mapping[Any, Any]) -> Html:
     """Return a list of terms and what they are."""
-    pairs = (join("<dt>{}</dt><dd>{}</dd>\n", term, value) for term, value in terms.items())
+    pairs = (
+        join("<div><dt>{}</dt><dd>{}</dd></div>\n", term, value) for term, value in terms.items()
+    )
     return Html(f"<dl>\n{''.join(pairs)}</dl>\n")
 
 
-def section(title: str, *parts: str) -> Html:
-    """Return a section under a heading."""
-    return Html(f"<section>\n<h2>{html.escape(title)}</h2>\n{''.join(parts)}</section>\n")
+def section(key: str, title: str, *parts: str) -> Html:
+    """Return a section under a heading, which links reach by ``#key``."""
+    return Html(
+        f'<section id="{key}">\n<h2>{html.escape(title)}</h2>\n{"".join(parts)}</section>\n'
+    )
+
+
+def folded(summary: str, *parts: str, is_open: bool = False) -> Html:
+    """Return parts that a reader unfolds; on paper they are all there."""
+    state = " open" if is_open else ""
+    return Html(
+        f"<details{state}>\n<summary>{html.escape(summary)}</summary>\n{''.join(parts)}</details>\n"
+    )

@@ -1,53 +1,69 @@
-"""audit_page: one HTML file that says what pruning did to each group."""
+"""audit_page: one HTML file that says what compression did to each group."""
 
 from __future__ import annotations
 
 import datetime
 import html
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from sk_prunefair.audit._gaps import curve_table, gap_table
-from sk_prunefair.audit._html import Html, definitions, items, join, name, section, table
-from sk_prunefair.audit._order import harmed_first
-from sk_prunefair.audit._pictures import pictures as draw_pictures
+from sk_prunefair.audit._curve import CURVE, curve_section
+from sk_prunefair.audit._facts import facts_of
+from sk_prunefair.audit._gaps import VIOLATION, gap_table
+from sk_prunefair.audit._groups import groups_section
+from sk_prunefair.audit._html import Html, definitions, folded, items, join, section, table
+from sk_prunefair.audit._numbers import points
+from sk_prunefair.audit._pictures import pictures_section
+from sk_prunefair.audit._promise import promise_section
+from sk_prunefair.audit._reasons import reasons_section
+from sk_prunefair.audit._slices import SLICES, slices_section
 from sk_prunefair.audit._style import STYLE
-from sk_prunefair.audit._words import limits, methods, verdict
-from sk_prunefair.audit.protocol import AuditedReport
+from sk_prunefair.audit._summary import summary
+from sk_prunefair.audit._words import limits, methods
+from sk_prunefair.audit.protocol import AuditedPromise, AuditedReport
 from sk_prunefair.checks import check_count
 from sk_prunefair.plotting._common import check_columns, plain_text
-from sk_prunefair.plotting.group_risk import quantile_columns
 
-CURVE = (
-    *("rate", "group", "count", "accuracy"),
-    *("accuracy_overall", "accuracy_gap", "fairness_violation"),
-)
-MAX_CLASSES = 30
-_SORTED = "sorted by accuracy lost, then by excessive risk"
 # A browser that shows the page loads and runs nothing, whatever should have slipped through.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+_LINKS = {
+    "groups": "Groups",
+    "slices": "Slices",
+    "promise": "Promise",
+    "gaps": "Gaps and chance",
+    "rates": "Other rates",
+    "pictures": "Pictures",
+    "reasons": "Possible reasons",
+    "facts": "Data and model",
+    "method": "Method",
+    "limits": "Limits",
+}
 
 
 def audit_page(
     report: AuditedReport,
     path: str | PathLike[str] | None = None,
     *,
-    title: str = "What pruning did to each group",
+    title: str | None = None,
     curve: pd.DataFrame | None = None,
+    slices: pd.DataFrame | None = None,
+    promise: AuditedPromise | None = None,
     facts: Mapping[str, Any] | None = None,
     min_count: int = 30,
-    pictures: bool = True,
+    pictures: bool = False,
 ) -> str:
     """Return a report as one HTML page that needs nothing else: no network, no scripts.
 
-    A verdict, which begins with what no average shows; groups, the most harmed first; every gap
-    beside what chance alone would make; pictures; the data's and the model's facts; how each number
-    was computed, and what it cannot say. All names are escaped. The page is the same for the same
-    report but for the date at its end.
+    Its first screen says what no average shows, the verdict, accuracy before and after, who lost
+    most, and what was saved. Then groups, those that lost most first; slices; the promise; every
+    gap beside what chance alone would make; other rates; possible reasons; the data's and the
+    model's facts; how each number was computed, and what it cannot say. What the report does not
+    know is absent. All names are escaped. The page is light or dark as the reader's screen is, and
+    prints with all that is folded. It is the same for the same report but for the date at its end.
 
     Parameters
     ----------
@@ -56,16 +72,26 @@ def audit_page(
         ``diagnostics`` possible reasons.
     path : str or path-like, default=None
         File to write, in UTF-8.
-    title : str
-        Heading of the page.
+    title : str, default=None
+        Heading of the page; None says what was done to the groups, pruning or compression, by the
+        names of the report.
     curve : pandas.DataFrame, default=None
         What other rates do, as `sk_prunefair.selection.pruning_curve` returns it.
+    slices : pandas.DataFrame, default=None
+        Rules over features whose rows lost more: ``rule``, ``count``, ``drop``, ``lower``,
+        ``upper`` (in shares of one) and ``p_value``. Without rows, the page says that none was
+        found.
+    promise : AuditedPromise, default=None
+        What became of a promise to every group, such as `sk_prunefair.promise.Verdict`: ``kept``,
+        ``table``, and text whose first line is a sentence.
     facts : mapping, default=None
         More to say of data and model, such as ``{"Data": "Adult, test part"}``.
     min_count : int, default=30
         Groups with fewer samples are flagged.
-    pictures : bool, default=True
-        Whether to draw, which needs matplotlib; without, the page says that there are none.
+    pictures : bool, default=False
+        Whether to add what matplotlib draws, the extra ``plot``: excessive risks where losses are
+        known, and the paper's quantities with diagnostics. Accuracies of groups, slices and rates
+        are always drawn, and need nothing.
 
     Returns
     -------
@@ -75,7 +101,7 @@ def audit_page(
     Raises
     ------
     ImportError
-        If matplotlib is not there, the extra ``plot``, and ``pictures=True``.
+        If matplotlib is not there, the extra ``plot``, and pictures are to be drawn.
     TypeError, ValueError
         If an argument is malformed.
 
@@ -86,139 +112,107 @@ def audit_page(
     ...     [0, 1, 0, 1],
     ...     dense_pred=[0, 1, 0, 1],
     ...     pruned_pred=[0, 1, 1, 1],
-    ...     dense_losses=[0.1, 0.1, 0.2, 0.2],
-    ...     pruned_losses=[0.2, 0.2, 0.9, 0.3],
     ...     sensitive_features=["a", "a", "<b>", "<b>"],
+    ...     names=("fp32", "int8"),
     ... )
-    >>> page = audit_page(report, pictures=False)
-    >>> "<bdi>&lt;b&gt;</bdi>" in page
-    True
+    >>> page = audit_page(report)
+    >>> "<bdi>&lt;b&gt;</bdi>" in page, "What compression did to each group" in page
+    (True, True)
     """
     check_count("min_count", min_count)
     if curve is not None:
         check_columns(curve, CURVE, "curve", "the frame of pruning_curve")
+    if slices is not None:
+        _check_slices(slices)
     if facts is not None and not isinstance(facts, Mapping):
         raise TypeError(f"facts must be a mapping, got {type(facts).__name__}")
-    drawn = draw_pictures(report, curve) if pictures else Html("<p>None were asked for.</p>\n")
+    if promise is not None and not (hasattr(promise, "kept") and hasattr(promise, "table")):
+        raise TypeError(
+            "promise must have the attributes kept and table, as report.promise(...) returns it, "
+            f"got {type(promise).__name__}"
+        )
+    frame, few = report.by_group, int(min_count)
+    drawn = pictures_section(report, frame) if pictures else Html("")
     gaps = gap_table(report)
     sections = [
-        section("Groups, the most harmed first", _groups(report, int(min_count))),
-        section("Gaps between groups, beside what chance makes of them", _gaps(gaps)),
-        section("Other pruning rates", _curve(curve)) if curve is not None else "",
-        section("Pictures", drawn),
-        section("Possible reasons", _reasons(report.diagnostics, report))
-        if report.diagnostics is not None
+        groups_section(report, frame, few),
+        slices_section(slices) if slices is not None else "",
+        promise_section(promise) if promise is not None else "",
+        section("gaps", "Gaps between groups, beside what chance makes of them", _gaps(gaps))
+        if len(frame) > 1
         else "",
-        section("Data and model", _facts(report, facts or {})),
-        section("How each number was computed", definitions(methods(len(report.samples)))),
-        section("What this page cannot say", items(limits(report, int(min_count)))),
+        curve_section(curve) if curve is not None else "",
+        drawn,
+        reasons_section(report, report.diagnostics) if report.diagnostics is not None else "",
+        section("facts", "Data and model", facts_of(report, facts or {})),
+        section(
+            "method",
+            "How each number was computed",
+            folded("Definitions", definitions(methods(report, curve is not None))),
+        ),
+        section(
+            "limits",
+            "What this page cannot say",
+            items(limits(report, frame, few, curve is not None)),
+        ),
     ]
-    page = _document(title, verdict(report, gaps, int(min_count)), "".join(sections))
+    first = summary(report, frame, gaps, promise, few)
+    heading = f"What {report.names.process} did to each group" if title is None else title
+    page = _document(heading, _subtitle(report), first, sections)
     if path is not None:
         Path(path).write_text(page, encoding="utf-8")
     return page
 
 
-def _document(title: str, verdict: Html, sections: str) -> str:
+def _check_slices(slices: Any) -> None:
+    source = "the frame of report.harmed_slices"
+    if isinstance(slices, pd.DataFrame) and slices.empty:
+        return  # nothing was found
+    check_columns(slices, SLICES, "slices", source)
+
+
+def _subtitle(report: AuditedReport) -> Html:
+    counts, names = report.samples["group"].nunique(), report.names
+    noun = "group" if counts == 1 else "groups"
+    return join(
+        f"{{}} → {{}}: {{}} samples, {{}} {noun}",
+        *(names.dense_model, names.compressed_model, len(report.samples), counts),
+    )
+
+
+def _document(title: str, subtitle: Html, first: Html, sections: Sequence[str]) -> str:
     from sk_prunefair._version import __version__
 
     heading = html.escape(plain_text(title))
+    links = "".join(
+        f'<li><a href="#{key}">{words}</a></li>'
+        for key, words in _LINKS.items()
+        if any(each.startswith(f'<section id="{key}"') for each in sections)
+    )
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{heading}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f'<h1 dir="auto">{heading}</h1>\n<p class="verdict"><strong>{verdict}</strong></p>\n'
-        f"{sections}</main>\n<footer><p>Made by sk_prunefair {__version__} on "
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>{heading}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<header>\n"
+        f'<h1 dir="auto">{heading}</h1>\n<p class="subtitle">{subtitle}</p>\n</header>\n<main>\n'
+        f'{first}<nav aria-label="On this page"><ul>{links}</ul></nav>\n{"".join(sections)}'
+        f"</main>\n<footer><p>Made by sk_prunefair {__version__} on "
         f"{datetime.date.today().isoformat()}.</p></footer>\n</body>\n</html>\n"
     )
 
 
-def _groups(report: AuditedReport, min_count: int) -> Html:
-    frame = report.to_frame()
-    counts = [n if n >= min_count else join("{} (few)", n) for n in frame["count"]]
-    # Not a dict: a sensitive feature may be called "samples".
-    columns: list[tuple[str, Iterable[Any]]] = [
-        (_heading(frame), map(name, frame.index)),
-        ("samples", counts),
-    ]
-    ends = {key: quantile_columns(frame, key) for key in ("accuracy_drop", "excessive_risk")}
-    between = {column for pairs in ends.values() for _, column in pairs}
-    for column in frame.columns[1:]:
-        if ends.get(column):
-            (low, low_column), (high, high_column) = ends[column][0], ends[column][-1]
-            title = f"{_spaced(column)} (quantiles {low:g} to {high:g})"
-            values = frame[[column, low_column, high_column]].itertuples(index=False)
-            columns.append((title, [join("{} ({} to {})", *row) for row in values]))
-        elif column not in between:
-            columns.append((_spaced(column), frame[column]))
-    header, cells = zip(*columns, strict=True)
-    rows = zip(*cells, strict=True)
-    return table(f"By group, {_SORTED}", header, rows, "groups")
-
-
 def _gaps(gaps: pd.DataFrame) -> Html:
     has_levels = gaps["level"].notna().any()
-    rows = [
-        [f"{row.gap}, {plain_text(row.level)}" if has_levels else row.gap, *row[3:]]
-        for row in gaps.itertuples()
-    ]
+    rows = []
+    for level, gap, measured, shuffled, p_value in gaps.itertuples(index=False, name=None):
+        who = f"{gap}, {plain_text(level)}" if has_levels else gap
+        is_loss = gap == VIOLATION
+        shown = (measured, shuffled) if is_loss else (_as_points(measured), _as_points(shuffled))
+        rows.append([who, *shown, p_value])
     header = ["gap", "measured", "of shuffled groups", "p"]
-    return table("Largest minus smallest over the groups", header, rows, "gaps")
+    return table("Largest minus smallest over the groups", header, rows, "by-gap")
 
 
-def _curve(curve: pd.DataFrame) -> Html:
-    frame = curve_table(curve)
-    # Not by a column of the frame: pandas makes plain strings of what is HTML already.
-    rows = [[*row[:-2], name(row[-2]), row[-1]] for row in frame.itertuples(index=False, name=None)]
-    header = [
-        *("pruning rate", "accuracy of all", "accuracy gap", "gap of equally good groups"),
-        *("fairness violation ξ", "worst group", "its accuracy"),
-    ]
-    return table("By pruning rate", header, rows, "rates")
-
-
-def _reasons(diagnostics: pd.DataFrame, report: AuditedReport) -> Html:
-    frame = harmed_first(diagnostics, report)
-    rows = [[name(group), *row] for group, row in frame.astype(object).iterrows()]
-    header = [_heading(frame), *map(_spaced, frame)]
-    about = (
-        "<p>By the theory of the paper, groups with large gradients, large Hessians and samples "
-        "near the decision boundary should lose more. Whether they did: compare the columns.</p>\n"
-    )
-    return Html(about + table(f"By group, {_SORTED}", header, rows, "reasons"))
-
-
-def _facts(report: AuditedReport, facts: Mapping[str, Any]) -> Html:
-    samples, counts = report.samples, report.to_frame()["count"]
-    classes = samples["y_true"].value_counts()
-    shown = Html(
-        "; ".join(join("{}: {}", name(label), n) for label, n in classes[:MAX_CLASSES].items())
-    )
-    if len(classes) > MAX_CLASSES:
-        shown = join("{}; and {} more", shown, len(classes) - MAX_CLASSES)
-    terms: dict[str, Any] = {
-        "Samples": len(samples),
-        "Groups": join("{}, of {} to {} samples", len(counts), counts.min(), counts.max()),
-        "Classes and their samples": shown,
-    }
-    if report.empty_layers:
-        terms["layers without weights"] = ", ".join(report.empty_layers)
-    if report.compression is not None:
-        counted = report.compression.drop("sparsity", errors="ignore")
-        terms |= {_spaced(key): _count_or_seconds(key, value) for key, value in counted.items()}
-        if "sparsity" in report.compression:
-            terms["share of prunable weights removed"] = report.compression["sparsity"]
-    return Html(definitions(facts) + definitions(terms))
-
-
-def _count_or_seconds(key: Any, value: float) -> Any:
-    return f"{value:.3g} s" if str(key).startswith("latency") else round(value)
-
-
-def _heading(frame: pd.DataFrame) -> str:
-    return _spaced(", ".join(map(str, frame.index.names)))
-
-
-def _spaced(text: Any) -> str:
-    return str(text).replace("_", " ")
+def _as_points(difference: float) -> Html:
+    return Html(f"{points(difference)} points")

@@ -6,10 +6,15 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from sk_prunefair.names import Names
+from sk_prunefair.outcome import Outcome
+
 
 class AuditedReport(Protocol):
     """A comparison of two classifiers by group; `sk_prunefair.FairnessReport` is one."""
 
+    names: Names
+    outcomes: tuple[Outcome, Outcome]
     compression: pd.Series | None
     diagnostics: pd.DataFrame | None
     empty_layers: tuple[str, ...]
@@ -20,5 +25,22 @@ class AuditedReport(Protocol):
     def findings(self) -> list[str]:
         """What no average shows: one label for all, labels lost, layers without weights."""
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row per group, the most harmed first."""
+    @property
+    def has_losses(self) -> bool:
+        """Whether the loss of each sample is known, not its predicted label alone."""
+
+    @property
+    def by_group(self) -> pd.DataFrame:
+        """One row per group, the most harmed first, with the suffixes ``_dense``, ``_pruned``."""
+
+
+class AuditedPromise(Protocol):
+    """What became of a promise to every group; the first line of its text is a sentence."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is kept, as far as the rows can tell."""
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """What was tested."""

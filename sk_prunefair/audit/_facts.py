@@ -1,0 +1,61 @@
+"""What the page knows of data and model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sk_prunefair.audit._html import Html, definitions, join, name
+from sk_prunefair.audit._numbers import percent, seconds
+from sk_prunefair.audit.protocol import AuditedReport
+
+_MAX_CLASSES = 30
+
+
+def facts_of(report: AuditedReport, facts: Mapping[str, Any]) -> Html:
+    """Return what the user says of data and model, and what the report knows of them."""
+    samples = report.samples
+    counts = samples["group"].value_counts()
+    classes = samples["y_true"].value_counts().sort_index()
+    shown = Html(
+        "; ".join(join("{}: {}", name(label), n) for label, n in classes[:_MAX_CLASSES].items())
+    )
+    if len(classes) > _MAX_CLASSES:
+        shown = join("{}; and {} more", shown, len(classes) - _MAX_CLASSES)
+    terms: dict[str, Any] = {
+        "Samples": len(samples),
+        "Groups": join("{}, of {} to {} samples", len(counts), counts.min(), counts.max()),
+        "Classes and their samples": shown,
+    }
+    if report.empty_layers:
+        terms["Layers without weights"] = ", ".join(report.empty_layers)
+    if report.compression is not None:
+        terms |= {
+            _term(str(key), report): _value(str(key), value)
+            for key, value in report.compression.dropna().items()
+        }
+    # Two lists: a user may have a term of the same name.
+    return Html((definitions(facts) if facts else "") + definitions(terms))
+
+
+def _term(key: str, report: AuditedReport) -> str:
+    if key == "sparsity":
+        return "Share of the prunable weights removed"
+    words, model = key.replace("_", " "), ""
+    for suffix, which in (("_dense", report.names.dense), ("_pruned", report.names.compressed)):
+        if key.endswith(suffix):
+            words, model = key.removesuffix(suffix).replace("_", " "), f", {which}"
+    if key == "bytes_stored":
+        words, model = "bytes", f", {report.names.compressed}"
+    words = words.replace("macs", "multiply-accumulates").replace(
+        "latency", "latency of one sample"
+    )
+    return f"{words[:1].upper()}{words[1:]}{model}"
+
+
+def _value(key: str, value: float) -> Any:
+    if key == "sparsity":
+        return Html(percent(value))
+    if key.startswith("latency"):
+        return Html(seconds(value))
+    return join("{} bytes", round(value)) if key.startswith("bytes") else round(value)

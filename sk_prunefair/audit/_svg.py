@@ -1,0 +1,189 @@
+"""Small pictures as SVG inside of the page; they are as wide as their place, at any width.
+
+Places along an axis are in percent of the picture's width, so that text and dots keep their size on
+a phone. Colours and line widths stand in the style sheet.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sk_prunefair.audit._html import Html, plain
+
+_STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5)
+_MAX_TICKS = 6
+_MIDDLE, _CAPS = "50%", 'y1="32%" y2="68%"'  # of a row, whose height its text gives
+
+
+@dataclass(frozen=True)
+class Scale:
+    """An axis from ``low`` to ``high`` with round numbers at both ends.
+
+    Parameters
+    ----------
+    low, high : float
+        Its ends.
+    step : float
+        Distance of two ticks.
+    """
+
+    low: float
+    high: float
+    step: float
+
+    @classmethod
+    def over(cls, values: Iterable[float]) -> Scale:
+        """Return the axis that holds all values, with at most six ticks.
+
+        >>> Scale.over([0.62, 0.88])
+        Scale(low=0.6, high=0.9, step=0.1)
+        >>> Scale.over([0.5]).ticks
+        [0.5, 0.501]
+        """
+        known = [value for value in values if math.isfinite(value)] or [0.0]
+        smallest, largest = min(known), max(known)
+        for step in (*_STEPS, 1.0, *(10.0**i for i in range(1, 9))):
+            first, last = math.floor(smallest / step + 1e-9), math.ceil(largest / step - 1e-9)
+            last = max(last, first + 1)
+            if last - first < _MAX_TICKS:
+                break
+        return cls(round(first * step, 9), round(last * step, 9), step)
+
+    @property
+    def ticks(self) -> list[float]:
+        """Where numbers stand."""
+        n_steps = round((self.high - self.low) / self.step)
+        return [round(self.low + i * self.step, 9) for i in range(n_steps + 1)]
+
+    def share(self, value: float) -> float:
+        """Return the place of a value in percent of the axis; what lies outside is at its end."""
+        place = 100 * (value - self.low) / (self.high - self.low)
+        return round(min(max(place, 0.0), 100.0), 2)
+
+    def at(self, value: float) -> str:
+        """Return the same as a coordinate.
+
+        >>> Scale(0.6, 0.9, 0.1).at(0.7)
+        '33.33%'
+        """
+        return f"{self.share(value):g}%"
+
+
+def dumbbell(
+    before: float,
+    after: float,
+    ends: tuple[float, float] | None,
+    scale: Scale,
+    title: str,
+) -> Html:
+    """Return one row: a ring for the model before, a dot for the one after, a line between.
+
+    Parameters
+    ----------
+    before, after : float
+        Values of the two.
+    ends : pair of float or None
+        Interval of the value after, a thin line.
+    scale : Scale
+        The axis.
+    title : str
+        What the picture says, for those who do not see it.
+    """
+    y, start, stop = _MIDDLE, scale.at(before), scale.at(after)
+    parts = [_grid(scale)]
+    if ends is not None:
+        parts.append(_whisker(ends, scale))
+    parts += [
+        f'<line class="stem" x1="{start}" x2="{stop}" y1="{y}" y2="{y}"/>',
+        f'<circle class="before" cx="{start}" cy="{y}" r="4.5"/>',
+        f'<circle class="after" cx="{stop}" cy="{y}" r="5"/>',
+    ]
+    kind = "lost" if after < before else "gained" if after > before else "same"
+    return _row(f"row {kind}", title, parts)
+
+
+def interval(value: float, ends: tuple[float, float] | None, scale: Scale, title: str) -> Html:
+    """Return one row: a dot at a value, a thin line for its interval, a line at zero."""
+    zero, y = scale.at(0), _MIDDLE
+    parts = [_grid(scale), f'<line class="zero" x1="{zero}" x2="{zero}" y1="0" y2="100%"/>']
+    if ends is not None:
+        parts.append(_whisker(ends, scale))
+    parts.append(f'<circle class="after" cx="{scale.at(value)}" cy="{y}" r="5"/>')
+    return _row("row lost" if value > 0 else "row gained", title, parts)
+
+
+def axis(scale: Scale, labels: Sequence[str]) -> Html:
+    """Return the numbers above the rows; those who do not see them find them in the titles."""
+    marks = "".join(
+        f'<text x="{scale.at(tick)}" y="14" text-anchor="middle">{plain(label)}</text>'
+        for tick, label in zip(scale.ticks, labels, strict=True)
+    )
+    return Html(f'<svg class="axis" aria-hidden="true">{marks}</svg>')
+
+
+def curves(
+    lines: Iterable[tuple[str, Sequence[float], Sequence[float]]],
+    x: tuple[Scale, Sequence[str]],
+    y: tuple[Scale, Sequence[str]],
+    title: str,
+    description: str,
+) -> Html:
+    """Return lines over two axes.
+
+    Parameters
+    ----------
+    lines : iterable of (str, sequence, sequence)
+        Class in the style sheet, values along x, values along y.
+    x, y : pair of Scale and sequence of str
+        The axes, and what stands at their ticks.
+    title, description : str
+        What the picture shows, and what it says, for those who do not see it.
+    """
+    (across, x_labels), (up, y_labels) = x, y
+    marks, dots = [], []
+    for tick, label in zip(up.ticks, y_labels, strict=True):
+        place = f"{100 - up.share(tick):g}%"
+        marks.append(f'<line class="grid" x1="0" x2="100%" y1="{place}" y2="{place}"/>')
+        marks.append(f'<text x="-8" y="{place}" dy="4" text-anchor="end">{plain(label)}</text>')
+    for tick, label in zip(across.ticks, x_labels, strict=True):
+        place = across.at(tick)
+        marks.append(
+            f'<text x="{place}" y="100%" dy="20" text-anchor="middle">{plain(label)}</text>'
+        )
+    drawn = []
+    for kind, xs, ys in lines:
+        places = [
+            (across.share(a), round(100 - up.share(b), 2)) for a, b in zip(xs, ys, strict=True)
+        ]
+        path = " ".join(f"{a:g},{b:g}" for a, b in places)
+        drawn.append(f'<polyline class="{kind}" points="{path}"/>')
+        if kind != "other":
+            dots += [f'<circle class="{kind}" cx="{a:g}%" cy="{b:g}%" r="3.5"/>' for a, b in places]
+    inner = f'<svg viewBox="0 0 100 100" preserveAspectRatio="none">{"".join(drawn)}</svg>'
+    return Html(
+        f'<svg class="curves" role="img"><title>{plain(title)}</title>'
+        f"<desc>{plain(description)}</desc>{''.join(marks)}{inner}{''.join(dots)}</svg>"
+    )
+
+
+def _row(kind: str, title: str, parts: Sequence[str]) -> Html:
+    return Html(
+        f'<div class="cell"><svg class="{kind}" role="img"><title>{plain(title)}</title>'
+        f"{''.join(parts)}</svg></div>"
+    )
+
+
+def _grid(scale: Scale) -> str:
+    places = map(scale.at, scale.ticks)
+    return "".join(
+        f'<line class="grid" x1="{place}" x2="{place}" y1="0" y2="100%"/>' for place in places
+    )
+
+
+def _whisker(ends: tuple[float, float], scale: Scale) -> str:
+    low, high = map(scale.at, ends)
+    caps = "".join(f'<line class="whisker" x1="{x}" x2="{x}" {_CAPS}/>' for x in (low, high))
+    along = f'x1="{low}" x2="{high}" y1="{_MIDDLE}" y2="{_MIDDLE}"'
+    return f'<line class="whisker" {along}/>{caps}'

@@ -22,11 +22,9 @@ def write_outputs(
 ) -> None:
     """Write all that was asked for."""
     report, curve, facts = audit
-    if verdict is not None:
-        facts = facts | {"Promise": verdict.sentence}
     if args.out is not None:
-        options = {} if args.title is None else {"title": args.title}
-        report.to_html(args.out, curve=curve, facts=facts, pictures=not args.no_pictures, **options)
+        options = {"title": args.title, "curve": curve, "facts": facts, "promise": verdict}
+        report.to_html(args.out, pictures=args.pictures, **options)
     if args.tables is not None:
         write_tables(args.tables, report, curve, verdict)
     if args.json is not None:

@@ -123,7 +123,9 @@ def _add_outputs(audit: argparse.ArgumentParser) -> None:
     add("--markdown", type=Path, metavar="FILE", help="for the comment on a pull request")
     add("--junit", type=Path, metavar="FILE", help="test results as CI servers read them")
     add("--title", help="of page and comment")
-    add("--no-pictures", action="store_true", help="a page without matplotlib")
+    pictures = audit.add_mutually_exclusive_group()
+    pictures.add_argument("--pictures", action="store_true", help="what matplotlib draws, too")
+    pictures.add_argument("--no-pictures", action="store_true", help=argparse.SUPPRESS)
 
 
 def _add_promise(audit: argparse.ArgumentParser) -> None:

@@ -110,7 +110,7 @@ def test_cli_promise_is_written_to_every_output(case, capsys):
     failed = [case.get("name") for case in suite if case.find("failure") is not None]
     assert len(failed) == int(suite.get("failures")) >= 1
     assert int(suite.get("tests")) == 4
-    assert "promise not kept" in Path("a.html").read_text()
+    assert "romise not kept" in Path("a.html").read_text()
 
 
 def test_cli_kept_promise_has_no_failure(case):

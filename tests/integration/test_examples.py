@@ -152,3 +152,25 @@ def test_example_faces_without_files_says_what_to_download(tmp_path):
     assert done.returncode == 1
     assert "UTKFace project page" in done.stderr
     assert "data_home" in done.stderr
+
+
+def test_example_audit_int8_compares_the_files_that_are_shipped():
+    pytest.importorskip("onnxruntime")
+    done = run("examples/audit_int8.py", data_home())
+    assert done.returncode == 0, done.stderr
+    for changed in re.findall(r"^int8: .* answers changed (\S+)%", done.stdout, re.M):
+        assert float(changed) < 3
+    sizes = [int(size) for size in re.findall(r"(\d+) kB on disk", done.stdout)]
+    assert len(sizes) == 6
+    assert max(sizes[0], sizes[2]) < 0.5 * sizes[1]
+    assert done.stdout.count("promise") == 2
+
+
+def test_example_of_a_gate_gives_options_that_there_are():
+    from sk_prunefair.cli.parser import make_parser
+
+    text = (ROOT / "examples" / "ci" / "audit.yml").read_text()
+    command = text.split("sk-prunefair audit")[1].split("- name")[0].split()
+    args = make_parser().parse_args(["audit", *command])
+    assert args.groups == ["race", "sex"]
+    assert args.junit == Path("audit.xml")

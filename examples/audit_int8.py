@@ -114,5 +114,5 @@ with tempfile.TemporaryDirectory() as folder:
         compare("Fashion-MNIST", small_cnn(), 12, *fashion(), Path(folder)),
     ]
 
-# What to take from it (one seed): eight bits change few answers, and those of all groups alike. It is
+# What to take from it (one seed): eight bits change few answers, of all groups alike. It is the
 # pruning that moves accuracy between groups, and eight bits on top of it leave that as it is.

@@ -143,7 +143,7 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 def harmless(draws: int) -> Iterator[Row]:
     """Yield the approvals of three ways to compare groups."""
-    groups = {"two of 200": [200] * 2, "100 and 1,000": [1000, 100], "four of 300": [300] * 4}
+    groups = {"two of 200": [200] * 2, "100 and 1,000": [1000, 100]}
     won_shares = {"few changes": 0.002, "many changes": 0.05}
     truths = {"beyond": 0.111, "within": 0.03}
     for (name, sizes), (changes, won), (truth, drop) in itertools.product(
@@ -284,7 +284,7 @@ def _rows(
 
 def main() -> None:
     """Draw, judge, count, and write the table."""
-    parts = {verdict: 2000, single_groups: 2000, harmless: 200, balanced: 200, violation: 1000}
+    parts = {verdict: 1000, single_groups: 2000, harmless: 100, balanced: 100, violation: 400}
     rows: list[Row] = []
     for part, draws in tqdm(parts.items(), disable=None):
         rows += part(draws)

@@ -13,7 +13,7 @@ _ROWS_SHOWN = 12
 _SHOWN = ["group", "criterion", "count", "dense", "compressed", "drop", "drop_bound", "p_value"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Verdict:
     """What became of a promise to every group; made by `judge`.
 
@@ -71,6 +71,8 @@ class Verdict:
         if left_out > 0:
             parts.append(f"and {left_out} more with smaller p-values")
         return "\n".join([*parts, *self._not_tested()])
+
+    __repr__ = __str__
 
     @property
     def sentence(self) -> str:

@@ -59,11 +59,10 @@ def judge(
     confidence : float in (0, 1), default=0.95
         1 − α.
     criteria : str, callable, Criterion, iterable or mapping of them, default=None
-        What may not fall: ``"accuracy"``, ``"balanced_accuracy"`` (the mean of the recalls of
-        the classes that a group has),
-        ``"recall"`` (of each class), ``"tpr:<label>"`` and ``"fpr:<label>"`` (which may not rise),
-        ``"loss"`` (may not rise, clipped to `loss_bound`), a function ``f(y_true, y_pred)`` that
-        returns a value in [0, 1] for each row, higher is better, or a `Criterion`. A mapping
+        What may not fall: ``"accuracy"``, ``"balanced_accuracy"`` (the mean of the recalls of the
+        classes that a group has), ``"recall"`` (of each class), ``"tpr:<label>"`` and
+        ``"fpr:<label>"`` (which may not rise), ``"loss"`` (may not rise, clipped to `loss_bound`, in
+        its unit), a function ``f(y_true, y_pred)`` that returns a value in [0, 1] for each row, higher is better, or a `Criterion`. A mapping
         gives, for each, what it may lose. None: the accuracy and, where a group has enough rows of
         a class to prove anything, the recall of that class. Where it has not, the verdict says so,
         and the promise is broken only if these rows prove that it is. What is named has to pass in
@@ -91,8 +90,9 @@ def judge(
     other values by bets; both are valid at any number of rows. The balanced accuracy is bet on in
     rounds that hold rows of each class. Groups are compared pair by pair (`harmless`,
     `max_violation`), see `sk_prunefair.promise.pairs.examine_pairs`. Rows must be independent of
-    each other. Which recalls are tested depends on the numbers of rows alone, not on what changed. A compressed net that gives every row one label, or none a label that the dense net
-    gave, is not approved, whatever the tests say.
+    each other. Which recalls are tested depends on the numbers of rows alone, not on what changed.
+    A compressed net that gives every row one label, or none a label that the dense net gave, is not
+    approved, whatever the tests say.
 
     Examples
     --------

@@ -61,12 +61,12 @@ def judge(
     criteria : str, callable, Criterion, iterable or mapping of them, default=None
         What may not fall: ``"accuracy"``, ``"balanced_accuracy"`` (the mean of the recalls of the
         classes that a group has), ``"recall"`` (of each class), ``"tpr:<label>"`` and
-        ``"fpr:<label>"`` (which may not rise), ``"loss"`` (may not rise, clipped to `loss_bound`, in
-        its unit), a function ``f(y_true, y_pred)`` that returns a value in [0, 1] for each row, higher is better, or a `Criterion`. A mapping
-        gives, for each, what it may lose. None: the accuracy and, where a group has enough rows of
-        a class to prove anything, the recall of that class. Where it has not, the verdict says so,
-        and the promise is broken only if these rows prove that it is. What is named has to pass in
-        every group, however few its rows.
+        ``"fpr:<label>"`` (which may not rise), ``"loss"`` (may not rise, clipped to `loss_bound`,
+        in its unit), a function ``f(y_true, y_pred)`` that returns a value in [0, 1] for each row,
+        higher is better, or a `Criterion`. A mapping gives, for each, what it may lose. None: the
+        accuracy and, where a group has enough rows of a class to prove anything, the recall of that
+        class. Where it has not, the verdict says so, and the promise is broken only if these rows
+        prove that it is. What is named has to pass in every group, however few its rows.
     harmless : float, default=None
         δ: also promise that no group's accuracy drops by more than another's plus δ. None: nothing.
     loss_bound : float, default=5.0

@@ -122,7 +122,7 @@ class Verdict:
         others = f"; {failed} of {n_groups} groups fail" if failed > 1 else ""
         seen = "has no row for" if np.isnan(row["drop"]) else f"is worse by {row['drop']:.3f} in"
         return (
-            f"group {row['group']!r} {seen} {row['criterion']}, over {row['count']:,} rows{may}, "
+            f"group {_plain(row['group'])!r} {seen} {row['criterion']}, over {row['count']:,} rows{may}, "
             f"where {row['bound']:g} was promised; {_remedy(row)}{others}"
         )
 
@@ -131,7 +131,7 @@ class Verdict:
         if left_out.empty:
             return []
         cells = [
-            f"{row['criterion']} in {row['group']!r} ({row['count']:,}{_rows(row)})"
+            f"{row['criterion']} in {_plain(row['group'])!r} ({row['count']:,}{_rows(row)})"
             for row in left_out.head(_ROWS_SHOWN).to_dict("records")
         ]
         more = " and others" * (len(left_out) > _ROWS_SHOWN)

@@ -78,3 +78,10 @@ def test_str_of_many_rows_is_short():
     found = Verdict(kept=True, binding_group="a", table=many, confidence=0.9)
     assert len(str(found).splitlines()) == 16
     assert str(found).endswith("and 28 more with smaller p-values")
+
+
+def test_sentence_names_groups_without_types_of_numpy():
+    rows = table(group=[("f", np.int64(1)), ("f", np.int64(2)), np.int64(3)])
+    found = Verdict(kept=False, binding_group=None, table=rows, confidence=0.9)
+    assert "group ('f', 2) is worse" in found.sentence
+    assert "accuracy in 3 (0, 152 needed)" in str(found)

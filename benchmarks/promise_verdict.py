@@ -102,7 +102,7 @@ def verdict(draws: int) -> Iterator[Row]:
             "Bonferroni": (strict | ~needed).all(axis=(1, 2)),
         }
         # Beyond counts only what is tested: the recalls of a class that has rows enough.
-        is_beyond = truth != "none" and needed[-1, 2]
+        is_beyond = truth != "none" and bool(needed[-1, 2])
         case = f"{name}, rarer class {share:g}"
         yield from _rows("verdict", case, truth, rules, is_beyond=is_beyond)
 
@@ -160,8 +160,7 @@ def harmless(draws: int) -> Iterator[Row]:
             for rule, approves in HARMLESS.items():
                 passed.setdefault(rule, []).append(approves(found))
         case = f"{name}, {changes}"
-        rules = {rule: np.array(each) for rule, each in passed.items()}
-        yield from _rows("harmless", case, truth, rules, is_beyond=truth == "beyond")
+        yield from _rows("harmless", case, truth, passed, is_beyond=truth == "beyond")
 
 
 Found = list[tuple[int, int, int]]
@@ -195,9 +194,7 @@ def normal(found: Found) -> bool:
     """Return whether the normal interval of each difference does."""
     n, lost, won = np.array(found, dtype=float).T
     drops = (lost - won) / n
-    variances = ((lost + won) / n - drops**2) / n
-    spread = np.sqrt(np.add.outer(variances, variances))
-    return _all_below(np.subtract.outer(drops, drops) + norm.ppf(1 - LEVEL) * spread, MARGIN)
+    return _normal_below(drops, ((lost + won) / n - drops**2) / n, MARGIN)
 
 
 HARMLESS: dict[str, Callable[[Found], bool]] = {
@@ -232,8 +229,7 @@ def balanced(draws: int) -> Iterator[Row]:
             spread = np.sqrt(np.mean([r.var() / len(r) for r in rows]) / len(rows))
             mean = float(np.mean([r.mean() for r in rows]))
             passed["normal"].append(mean + norm.ppf(1 - LEVEL) * spread <= BOUND)
-        rules = {rule: np.array(each) for rule, each in passed.items()}
-        yield from _rows("balanced", name, truth, rules, is_beyond=truth == "beyond")
+        yield from _rows("balanced", name, truth, passed, is_beyond=truth == "beyond")
 
 
 def violation(draws: int) -> Iterator[Row]:
@@ -259,10 +255,13 @@ def violation(draws: int) -> Iterator[Row]:
             passed["two bounds"].append(_all_below(np.subtract.outer(upper, lower), margin))
             drop = np.array([each.mean() for each in rows])
             variance = np.array([each.var() / len(each) for each in rows])
-            spread = norm.ppf(1 - LEVEL) * np.sqrt(np.add.outer(variance, variance))
-            passed["normal"].append(_all_below(np.subtract.outer(drop, drop) + spread, margin))
-        rules = {rule: np.array(each) for rule, each in passed.items()}
-        yield from _rows("ξ", name, truth, rules, is_beyond=truth == "beyond")
+            passed["normal"].append(_normal_below(drop, variance, margin))
+        yield from _rows("ξ", name, truth, passed, is_beyond=truth == "beyond")
+
+
+def _normal_below(means: np.ndarray, variances: np.ndarray, margin: float) -> bool:
+    spread = norm.ppf(1 - LEVEL) * np.sqrt(np.add.outer(variances, variances))
+    return _all_below(np.subtract.outer(means, means) + spread, margin)
 
 
 def _all_below(excess: np.ndarray, margin: float) -> bool:
@@ -271,15 +270,11 @@ def _all_below(excess: np.ndarray, margin: float) -> bool:
 
 
 def _rows(
-    part: str, case: str, truth: str, rules: dict[str, np.ndarray], *, is_beyond: bool
+    part: str, case: str, truth: str, rules: dict[str, Any], *, is_beyond: bool
 ) -> Iterator[Row]:
     for rule, approved in rules.items():
         row = {"part": part, "case": case, "truth": truth, "rule": rule}
-        yield row | {
-            "is_beyond": bool(is_beyond),
-            "draws": len(approved),
-            "approved": approved.mean(),
-        }
+        yield row | {"is_beyond": is_beyond, "draws": len(approved), "approved": np.mean(approved)}
 
 
 def main() -> None:

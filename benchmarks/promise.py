@@ -193,6 +193,9 @@ def page(results: pd.DataFrame) -> str:
         "",
         *[f"- {name}: {', '.join(map(str, drops))}" for name, drops in DROPS.items()],
         "",
+        "Verdicts on recalls, balanced accuracy and differences between groups: "
+        "[promise_verdict.md](promise_verdict.md).",
+        "",
         f"## The worst of the {len(results) // len(RULES)} cells",
         "",
         worst.rename("largest share of broken draws").to_frame().to_markdown(floatfmt=".3f"),

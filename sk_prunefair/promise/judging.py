@@ -61,14 +61,14 @@ def judge(
     confidence : float in (0, 1), default=0.95
         1 − α.
     criteria : str, callable, Criterion, iterable or mapping of them, default=None
-        What may not fall: ``"accuracy"``, ``"balanced_accuracy"`` (the mean of the recalls),
-        ``"recall"`` (of each class), ``"tpr:<label>"`` and ``"fpr:<label>"`` (which may not rise),
-        ``"loss"`` (may not rise, clipped to `loss_bound`), a function ``f(y_true, y_pred)`` that
-        returns a value in [0, 1] for each row, higher is better, or a `Criterion`. A mapping
-        gives, for each, what it may lose. None: the accuracy and, where a group has enough rows of
-        a class to prove anything, the recall of that class. Where it has not, the verdict says so,
-        and the promise is broken only if these rows prove that it is. What is named has to pass in
-        every group, however few its rows.
+        What may not fall: ``"accuracy"``, ``"balanced_accuracy"`` (the mean of the recalls of the
+        classes that a group has), ``"recall"`` (of each class), ``"tpr:<label>"`` and
+        ``"fpr:<label>"`` (which may not rise), ``"loss"`` (may not rise, clipped to `loss_bound`,
+        in its unit), a function ``f(y_true, y_pred)`` that returns a value in [0, 1] for each row,
+        higher is better, or a `Criterion`. A mapping gives, for each, what it may lose. None: the
+        accuracy and, where a group has enough rows of a class to prove anything, the recall of that
+        class. Where it has not, the verdict says so, and the promise is broken only if these rows
+        prove that it is. What is named has to pass in every group, however few its rows.
     harmless : float, default=None
         δ: also promise that no group's accuracy drops by more than another's plus δ. None: nothing.
     loss_bound : float, default=5.0
@@ -94,8 +94,9 @@ def judge(
     other values by bets; both are valid at any number of rows. The balanced accuracy is bet on in
     rounds that hold rows of each class. Groups are compared pair by pair (`harmless`,
     `max_violation`), see `sk_prunefair.promise.pairs.examine_pairs`. Rows must be independent of
-    each other. A compressed net that gives every row one label, or none a label that the dense net
-    gave, is not approved, whatever the tests say.
+    each other. Which recalls are tested depends on the numbers of rows alone, not on what changed.
+    A compressed net that gives every row one label, or none a label that the dense net gave, is not
+    approved, whatever the tests say.
 
     Examples
     --------
@@ -211,7 +212,7 @@ def _table(rows: list[_Row], names: pd.Index, level: float) -> pd.DataFrame:
     is_harmed = ~is_tested & (frame["p_harm"] * max((~is_tested).sum(), 1) <= level).to_numpy()
     passed = (p_values <= level).astype("boolean").mask(~(is_tested | is_harmed))
     # Of the group by itself: what compares it with others is not independent between groups.
-    largest = p_values.where(is_own & is_tested, 0.0).groupby(code).max()
+    largest = p_values.where(is_own & (is_tested | is_harmed), 0.0).groupby(code).max()
     table = pd.DataFrame(
         {
             "group": pd.Series([names[each] for each in code], dtype=object),

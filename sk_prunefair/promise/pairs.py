@@ -17,7 +17,7 @@ from sk_prunefair.stats.combine import (
 from sk_prunefair.stats.paired import drop_p_value
 
 Values = npt.NDArray[np.float64]
-_STEPS = 24  # of the grid in one margin; the slack of the bound is some percent of the margin
+_STEPS = (12, 60)  # of the grid in one margin; the finer one where the coarse one leaves it open
 _MAX_STEPS = 20_000
 
 
@@ -93,25 +93,49 @@ def _tests(changes: Values, scale: float, is_binary: bool, confidence: float) ->
 def _least_sums(
     tests: Sequence[tuple[Test, Test]], drops: Values, margin: float, level: float
 ) -> Values:
-    """Return T of every pair: row a, column b; bounded from below."""
-    step, low = margin / _STEPS, drops.min() - margin
-    n = int(np.ceil((drops.max() + margin - low) / step))
+    """Return T of every pair, row a and column b, bounded from below."""
+    critical = two_squared_z_critical(level) if level < 0.75 else 0.0
+    sums, groups = np.zeros((len(drops), len(drops))), np.arange(len(drops))
+    for n_steps in _STEPS:
+        pairs = np.ix_(groups, groups)
+        least, most = _sums(
+            [tests[int(group)] for group in groups], drops[groups], margin, n_steps, level
+        )
+        sums[pairs] = np.maximum(sums[pairs], least)
+        is_open = (least < critical) & (most >= critical)
+        np.fill_diagonal(is_open, False)
+        groups = groups[is_open.any(axis=0) | is_open.any(axis=1)]
+        if len(groups) == 0:
+            break
+    return sums
+
+
+def _sums(
+    tests: Sequence[tuple[Test, Test]], drops: Values, margin: float, n_steps: int, level: float
+) -> tuple[Values, Values]:
+    """Return bounds of T of every pair, from a grid: by its cells, and at its points."""
+    low = drops.min() - margin
+    n = int(np.ceil((drops.max() + margin - low) / margin * n_steps))
     if n > _MAX_STEPS:
         raise ValueError(
             f"the margin between groups is too small for drops that differ by {np.ptp(drops):.3g}: "
             f"got {margin}"
         )
-    grid = low + step * np.arange(n + 1)
+    grid = low + margin * (np.arange(n + 1) / n_steps)
     above, below = [], []
     for (at_least, at_most), drop in zip(tests, drops, strict=True):
         above.append(_scores(at_least, grid, drop, level))
         below.append(_scores(_mirrored(at_most), -grid[::-1], -drop, level)[::-1])
     # In the cell from c[i] to c[i + 1], p_a is at most that at c[i], p_b at most that at c[i + 1];
     # the first cell reaches down to minus infinity, the last one up to infinity.
-    first = np.column_stack([np.zeros(len(drops)), np.array(above)])
-    index = np.maximum(np.arange(n + 1) - _STEPS, 0)
-    second = np.column_stack([np.array(below)[:, index], np.zeros(len(drops))])
-    return np.array([(row + second).min(axis=1) for row in first])
+    nothing = np.zeros((len(drops), 1))
+    shifted = np.array(below)[:, np.maximum(np.arange(n + 1) - n_steps, 0)]
+    cells = np.hstack([nothing, above]), np.hstack([shifted, nothing])
+    points = np.array(above)[:, n_steps:], np.array(below)[:, : n + 1 - n_steps]
+    least, most = (
+        np.array([(row + second).min(axis=1) for row in first]) for first, second in (cells, points)
+    )
+    return least, most
 
 
 def _mirrored(p_value: Test) -> Test:

@@ -11,11 +11,17 @@ import pandas as pd
 
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.promise._bounds import check_promise
+from sk_prunefair.promise.criteria import losses_of
 from sk_prunefair.promise.findings import label_findings
 from sk_prunefair.promise.judging import judge
 from sk_prunefair.promise.verdict import Verdict
 from sk_prunefair.stats.betting import mean_lower_bound, mean_upper_bound
-from sk_prunefair.stats.paired import drop_p_value, drop_upper_bound, samples_needed
+from sk_prunefair.stats.paired import (
+    drop_lower_bound,
+    drop_p_value,
+    drop_upper_bound,
+    samples_needed,
+)
 
 
 class NoRateError(ValueError):
@@ -116,7 +122,7 @@ class Promise:
     ) -> pd.DataFrame:
         """Bound the difference between any two groups' risks, each of the two at half the level."""
         bound = self.loss_bound
-        risks = np.clip(pruned.known_losses, 0, bound) - np.clip(dense.known_losses, 0, bound)
+        risks = np.clip(losses_of(pruned), 0, bound) - np.clip(losses_of(dense), 0, bound)
         # The bets need an order that does not depend on the values; files are often sorted.
         order = np.random.default_rng(0).permutation(len(risks))
         risks, codes = risks[order], codes[order]
@@ -135,14 +141,13 @@ class Promise:
 
     def _judge_criteria(self, frame: pd.DataFrame, verdict: Verdict) -> pd.DataFrame:
         """Add, for each group, the criterion with the largest p-value, and whether all pass."""
-        by_group = verdict.table.groupby(
-            pd.factorize(verdict.table["group"], use_na_sentinel=False)[0]
-        )
-        largest = verdict.table.loc[by_group["p_value"].idxmax()]
+        table = verdict.table[verdict.table["passed"].notna()]
+        by_group = table.groupby(pd.factorize(table["group"], use_na_sentinel=False)[0])
+        largest = table.loc[by_group["p_value"].idxmax()]
         frame["criterion"] = largest["criterion"].to_numpy()
         frame["criterion_p_value"] = largest["p_value"].to_numpy()
         frame["passed"] &= by_group["passed"].all().to_numpy(dtype=bool)
-        frame.attrs["criteria"] = verdict.sentence
+        frame.attrs["criteria"] = verdict.sentence.partition(": ")[2]
         return frame
 
     def binding_row(self, frame: pd.DataFrame) -> pd.Series:
@@ -175,18 +180,27 @@ class Promise:
                 f"{row['count']} samples, and the fairness violation may be "
                 f"{row['violation_bound']:.3g}, where max_violation={self.max_violation}{others}"
             )
-        share = row["n_lost"] / row["count"], row["n_won"] / row["count"]
-        needed = samples_needed(*share, self.max_accuracy_drop, self.confidence)
-        remedy = (
-            "more samples like these would not help"
-            if needed is None
-            else f"some {max(needed, row['count'] + 1):,} samples like these would be needed"
-        )
         return (
             f"group {row['group']!r} lost {row['accuracy_drop']:.3f} of accuracy over "
             f"{row['count']:,} held-out samples, and may have lost {row['drop_bound']:.3f}, where "
-            f"max_accuracy_drop={self.max_accuracy_drop}; {remedy}{others}"
+            f"max_accuracy_drop={self.max_accuracy_drop}; {self._remedy(row)}{others}"
         )
+
+    def _remedy(self, row: pd.Series) -> str:
+        """Return how many samples would do, were the drop the least not refuted, or as seen."""
+        count, lost, won = (int(row[name]) for name in ("count", "n_lost", "n_won"))
+        bound, confidence = self.max_accuracy_drop, self.confidence
+        low = drop_lower_bound(count, lost, won, confidence)
+        least = samples_needed(won / count + low, won / count, bound, confidence)
+        most = samples_needed(lost / count, won / count, bound, confidence)
+        if least is None:
+            return "more samples like these would not help"
+        if most is None:
+            return (
+                f"some {max(least, count + 1):,} samples or more would be needed, were the drop "
+                "less than seen"
+            )
+        return f"some {max(most, count + 1):,} samples like these would be needed"
 
 
 def _columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:

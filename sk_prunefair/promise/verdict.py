@@ -13,7 +13,7 @@ _ROWS_SHOWN = 12
 _SHOWN = ["group", "criterion", "count", "dense", "compressed", "drop", "drop_bound", "p_value"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Verdict:
     """What became of a promise to every group; made by `judge`.
 
@@ -72,6 +72,8 @@ class Verdict:
             parts.append(f"and {left_out} more with smaller p-values")
         return "\n".join([*parts, *self._not_tested()])
 
+    __repr__ = __str__
+
     @property
     def sentence(self) -> str:
         """What became of the promise, in one sentence."""
@@ -120,8 +122,8 @@ class Verdict:
         others = f"; {failed} of {n_groups} groups fail" if failed > 1 else ""
         seen = "has no row for" if np.isnan(row["drop"]) else f"is worse by {row['drop']:.3f} in"
         return (
-            f"group {_plain(row['group'])!r} {seen} {row['criterion']}, over {row['count']:,} rows{may}, "
-            f"where {row['bound']:g} was promised; {_remedy(row)}{others}"
+            f"group {_name(row['group'])} {seen} {row['criterion']}, over {row['count']:,} rows"
+            f"{may}, where {row['bound']:g} was promised; {_remedy(row)}{others}"
         )
 
     def _not_tested(self) -> list[str]:
@@ -129,7 +131,7 @@ class Verdict:
         if left_out.empty:
             return []
         cells = [
-            f"{row['criterion']} in {_plain(row['group'])!r} ({row['count']:,}{_rows(row)})"
+            f"{row['criterion']} in {_name(row['group'])} ({row['count']:,}{_rows(row)})"
             for row in left_out.head(_ROWS_SHOWN).to_dict("records")
         ]
         more = " and others" * (len(left_out) > _ROWS_SHOWN)
@@ -163,9 +165,14 @@ def _rows(row: dict[Any, Any]) -> str:
     return "" if np.isinf(needed) else f", {needed:,.0f} needed"
 
 
+def _name(group: Any) -> str:
+    plain = _plain(group)
+    return repr(tuple(plain) if isinstance(group, tuple) else plain)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
-        return tuple(_plain(each) for each in value)
+        return [_plain(each) for each in value]
     if isinstance(value, np.generic):
         value = value.item()
     if value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):

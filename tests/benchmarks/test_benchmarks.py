@@ -23,6 +23,7 @@ PAGES = {
     "field": "field_page.write_page",
     "poster": "poster_page.write_page",
     "poster_dual": "poster_page.write_dual",
+    "promise_verdict": "promise_verdict.write_page",
     "promise_violation": "promise_violation.write_page",
     "pruners": "pruners.write_table",
     "recalibration": "recalibration.write_table",

@@ -45,3 +45,46 @@ def test_judge_all_labels_given_passes():
     judged = promise.judge(*outcomes(np.copy), CODES, GROUPS, [0, 1])
     assert judged["passed"].all()
     assert (judged["findings"] == "").all()
+
+
+def nets_that_differ(lost, n=600):
+    """Return two nets, of which the second is wrong on the first rows of label 1."""
+    truth = np.arange(n) % 2
+    labels = truth.copy()
+    labels[np.flatnonzero(truth == 1)[:lost]] = 0
+    return Outcome(np.zeros(n), truth, truth), Outcome(np.zeros(n), labels, truth)
+
+
+def test_judge_criteria_add_to_the_accuracy():
+    nets, codes = nets_that_differ(12), np.zeros(600, dtype=int)
+    assert Promise(0.05, None, 5.0, 0.95).judge(*nets, codes, pd.Index(["a"]), [0, 1]).passed.all()
+    promise = Promise(0.05, None, 5.0, 0.95, criteria="recall")
+    judged = promise.judge(*nets, codes, pd.Index(["a"]), [0, 1])
+    assert judged.shape[0] == 1
+    assert not judged["passed"].any()
+    assert judged["criterion"].tolist() == ["recall of 1"]
+    assert promise.binding_row(judged)["group"] == "a"
+    assert promise.why_not(judged).startswith(
+        "group 'a' is worse by 0.040 in recall of 1, over 300"
+    )
+
+
+def test_why_not_one_lost_row_of_few_does_not_say_that_more_would_not_help():
+    nets, codes = nets_that_differ(1, 34), np.zeros(34, dtype=int)
+    promise = Promise(0.02, None, 5.0, 0.95)
+    words = promise.why_not(promise.judge(*nets, codes, pd.Index(["a"]), [0, 1]))
+    assert "some 152 samples or more would be needed, were the drop less than seen" in words
+
+
+def test_why_not_proven_harm_says_that_more_would_not_help():
+    nets, codes = nets_that_differ(90), np.zeros(600, dtype=int)
+    promise = Promise(0.02, None, 5.0, 0.95)
+    words = promise.why_not(promise.judge(*nets, codes, pd.Index(["a"]), [0, 1]))
+    assert "more samples like these would not help" in words
+
+
+def test_judge_violation_without_losses_raises():
+    truth = np.arange(10) % 2
+    nets = [Outcome(None, truth, truth)] * 2
+    with pytest.raises(ValueError, match="only labels are known"):
+        Promise(0.5, 1.0, 5.0, 0.9).judge(*nets, truth, pd.Index(["a", "b"]), [0, 1])

@@ -116,6 +116,19 @@ def test_rate_search_no_rate_raises_and_says_who_and_how_many(prefit):
     assert_same_weights(search.best_estimator_.module_, data[0].dense_module_)
 
 
+def test_rate_search_criteria_are_tested_besides_the_accuracy(prefit):
+    search = search_prefit(prefit, rates=[0.0, 0.1, 0.5], criteria={"balanced_accuracy": 0.9})
+    without = search_prefit(prefit, rates=[0.0, 0.1, 0.5])
+    assert search.best_rate_ == without.best_rate_
+    assert set(search.results_["criterion"]) == {"balanced accuracy"}
+    strict = search_prefit(prefit, rates=[0.0, 0.1, 0.5], criteria={"balanced_accuracy": 0.001})
+    assert strict.best_rate_ == 0.0
+    with pytest.raises(
+        NoRateError, match=r"in balanced accuracy, over .* where 0\.001 was promised"
+    ):
+        search_prefit(prefit, rates=[0.1], criteria={"balanced_accuracy": 0.001})
+
+
 def test_rate_search_refusal_that_more_data_would_not_mend_says_so(prefit):
     with pytest.raises(
         NoRateError, match=r"more samples like these would not help.*2 of 2 groups fail"

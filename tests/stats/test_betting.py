@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sk_prunefair.stats.betting import mean_lower_bound, mean_upper_bound
+from sk_prunefair.stats.betting import mean_lower_bound, mean_p_value, mean_upper_bound
 
 
 def test_mean_bound_worked_out_by_hand():
@@ -38,3 +38,33 @@ def test_mean_bounds_of_many_draws_hold_and_shrink():
 def test_mean_bounds_malformed_values_raise(bound, values, message):
     with pytest.raises(ValueError, match=message):
         bound(values, low=0, high=1)
+
+
+def test_mean_p_value_is_small_where_the_lower_bound_is_above():
+    values = np.random.default_rng(0).random(200)
+    bound = mean_lower_bound(values, low=0, high=1, confidence=0.9)
+    at, above = (
+        mean_p_value(values, m, low=0, high=1, confidence=0.9) for m in (bound, bound + 1e-3)
+    )
+    assert at == pytest.approx(0.1)
+    assert above > at
+    assert mean_p_value(values, 1.0, low=0, high=1) == 1.0
+    assert mean_p_value(values, -0.1, low=0, high=1) < 1e-300
+
+
+def test_mean_p_value_is_valid():
+    rng = np.random.default_rng(1)
+    draws = rng.choice([-1.0, 0.0, 1.0], p=[0.08, 0.9, 0.02], size=(1500, 150))
+    p = np.array([mean_p_value(row, -0.06, low=-1, high=1) for row in draws])
+    for level in (0.01, 0.05, 0.2):
+        assert (p <= level).mean() <= level + 0.01
+
+
+@pytest.mark.parametrize(("share", "most"), [(0.02, 0.0112), (0.2, 0.0345)])
+def test_mean_bound_has_the_width_that_the_variance_allows(share, most):
+    # A normal bound is 1.64 standard errors away, a bet with the right variance 2.3.
+    # A wrong variance keeps the level and makes the bound wider, which no test of validity notices.
+    rng = np.random.default_rng(2)
+    draws = rng.choice([1.0, -1.0, 0.0], p=[share / 2, share / 2, 1 - share], size=(40, 1000))
+    bounds = [mean_upper_bound(row, low=-1, high=1) for row in draws]
+    assert np.mean(bounds) < most

@@ -104,10 +104,16 @@ def test_drop_lower_bound_is_what_the_exchanged_test_refutes():
     assert drop_lower_bound(800, 5, 40) == 0
 
 
-def test_drop_lower_bound_holds_in_simulation():
-    drawn = np.random.default_rng(0).multinomial(60, [0.15, 0.05, 0.8], size=2000)
-    bounds = [drop_lower_bound(60, int(lost), int(won), 0.9) for lost, won, _ in drawn]
-    assert 0.03 < (np.array(bounds) > 0.1).mean() <= 0.1
+def test_drop_lower_bound_is_above_the_drop_at_most_at_the_level():
+    n, drop, level = 14, 0.3, 0.2
+    pairs = outcomes(n)
+    bounds = np.array([drop_lower_bound(n, *pair, 1 - level) for pair in pairs])
+    counts = [(lost, won, n - lost - won) for lost, won in pairs]
+    shares = []
+    for differ in np.linspace(drop, 1, 20):
+        chances = multinomial.pmf(counts, n, [(differ + drop) / 2, (differ - drop) / 2, 1 - differ])
+        shares.append(chances[bounds > drop].sum())
+    assert 0.1 < max(shares) <= level + 1e-9
 
 
 def test_samples_needed_by_several_shares_suffice():

@@ -141,7 +141,7 @@ def audit_page(
         section("gaps", "Gaps between groups, beside what chance makes of them", _gaps(gaps))
         if len(frame) > 1
         else "",
-        curve_section(curve) if curve is not None else "",
+        curve_section(curve, report.names) if curve is not None else "",
         drawn,
         reasons_section(report, report.diagnostics) if report.diagnostics is not None else "",
         section("facts", "Data and model", facts_of(report, facts or {})),

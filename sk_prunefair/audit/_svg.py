@@ -14,7 +14,7 @@ from sk_prunefair.audit._html import Html, plain
 
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5)
 _MAX_TICKS = 6
-_MIDDLE, _CAPS = "50%", 'y1="32%" y2="68%"'  # of a row, whose height its text gives
+_MIDDLE = "50%"  # of a row, whose height its text gives
 
 
 @dataclass(frozen=True)
@@ -190,6 +190,8 @@ def _whisker(ends: tuple[float, float], scale: Scale) -> str:
     if not all(map(math.isfinite, ends)):
         return ""
     low, high = map(scale.at, ends)
-    caps = "".join(f'<line class="whisker" x1="{x}" x2="{x}" {_CAPS}/>' for x in (low, high))
+    caps = "".join(
+        f'<rect class="cap" x="{x}" y="{_MIDDLE}" width="1" height="10"/>' for x in (low, high)
+    )
     along = f'x1="{low}" x2="{high}" y1="{_MIDDLE}" y2="{_MIDDLE}"'
     return f'<line class="whisker" {along}/>{caps}'

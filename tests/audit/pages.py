@@ -18,7 +18,7 @@ HOSTILE = [
     "👩‍🦰 $x^2$",
     "<img src=x onerror=alert(1)>",
 ]
-VOID = {"meta", "img", "br", "link", "input", "hr", "line", "circle", "polyline"}
+VOID = {"meta", "img", "br", "link", "input", "hr", "line", "circle", "rect", "polyline"}
 
 
 class Page(HTMLParser):

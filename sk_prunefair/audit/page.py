@@ -137,7 +137,7 @@ def audit_page(
     sections = [
         groups_section(report, frame, few),
         slices_section(slices) if slices is not None else "",
-        promise_section(promise) if promise is not None else "",
+        promise_section(promise, report.names) if promise is not None else "",
         section("gaps", "Gaps between groups, beside what chance makes of them", _gaps(gaps))
         if len(frame) > 1
         else "",

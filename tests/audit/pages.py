@@ -61,8 +61,10 @@ class Promise:
                 {
                     "group": ["a", "<b>", "c"],
                     "criterion": "accuracy",
+                    "compressed": 0.875,
                     "count": [1234, 50, 3],
                     "drop_bound": [0.01, 0.2, np.inf],
+                    "samples_needed": [np.nan, 800.0, np.inf],
                     "passed": [True, False, None],
                 }
             )

@@ -8,7 +8,7 @@ import pytest
 
 from sk_prunefair import FairnessReport
 from sk_prunefair.audit import audit_page
-from tests.audit.pages import Promise, make_report, summary, verdict
+from tests.audit.pages import Promise, cells, make_report, section, summary, verdict
 
 
 def test_verdict_harmed_group_is_unequal_and_first_in_the_cards():
@@ -179,10 +179,13 @@ def test_promise_is_said_in_the_first_screen_and_its_failures_come_first(kept, k
     words = "kept" if kept else "not kept"
     assert f'class="promise {kind}"' in summary(page)
     assert f"Promise {words}: for &lt;b&gt;</bdi>" in summary(page)
-    tests = page.split('<caption id="tests">')[1].split("</table>")[0]
-    assert tests.index("&lt;b&gt;") < tests.index("not tested") < tests.index("yes")
-    assert "<td>1,234</td>" in tests
-    assert "<td>∞</td>" in tests
+    accuracy = "<bdi>accuracy</bdi>"
+    assert cells(page, "tests") == [
+        ["<bdi>&lt;b&gt;</bdi>", accuracy, "0.875", "50", "0.200", "800", "no"],
+        ["<bdi>c</bdi>", accuracy, "0.875", "3", "∞", "∞", "not tested"],
+        ["<bdi>a</bdi>", accuracy, "0.875", "1,234", "0.010", "—", "yes"],
+    ]
+    assert '<th scope="col"><bdi>pruned</bdi></th>' in section(page, "promise")
 
 
 def test_promise_without_that_word_or_rows_is_called_one():

@@ -11,6 +11,7 @@ from sk_prunefair.audit._groups import MAX_DRAWN
 from sk_prunefair.audit._html import Html, folded, join, name, section, table
 from sk_prunefair.audit._numbers import percent, points
 from sk_prunefair.audit._svg import Scale, curves
+from sk_prunefair.names import Names
 
 CURVE = ("rate", "group", "count", "accuracy", "accuracy_overall", "accuracy_gap")
 _HEADINGS = {
@@ -31,13 +32,13 @@ _FORMATS = {
 }
 
 
-def curve_section(curve: pd.DataFrame) -> Html:
+def curve_section(curve: pd.DataFrame, names: Names) -> Html:
     """Return what other rates do, as `sk_prunefair.selection.pruning_curve` measures it."""
     frame = curve_table(curve)
     several = len(frame) > 1
     return section(
         "rates",
-        "Other rates",
+        "Other pruning rates" if names.is_pruning else "Other rates",
         _picture(curve, frame) if several else "",
         folded("All numbers of the rates", _table(frame), is_open=True),
     )

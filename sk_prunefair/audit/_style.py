@@ -69,6 +69,7 @@ svg text { font-size: 12px; fill: var(--soft); }
 .stem { stroke-width: 3; }
 .before { fill: var(--paper); stroke: var(--soft); stroke-width: 2; }
 .whisker { stroke: var(--ink); stroke-width: 1; }
+.cap { fill: var(--ink); transform: translate(-.5px, -5px); }
 .row.lost .stem { stroke: var(--lost); }
 .row.lost .after { fill: var(--lost); }
 .row.gained .stem { stroke: var(--gained); }

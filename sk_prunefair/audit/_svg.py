@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from sk_prunefair.audit._html import Html, plain
 
-_STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5)
+_STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5)
 _MAX_TICKS = 6
-_MIDDLE, _CAPS = "50%", 'y1="32%" y2="68%"'  # of a row, whose height its text gives
+_MIDDLE = "50%"  # of a row, whose height its text gives
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,20 @@ class Scale:
 
     @classmethod
     def over(cls, values: Iterable[float]) -> Scale:
-        """Return the axis that holds all values, with at most six ticks.
+        """Return the axis that holds all values, with two to six ticks, 0.01 apart or more.
 
         >>> Scale.over([0.62, 0.88])
         Scale(low=0.6, high=0.9, step=0.1)
         >>> Scale.over([0.5]).ticks
-        [0.5, 0.501]
+        [0.49, 0.5]
         """
         known = [value for value in values if math.isfinite(value)] or [0.0]
         smallest, largest = min(known), max(known)
         for step in (*_STEPS, 1.0, *(10.0**i for i in range(1, 9))):
             first, last = math.floor(smallest / step + 1e-9), math.ceil(largest / step - 1e-9)
-            last = max(last, first + 1)
+            if first == last:
+                # Downwards: an accuracy of 1 is at the end of its axis.
+                first, last = (first - 1, last) if smallest > 0 else (first, last + 1)
             if last - first < _MAX_TICKS:
                 break
         return cls(round(first * step, 9), round(last * step, 9), step)
@@ -155,7 +157,9 @@ def curves(
     drawn = []
     for kind, xs, ys in lines:
         places = [
-            (across.share(a), round(100 - up.share(b), 2)) for a, b in zip(xs, ys, strict=True)
+            (across.share(a), round(100 - up.share(b), 2))
+            for a, b in zip(xs, ys, strict=True)
+            if math.isfinite(b)
         ]
         path = " ".join(f"{a:g},{b:g}" for a, b in places)
         drawn.append(f'<polyline class="{kind}" points="{path}"/>')
@@ -183,7 +187,11 @@ def _grid(scale: Scale) -> str:
 
 
 def _whisker(ends: tuple[float, float], scale: Scale) -> str:
+    if not all(map(math.isfinite, ends)):
+        return ""
     low, high = map(scale.at, ends)
-    caps = "".join(f'<line class="whisker" x1="{x}" x2="{x}" {_CAPS}/>' for x in (low, high))
+    caps = "".join(
+        f'<rect class="cap" x="{x}" y="{_MIDDLE}" width="1" height="10"/>' for x in (low, high)
+    )
     along = f'x1="{low}" x2="{high}" y1="{_MIDDLE}" y2="{_MIDDLE}"'
     return f'<line class="whisker" {along}/>{caps}'

@@ -137,11 +137,11 @@ def audit_page(
     sections = [
         groups_section(report, frame, few),
         slices_section(slices) if slices is not None else "",
-        promise_section(promise) if promise is not None else "",
+        promise_section(promise, report.names) if promise is not None else "",
         section("gaps", "Gaps between groups, beside what chance makes of them", _gaps(gaps))
         if len(frame) > 1
         else "",
-        curve_section(curve) if curve is not None else "",
+        curve_section(curve, report.names) if curve is not None else "",
         drawn,
         reasons_section(report, report.diagnostics) if report.diagnostics is not None else "",
         section("facts", "Data and model", facts_of(report, facts or {})),

@@ -197,8 +197,9 @@ class FairnessReport(GroupHarm):
     def to_html(self, path: str | PathLike[str] | None = None, **options: Any) -> str:
         """Return the report as one HTML page for readers without Python, and write it to a file.
 
-        Takes the options of `sk_prunefair.audit.audit_page`: ``title``, ``curve``, ``facts``,
-        ``min_count`` and ``pictures``, which need matplotlib, the extra ``plot``.
+        Takes the options of `sk_prunefair.audit.audit_page`: ``title``, ``curve``, ``slices``,
+        ``promise``, ``facts``, ``min_count`` and ``pictures``, which need matplotlib, the extra
+        ``plot``.
         """
         return audit_page(self, path, **options)
 

@@ -56,9 +56,8 @@ def test_report_and_page_of_a_constant_net_say_it_first(rare, tmp_path):
     report = clf.fairness_report(X, y, sensitive_features=group, control_features=y)
     lines = str(report).splitlines()
     assert lines[1] == "the pruned net gives every sample the label 0"
-    page = report.to_html(tmp_path / "page.html", pictures=False)
-    verdict = page.split('class="verdict"')[1].split("</p>")[0]
-    assert verdict.index("gives every sample the label 0") < verdict.index("accurac")
+    page = report.to_html(tmp_path / "page.html")
+    assert page.index("gives every sample the label 0") < page.index('class="verdict"')
     assert "gives every sample" in report._repr_html_()[:80]
 
 

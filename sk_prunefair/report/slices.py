@@ -59,7 +59,8 @@ def harmed_slices(
     confidence : float in (0, 1), default=0.95
         Of all that is reported, together.
     min_count : int, default=None
-        Rows of either half that a slice must hold. None takes 1 %, and 20 at least.
+        Rows that a slice must have in the half where it is sought. None takes 1 % of them, and 20
+        at least.
     max_features : int, default=2
         Conditions that a rule may have, each on another feature.
     random_state : int, RandomState or None, default=0
@@ -71,7 +72,8 @@ def harmed_slices(
         One row per slice, the smallest p-value first; empty where nothing holds. ``rule``, then of
         the half that the rule was not found on: ``count`` of its rows, ``drop`` of their accuracy,
         ``lower`` and ``upper``, Tango's interval (all of them hold with `confidence` together),
-        and ``p_value``, adjusted for all rules tested. Of two rules that mean mostly the same rows
+        and ``p_value``, adjusted for all rules tested and never below a fiftieth of
+        ``1 − confidence``. Of two rules that mean mostly the same rows
         the better one stays. ``attrs["n_tested"]`` is how many rules were tested.
 
     Raises

@@ -31,6 +31,7 @@ from sk_prunefair.metrics._scorers import (
     group_mean_accuracy_scorer,
     worst_group_accuracy_scorer,
 )
+from sk_prunefair.metrics.practice import practice_frame, practice_summary
 
 __all__ = [
     "accuracy_drop",
@@ -44,6 +45,8 @@ __all__ = [
     "fairness_violation_scorer",
     "group_mean_accuracy",
     "group_mean_accuracy_scorer",
+    "practice_frame",
+    "practice_summary",
     "symmetric_distance_error",
     "worst_group_accuracy",
     "worst_group_accuracy_scorer",

@@ -93,7 +93,7 @@ class GroupComparison:
             self.control_features = controls
             options["control_features"], level = controls, one_column(controls)
         self.dense, self.pruned = (
-            net_frame(answer, outcome.losses, metrics, options)
+            net_frame(answer, outcome.losses, metrics, options, outcome.scores)
             for answer, outcome in zip(predicted, self.outcomes, strict=True)
         )
         self.samples = _samples(truth, dense, pruned, one_column(groups), level)

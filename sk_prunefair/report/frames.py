@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -33,20 +34,72 @@ def net_frame(
     losses: npt.NDArray[Any] | None,
     metrics: Mapping[str, Callable[..., Any]] | None,
     options: dict[str, Any],
+    scores: npt.NDArray[Any] | None = None,
 ) -> MetricFrame:
-    """Return accuracy, loss (where it is known), count and the user's metrics of one net."""
+    """Return accuracy, loss (where it is known), count and the user's metrics of one net.
+
+    A metric that asks for scores gets them as ``y_score``: the column of the larger label where
+    there are two labels, else all columns. Without scores it is left out.
+    """
     own = {"accuracy": _accuracy, "loss": mean_values, "count": count}
     clash = own.keys() & (metrics or {}).keys()
     if losses is None:
         del own["loss"]
     if clash:
         raise ValueError(f"metrics may not redefine {sorted(clash)}; choose other names")
-    return MetricFrame(
-        metrics=own | dict(metrics or {}),
-        y_pred=y_pred,
-        sample_params={} if losses is None else {"loss": {"values": losses}},
-        **options,
-    )
+    sample_params: dict[str, dict[str, Any]] = {}
+    if losses is not None:
+        sample_params["loss"] = {"values": losses}
+    used = dict(metrics or {})
+    for name, metric in (metrics or {}).items():
+        if not asks_for_scores(metric):
+            continue
+        if scores is None:
+            del used[name]
+        else:
+            used[name] = _by_name(metric)
+            sample_params[name] = {"y_score": _one_per_sample(scores)}
+    return MetricFrame(metrics=own | used, y_pred=y_pred, sample_params=sample_params, **options)
+
+
+def asks_for_scores(metric: Callable[..., Any]) -> bool:
+    """Return whether a metric has a parameter that is called ``y_score``.
+
+    >>> from sklearn.metrics import accuracy_score, roc_auc_score
+    >>> asks_for_scores(roc_auc_score), asks_for_scores(accuracy_score)
+    (True, False)
+    """
+    return "y_score" in _parameters(metric)
+
+
+def _parameters(metric: Callable[..., Any]) -> list[str]:
+    try:
+        return list(inspect.signature(metric).parameters)
+    except (TypeError, ValueError):  # of some functions written in C
+        return []
+
+
+def _by_name(metric: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a metric of labels, answers and scores, as a MetricFrame calls it.
+
+    Those of scikit-learn take scores in the place of the answers: ``f(y_true, y_score)``.
+    """
+    takes_answers = _parameters(metric)[1:2] != ["y_score"]
+
+    def called(y_true: Any, y_pred: Any, *, y_score: Any) -> Any:
+        answers = (y_pred,) if takes_answers else ()
+        return metric(y_true, *answers, y_score=y_score)
+
+    return called
+
+
+def _one_per_sample(scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if scores.shape[1] == 2:
+        return scores[:, 1]
+    # A MetricFrame keeps its data in columns: rows of scores are objects, which it stacks again.
+    rows = np.empty(len(scores), dtype=object)
+    rows[:] = list(scores)
+    return rows
 
 
 def _accuracy(y_true: Any, y_pred: Any) -> float:

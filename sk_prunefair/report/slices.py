@@ -45,9 +45,9 @@ def harmed_slices(
 
     The rows are cut at random into halves A and B. A beam search over A finds the rule whose rows
     lost most, then that of the rows that it leaves, and so on, three rules at most. Each is tested
-    on B by `sk_prunefair.stats.excess_drop.excess_drop_p_value`, valid at any size, with Holm's
-    correction over the rules. Then A and B change places, and all p-values are doubled. So the
-    probability to report any slice that is not harmed is at most ``1 − confidence``.
+    on B by `sk_prunefair.stats.excess_drop.excess_drop_p_value`, however few rows it holds for,
+    with Holm's correction over the rules. Then A and B change places, and all p-values are doubled.
+    So any slice that is not harmed is reported with a probability of at most ``1 − confidence``.
 
     Parameters
     ----------
@@ -59,7 +59,8 @@ def harmed_slices(
     confidence : float in (0, 1), default=0.95
         Of all that is reported, together.
     min_count : int, default=None
-        Rows of either half that a slice must hold. None takes 1 %, and 20 at least.
+        Rows that a slice must have in the half where it is sought. None takes 1 % of them, and 20
+        at least.
     max_features : int, default=2
         Conditions that a rule may have, each on another feature.
     random_state : int, RandomState or None, default=0
@@ -71,8 +72,9 @@ def harmed_slices(
         One row per slice, the smallest p-value first; empty where nothing holds. ``rule``, then of
         the half that the rule was not found on: ``count`` of its rows, ``drop`` of their accuracy,
         ``lower`` and ``upper``, Tango's interval (all of them hold with `confidence` together),
-        and ``p_value``, adjusted for all rules tested. Of two rules that mean mostly the same rows
-        the better one stays. ``attrs["n_tested"]`` is how many rules were tested.
+        and ``p_value``, adjusted for all rules tested and never below a hundredth of
+        ``1 − confidence``. Of two rules that mean mostly the same rows the better one stays.
+        ``attrs["n_tested"]`` is how many rules were tested.
 
     Raises
     ------
@@ -92,7 +94,7 @@ def harmed_slices(
     >>> found = harmed_slices({"age": age, "race": race}, is_hurt.astype(int))
     >>> found[["rule", "p_value"]].round(3)
                           rule  p_value
-    0  age > 59 and race = "b"    0.001
+    0  age > 61 and race = "b"    0.001
     """
     check_number("confidence", confidence, above=0, most=1 - 1e-6)
     check_count("max_features", max_features)
@@ -148,7 +150,7 @@ def _tested(
             "drop": (lost - won) / n,
             "lower": float(lower),
             "upper": float(upper),
-            "p_value": excess_drop_p_value(counts, rest, level / len(rules) / _NUISANCE, level),
+            "p_value": excess_drop_p_value(counts, rest, level / len(rules) / _NUISANCE),
         }
         results.append((rule, row))
     adjusted = _holm([row["p_value"] for _, row in results], len(rules))

@@ -27,6 +27,7 @@ PAGES = {
     "promise_violation": "promise_violation.write_page",
     "pruners": "pruners.write_table",
     "recalibration": "recalibration.write_table",
+    "slices": "slices.write_page",
 }
 
 
@@ -289,3 +290,13 @@ def test_image_tasks_cifar_and_svhn_load_where_present(benchmark_module, monkeyp
         whole = {tuple(image.ravel()): label for image, label in zip(pixels, labels, strict=True)}
         for image, label in zip(test.X, test.y, strict=True):
             assert whole[tuple((image.ravel() * 255).round().astype(int))] == label
+
+
+def test_slices_condition_rows_are_those_of_the_text(benchmark_module):
+    frame = pd.DataFrame({"x": [1.0, np.nan, 3.0], "c": ["a", "b", "b"]})
+    rows = np.array([False, False, True])
+    is_match = benchmark_module("slices").is_match
+    assert is_match(frame, 'x > 2 and c = "b"', rows)
+    assert is_match(frame, "1.5 < x <= 3", rows)
+    assert is_match(frame, "x is known", np.array([True, False, True]))
+    assert not is_match(frame, "x is missing", rows)

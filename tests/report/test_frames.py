@@ -1,0 +1,87 @@
+"""Metrics of the user that ask for scores, inside a MetricFrame."""
+
+from __future__ import annotations
+
+import functools
+import operator
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
+
+from sk_prunefair.report.frames import asks_for_scores, net_frame
+
+
+def drawn(n_labels, n=300):
+    rng = np.random.default_rng(0)
+    truth = rng.integers(n_labels, size=n)
+    scores = rng.dirichlet(np.ones(n_labels), size=n) + np.eye(n_labels)[truth] / 2
+    scores /= scores.sum(axis=1, keepdims=True)
+    return truth, scores, rng.choice(["a", "b"], size=n)
+
+
+def brier(y_true, y_pred, y_score):
+    return float(np.mean((y_score - (y_true == "yes")) ** 2))
+
+
+class Metric:
+    def __call__(self, y_true, y_pred, *, y_score, power=2):
+        return float(np.mean(y_score**power))
+
+
+@pytest.mark.parametrize(
+    ("metric", "asks"),
+    [
+        (roc_auc_score, True),
+        (functools.partial(roc_auc_score, multi_class="ovr"), True),
+        (brier, True),
+        (Metric(), True),
+        (log_loss, False),
+        (lambda y_true, y_pred: 0, False),
+        (max, False),
+        (operator.itemgetter(0), False),
+    ],
+)
+def test_asks_for_scores_is_told_by_the_signature(metric, asks):
+    assert asks_for_scores(metric) == asks
+
+
+def test_net_frame_two_labels_metrics_get_the_score_of_the_larger():
+    truth, scores, groups = drawn(2)
+    names = np.array(["no", "yes"])
+    metrics = {"auc": roc_auc_score, "brier": brier, "mean": Metric()}
+    options = {"y_true": names[truth], "sensitive_features": groups}
+    frame = net_frame(names[scores.argmax(axis=1)], None, metrics, options, scores)
+    for group in "ab":
+        rows = groups == group
+        y, score = truth[rows], scores[rows, 1]
+        found = frame.by_group.loc[group]
+        assert found["auc"] == pytest.approx(roc_auc_score(y, score))
+        assert found["brier"] == pytest.approx(((score - y) ** 2).mean())
+        assert found["mean"] == pytest.approx((score**2).mean())
+        assert found["accuracy"] == (scores[rows].argmax(axis=1) == y).mean()
+
+
+@pytest.mark.parametrize("n_boot", [None, 5])
+def test_net_frame_several_labels_metrics_get_all_scores(n_boot):
+    truth, scores, groups = drawn(3)
+    metrics = {"auc": functools.partial(roc_auc_score, multi_class="ovr")}
+    options = {"y_true": truth, "sensitive_features": groups, "n_boot": n_boot}
+    options |= {"ci_quantiles": [0.5], "random_state": 0} if n_boot else {}
+    frame = net_frame(scores.argmax(axis=1), np.ones(300), metrics, options, scores)
+    for group in "ab":
+        rows = groups == group
+        expected = roc_auc_score(truth[rows], scores[rows], multi_class="ovr")
+        assert frame.by_group.loc[group, "auc"] == pytest.approx(expected)
+    assert frame.overall["loss"] == 1
+    if n_boot:
+        [median] = frame.by_group_ci
+        np.testing.assert_allclose(median["auc"], frame.by_group["auc"], atol=0.05)
+
+
+def test_net_frame_without_scores_leaves_out_what_asks_for_them():
+    truth, scores, groups = drawn(2)
+    metrics = {"precision": average_precision_score, "mine": lambda y_true, y_pred: 7}
+    options = {"y_true": truth, "sensitive_features": groups}
+    frame = net_frame(scores.argmax(axis=1), None, metrics, options)
+    assert list(frame.by_group) == ["accuracy", "count", "mine"]

@@ -82,7 +82,7 @@ def _picture(curve: pd.DataFrame, frame: pd.DataFrame) -> Html:
         which = which if len(drawn) < len(accuracy) else "other"
         others = f" Grey lines: the {which} groups."
     legend = join(
-        f"Accuracy against the rate. Thick line: all samples. Dashed: {{}}, the lowest group at "
+        f"Accuracy against the rate. Thick line: all samples. Dashed: group {{}}, the lowest at "
         f"{last}.{others}",
         name(worst, 60),
     )

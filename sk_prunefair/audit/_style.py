@@ -50,7 +50,7 @@ nav ul { list-style: none; margin: 0; padding: 0; display: flex; flex-wrap: wrap
 figure { margin: 0 0 1rem; }
 figcaption { color: var(--soft); font-size: .875rem; max-width: 46rem; margin: 0 0 .75rem; }
 .bars ol { list-style: none; margin: 0; padding: 0; }
-.bar { display: grid; grid-template-columns: minmax(0, 15rem) minmax(0, 1fr) 8.5rem 6.5rem;
+.bar { display: grid; grid-template-columns: minmax(0, 15rem) minmax(0, 1fr) 9.25rem 6.5rem;
   column-gap: 1.25rem; align-items: center; max-width: none; }
 .bars li { border-top: 1px solid var(--line); }
 .bars li:last-child { border-bottom: 1px solid var(--line); }
@@ -121,13 +121,13 @@ footer { border-top: 1px solid var(--line); margin-top: 3rem; font-size: .875rem
   .cards .big { font-size: 1.125rem; margin: 0; }
   .cards small, .cards .more, .cards dt { font-size: .8125rem; }
   .cards .more + .more { margin-top: .15rem; }
-  .bar { grid-template: "who value" auto "plot change" auto / minmax(0, 1fr) 8rem;
+  .bar { grid-template: "who value" auto "plot change" auto / minmax(0, 1fr) 9rem;
     column-gap: .75rem; }
   .bar .cell, .bar .axis { grid-area: plot; }
   .who { grid-area: who; }
   .value { grid-area: value; }
   .change { grid-area: change; }
-  .bar.head { grid-template: "plot ." auto / minmax(0, 1fr) 8rem; }
+  .bar.head { grid-template: "plot ." auto / minmax(0, 1fr) 9rem; }
   tbody th { max-width: 9rem; }
   dl:not(.cards) > div { grid-template-columns: minmax(0, 1fr); }
 }

@@ -164,7 +164,7 @@ def test_rates_are_drawn_and_the_worst_group_is_a_name():
     assert rows[1][1] == "40.0%"
     assert rows[1][6] == "20.0%"
     said = section(page, "rates")
-    assert "Dashed: <bdi>&lt;i&gt;</bdi>, the lowest group at 90%." in said
+    assert "Dashed: group <bdi>&lt;i&gt;</bdi>, the lowest at 90%." in said
     assert "accuracy of all samples goes from 53.3% to 40.0%" in said
     assert said.count("<polyline") == 3
     assert "&lt;bdi&gt;" not in page

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,7 @@ SEEDS = (10, 11, 12)
 SMALL = 9  # the class that is thinned
 METHODS = ("none", "equal losses", "recipe")
 
-HEAD = """# No collapse
-
-Made by `python benchmarks/collapse.py`: digits, ten classes that are ten groups, a long tail of
+HEAD = """Made by `python benchmarks/collapse.py`: digits, ten classes that are ten groups, a long tail of
 20 : 1, held-out rows, seeds {seeds}, three epochs of fine-tuning at {rates}. The
 smallest class has the four training rows that the long tail leaves (*all*), or one, three or eight
 (its four, twice). The default step is 0.5. *Least*: the least, of all rates and seeds, of accuracy
@@ -92,16 +91,14 @@ def write_page(rows: pd.DataFrame, path: Path) -> None:
     by_cell = ours.assign(less=less).groupby(["method", "step", "rows"], sort=False)["less"]
     shown = by_cell.min().map("{:+.3f}".format) + " / " + by_cell.mean().map("{:+.3f}".format)
     table = shown.unstack("rows").rename(columns=lambda n: f"{n or 'all'} row{'s' * (n != 1)}")
-    n_finite = int(rows["finite"].sum())
-    finite = f"All weights are finite in {n_finite} of {len(rows)} nets."
-    head = HEAD.format(
+    said = HEAD.format(
         seeds=", ".join(map(str, rows["seed"].unique())),
         rates=", ".join(map(str, rows["rate"].unique())),
-        finite=finite,
+        finite=f"All weights are finite in {int(rows['finite'].sum())} of {len(rows)} nets.",
     )
-    path.write_text(
-        head + "Least / mean:\n\n" + table.reset_index().to_markdown(index=False) + "\n"
-    )
+    text = textwrap.fill(said, 100, break_on_hyphens=False)
+    shown = table.reset_index().to_markdown(index=False)
+    path.write_text(f"# No collapse\n\n{text}\n\nLeast / mean:\n\n{shown}\n")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -29,8 +29,8 @@ SEEDS = (10, 11, 12)
 SMALL = 9  # the class that is thinned
 METHODS = ("none", "equal losses", "recipe")
 
-HEAD = """Made by `python benchmarks/collapse.py`: digits, ten classes that are ten groups, a long tail of
-20 : 1, held-out rows, seeds {seeds}, three epochs of fine-tuning at {rates}. The
+HEAD = """Made by `python benchmarks/collapse.py`: digits, ten classes that are ten groups, a long
+tail of 20 to 1, held-out rows, seeds {seeds}, three epochs of fine-tuning at {rates}. The
 smallest class has the four training rows that the long tail leaves (*all*), or one, three or eight
 (its four, twice). The default step is 0.5. *Least*: the least, of all rates and seeds, of accuracy
 less that of no constraint on the same rows and seed; *mean*: its mean. {finite}

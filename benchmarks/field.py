@@ -96,8 +96,9 @@ EQUAL_LOSSES: dict[str, dict[str, Any]] = {
     "literal 0.01": {"violation": "absolute", "step_size": 0.01},
     "literal 0.1": {"violation": "absolute", "step_size": 0.1},
 }
+LEFT_OUT = (("fashion", "jtt 2"), ("fashion", "jtt 20"))  # for the time they take
 # λ_up of JTT: how often rows are drawn that a net was wrong on after a third of the epochs.
-JTT = {"jtt 5": 5.0, "jtt 20": 20.0}
+JTT = {"jtt 2": 2.0, "jtt 5": 5.0, "jtt 20": 20.0}
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "none": ("plain", {}),
     "accuracy gap": ("plain", {"constraint": AccuracyGapConstraint}),
@@ -181,7 +182,7 @@ def cells(tasks: list[str], seeds: int | None) -> list[Cell]:
         for seed in range(max(SEEDS.values()))
         for task in tasks
         for method in METHODS
-        if seed < (seeds or SEEDS[task])
+        if seed < (seeds or SEEDS[task]) and (task, method) not in LEFT_OUT
     ]
 
 

@@ -63,7 +63,7 @@ WHY = ""
 
 def write_page(rows: pd.DataFrame, path: Path) -> None:
     """Write the Markdown page of whatever cells there are."""
-    test = pick_literal(with_excess(rows))
+    test = same_seeds(pick_literal(with_excess(rows)))
     cells = {
         key: part.groupby("method", sort=False) for key, part in test.groupby(KEYS, sort=False)
     }
@@ -103,6 +103,12 @@ def pick_literal(rows: pd.DataFrame) -> pd.DataFrame:
     rows = rows[rows["split"] == "test"]
     pattern = rf"^({'|'.join(CHOSEN)}) .*"
     return rows.assign(method=rows["method"].str.replace(pattern, r"\1", regex=True))
+
+
+def same_seeds(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of those seeds of each data set that have the most methods."""
+    n_methods = rows.groupby(["task", "seed"])["method"].transform("nunique")
+    return rows[n_methods == n_methods.groupby(rows["task"]).transform("max")]
 
 
 def on_front(means: pd.DataFrame, *against: str, first: str = "accuracy") -> pd.Series:

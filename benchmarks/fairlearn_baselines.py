@@ -42,8 +42,10 @@ from tasks import BINARY_TASKS, Split, Task
 
 from sk_prunefair import (
     AccuracyGapConstraint,
+    Distillation,
     EqualCurvatureConstraint,
     EqualGradientConstraint,
+    EqualLossConstraint,
 )
 from sk_prunefair.metrics import accuracy_gap_floor
 
@@ -74,6 +76,8 @@ METHODS: dict[str, Callable[[Task, int], Plain]] = {
     "thresholds, equalized odds": Thresholds,
     "adversarial, equalized odds": Adversarial,
     "correlation remover": Decorrelated,
+    "equal losses, today": lambda task, seed: Plain(task, seed, EqualLossConstraint()),
+    "recipe": lambda task, seed: Plain(task, seed, [EqualLossConstraint(), Distillation()]),
 }
 QUICK = ("plain", "equal losses", "reduction, error-rate parity", "adversarial, equalized odds")
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from constraints import Given, named
 from fairlearn.adversarial import AdversarialFairnessClassifier
 from fairlearn.postprocessing import ThresholdOptimizer
 from fairlearn.preprocessing import CorrelationRemover
@@ -26,7 +27,6 @@ from tasks import Split, Task
 from torch import nn
 
 from sk_prunefair import FairPrunedClassifier
-from sk_prunefair.constraints import Constraint
 from sk_prunefair.pruning import MagnitudePruner
 
 MAX_ITER = 6  # nets that ExponentiatedGradient trains, at most twice as many
@@ -38,9 +38,7 @@ class Plain:
     needs_group = False
     net_class: type[FairPrunedClassifier] = FairPrunedClassifier
 
-    def __init__(
-        self, task: Task, seed: int, constraint: Constraint | None = None, pruner: Any = None
-    ) -> None:
+    def __init__(self, task: Task, seed: int, constraint: Given = None, pruner: Any = None) -> None:
         self.task, self.seed, self.constraint = task, seed, constraint
         # A layer that dies would decide for all methods alike.
         self.pruner = pruner or MagnitudePruner(min_kept=0.01)
@@ -50,8 +48,8 @@ class Plain:
         shared = self.task.params | {"classes": [0, 1], "random_state": self.seed}
         if "module" in params:  # given as a net, it has its sizes
             shared = {name: value for name, value in shared.items() if "module__" not in name}
-        callbacks = None if self.constraint is None else [("constraint", self.constraint)]
-        return self.net_class(**(shared | {"callbacks": callbacks, "pruner": self.pruner} | params))
+        given = {"callbacks": named(self.constraint), "pruner": self.pruner}
+        return self.net_class(**(shared | given | params))
 
     def fit(self, train: Split) -> None:
         """Train what there is to train."""

@@ -7,7 +7,9 @@ it stopped), ``--quick`` for tiny sizes in seconds, or on a GPU the published ne
 ``docs/pictures/poster_*.png``; those of nets or images of another size to files of their own beside
 the CSV. ``--dual`` has the authors' Lagrangian dual in the place of our equal losses, and goes to
 ``benchmarks/poster_dual.csv`` and ``.md`` (committed: ``--dual --tasks faces_race --nets ResNet18
---seeds 1``). Data is looked for in the folder SK_PRUNEFAIR_DATA.
+--seeds 1``). ``--default`` has today's default, and the recipe as a fifth model, and goes to
+``benchmarks/poster_default.csv`` and ``.md`` (committed: ``--default --tasks faces_race
+fashion_tail --nets ResNet18 VGG19 --seeds 1``). Data is looked for in the folder SK_PRUNEFAIR_DATA.
 
 The four models: *none*; *before*, equal losses in the dense training; *after*, in the fine-tuning;
 *both*. *none* and *after* prune one dense net, *before* and *both* another. All rows are test rows,
@@ -28,11 +30,16 @@ import torch
 from harness import Cell, out_path, run_cells
 from image_tasks import GROUP_NAMES, IMAGES
 from poster_figures import draw_figures
-from poster_page import write_dual, write_page
+from poster_page import write_default, write_dual, write_page
 from tasks import Split
 from torch import nn
 
-from sk_prunefair import EqualLossConstraint, FairPrunedClassifier, pruning_curve
+from sk_prunefair import (
+    Distillation,
+    EqualLossConstraint,
+    FairPrunedClassifier,
+    pruning_curve,
+)
 from sk_prunefair.modules import VGG19, ResNet18, ResNet50
 from sk_prunefair.theory import (
     boundary_closeness,
@@ -63,6 +70,8 @@ MODELS = ("none", "after", "before", "both")
 # The constraint alone, without averaged weights; and the authors' dual, as compared with fairlearn.
 DRAWN: dict[str, Any] = {"by": "resampling", "average": False, "explained": None}
 DUAL: dict[str, Any] = {"violation": "absolute", "step_size": 0.1}
+OPTIONS: dict[str, dict[str, Any]] = {"drawn": DRAWN, "dual": DUAL, "default": {}}
+PAGES = {"drawn": write_page, "dual": write_dual, "default": write_default}
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 HESSIAN_SAMPLES = 64  # of each group
 
@@ -83,7 +92,7 @@ def trained(
     n_train: int,
     seed: int,
     phase: str,
-    dual: bool,
+    kind: str,
     device: str,
 ) -> FairPrunedClassifier:
     """Return a dense net, trained with equal losses from the beginning or without."""
@@ -98,7 +107,10 @@ def trained(
         **(TRAINING | OWN_TRAINING.get(net, {})),
         train_split=None,
         classes=sorted(set(test.y.tolist())),
-        callbacks=[("equal_loss", EqualLossConstraint(phase=phase, **(DUAL if dual else DRAWN)))],
+        callbacks=[
+            ("equal_loss", EqualLossConstraint(phase=phase, **OPTIONS[kind])),
+            ("distillation", Distillation(weight=0.0)),  # does nothing
+        ],
         finetune_epochs=FINETUNE_EPOCHS,
         random_state=seed,
         device=device,
@@ -107,13 +119,14 @@ def trained(
     return clf.fit(train.X, train.y, sensitive_features=train.group)
 
 
-def work(cell: Cell, device: str, dual: bool = False) -> list[dict[str, Any]]:
+def work(cell: Cell, device: str, kind: str = "drawn") -> list[dict[str, Any]]:
     """Prune and fine-tune one of the four models; dense nets are pruned one-shot, too."""
     keys = [cell[name] for name in ("task", "net", "width", "size", "n_train", "seed")]
     train, test = data(cell["task"], cell["seed"], cell["size"], cell["n_train"])
-    has_dense_constraint = cell["model"] in ("before", "both")
-    clf = trained(*keys, "both" if has_dense_constraint else "after", dual, device)
-    has_constraint = cell["model"] in ("after", "both")
+    has_dense_constraint = cell["model"] in ("before", "both", "recipe")
+    clf = trained(*keys, "both" if has_dense_constraint else "after", kind, device)
+    has_constraint = cell["model"] in ("after", "both", "recipe")
+    clf.set_params(callbacks__distillation__weight=0.9 if cell["model"] == "recipe" else 0.0)
     # The other phase than that of the fine-tuning: it does nothing there.
     clf.set_params(callbacks__equal_loss__phase="both" if has_constraint else "before")
     given = (test.X, test.y)
@@ -165,7 +178,7 @@ def cells(args: argparse.Namespace) -> list[Cell]:
         for seed in range(args.seeds)
         for task, net in dict.fromkeys([*RUNS, *others])
         if task in args.tasks and net in args.nets
-        for model in MODELS
+        for model in (*MODELS, *(["recipe"] if args.default else []))
     ]
 
 
@@ -180,6 +193,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--n-train", type=int, default=6000)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--dual", action="store_true", help="the authors' method, not ours")
+    parser.add_argument("--default", action="store_true", help="today's default and the recipe")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--n-jobs", type=int, default=1)
     parser.add_argument("--quick", action="store_true")
@@ -188,7 +202,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     committed = Path(__file__).with_suffix(".csv")
     usual = {name: parser.get_default(name) for name in ("width", "size", "n_train")}
-    changes = ["dual"] * args.dual
+    changes = ["dual"] * args.dual + ["default"] * args.default
     changes += [f"{k}{getattr(args, k)}" for k, v in usual.items() if getattr(args, k) != v]
     if changes and not args.quick:
         args.out = args.out or committed.with_name("_".join(["poster", *changes]) + ".csv")
@@ -203,10 +217,12 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Run what is missing, then write page and figures."""
     args = parse(argv)
-    run = functools.partial(work, device=args.device, dual=args.dual)
+    kind = "dual" if args.dual else "default" if args.default else "drawn"
+    run = functools.partial(work, device=args.device, kind=kind)
     rows = run_cells(cells(args), run, args.out, args.n_jobs)
-    (write_dual if args.dual else write_page)(rows, args.out.with_suffix(".md"))
-    draw_figures(rows, args.pictures)
+    PAGES[kind](rows, args.out.with_suffix(".md"))
+    if not args.default:
+        draw_figures(rows, args.pictures)
 
 
 if __name__ == "__main__":

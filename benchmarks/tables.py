@@ -28,17 +28,17 @@ def mean_and_spread(grouped: DataFrameGroupBy, digits: int = 3) -> pd.DataFrame:
     return (grouped.mean().map("{:.3f}".format) + spread).rename(columns=NAMES)
 
 
-def literal_steps(rows: pd.DataFrame, keys: list[str]) -> pd.Series:
-    """Return for each row the literal method of its cell that the validation rows choose.
+def literal_steps(rows: pd.DataFrame, keys: list[str], method: str = "literal") -> pd.Series:
+    """Return for each row the setting of a method of its cell that the validation rows choose.
 
     That is the one with the smallest gap, among those within five points of the accuracy without
-    constraint.
+    constraint. Settings are called "literal 0.1", with the method's name in front.
     """
     valid = rows[rows["split"] == "valid"].groupby([*keys, "method"])[["accuracy", "gap"]].mean()
     chosen = {}
     for key, part in valid.groupby(level=keys):
         part = part.droplevel(keys)
-        steps = part[part.index.str.startswith("literal ")]
+        steps = part[part.index.str.startswith(f"{method} ")]
         if len(steps) and "none" in part.index:
             near = steps[steps["accuracy"] >= part["accuracy"]["none"] - 0.05]
             chosen[key] = near["gap"].idxmin() if len(near) else steps["accuracy"].idxmax()

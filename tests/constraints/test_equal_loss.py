@@ -16,7 +16,7 @@ from skorch.dataset import Dataset
 from skorch.helper import predefined_split
 from torch import nn
 
-from sk_prunefair import EqualLossConstraint
+from sk_prunefair import Distillation, EqualLossConstraint
 from sk_prunefair.constraints._factors import RowFactors, draw_factors
 from sk_prunefair.constraints._multipliers import explained_by_labels
 from sk_prunefair.data.dataset import GroupDataset
@@ -587,3 +587,24 @@ def test_equal_loss_by_auto_without_shuffling_weights_by_all_of_the_factor(digit
         nets.append(clf.fit(X, y, sensitive_features=y))
     for left, right in zip(*(net.module_.parameters() for net in nets), strict=True):
         assert torch.equal(left, right)
+
+
+@pytest.mark.parametrize("with_teacher", [False, True])
+@pytest.mark.parametrize(("step_size", "n_rows"), [(10.0, 20), (0.5, 1), (10.0, 1)])
+def test_auto_large_step_and_group_of_one_row_do_not_collapse(
+    digits, step_size, n_rows, with_teacher
+):
+    X, y, _ = digits
+    keep = np.r_[np.flatnonzero(y != 9)[:700], np.flatnonzero(y == 9)[:n_rows]]
+    callbacks = [("equal_loss", EqualLossConstraint(step_size=step_size))]
+    if with_teacher:
+        callbacks.append(("distillation", Distillation()))
+    accuracy = {}
+    for name, given in (("none", []), ("ours", callbacks)):
+        clf = classifier(callbacks=given, max_epochs=8)
+        clf.fit(X[keep], y[keep], sensitive_features=y[keep])
+        clf.prune(0.8, X[keep], y[keep], sensitive_features=y[keep], finetune_epochs=3)
+        accuracy[name] = clf.score(X[900:], y[900:])
+    assert all(np.isfinite(value).all() for value in weights(clf.module_).values())
+    assert accuracy["none"] > 0.6
+    assert accuracy["ours"] > accuracy["none"] - 0.05

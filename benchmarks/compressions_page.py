@@ -1,12 +1,95 @@
-"""The page of ``compressions.py``: one table a data set, and what follows for the same size."""
+"""The page of ``compressions.py``: what follows for the same size, then one table a data set."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pandas as pd
+from tables import mean_and_spread
+
+NAMES = {
+    "adult": "Adult, groups sex × race",
+    "compas": "COMPAS, groups race (two of them tiny)",
+    "fashion": "Fashion-MNIST in a long tail, groups the classes",
+    "faces_race": "UTKFace, race the label and the group",
+    "faces_gender": "UTKFace, gender the label, groups races",
+    "digits": "Digits, groups the classes",
+}
+# Files of about the same size: a quarter to two fifths of the dense one, and an eighth or so.
+SIZES = {
+    "a third": ["int8", "pruned 0.8", "channels 0.5"],
+    "an eighth": ["pruned 0.9", "channels 0.75", "student", "channels 0.5 + int8"],
+    "a fifteenth": ["pruned 0.95", "pruned 0.9 + int8", "student + int8"],
+}
+COLUMNS = {
+    "bytes_ratio": "bytes ÷ dense",
+    "accuracy_lost": "accuracy lost",
+    "most_lost": "most lost by a group",
+    "widened": "gap widened by",
+    "xi": "ξ",
+    "disagreement": "answers changed",
+    "cev": "CEV",
+    "sde": "SDE",
+}
+_HEAD = """# Which compression hurts whom
+
+Written by `benchmarks/compressions.py` from `compressions.csv`; its docstring says how. {seeds}
+seeds, held-out rows, mean ± standard deviation. Each net is compared with the dense net that it
+was made of, as an ONNX file, by `compare_models`. *Bytes* are those of the deflated file. *Most
+lost by a group* is the largest accuracy drop of any group (COMPAS has groups of ten rows, and it is
+noisy there); *gap widened by* the accuracy gap after, minus before; *answers changed* the share of
+rows; CEV and SDE are Blakeney et al.'s. Pruned nets were trained for three epochs more than the
+dense net: *trained longer* is the dense net after the same epochs, with all its weights. Where a net
+had not learned its rare classes (the long tail, UTKFace race), these epochs alone repair some of
+them, and ξ is large for that.
+
+"""
 
 
 def write_page(rows: pd.DataFrame, path: Path) -> None:
     """Write the page."""
-    path.write_text(rows.to_markdown())
+    rows = rows.assign(widened=rows["gap"] - rows["gap_dense"])
+    parts = [_HEAD.format(seeds=_seeds(rows)), _same_size(rows)]
+    parts += [
+        f"## {NAMES[task]}\n\n{_table(rows[rows['task'] == task])}\n"
+        for task in dict.fromkeys(rows["task"])
+    ]
+    path.write_text("\n".join(parts))
+
+
+def _seeds(rows: pd.DataFrame) -> str:
+    counts = rows.groupby("task")["seed"].nunique()
+    least, most = counts.min(), counts.max()
+    return str(most) if least == most else f"{least} to {most}"
+
+
+def _same_size(rows: pd.DataFrame) -> str:
+    """Return means over data sets and seeds of compressions to about the same size."""
+    lines = ["## For the same size\n", "Means over data sets (each seed's mean first).\n"]
+    names = [name for name in COLUMNS if name not in ("cev",)]
+    for size, kinds in SIZES.items():
+        part = rows[rows["compression"].isin(kinds)]
+        means = part.groupby(["compression", "task"])[names].mean().groupby("compression").mean()
+        shown = means.loc[[kind for kind in kinds if kind in means.index]]
+        table = shown.rename(columns=COLUMNS).to_markdown(floatfmt=".3f")
+        lines.append(f"About {size} of the bytes:\n\n{table}\n")
+    return "\n".join(lines)
+
+
+def _table(rows: pd.DataFrame) -> str:
+    order = list(dict.fromkeys(rows["compression"]))
+    grouped = rows[rows["compression"] != "none"].groupby("compression")[list(COLUMNS)]
+    table = mean_and_spread(grouped).loc[[name for name in order if name != "none"]]
+    dense = rows[rows["compression"] == "none"][["accuracy", "gap", "worst"]].mean()
+    who = rows.groupby("compression")["who_lost_most"].agg(lambda each: _often(each.astype(str)))
+    table = table.assign(who=who).rename(columns={"who": "which group, how often"})
+    table = table.rename(columns=COLUMNS)
+    return (
+        f"Dense net: accuracy {dense['accuracy']:.3f}, gap {dense['gap']:.3f}, worst group "
+        f"{dense['worst']:.3f}.\n\n{table.to_markdown()}"
+    )
+
+
+def _often(groups: pd.Series) -> str:
+    counts = groups.value_counts()
+    return f"{counts.index[0]} ({counts.iloc[0]} of {len(groups)})"

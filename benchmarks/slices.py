@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from harness import out_path
 from tqdm import tqdm
 
 from sk_prunefair.report.slices import harmed_slices
@@ -157,11 +158,12 @@ def main(argv: list[str] | None = None) -> None:
     """Draw, search, and write the rows and the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="one draw of each cell")
-    parser.add_argument("--out", type=Path, default=HERE / "slices.csv")
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args(argv)
+    out = out_path(__file__, options.out, options.quick)
     rows = pd.DataFrame([work(*cell) for cell in tqdm(cells(options.quick), disable=None)])
-    rows.to_csv(options.out, index=False)
-    write_page(rows, options.out.with_suffix(".md"))
+    rows.to_csv(out, index=False)
+    write_page(rows, out.with_suffix(".md"))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ was made of, as an ONNX file, by `compare_models`. *Bytes* are those of the defl
 lost by a group* is the largest accuracy drop of any group (COMPAS has groups of ten rows, and it is
 noisy there); *gap widened by* the accuracy gap after, minus before; *answers changed* the share of
 rows; CEV and SDE are Blakeney et al.'s. Pruned nets were trained for three epochs more than the
-dense net: *trained longer* is the dense net after the same epochs, with all its weights. Where a net
+dense net: *trained longer* is that net after the same epochs, with all its weights. Where a net
 had not learned its rare classes (the long tail, UTKFace race), these epochs alone repair some of
 them, and ξ is large for that.
 

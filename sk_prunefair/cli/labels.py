@@ -51,6 +51,24 @@ def match_labels(
     return np.asarray([meant[label] for label in y])
 
 
+def labels_like(y: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return labels in the kind of others, among which they need not be.
+
+    Examples
+    --------
+    >>> labels_like(np.array(["2", "0"], dtype=object), np.array([0, 1]))
+    array([2, 0])
+    >>> labels_like(np.array([2, 0]), np.array(["0", "1"])).tolist()
+    ['2', '0']
+    """
+    kind = np.asarray(others.tolist()).dtype.kind
+    if kind == "b":
+        return match_labels(y, np.array([False, True]))
+    if kind in "iuf":
+        return match_labels(y, None)
+    return np.array([str(label) for label in y], dtype=object)
+
+
 def _canonical(label: Any) -> str:
     """Return how an integer is written, of what may be one; nothing for all else.
 

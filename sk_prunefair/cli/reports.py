@@ -21,7 +21,7 @@ from sk_prunefair.cli.data import (
     read_parts,
     read_tables,
 )
-from sk_prunefair.cli.labels import match_labels
+from sk_prunefair.cli.labels import labels_like, match_labels
 from sk_prunefair.cli.objects import named_estimator, named_model, named_step
 from sk_prunefair.compare.models import as_model, join_predictions
 from sk_prunefair.compare.sizes import stored_sizes
@@ -164,10 +164,11 @@ def _of_models(args: argparse.Namespace) -> Audit:
     ]
     classes = next((each.classes for each in predictions if each.classes is not None), None)
     labels = [each.labels for each in predictions if each.labels is not None]
-    if classes is None and labels:
-        classes = np.unique(np.concatenate(labels))
+    truth = np.concatenate(y)
     report = FairnessReport.from_predictions(
-        match_labels(np.concatenate(y), classes),
+        match_labels(truth, classes)
+        if classes is not None or not labels
+        else labels_like(truth, np.concatenate(labels)),
         *predictions,
         sensitive_features=pd.concat(groups, ignore_index=True),
         names=args.names,
@@ -194,19 +195,15 @@ def _of_predictions(args: argparse.Namespace) -> Audit:
     both = [as_prediction(values, name) for name, values in given.items()]
     report = FairnessReport.from_predictions(
         y,
-        *(_matched(each, y) for each in both),
+        *(
+            each if each.labels is None else each._replace(labels=labels_like(each.labels, y))
+            for each in both
+        ),
         sensitive_features=groups,
         classes=None if classes is None else classes.tolist(),
         names=args.names,
     )
     return Audit(report, None, {"Predictions": _named(args.predictions)})
-
-
-def _matched(prediction: Prediction, y: Any) -> Prediction:
-    """Return predicted labels in the kind of the truth: texts of integers as integers."""
-    if prediction.labels is None or y.dtype.kind not in "iu":
-        return prediction
-    return prediction._replace(labels=match_labels(prediction.labels, None))
 
 
 def _predictions(args: argparse.Namespace) -> tuple[Any, Any, Any, pd.DataFrame]:

@@ -188,6 +188,15 @@ def test_cli_predictions_of_labels_are_matched_as_integers(case, capsys):
     assert str(expected) in capsys.readouterr().out
 
 
+def test_cli_label_that_no_model_of_labels_predicts_is_a_label_all_the_same(case, capsys):
+    frame, _, y, *_ = case
+    frame.assign(y=np.where(np.arange(len(y)) < 5, 2, y)).to_csv("test.csv", index=False)
+    options = [each.replace("two:weak", "two:labels_only") for each in RAW]
+    options[1] = "two:labels_only"
+    assert run(*options) == 0
+    assert "accuracy" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

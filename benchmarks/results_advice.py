@@ -157,7 +157,8 @@ def limits(field: pd.DataFrame) -> str:
         f"{of('adult', 0.9, 'none, averaged', 'excess'):.3f}, ours "
         f"{of('adult', 0.9, 'ours', 'excess'):.3f}.",
         "ξ is not what the default before lowers: on seeds that nothing was decided by (digits, "
-        f"COMPAS, Adult, rates of 0.8 and more, fine-tuned) it is lower than without constraint in {lower} cells. "
+        "COMPAS, Adult, rates of 0.8 and more, fine-tuned) it is lower than without constraint in "
+        f"{lower} cells. "
         "What equal losses did to accuracies and gaps of digits came again there, what they did to "
         "COMPAS's did not. The recipe lowers it, up to 0.9, by following the dense net.",
         "On German credit, a thousand rows in all, little is clear of the noise: excess "

@@ -25,8 +25,9 @@ SHOWN = ((0.0, False), (0.9, False), (0.9, True), (0.95, True))
 
 HEAD = """# fairlearn's methods, pruned
 
-*Ours* is the default before the one of today, without distillation: `first_default.py`; what has
-become of it is in `mitigation.md`.
+*Equal losses*, alone and with FairGRAPE, are the default before the one of today, without
+distillation: `first_default.py`. "equal losses, today" is `EqualLossConstraint()` as it is,
+"recipe" the same with `Distillation()`; those two did not run on Adult and faces.
 
 Written by `benchmarks/fairlearn_baselines.py` from `fairlearn_baselines.csv`: held-out test rows,
 mean ± standard deviation over seeds. *Balanced accuracy* is the mean over the two labels, *group

@@ -36,9 +36,10 @@ et al., groups drawn alike, and as many rows of each as the smallest has; "jtt" 
 that a net is wrong on after a third of the epochs drawn 2, 5 or 20 times as often, chosen as the
 literal step is (on Fashion-MNIST 5 times). "none, averaged" has the averaged weights that ours ends
 with. The *group mean* is the mean of the groups' accuracies; on digits and Fashion-MNIST, trained
-on a long tail of 20 : 1 and tested on as many of each class, accuracy is the same. The excess gap is the accuracy gap minus
-what equally good groups of these sizes would show, of each seed at least 0. **Bold**: no other
-method is better in both accuracy and worst group (†), or in both accuracy and excess gap (‡).
+on a long tail of 20 : 1 and tested on as many of each class, accuracy is the same. The excess gap
+is the accuracy gap minus what equally good groups of these sizes would show, of each seed at least
+0. **Bold**: no other method is better in both accuracy and worst group (†), or in both accuracy and
+excess gap (‡).
 
 Adapted to the budget: Balancing Act's multipliers are bounded by 1 and its objective divided by
 1 + Σ λ, its fine-tuning is of three epochs (its authors': tens); FairGRAPE prunes at once, or
@@ -63,9 +64,9 @@ WHY = (
     "On Adult it is how weights go that counts, by layer, by curvature and in steps, more than any "
     "constraint; a criterion or a schedule is the user's to add (`pruners.md`). On digits at 0.98 "
     "the literal method's penalty acts from the first batch of a tuning of three epochs, where "
-    "ours moves once an epoch. The recipe owes its place to ξ: on fronts of two measures without it, "
-    "equal losses alone do better, and balanced draws, with accuracies that the recipe does not "
-    "reach on Fashion-MNIST and at a ξ many times as large, better still. On COMPAS most "
+    "ours moves once an epoch. The recipe owes its place to ξ: on fronts of two measures without "
+    "it, equal losses alone do better, and balanced draws, with accuracies that the recipe does "
+    "not reach on Fashion-MNIST and at a ξ many times as large, better still. On COMPAS most "
     "differences are within the noise."
 )
 

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from constraints import FINETUNE_EPOCHS, scores
 from harness import Cell, out_path, run_cells
-from tables import NAMES, mean_and_spread, with_excess
+from tables import mean_and_spread, with_excess
 from tasks import TASKS
 
 from sk_prunefair import Distillation, EqualLossConstraint, FairPrunedClassifier, mend_head
@@ -65,14 +65,14 @@ def write_page(rows: pd.DataFrame, path: Path) -> None:
     """Write means of all settings on the seeds of the choice and on the others."""
     rows = with_excess(rows)
     parts = [HEAD]
-    for seeds, title in ((CHOSEN, "Chosen on"), (REPORTED, "Reported on")):
+    for seeds, title in ((CHOSEN, "Chosen on seed"), (REPORTED, "Reported on seed")):
         part = rows[rows["seed"].isin(seeds)]
         if part.empty:
             continue
         found = ", ".join(map(str, part["seed"].unique()))
         by_setting = part.groupby(["method", "rows", "strength"], sort=False)[COLUMNS]
-        table = mean_and_spread(by_setting).reset_index().rename(columns=NAMES)
-        parts.append(f"\n## {title} seeds {found}\n\n{table.to_markdown(index=False)}\n")
+        table = mean_and_spread(by_setting).reset_index().to_markdown(index=False)
+        parts.append(f"\n## {title} {found}\n\n{table}\n")
     path.write_text("".join(parts))
 
 

@@ -34,7 +34,7 @@ def paired(rows: pd.DataFrame, method: str) -> pd.DataFrame:
     values = rows.set_index([*KEYS, "seed"])
     none = values[values["method"] == "none"][list(WORSE)]
     ours = values[values["method"] == method][list(WORSE)]
-    both = none.join(ours, lsuffix="_none", how="inner")
+    both = none.add_suffix("_none").join(ours, how="inner")
     by_cell = both.groupby(level=KEYS)
     out = by_cell.mean()
     for name in WORSE:

@@ -30,8 +30,8 @@ fashion_tail (20 : 1) have the class as group, in the place of CIFAR-10 and SVHN
 in equal shares. ResNet-50 was given its own training and criterion after test rows of its first
 seed had been seen. Equal losses are those of `EqualLossConstraint` with `average=False`: its draws
 and bounded steps, not the authors' Lagrangian dual (`violation="absolute"`), of which
-`poster_dual.md` has a beginning, so that claims on them are about ours. `poster_default.md` has
-one run of today's default and of the recipe. The gap is as it is, noise and all.
+`poster_dual.md` has a beginning, so that claims on them are about ours. Today's default and the
+recipe are in `mitigation.md`. The gap is as it is, noise and all.
 
 "As it says" counts runs and seeds with the poster's sign. *agrees*: on the poster's side by more
 than seeds may do by chance (one-sided t-test at 5 %, from three seeds on); *disagrees*: on the
@@ -133,7 +133,7 @@ DEFAULT_HEAD = """# The poster's claims on equal losses, with today's default
 Written by `benchmarks/poster.py --default` from `poster_default.csv`: what `poster.md` has of equal
 losses as they were, of `EqualLossConstraint()` with the settings of today, and as a fifth model the
 *recipe*, *both* with `Distillation()` in the fine-tuning. Data, nets and words are those of
-`poster.md`; *none* is the same model there and here. One seed alone: signs, not sizes.
+`poster.md`; *none* is the same model there and here.
 
 """
 

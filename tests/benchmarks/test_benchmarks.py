@@ -15,6 +15,9 @@ from sklearn.base import clone
 from tests.conftest import BENCHMARKS
 
 PAGES = {
+    "collapse": "collapse.write_page",
+    "mend": "mend.write_page",
+    "mitigation": "mitigation_page.write_page",
     "constraints": "constraints_tables.write_tables",
     "compact": "compact.write_table",
     "constraint_cost": "constraint_cost.write_table",

@@ -115,6 +115,34 @@ def test_constraints(of):
     assert round(100 * sum(lost[1:]) / 3) == 7
 
 
+def test_recipe(benchmark_module):
+    results, page = benchmark_module("results_data"), benchmark_module("field_page")
+    with_excess = benchmark_module("tables").with_excess
+    rows = with_excess(results.rows("mitigation"))
+
+    def mean(column, task, method):
+        return results.mean(rows, column, task=task, rate=0.9, method=method)
+
+    clothes = [mean(c, "fashion", m) for c in ("excess", "xi") for m in ("none", "recipe")]
+    assert (
+        "from {:.2f} to {:.2f} and ξ from {:.2f} to {:.2f} at the same".format(*clothes) in README
+    )
+    accuracy = [mean("accuracy", "fashion", method) for method in ("none", "recipe")]
+    assert abs(accuracy[1] - accuracy[0]) < 0.005
+    faces = [mean("xi", "faces_race", method) for method in ("none", "recipe")]
+    assert "UTKFace race at 0.9, {:.2f} → {:.2f}.".format(*faces) in README
+    test = page.same_seeds(page.pick_literal(with_excess(results.rows("field"))))
+    cells = [
+        part.groupby("method")[list(page.MEASURES)].mean() for _, part in test.groupby(page.KEYS)
+    ]
+    shares = page.shares_on_front(cells) * len(cells)
+    n_on = shares.round().astype(int)
+    either, gap = n_on["either"], n_on["accuracy, excess gap"]
+    assert f"in {either['recipe']} of the {len(cells)} cells of" in README
+    text = f"balanced draws are on the front more often (in {gap['balanced draws']}; the recipe in "
+    assert text + f"{gap['recipe']})" in README
+
+
 def test_accuracy_gap(of):
     values = [
         of("constraints", "excess", task, rate, method=method)

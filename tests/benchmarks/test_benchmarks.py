@@ -80,9 +80,9 @@ def test_constraint_trials_committed_trial_is_reproduced(benchmark_module, trial
 def test_field_quick_run_writes_rows_and_page(tmp_path):
     run_quick("field", "--out", tmp_path / "field.csv")
     rows = pd.read_csv(tmp_path / "field.csv")
-    assert set(rows["method"]) > {"none", "ours", "fairgrape", "performance weighted"}
+    assert set(rows["method"]) > {"none", "ours", "recipe", "group dro", "blakeney, attention"}
     assert rows["accuracy"].between(0, 1).all()
-    assert "on the front" in (tmp_path / "field.md").read_text()
+    assert "The recipe is on neither front" in (tmp_path / "field.md").read_text()
 
 
 def test_constraints_quick_run_writes_rows_and_page(tmp_path):
@@ -247,6 +247,55 @@ def test_pareto_front_by_hand(benchmark_module):
     # c is beaten by b and d, which are alike; a has the largest accuracy.
     assert page.on_front(means, "worst").tolist() == [True, True, False, True]
     assert page.on_front(means, "excess").tolist() == [True, False, False, False]
+
+
+def test_pareto_front_of_three_measures_by_hand(benchmark_module):
+    page = benchmark_module("field_page")
+    means = pd.DataFrame(
+        {
+            "accuracy": [0.9, 0.8, 0.8, 0.95],
+            "balanced": [0.9, 0.8, 0.8, 0.7],
+            "worst": 0.5,
+            "excess": [0.3, 0.3, 0.3, 0.3],
+            "xi": [0.2, 0.1, 0.15, 0.2],
+        },
+        index=["none", "recipe", "jtt", "equal losses"],
+    )
+    assert page.on_front(means, "excess", "xi").tolist() == [False, True, False, True]
+    assert page.on_front(means, "excess", "xi", first="balanced").tolist() == [
+        *(True, True, False, False)
+    ]
+    # Ours are not compared with each other: none is beaten by what is no published method alone.
+    shares = page.shares_on_front([means])
+    assert shares["accuracy, excess gap, ξ"].to_dict() == {
+        **{"recipe": 1.0, "equal losses": 1.0, "none": 1.0, "jtt": 0.0}
+    }
+
+
+def test_balanced_subset_has_as_many_of_each_group(benchmark_module):
+    peers, tasks = benchmark_module("field_peers"), benchmark_module("tasks")
+    group = np.repeat([0, 1, 3], [20, 3, 7])
+    split = tasks.Split(np.arange(30), np.zeros(30, int), group)
+    found = peers.balanced_subset(split, 0)
+    assert len(found.X) == 30
+    rows, times = np.unique(found.X, return_counts=True)
+    assert np.bincount(group[rows]).tolist() == [3, 3, 0, 3]
+    assert set(times) == {3, 4}
+
+
+def test_attention_maps_by_hand(benchmark_module):
+    peers = benchmark_module("field_peers")
+    net = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.ReLU())
+    maps = peers.Maps(net)
+    X = torch.tensor([[[[1.0, -1.0]], [[2.0, 3.0]]]])  # two channels of two pixels
+    net(X)
+    # Means of squares over channels: (1 + 4) / 2 and (0 + 9) / 2; what comes after is left out.
+    (found,) = maps.take()
+    expected = torch.tensor([[2.5, 4.5]])
+    torch.testing.assert_close(found, expected / expected.norm())
+    maps.remove()
+    net(X)
+    assert maps.take() == []
 
 
 def test_field_losses_equal_loops_by_hand(benchmark_module):

@@ -70,7 +70,7 @@ class Columns:
         kept = [str(column) for column in frame if column not in (*taken, *self.drop)]
         columns = list(self.features or kept)
         check_columns(frame, [*taken, *columns, *self.drop])
-        _check_known(frame, taken)
+        check_known(frame, taken)
         part = Part(None, frame[self.label].to_numpy(), frame[list(self.groups)])
         if self.preprocess is not None:
             raw = _as_numbers(frame.drop(columns=[self.label, *self.drop]), self.groups)
@@ -89,7 +89,7 @@ class Columns:
                     f"--features must be numbers, as the net takes them, got {column!r} of dtype "
                     f"{X[column].dtype}; --preprocess names what makes some of others"
                 )
-        return part._replace(X=X if self.names is not None else X.to_numpy())
+        return part._replace(X=X if self.names is not None else _array_of(X))
 
 
 def check_columns(frame: pd.DataFrame, columns: Sequence[str], name: str = "--data") -> None:
@@ -111,11 +111,14 @@ def check_names(columns: Sequence[str], names: Sequence[str]) -> None:
         )
 
 
-def _check_known(frame: pd.DataFrame, columns: Sequence[str]) -> None:
+def check_known(frame: pd.DataFrame, columns: Sequence[str], name: str = "--data") -> None:
+    """Raise ValueError where a table has no rows, or a value of a column is missing."""
+    if frame.empty:
+        raise ValueError(f"{name} must have at least one row, got none")
     for column in columns:
         n_missing = int((frame[column].isna() | (frame[column].astype(object) == "")).sum())
         if n_missing:
-            raise ValueError(f"--data must have no missing values in {column!r}, got {n_missing}")
+            raise ValueError(f"{name} must have no missing values in {column!r}, got {n_missing}")
 
 
 def _as_numbers(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
@@ -127,6 +130,12 @@ def _as_numbers(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
         except (ValueError, TypeError):
             continue
     return frame
+
+
+def _array_of(frame: pd.DataFrame) -> npt.NDArray[Any]:
+    """Return numbers and booleans, of which pandas makes objects where they stand together."""
+    array = frame.to_numpy()
+    return frame.to_numpy(float, na_value=np.nan) if array.dtype == object else array
 
 
 def read_parts(paths: Sequence[Path], columns: Columns, rows: int = ROWS) -> Iterator[Part]:
@@ -173,7 +182,18 @@ def read_tables(path: Path, texts: Sequence[str], rows: int = ROWS) -> Iterator[
         return
     if not name.endswith((".csv", ".csv.gz")):
         raise ValueError(f"--data must be a .csv, .parquet or .npz file, got {path.name!r}")
-    header = pd.read_csv(path, nrows=0).columns
+    try:
+        header = pd.read_csv(path, nrows=0).columns
+        yield from _read_csv(path, header, texts, rows)
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path.name} must be a table of comma-separated values in UTF-8: {error}"
+        ) from error
+
+
+def _read_csv(
+    path: Path, header: pd.Index, texts: Sequence[str], rows: int
+) -> Iterator[pd.DataFrame]:
     kept = [column for column in header if column in texts]
     missing: dict[Any, Any] = {column: _MISSING for column in header if column not in kept}
     yield from pd.read_csv(

@@ -19,7 +19,8 @@ def match_labels(
     y : ndarray of shape (n_samples,)
         Labels of a file.
     classes : ndarray or None
-        Labels of the model; None takes texts for integers where all of them are written so.
+        Labels of the model; None takes texts for integers where all of them are written so,
+        "1.0" too.
     name : str
         What the labels are of, for errors.
 
@@ -37,8 +38,12 @@ def match_labels(
     """
     known = pd.unique(pd.Series(y))
     if classes is None:
-        are_integers = all(str(label) == _canonical(label) for label in known)
-        return np.array([int(label) for label in y]) if are_integers else y
+        whole = [_canonical(label) for label in known]
+        are_integers = all(
+            text and str(label) in (text, f"{text}.0")
+            for label, text in zip(known, whole, strict=True)
+        )
+        return np.array([int(_canonical(label)) for label in y]) if are_integers else y
     by_text = {str(label): label for label in classes.tolist()}
     by_text |= {_canonical(text): label for text, label in by_text.items() if _canonical(text)}
     meant = {label: by_text.get(str(label), by_text.get(_canonical(label))) for label in known}

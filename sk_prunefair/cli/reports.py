@@ -15,6 +15,7 @@ from sk_prunefair.cli.data import (
     Columns,
     Part,
     check_columns,
+    check_known,
     joined,
     load_arrays,
     numbered_groups,
@@ -73,7 +74,16 @@ def make_report(args: argparse.Namespace) -> Audit:
         return _of_predictions(args)
     if not args.data:
         raise ValueError("--data must name what the models are compared on")
+    scores = [f"{name}_{kind}" for name in ("dense", "compressed") for kind in ("pred", "scores")]
+    _refuse(args, scores, "models, which are asked")
     return _of_net(args) if args.net is not None else _of_models(args)
+
+
+def _refuse(args: argparse.Namespace, options: Sequence[str], what: str) -> None:
+    """Raise ValueError where options are given that would say nothing."""
+    for option in options:
+        if getattr(args, option):
+            raise ValueError(f"--{option.replace('_', '-')} does not go with {what}")
 
 
 def _columns(args: argparse.Namespace, names: Sequence[str] | None) -> Columns:
@@ -165,12 +175,15 @@ def _of_models(args: argparse.Namespace) -> Audit:
     classes = next((each.classes for each in predictions if each.classes is not None), None)
     labels = [each.labels for each in predictions if each.labels is not None]
     truth = np.concatenate(y)
+    if classes is None and args.classes:
+        classes = match_labels(np.asarray(args.classes, dtype=object), None)
     report = FairnessReport.from_predictions(
         match_labels(truth, classes)
         if classes is not None or not labels
         else labels_like(truth, np.concatenate(labels)),
         *predictions,
         sensitive_features=pd.concat(groups, ignore_index=True),
+        classes=classes if args.classes else None,
         names=args.names,
         compression=stored_sizes(*sources.values()),
     )
@@ -188,22 +201,35 @@ def _feature_names(model: Any) -> list[str] | None:
 def _of_predictions(args: argparse.Namespace) -> Audit:
     if args.data:
         raise ValueError("--predictions holds labels and groups itself: --data goes with models")
+    _refuse(args, ("features", "drop", "preprocess", "train"), "--predictions")
     y, dense, compressed, groups = _predictions(args)
     classes = None if args.classes is None else np.asarray(args.classes, dtype=object)
     y = match_labels(y, classes, "--predictions")
     given = {"dense": dense, "compressed": compressed}
-    both = [as_prediction(values, name) for name, values in given.items()]
+    both = [_matched(as_prediction(each, name), y, name) for name, each in given.items()]
     report = FairnessReport.from_predictions(
         y,
-        *(
-            each if each.labels is None else each._replace(labels=labels_like(each.labels, y))
-            for each in both
-        ),
+        *both,
         sensitive_features=groups,
         classes=None if classes is None else classes.tolist(),
         names=args.names,
     )
     return Audit(report, None, {"Predictions": _named(args.predictions)})
+
+
+def _matched(prediction: Prediction, y: Any, name: str) -> Prediction:
+    """Return predicted labels in the kind of the truth: texts of integers as integers."""
+    labels = prediction.labels
+    if labels is None:
+        return prediction
+    labels = labels_like(labels, y)
+    known, found = set(y.tolist()), set(labels.tolist())
+    if len(known) > 1 and not known & found:  # written otherwise, such as 1 and True
+        raise ValueError(
+            f"--{name}-pred must hold labels as --label does, {sorted(known, key=str)[:5]}; got "
+            f"{sorted(found, key=str)[:5]}"
+        )
+    return prediction._replace(labels=labels)
 
 
 def _predictions(args: argparse.Namespace) -> tuple[Any, Any, Any, pd.DataFrame]:
@@ -228,6 +254,7 @@ def _predictions(args: argparse.Namespace) -> tuple[Any, Any, Any, pd.DataFrame]
     frames = [part for path in args.predictions for part in read_tables(path, texts)]
     frame = pd.concat(frames, ignore_index=True)
     check_columns(frame, [args.label, *args.groups, *columns[0], *columns[1]], "--predictions")
+    check_known(frame, texts, "--predictions")
     dense, compressed = (frame[each].to_numpy() for each in columns)
     return frame[args.label].to_numpy(), dense, compressed, frame[list(args.groups)]
 

@@ -12,7 +12,7 @@ import torch
 from sk_prunefair.checks import check_count
 from sk_prunefair.compare.models import Model, as_model, join_predictions
 from sk_prunefair.compare.sizes import stored_sizes
-from sk_prunefair.data.inputs import is_dataset
+from sk_prunefair.data.inputs import is_dataset, refuse_streams
 from sk_prunefair.data.sources import as_source, split_item
 from sk_prunefair.report.predictions import Prediction
 from sk_prunefair.report.report import FairnessReport
@@ -91,6 +91,7 @@ def compare_models(
     ['large', 'small']
     """
     check_count("batch_size", batch_size)
+    refuse_streams(X)
     given = {"dense": dense, "compressed": compressed}
     models = [as_model(model, name, batch_size) for name, model in given.items()]
     if is_dataset(X):

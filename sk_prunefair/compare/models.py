@@ -17,6 +17,7 @@ from torch.export import ExportedProgram
 
 from sk_prunefair.compare.modules import ModuleModel, to_scores
 from sk_prunefair.onnx_model import OnnxModel
+from sk_prunefair.onnx_model.scores import as_scores
 from sk_prunefair.report.predictions import Prediction, as_prediction, as_probabilities
 
 ACCEPTED = (
@@ -93,18 +94,22 @@ class EstimatorModel:
     """
 
     def __init__(self, estimator: Any, name: str) -> None:
-        if is_regressor(estimator):
-            raise ValueError(f"{name} must be a classifier, got {type(estimator).__name__}")
-        if hasattr(estimator, "fit"):
-            check_is_fitted(estimator)
+        if hasattr(estimator, "__sklearn_tags__"):  # others have no more to say than predict
+            if is_regressor(estimator):
+                raise ValueError(f"{name} must be a classifier, got {type(estimator).__name__}")
+            if hasattr(estimator, "fit"):
+                check_is_fitted(estimator)
         self.estimator = estimator
         self.name = name
 
     def __call__(self, X: Any) -> Prediction:
         """Return what the estimator predicts of X."""
-        labels = np.asarray(self.estimator.predict(X))
+        predicted = self.estimator.predict(X)
         if not hasattr(self.estimator, "predict_proba"):
-            return Prediction(labels)
+            return as_prediction(predicted, f"{self.name}.predict")
+        labels = np.asarray(predicted)
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]
         scores = np.asarray(self.estimator.predict_proba(X))
         if scores.ndim != 2:
             raise ValueError(
@@ -128,11 +133,11 @@ def _file_model(path: Path, name: str, batch_size: int) -> Model:
 
 
 def _onnx(model: OnnxModel) -> Model:
-    def run(X: Any) -> Prediction:
-        scores = model.run(X)
+    def finish(found: Prediction) -> Prediction:
+        scores = as_scores(np.asarray(found.scores), model.scores, found.classes, model.path.name)
         return Prediction(None, scores.probabilities, scores.classes)
 
-    return Model(run)
+    return Model(lambda X: Prediction(None, *model.run_raw(X)), finish)
 
 
 def _scored(run: Callable[[Any], Any], name: str) -> Model:

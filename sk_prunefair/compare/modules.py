@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -66,16 +67,19 @@ class ModuleModel:
             part.training = False
         try:
             with torch.no_grad():
-                return torch.cat([self._run(batch) for batch in self._batches(X)]).numpy()
+                outputs = [self._run(batch) for batch in self._batches(X)]
         finally:
             for part, mode in zip(self.parts, modes, strict=True):
                 part.training = mode
+        return torch.cat(outputs).numpy()
 
     def _batches(self, X: Any) -> Iterator[Any]:
         if isinstance(X, (tuple, list)) and tensors_of(X):
             yield from split(X, self.batch_size)
             return
         source = as_source(_numbers(X, self.name))
+        if len(source) == 0:
+            raise ValueError("X must hold at least one sample, got none")
         for rows in torch.arange(len(source)).split(self.batch_size):
             yield source.fetch(rows).X
 
@@ -121,7 +125,8 @@ def to_scores(output: npt.NDArray[Any], name: str) -> Scores:
     Parameters
     ----------
     output : ndarray of shape (n_samples, n_classes), (n_samples, 1) or (n_samples,)
-        Rows that are not negative and sum to 1 are probabilities, all others logits.
+        Rows in [0, 1] that sum to 1, within 0.01 for half precision, are probabilities, all
+        others logits; of rows in [0, 1] that do not, a warning says so.
     name : str
         Of the argument, for errors.
 
@@ -132,7 +137,7 @@ def to_scores(output: npt.NDArray[Any], name: str) -> Scores:
 
     Examples
     --------
-    >>> to_scores(np.array([[0.0, 0.0], [1.0, 1.0]]), "dense")
+    >>> to_scores(np.array([[0.0, 0.0], [2.0, 2.0]]), "dense")
     array([[0.5, 0.5],
            [0.5, 0.5]])
     >>> to_scores(np.array([[0.25, 0.75]]), "dense")
@@ -150,7 +155,14 @@ def to_scores(output: npt.NDArray[Any], name: str) -> Scores:
             f"{name} returned one value per sample, all of them in [0, 1]: logits or "
             "probabilities? Pass a function that returns probabilities of shape (n_samples, 2)"
         )
-    is_proba = is_share and np.allclose(output.sum(axis=1), 1, atol=1e-4)
+    is_proba = is_share and np.allclose(output.sum(axis=1), 1, rtol=0, atol=0.01)
+    if is_share and not is_proba:
+        warnings.warn(
+            f"{name} returned values in [0, 1] whose rows do not sum to 1; they are taken as "
+            "logits. Of other values, such as a sigmoid's, pass a function that returns "
+            "probabilities of shape (n_samples, n_classes)",
+            stacklevel=2,
+        )
     return as_scores(output, "probabilities" if is_proba else "logits", None, name).probabilities
 
 
@@ -164,8 +176,26 @@ def _numbers(X: Any, name: str) -> Any:
                 f"{name} is a torch module, which takes numbers, but X has the column "
                 f"{other[0]!r} of dtype {X[other[0]].dtype}; pass a function that encodes X"
             )
-        return X.to_numpy()
-    return X if hasattr(X, "shape") or hasattr(X, "keys") else np.asarray(X)
+        return _array_of(X)
+    if hasattr(X, "shape") or hasattr(X, "keys"):
+        return X
+    array = np.asarray(X)
+    if array.dtype.kind not in "fiub":
+        raise ValueError(
+            f"{name} is a torch module, which takes arrays of numbers, but X is of type "
+            f"{type(X).__name__}"
+        )
+    return array
+
+
+def _array_of(table: pd.DataFrame) -> npt.NDArray[Any]:
+    """Return numbers and booleans, of which pandas makes objects where they stand together."""
+    array = table.to_numpy()
+    if array.dtype != object:
+        return array
+    is_whole = all(pd.api.types.is_integer_dtype(dtype) for dtype in table.dtypes)
+    is_whole = is_whole and not table.isna().to_numpy().any()
+    return table.to_numpy(dtype=np.int64) if is_whole else table.to_numpy(float, na_value=np.nan)
 
 
 def _fixed_batch(program: ExportedProgram) -> int | None:

@@ -24,7 +24,8 @@ def stored_sizes(dense: Any, compressed: Any) -> pd.Series | None:
     Returns
     -------
     pandas.Series or None
-        ``bytes_dense`` and ``bytes_stored``: of a file its size, of a module that of its state as
+        ``bytes_dense`` and ``bytes_stored``: of a file its size, with
+        the files that hold an ONNX file's weights; of a module that of its state as
         `torch.save` writes it, which counts removed weights like any.
 
     Examples
@@ -41,10 +42,25 @@ def stored_sizes(dense: Any, compressed: Any) -> pd.Series | None:
 
 def _bytes(model: Any) -> int | None:
     if isinstance(model, (str, PathLike)):
-        return Path(model).stat().st_size
+        return sum(each.stat().st_size for each in _files(Path(model)))
     if isinstance(model, ExportedProgram):
         return _saved(dict(model.state_dict))
     return _saved(model.state_dict()) if isinstance(model, nn.Module) else None
+
+
+def _files(path: Path) -> list[Path]:
+    """Return a file with those that an ONNX file keeps its weights in."""
+    if path.suffix.lower() != ".onnx":
+        return [path]
+    try:
+        import onnx
+        from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+    except ImportError:  # the names that torch and optimum give
+        beside = [path.with_name(path.name + end) for end in (".data", "_data")]
+        return [path, *(each for each in beside if each.is_file())]
+    weights = onnx.load(path, load_external_data=False).graph.initializer
+    names = {ExternalDataInfo(each).location for each in weights if uses_external_data(each)}
+    return [path, *(path.parent / name for name in sorted(names))]
 
 
 def _saved(state: Any) -> int:

@@ -88,7 +88,7 @@ def check_inputs(X: Any, estimator: Any, known: InputSchema | None) -> tuple[Any
     ValueError
         If X is malformed, or does not look like what is known.
     """
-    _refuse_streams(X)
+    refuse_streams(X)
     if is_dataset(X):
         return X, _of_items(X, known)
     if isinstance(X, Mapping) and not issparse(X):  # one kind of sparse matrix is a dict
@@ -144,7 +144,8 @@ def is_dataset(X: Any) -> bool:
     return isinstance(X, Dataset) or (is_table and not isinstance(X, Mapping))
 
 
-def _refuse_streams(X: Any) -> None:
+def refuse_streams(X: Any) -> None:
+    """Raise ValueError where X can be gone through but once, or has no length."""
     is_stream = isinstance(X, (DataLoader, IterableDataset, Iterator))
     if is_stream or (is_dataset(X) and not hasattr(X, "__len__")):
         raise ValueError(

@@ -118,14 +118,26 @@ class OnnxModel:
             If X does not fit the inputs, ONNX Runtime fails on it, or the scores are not finite or
             of a kind that is not clear.
         """
+        values, labels = self.run_raw(X)
+        return as_scores(values, self.scores, labels, self.path.name)
+
+    def run_raw(self, X: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
+        """Return what the file gives for rows, and the labels if it tells them.
+
+        Whether these are logits is best asked of all rows: few may look like either.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, sparse matrix, dict or tuple of arrays, torch or Arrow data set
+            As `run` takes it.
+        """
         rows = Rows(X, self.inputs, self.features)
         tables = [
             self.run_batch(rows.batch(start, start + self.batch_size))
             for start in range(0, len(rows), self.batch_size)
         ]
         labels = self.classes if self.classes is not None else tables[0][1]
-        values = np.concatenate([table for table, _ in tables])
-        return as_scores(values, self.scores, labels, self.path.name)
+        return np.concatenate([table for table, _ in tables]), labels
 
     def predict(self, X: Any) -> npt.NDArray[np.floating[Any]]:
         """Return the scores of rows, shape (n_samples, n_classes), as `run` does."""

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 Kind = Literal["logits", "probabilities"]
-# Rows of a softmax add up to one but for rounding; those of a quantised one are rounded to 1 / 256.
-_TOLERANCE, _TOLD_TOLERANCE = 1e-4, 0.05
+# Rows of a softmax add up to one but for rounding, which half precision does to 1 / 256; those of a
+# quantised one may be further off.
+_TOLERANCE, _SUM_TOLERANCE, _TOLD_TOLERANCE = 1e-4, 0.01, 0.05
 _FLOATS = ("tensor(float)", "tensor(double)", "tensor(float16)")
 _WORDS = ("prob", "logit", "score")
 
@@ -119,7 +120,7 @@ def as_scores(
         What the model gave. One column z of logits becomes the scores 0 and z, one column p of
         probabilities 1 − p and p.
     kind : {"logits", "probabilities"} or None
-        None looks: rows of numbers in [0, 1] that add up to one within 1e-4 are probabilities,
+        None looks: rows of numbers in [0, 1] that add up to one within 0.01 are probabilities,
         numbers beyond [0, 1] are logits.
     classes : ndarray or None
         The labels.
@@ -164,7 +165,7 @@ def _looked(values: npt.NDArray[Any], where: str) -> Kind:
     if values.min() < -_TOLERANCE or values.max() > 1 + _TOLERANCE:
         return "logits"
     one_column = values.shape[1] == 1
-    if not one_column and np.abs(values.sum(axis=1) - 1).max() <= _TOLERANCE:
+    if not one_column and np.abs(values.sum(axis=1) - 1).max() <= _SUM_TOLERANCE:
         return "probabilities"
     what = "one column" if one_column else "rows that do not add up to one"
     raise ValueError(

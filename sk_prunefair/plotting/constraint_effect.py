@@ -127,4 +127,4 @@ class ConstraintEffectDisplay(ComparisonDisplay):
                     f"frames must have the same groups, got {list(frame.index)} for {method!r} "
                     f"and {list(order)} for the first"
                 )
-        return {method: frame.loc[order] for method, frame in self.frames.items()}
+        return {method: frame.reindex(order) for method, frame in self.frames.items()}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from sk_prunefair._version import __version__
@@ -78,8 +79,8 @@ def read(source: str | PathLike[str]) -> dict[str, Any]:
     ValueError
         If the document is not one, or was written without samples.
     """
-    is_document = isinstance(source, str) and source.lstrip().startswith("{")
-    text = str(source) if is_document else Path(source).read_text(encoding="utf-8")
+    is_document = isinstance(source, str) and source.lstrip()[:1] in ("", "{", "[")
+    text = str(source) if is_document else Path(source).read_text(encoding="utf-8-sig")
     try:
         found = json.loads(text)
         if not isinstance(found, dict) or found.get("format") != FORMAT:
@@ -87,7 +88,7 @@ def read(source: str | PathLike[str]) -> dict[str, Any]:
         if "samples" not in found:
             raise ValueError("it was written without samples, which a report is made of")
         return _arguments(found)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         what = f"it lacks {error}" if isinstance(error, KeyError) else error
         raise ValueError(f"this is no report that to_json has written: {what}") from error
 
@@ -143,9 +144,9 @@ def _arguments(found: dict[str, Any]) -> dict[str, Any]:
     )
     compression = found["compression"]
     return {
-        "y_true": labels[samples["y_true"]],
-        "dense_pred": labels[of_dense["pred"]],
-        "pruned_pred": labels[of_compressed["pred"]],
+        "y_true": _taken(labels, samples["y_true"]),
+        "dense_pred": _taken(labels, of_dense["pred"]),
+        "pruned_pred": _taken(labels, of_compressed["pred"]),
         "dense_losses": of_dense["losses"],
         "pruned_losses": of_compressed["losses"],
         "dense_scores": of_dense["scores"],
@@ -159,12 +160,26 @@ def _arguments(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _taken(values: npt.NDArray[Any], codes: Any) -> npt.NDArray[Any]:
+    """Return the value of each code; of a negative one numpy would take the last."""
+    places = np.asarray(codes)
+    if places.dtype.kind not in "iu" or places.ndim != 1 or places.min(initial=0) < 0:
+        raise ValueError("its samples must be lists of whole numbers from 0")
+    return values[places]
+
+
+def _objects(values: list[Any]) -> npt.NDArray[Any]:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
 def _frame(columns: dict[str, Any] | None) -> pd.DataFrame | None:
     if columns is None:
         return None
     return pd.DataFrame(
         {
-            name: np.asarray(column["values"], dtype=object)[column["codes"]]
+            name: _taken(_objects(column["values"]), column["codes"])
             for name, column in columns.items()
         }
     ).infer_objects()

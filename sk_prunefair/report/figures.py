@@ -64,11 +64,12 @@ def group_figures(report: GroupComparison, confidence: float = CONFIDENCE) -> li
         the user's, which have no interval.
     """
     frame, moments = report.by_group, sample_moments(report)
-    moments = moments.loc[frame.index]
+    # By position: `.loc` would take groups that are booleans for a mask.
+    rows = moments.index.get_indexer(frame.index)
     before, after = report.names
     return [
         {"group": dict(zip(map(str, frame.index.names), _key(key), strict=True)), "count": int(n)}
-        | _own(moments.iloc[row], before, after, confidence)
+        | _own(moments.iloc[rows[row]], before, after, confidence)
         | _users(report, key)
         for row, (key, n) in enumerate(frame["count"].items())
     ]

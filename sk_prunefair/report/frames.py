@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from fairlearn.metrics import MetricFrame, count
+from sklearn.metrics import d2_log_loss_score, log_loss
 
 from sk_prunefair.data.groups import as_group_frame, encode_groups
 from sk_prunefair.metrics import accuracy_gap_floor
@@ -41,6 +43,7 @@ def net_frame(
     A metric that asks for scores gets them as ``y_score``: the column of the larger label where
     there are two labels, else all columns. Without scores it is left out.
     """
+    _check_metrics(metrics)
     own = {"accuracy": _accuracy, "loss": mean_values, "count": count}
     clash = own.keys() & (metrics or {}).keys()
     if losses is None:
@@ -58,18 +61,39 @@ def net_frame(
             del used[name]
         else:
             used[name] = _by_name(metric)
-            sample_params[name] = {"y_score": _one_per_sample(scores)}
+            sample_params[name] = {"scores": _one_per_sample(scores)}
     return MetricFrame(metrics=own | used, y_pred=y_pred, sample_params=sample_params, **options)
 
 
 def asks_for_scores(metric: Callable[..., Any]) -> bool:
-    """Return whether a metric has a parameter that is called ``y_score``.
+    """Return whether a metric takes scores: by a parameter ``y_score``, ``y_proba`` or ``y_prob``.
+
+    scikit-learn's `log_loss` and `d2_log_loss_score` called them ``y_pred`` before 1.9.
 
     >>> from sklearn.metrics import accuracy_score, roc_auc_score
-    >>> asks_for_scores(roc_auc_score), asks_for_scores(accuracy_score)
-    (True, False)
+    >>> asks_for_scores(roc_auc_score), asks_for_scores(log_loss), asks_for_scores(accuracy_score)
+    (True, True, False)
     """
-    return "y_score" in _parameters(metric)
+    return _score_parameter(metric) is not None
+
+
+def _score_parameter(metric: Callable[..., Any]) -> str | None:
+    names = _parameters(metric)
+    told = next((name for name in ("y_score", "y_proba", "y_prob") if name in names), None)
+    inner = metric
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    is_of_scores = inner is log_loss or inner is d2_log_loss_score
+    return told or ("y_pred" if is_of_scores else None)
+
+
+def _check_metrics(metrics: Any) -> None:
+    is_dict = metrics is None or isinstance(metrics, Mapping)
+    if not is_dict or not all(callable(metric) for metric in (metrics or {}).values()):
+        raise ValueError(
+            "metrics must be a dict of names to functions f(y_true, y_pred), such as "
+            f"{{'f1': sklearn.metrics.f1_score}}, got {metrics!r}"
+        )
 
 
 def _parameters(metric: Callable[..., Any]) -> list[str]:
@@ -84,11 +108,12 @@ def _by_name(metric: Callable[..., Any]) -> Callable[..., Any]:
 
     Those of scikit-learn take scores in the place of the answers: ``f(y_true, y_score)``.
     """
-    takes_answers = _parameters(metric)[1:2] != ["y_score"]
+    parameter = _score_parameter(metric)
+    takes_answers = _parameters(metric)[1:2] != [parameter]
 
-    def called(y_true: Any, y_pred: Any, *, y_score: Any) -> Any:
+    def called(y_true: Any, y_pred: Any, *, scores: Any) -> Any:
         answers = (y_pred,) if takes_answers else ()
-        return metric(y_true, *answers, y_score=y_score)
+        return metric(y_true, *answers, **{str(parameter): scores})
 
     return called
 

@@ -72,10 +72,11 @@ def as_prediction(values: Any, name: str, classes: Any = None) -> Prediction:
     if isinstance(values, Prediction):
         return values
     if hasattr(values, "detach"):
-        values = values.detach().cpu().numpy()
-    if classes is None and isinstance(values, pd.DataFrame) and values.shape[1] > 1:
-        names = values.columns.to_numpy()
-        classes = None if isinstance(values.columns, pd.RangeIndex) else names
+        values = values.detach().cpu()
+        # numpy has no bfloat16.
+        values = (values.float() if values.is_floating_point() else values).numpy()
+    if classes is None:
+        classes = _named_columns(values)
     array = np.asarray(values)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
@@ -91,6 +92,18 @@ def as_prediction(values: Any, name: str, classes: Any = None) -> Prediction:
     )
 
 
+def _named_columns(values: Any) -> Any:
+    """Return the names of a table's columns, None where it has none of its own."""
+    if isinstance(values, pd.DataFrame):
+        is_own = not isinstance(values.columns, pd.RangeIndex) and values.shape[1] > 1
+        return values.columns.to_numpy() if is_own else None
+    names = getattr(values, "column_names", None) or getattr(values, "columns", None)  # Arrow
+    if not isinstance(names, (list, tuple)) or len(names) < 2:
+        return None
+    is_own = list(names) != [f"column_{i}" for i in range(len(names))]  # as polars numbers them
+    return np.asarray(names) if is_own else None
+
+
 def as_probabilities(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     """Return rows of probabilities that sum to 1, or raise ValueError where they are none."""
     if array.dtype.kind not in "fiub":
@@ -103,7 +116,7 @@ def as_probabilities(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     if not np.isfinite(scores).all():
         raise ValueError(f"{name} must hold probabilities, got values that are not finite")
     sums = scores.sum(axis=1, keepdims=True)
-    if scores.min(initial=0) < -1e-6 or not np.allclose(sums, 1, atol=1e-3):
+    if scores.min(initial=0) < -1e-6 or not np.allclose(sums, 1, rtol=0, atol=0.01):
         raise ValueError(
             f"{name} must hold probabilities whose rows sum to 1, got values from "
             f"{scores.min():.3g} to {scores.max():.3g} and sums from {sums.min():.3g} to "
@@ -188,6 +201,7 @@ def _answers(
 ) -> Answers:
     if prediction.scores is None or columns is None:
         assert prediction.labels is not None
+        as_labels_of_one_kind(truth, {name: prediction.labels})  # or an error of this name
         return Answers(prediction.labels, None, None)
     check_same_length(prediction.scores, name, truth, "y_true")
     scores = np.zeros((len(truth), len(known)), dtype=prediction.scores.dtype)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date, time, timedelta
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import sparse
 
 from sk_prunefair.data.groups import to_frame
 
@@ -26,7 +29,7 @@ class BinnedColumn:
         Of the feature.
     codes : ndarray of shape (n_samples,), dtype int64
         Bin of each sample.
-    cuts : tuple of float
+    cuts : tuple
         Upper edges of all bins of numbers but the last; empty where there are none.
     values : tuple of str
         What is said of each code beyond the bins of numbers, such as ``= "b"`` or ``is missing``.
@@ -73,8 +76,9 @@ class BinnedColumn:
 def binned_columns(features: Any, n_samples: int) -> list[BinnedColumn]:
     """Return the features as binned columns, those that hold one value alone left out.
 
-    Numbers are cut into at most 20 bins of about equal counts, where they have more values than
-    that. All else is taken by its values. Cuts are the shortest decimals between two values.
+    Numbers and times are cut into at most 20 bins of about equal counts, where they have more
+    values than that. All else is taken by its values. Cuts are the shortest decimals between two
+    numbers, of times the earlier of two.
 
     Raises
     ------
@@ -99,6 +103,8 @@ def binned_columns(features: Any, n_samples: int) -> list[BinnedColumn]:
 
 
 def _as_frame(features: Any) -> pd.DataFrame:
+    if sparse.issparse(features):
+        features = features.toarray()
     if isinstance(features, np.ndarray) and features.dtype != object and features.ndim == 2:
         return pd.DataFrame(features).rename(columns=lambda column: f"feature_{column}")
     return to_frame(features, "features").infer_objects()
@@ -108,9 +114,28 @@ def _binned(column: pd.Series, name: str) -> BinnedColumn:
     is_number = pd.api.types.is_numeric_dtype(column.dtype)
     if is_number and not pd.api.types.is_bool_dtype(column.dtype):
         return _binned_numbers(column, name)
+    if _is_ordered(column):
+        return _binned_by_rank(column, name)
     codes, found = pd.factorize(column)
     values = [f"= {_text(value)}" for value in found]
     return _with_missing(name, codes.astype(np.int64), codes < 0, (), values)
+
+
+def _is_ordered(column: pd.Series) -> bool:
+    """Tell whether values are times or decimals, of more than one value."""
+    known = column.dropna()
+    is_time = isinstance(column.dtype, (pd.DatetimeTZDtype, pd.PeriodDtype))
+    is_time = is_time or column.dtype.kind in "mM"
+    kinds = set() if is_time else {type(value) for value in known}
+    is_one = len(kinds) == 1 and issubclass(kinds.pop(), (date, time, timedelta, Decimal))
+    return (is_time or is_one) and known.nunique() > 1
+
+
+def _binned_by_rank(column: pd.Series, name: str) -> BinnedColumn:
+    """Return times or decimals as numbers are binned; each cut is the largest value below it."""
+    codes, found = pd.factorize(column, sort=True)
+    ranks = _binned_numbers(pd.Series(codes, dtype=float).where(codes >= 0), name)
+    return replace(ranks, cuts=tuple(found[int(cut)] for cut in ranks.cuts))
 
 
 def _binned_numbers(column: pd.Series, name: str) -> BinnedColumn:

@@ -316,3 +316,99 @@ def test_compare_words_follow_the_names():
     assert "accuracy_int8" in report.to_frame()
     assert "prun" not in str(report).lower()
     assert report.compressed is report.pruned
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_compare_module_of_rounded_probabilities_takes_them_as_such(dtype):
+    X, y, groups = _small()
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3), nn.Softmax(1)).to(dtype)
+    scores = net(torch.from_numpy(X).to(dtype)).detach().double().numpy()
+    report = compare_models(net, net, X, y, sensitive_features=groups)
+    expected = log_loss(y, scores / scores.sum(axis=1, keepdims=True), labels=[0, 1, 2])
+    assert report.dense.overall["loss"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_compare_module_of_sigmoids_warns_that_they_are_taken_as_logits():
+    X, y, groups = _small()
+    net = nn.Sequential(nn.Linear(4, 3), nn.Sigmoid())
+    with pytest.warns(UserWarning, match=r"dense returned values in .* taken as logits"):
+        compare_models(net, lambda X: y, X, y, sensitive_features=groups)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [lambda t: t.assign(flag=t["flag"].astype(bool)), lambda t: t.convert_dtypes()],
+    ids=["booleans", "nullable"],
+)
+def test_compare_module_takes_tables_of_mixed_dtypes_as_their_numbers(convert):
+    X, y, groups = _small()
+    table = pd.DataFrame(X, columns=list("abcd")).assign(flag=(X[:, 0] > 0).astype(int))
+    net = nn.Linear(5, 3)
+    expected = compare_models(net, net, table.to_numpy(), y, sensitive_features=groups)
+    found = compare_models(net, net, convert(table), y, sensitive_features=groups)
+    same(found, expected)
+
+
+@pytest.mark.parametrize("X", [(row for row in np.eye(4)), iter(np.eye(4))])
+def test_compare_of_a_stream_raises_and_says_what_is_taken(X):
+    with pytest.raises(ValueError, match="X must be an array, a table"):
+        compare_models(nn.Linear(4, 2), nn.Linear(4, 2), X, [0] * 4, sensitive_features=[0] * 4)
+
+
+def test_compare_module_of_no_rows_or_no_numbers_raises_and_names_what():
+    net = nn.Linear(4, 2)
+    with pytest.raises(ValueError, match="X must hold at least one sample"):
+        compare_models(net, net, np.zeros((0, 4)), [], sensitive_features=[])
+    with pytest.raises(ValueError, match=r"dense is a torch module.*NoneType"):
+        compare_models(net, net, None, [0], sensitive_features=[0])
+
+
+class Plain:
+    """A model that is none of scikit-learn's."""
+
+    def __init__(self, scores, classes):
+        self.scores, self.classes_ = scores, classes
+
+    def fit(self, X, y):
+        return self
+
+    def predict(self, X):
+        return np.asarray(self.classes_)[self.scores.argmax(axis=1)][:, None]
+
+    def predict_proba(self, X):
+        return self.scores
+
+
+def test_compare_takes_a_plain_object_with_predict_and_its_order_of_classes():
+    X, y, groups = _small()
+    scores = np.random.RandomState(1).dirichlet(np.ones(3), len(y))
+    turned = compare_models(
+        Plain(scores, [0, 1, 2]),
+        Plain(scores[:, ::-1], [2, 1, 0]),
+        X,
+        y,
+        sensitive_features=groups,
+    )
+    assert turned.dense.overall["accuracy"] == np.mean(scores.argmax(axis=1) == y)
+    assert (turned.accuracy_drop == 0).all()
+    assert turned.excessive_risk.abs().max() < 1e-12
+
+
+def test_compare_takes_probabilities_of_predict_where_there_is_no_predict_proba():
+    X, y, groups = _small()
+    scores = np.random.RandomState(1).dirichlet(np.ones(3), len(y))
+
+    class Keras:
+        def predict(self, X):
+            return scores
+
+    report = compare_models(Keras(), lambda X: scores, X, y, sensitive_features=groups)
+    assert report.dense.overall["loss"] == pytest.approx(log_loss(y, scores))
+    assert (report.excessive_risk == 0).all()
+
+
+def _small():
+    random = np.random.RandomState(0)
+    X = random.normal(size=(60, 4)).astype(np.float32)
+    return X, random.randint(3, size=60), np.where(random.rand(60) < 0.5, "a", "b")

@@ -175,3 +175,47 @@ def test_model_card_names_that_hold_markup_stay_text():
     assert "| \\<b\\>\\|x | 10 |" in card
     assert "| a b | 10 |" in card
     assert "**the" not in card  # both labels are still given
+
+
+@pytest.mark.parametrize("harmed", [True, False])
+def test_to_dict_groups_of_booleans_have_their_own_figures(harmed):
+    y, groups = np.ones(40, dtype=int), np.arange(40) < 10
+    compressed = np.where((groups == harmed) & (np.arange(40) % 2 == 0), 0, 1)
+    report = FairnessReport.from_predictions(y, y, compressed, sensitive_features=groups)
+    found = {each["group"]["sensitive_feature"]: each for each in report.to_dict()["groups"]}
+    for group in (True, False):
+        assert found[group]["count"] == found[group]["accuracy_drop"]["n"] == sum(groups == group)
+        assert found[group]["accuracy_drop"]["value"] == (0.5 if group == harmed else 0)
+    assert FairnessReport.from_json(report.to_json()).to_dict() == report.to_dict()
+    assert report.to_model_card()
+    assert report.to_html()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda samples: samples["y_true"].__setitem__(0, -1),
+        lambda samples: samples.__setitem__("y_true", None),
+        lambda samples: samples["sensitive_features"]["sex"]["codes"].__setitem__(0, -1),
+        lambda samples: samples.__setitem__("sensitive_features", "sex"),
+        lambda samples: samples["dense_pred"].__setitem__(0, 0.5),
+    ],
+)
+def test_from_json_samples_that_are_not_codes_raise_and_say_so(change):
+    document = json.loads(make().to_json())
+    change(document["samples"])
+    with pytest.raises(ValueError, match="no report that to_json has written"):
+        FairnessReport.from_json(json.dumps(document))
+
+
+@pytest.mark.parametrize("text", ["", "  ", "[]"])
+def test_from_json_text_that_is_no_document_raises_and_says_so(text):
+    with pytest.raises(ValueError, match="no report that to_json has written"):
+        FairnessReport.from_json(text)
+
+
+def test_from_json_reads_a_file_with_a_byte_order_mark(tmp_path):
+    report = make()
+    path = tmp_path / "report.json"
+    path.write_text(report.to_json(), encoding="utf-8-sig")
+    assert FairnessReport.from_json(path).to_dict() == report.to_dict()

@@ -7,7 +7,13 @@ import operator
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    d2_log_loss_score,
+    log_loss,
+    roc_auc_score,
+)
 
 from sk_prunefair.report.frames import asks_for_scores, net_frame
 
@@ -36,7 +42,7 @@ class Metric:
         (functools.partial(roc_auc_score, multi_class="ovr"), True),
         (brier, True),
         (Metric(), True),
-        (log_loss, False),
+        (log_loss, True),
         (lambda y_true, y_pred: 0, False),
         (max, False),
         (operator.itemgetter(0), False),
@@ -85,3 +91,31 @@ def test_net_frame_without_scores_leaves_out_what_asks_for_them():
     options = {"y_true": truth, "sensitive_features": groups}
     frame = net_frame(scores.argmax(axis=1), None, metrics, options)
     assert list(frame.by_group) == ["accuracy", "count", "mine"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "hand"),
+    [
+        (log_loss, lambda y, p: log_loss(y, p)),
+        (functools.partial(log_loss, labels=[0, 1]), lambda y, p: log_loss(y, p)),
+        (d2_log_loss_score, lambda y, p: d2_log_loss_score(y, p)),
+        (brier_score_loss, lambda y, p: ((p - y) ** 2).mean()),
+        (lambda y_true, y_pred, y_prob: y_prob.mean(), lambda y, p: p.mean()),
+    ],
+)
+def test_net_frame_metrics_of_probabilities_get_them_by_any_of_their_names(metric, hand):
+    truth, scores, groups = drawn(2)
+    options = {"y_true": truth, "sensitive_features": groups}
+    frame = net_frame(scores.argmax(axis=1), None, {"own": metric}, options, scores)
+    for group in "ab":
+        rows = groups == group
+        expected = hand(truth[rows], scores[rows, 1])
+        assert frame.by_group["own"][group] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("metrics", ["f1", [log_loss], {"f1": "f1"}])
+def test_net_frame_metrics_that_are_no_dict_of_functions_raise_and_say_so(metrics):
+    truth, scores, groups = drawn(2)
+    options = {"y_true": truth, "sensitive_features": groups}
+    with pytest.raises(ValueError, match="metrics must be a dict of names to functions"):
+        net_frame(truth, None, metrics, options, scores)

@@ -111,3 +111,27 @@ def test_from_predictions_one_group_and_a_group_of_one_have_figures():
     groups = {row["group"]["sensitive_feature"]: row for row in single.to_dict()["groups"]}
     assert groups["b"]["excessive_risk"]["n"] == 1
     assert groups["b"]["excessive_risk"]["low"] is None
+
+
+def test_from_predictions_columns_of_a_polars_table_are_the_classes_it_names():
+    polars = pytest.importorskip("polars")
+    y = ["no", "yes", "yes", "yes"]
+    turned = polars.DataFrame({"yes": P[:, 1], "no": P[:, 0]})
+    report = make(y, P, turned)
+    assert report.excessive_risk.abs().max() < 1e-12
+    same = make([0, 1, 1, 1], P, polars.DataFrame(P))
+    assert same.excessive_risk.abs().max() < 1e-12
+
+
+def test_from_predictions_bfloat16_tensor_is_normalised():
+    torch = pytest.importorskip("torch")
+    scores = torch.tensor(np.random.RandomState(0).dirichlet(np.ones(9), 4)).bfloat16()
+    rows = scores.double().numpy()
+    report = make([0, 1, 2, 8], scores, scores, classes=range(9))
+    expected = -np.log((rows / rows.sum(axis=1, keepdims=True))[range(4), [0, 1, 2, 8]])
+    np.testing.assert_allclose(report.outcomes[0].losses, expected, rtol=1e-5)
+
+
+def test_from_predictions_labels_of_another_kind_error_names_the_argument():
+    with pytest.raises(ValueError, match="compressed_pred must hold labels as y_true"):
+        make([0, 1, 1, 1], [0, 1, 1, 1], [0.2, 0.8, 0.1, 0.3])

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
+
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 from sk_prunefair.report.slice_columns import binned_columns
 from sk_prunefair.report.slice_search import SliceSearch, matches, rule_text
@@ -184,3 +188,39 @@ def test_slice_search_best_is_that_of_all_pairs_of_conditions():
     shares = [((values == sign).sum() + 1) / (n + 1) for sign in (1, -1)]
     by_hand = excess(lost, size * shares[0]) - excess(won, size * shares[1])
     assert score == pytest.approx(by_hand - (np.log(3 * 5) + np.log(3 * 2)) / 2)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda days: pd.Timestamp("2020-01-01") + pd.to_timedelta(days, "D"),
+        lambda days: pd.Timestamp("2020-01-01", tz="UTC") + pd.to_timedelta(days, "D"),
+        lambda days: pd.to_timedelta(days, "D"),
+        lambda days: [datetime.date(2020, 1, 1) + datetime.timedelta(int(day)) for day in days],
+        lambda days: [decimal.Decimal(int(day)) / 10 for day in days],
+        lambda days: pd.PeriodIndex.from_ordinals(days, freq="D"),
+    ],
+    ids=["datetime", "zone", "timedelta", "date", "decimal", "period"],
+)
+def test_harmed_slices_times_and_decimals_are_cut_as_numbers_are(convert):
+    days = np.random.default_rng(0).integers(0, 300, size=4000)
+    harmed = np.where(days > 200, 0.5, 0.0) > np.random.default_rng(1).random(4000)
+    values = pd.Series(convert(days)).where(np.arange(4000) % 20 > 0)
+    [column] = binned_columns(pd.DataFrame({"when": values}), 4000)
+    [number] = binned_columns(
+        pd.DataFrame({"when": pd.Series(days).where(np.arange(4000) % 20 > 0)}), 4000
+    )
+    np.testing.assert_array_equal(column.codes, number.codes)
+    for i, cut in enumerate(column.cuts):
+        is_below = np.array([value <= cut for value in values.dropna()])
+        np.testing.assert_array_equal(is_below, column.codes[values.notna()] <= i)
+    found = harmed_slices(pd.DataFrame({"when": values}), harmed.astype(float))
+    assert found["rule"].str.contains("when").any()
+
+
+def test_harmed_slices_sparse_features_are_those_of_the_array():
+    frame = features(2000)[["age", "score"]].to_numpy()
+    hurt = harm(2000, (frame[:, 0] > 70) * 0.4)
+    pd.testing.assert_frame_equal(
+        harmed_slices(sparse.csr_matrix(frame), hurt), harmed_slices(frame, hurt)
+    )

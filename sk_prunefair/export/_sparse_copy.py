@@ -36,9 +36,17 @@ def plain_copy(module: nn.Module) -> nn.Module:
             if isinstance(hook, prune.BasePruningMethod):
                 prune.remove(part, hook._tensor_name)
         if parametrize.is_parametrized(part):
+            _own_class(part)
             for name in list(part.parametrizations):  # type: ignore[arg-type]
                 parametrize.remove_parametrizations(part, name, leave_parametrized=True)
     return without_cache(made.requires_grad_(False))
+
+
+def _own_class(part: nn.Module) -> None:
+    """Part a copy from its original: torch removes parametrizations from the class of both."""
+    kind = type(part)
+    own = {k: v for k, v in vars(kind).items() if k not in ("__dict__", "__weakref__")}
+    part.__class__ = type(kind.__name__, kind.__bases__, own)
 
 
 def sparse_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -47,7 +55,7 @@ def sparse_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     Layers with hooks are left out, as code of others runs there; so is what derives from a layer.
     """
     for name, part in module.named_modules():
-        has_hooks = part._forward_hooks or part._forward_pre_hooks
+        has_hooks = part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part)
         if not has_hooks and (type(part) in (nn.Linear, nn.Conv2d) or is_conv1d(part)):
             yield name, part
 

@@ -20,7 +20,7 @@ from sk_prunefair.export.sparse_layers import (
 
 DENSE = "dense"
 # Rows of a linear layer, pixels of a convolution, that are worked out at once.
-_ROWS, _PIXELS = (512, 128, 32), (512, 128)
+_BLOCKS = (512, 128, 32)
 # With fewer zeros a sparse product has no chance.
 _LEAST_SPARSITY = 0.5
 # Dead rows or columns have to be this share for a smaller layer to be tried.
@@ -98,13 +98,13 @@ def forms_of(layer: nn.Module, n_rows: int) -> dict[str, Form]:
         conv = layer
         return {
             _name(block, n_rows, "pixels"): lambda block=block: SparseConv2d(conv, block)  # type: ignore[misc]
-            for block in _blocks(_PIXELS, n_rows)
+            for block in _blocks(n_rows)
         }
     bias = layer.bias
     assert bias is None or isinstance(bias, torch.Tensor)
     forms: dict[str, Form] = {
         _name(block, n_rows, "rows"): lambda block=block: SparseLinear(weight, bias, block)  # type: ignore[misc]
-        for block in _blocks(_ROWS, n_rows)
+        for block in _blocks(n_rows)
     }
     is_live = weight != 0
     dead = max(1 - is_live.any(dim=d).double().mean().item() for d in (0, 1))
@@ -113,8 +113,8 @@ def forms_of(layer: nn.Module, n_rows: int) -> dict[str, Form]:
     return forms
 
 
-def _blocks(sizes: tuple[int, ...], n_rows: int) -> list[int]:
-    return [sizes[0], *(size for size in sizes[1:] if size < n_rows)]
+def _blocks(n_rows: int) -> list[int]:
+    return [_BLOCKS[0], *(size for size in _BLOCKS[1:] if size < n_rows)]
 
 
 def _name(block: int, n_rows: int, what: str) -> str:

@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from sk_prunefair.checks import check_number
-from sk_prunefair.data.sources import as_tensor, field_array
 from sk_prunefair.export._sparse_copy import inputs_of, plain_copy, slow_attention, with_layers
 from sk_prunefair.export._sparse_forms import (
     DENSE,
@@ -23,7 +22,8 @@ from sk_prunefair.export._sparse_forms import (
     seconds_of,
     sparsity_of,
 )
-from sk_prunefair.nested import float_dtype, n_rows, run, tensors_of, to
+from sk_prunefair.export._sparse_input import checked_example, checked_module
+from sk_prunefair.nested import n_rows, run, tensors_of
 
 if TYPE_CHECKING:
     from sk_prunefair.protocol import CoreNet
@@ -152,9 +152,9 @@ def sparse_module(
     ['0', '2']
     """
     check_number("tolerance", tolerance, least=0)
-    module = _module_of(source)
+    module = checked_module(source)
     dense = plain_copy(module)
-    X = _example(example, dense)
+    X = checked_example(example, dense, source)
     with _threads(threads):
         inputs, expected = inputs_of(dense, X)
         rows, new = _choose_all(dense, inputs)
@@ -239,43 +239,6 @@ def _summary(choices: pd.DataFrame, gain: float, n_samples: int, n_threads: int)
         for row in choices.to_dict("records")
     ]
     return "\n".join(lines)
-
-
-def _module_of(source: Any) -> nn.Module:
-    if not isinstance(source, nn.Module):
-        if not hasattr(source, "check_is_fitted"):
-            raise TypeError(
-                "source must be a torch module or a FairPrunedClassifier, got "
-                f"{type(source).__name__}"
-            )
-        source.check_is_fitted()
-        source = source.module_
-    tensors = [*source.parameters(), *source.buffers()]
-    devices = {str(tensor.device) for tensor in tensors if tensor.device.type != "cpu"}
-    if devices:
-        raise ValueError(
-            f"source must be on the CPU, where sparse products are faster; it is on "
-            f"{sorted(devices)}: pass copy.deepcopy(module).cpu()"
-        )
-    return source
-
-
-def _example(example: Any, module: nn.Module) -> Any:
-    X: Any = example
-    if isinstance(example, Mapping):
-        X = {name: _tensor(each, name) for name, each in example.items()}
-    elif not (isinstance(example, (tuple, list)) and tensors_of(example)):
-        X = _tensor(example, "X")
-    X = to(X, "cpu", float_dtype(module))
-    if n_rows(X) == 0:
-        raise ValueError("example must hold a sample or more, got none")
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors_of(X)):
-        raise ValueError("example must be finite, got NaN or infinity")
-    return X
-
-
-def _tensor(values: Any, name: str) -> torch.Tensor:
-    return values if isinstance(values, torch.Tensor) else as_tensor(field_array(values, name))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 from sk_prunefair import FairPrunedClassifier, compare_models
+from sk_prunefair.compression import measure_latency
 from sk_prunefair.export import _sparse_forms, sparse, sparse_module
 from sk_prunefair.export.sparse_layers import LiveLinear, SparseConv2d, SparseLinear
 from sk_prunefair.modules import MLP
@@ -341,6 +342,22 @@ def test_sparse_module_layer_with_a_hook_stays_dense(force):
     assert seen
 
 
+def test_sparse_module_layer_with_a_forward_of_its_own_stays_dense(force):
+    force()
+    net = small_net()
+    net[2].forward = lambda X: nn.functional.linear(X, net[2].weight) + 1
+    fast = sparse_module(net, torch.randn(4, 6))
+    assert fast.choices["layer"].tolist() == ["0"]
+
+
+def test_sparse_module_of_a_single_layer_is_the_layer(force):
+    force()
+    layer, X = thin(nn.Linear(6, 40)), torch.randn(4, 6)
+    fast = sparse_module(layer, X)
+    assert isinstance(fast.module, SparseLinear)
+    close(fast(X), layer(X).detach())
+
+
 def test_sparse_module_shared_layer_is_replaced_everywhere(force):
     force()
     layer = thin(nn.Linear(6, 6), 0.7)
@@ -448,6 +465,21 @@ def test_sparse_module_of_classifier_is_its_pruned_net(force, pruned):
     fast = sparse_module(clf, pd.DataFrame(X[:8]))
     assert (fast.choices["form"] != "dense").any()
     close(fast(torch.as_tensor(X)), clf.forward(X).detach())
+
+
+def test_sparse_module_of_classifier_takes_integers_as_it_does(force, pruned):
+    force()
+    clf, X, _, _ = pruned
+    fast = sparse_module(clf, X[:8].astype(int))
+    assert (fast.choices["form"] != "dense").any()
+
+
+def test_sparse_module_latency_is_measured(force, pruned):
+    force()
+    clf, X, _, _ = pruned
+    fast = sparse_module(clf, X[:8])
+    assert min(measure_latency(clf.dense_module_, fast, torch.as_tensor(X[:8]), 2)) > 0
+    assert not fast.training
 
 
 def test_sparse_module_in_compare_models_reports_the_pruned_net(force, pruned):

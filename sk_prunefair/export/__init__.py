@@ -1,4 +1,4 @@
-"""Pruned nets as files: small and safe to load, or for other runtimes.
+"""Pruned nets as files, small and safe to load, or for other runtimes; and as fast modules.
 
 To load one into a plain module, ``load_compact`` imports torch and numpy, and nothing else.
 """
@@ -10,9 +10,15 @@ from sk_prunefair._lazy import lazy
 if TYPE_CHECKING:
     from sk_prunefair.export.compact import load_compact, save_compact
     from sk_prunefair.export.onnx_file import to_onnx
+    from sk_prunefair.export.sparse import SparseModule, sparse_module
 else:
     __getattr__, __dir__ = lazy(
-        __name__, {"compact": ["load_compact", "save_compact"], "onnx_file": ["to_onnx"]}
+        __name__,
+        {
+            "compact": ["load_compact", "save_compact"],
+            "onnx_file": ["to_onnx"],
+            "sparse": ["SparseModule", "sparse_module"],
+        },
     )
 
-__all__ = ["load_compact", "save_compact", "to_onnx"]
+__all__ = ["SparseModule", "load_compact", "save_compact", "sparse_module", "to_onnx"]

@@ -1,0 +1,159 @@
+"""How fast nets run at their sparsity on a CPU: `sparse_module` beside the dense net.
+
+Run ``python benchmarks/sparse.py``; it rewrites ``benchmarks/sparse.csv`` and ``sparse.md``, in a
+quarter of an hour. Nets by configuration, weights as they are initialised, the smallest of each
+layer removed; the last layer and embeddings stay. One thread, time of the process, dense and
+sparse turn by turn; medians of the ratios within a round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn.utils import prune
+from tqdm import tqdm
+
+from sk_prunefair.export import sparse_module
+from sk_prunefair.export._sparse_forms import seconds_of
+from sk_prunefair.modules import MLP, ResNet18
+from sk_prunefair.nested import run
+
+RATES = (0.9, 0.95, 0.98)
+# What issue and roadmap ask for at 0.9, 0.95 and 0.98, where they do.
+TARGETS = {
+    ("MLP 256–2048–2048", 64): (1.5, 3, 6),
+    ("BERT-base", 1): (1.7, 2.8),
+    ("BERT-base", 16): (1.3, 2),
+    ("ResNet-18", 1): (1.3, 1.8),
+    ("ResNet-18", 64): (1, 1, 1),
+}
+Net = tuple[nn.Module, Any]
+
+
+def mlp(batch: int) -> Net:
+    """Return 256–2048–2048–10 and random rows."""
+    return MLP(256, 10, hidden=(2048, 2048)), torch.randn(batch, 256)
+
+
+def bert(batch: int) -> Net:
+    """Return BERT-base for two classes, and 128 random tokens a sample."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    tokens = torch.randint(1, 30_000, (batch, 128))
+    X = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
+    return BertForSequenceClassification(BertConfig()), X
+
+
+def resnet(batch: int) -> Net:
+    """Return ResNet-18 for small images, and random images of 32×32."""
+    return ResNet18(10), torch.randn(batch, 3, 32, 32)
+
+
+NETS: dict[str, Callable[[int], Net]] = {
+    "MLP 256–2048–2048": mlp,
+    "BERT-base": bert,
+    "ResNet-18": resnet,
+}
+CASES = [*TARGETS, ("MLP 256–2048–2048", 1), ("MLP 256–2048–2048", 1024)]
+
+
+def thin(module: nn.Module, rate: float) -> nn.Module:
+    """Return a copy without the smallest weights of each layer but the last."""
+    module = copy.deepcopy(module).eval()
+    layers = [part for part in module.modules() if isinstance(part, (nn.Linear, nn.Conv2d))]
+    for layer in layers[:-1]:
+        prune.l1_unstructured(layer, "weight", rate)
+        prune.remove(layer, "weight")
+    return module
+
+
+def measure(n_rounds: int, seconds_at_most: float) -> pd.DataFrame:
+    """Time every net at every rate; a row for each round."""
+    rows = []
+    for name, batch in tqdm(sorted(CASES, key=lambda case: (case[0], case[1])), disable=None):
+        torch.manual_seed(0)
+        net, X = NETS[name](batch)
+        for rate in RATES:
+            dense = thin(net, rate)
+            fast = sparse_module(dense, X)
+            calls = [lambda X, net=net: run(net, X) for net in (dense, fast)]
+            once = seconds_of(calls, X, n_rounds=1).sum()
+            rounds = int(min(n_rounds, max(5, seconds_at_most / once)))
+            forms = Counter(fast.choices["form"])
+            told = "; ".join(f"{form}: {n}" for form, n in forms.most_common())
+            for number, (before, after) in enumerate(seconds_of(calls, X, n_rounds=rounds)):
+                row = {"net": name, "batch": batch, "rate": rate, "round": number}
+                rows.append(row | {"dense": before, "sparse": after, "forms": told})
+            print(name, batch, rate, fast, "\n", pd.DataFrame(rows).tail(rounds), flush=True)
+    return pd.DataFrame(rows)
+
+
+def table(times: pd.DataFrame) -> pd.DataFrame:
+    """Return medians over the rounds, and what was asked for."""
+    times = times.assign(gain=times["dense"] / times["sparse"])
+    lines = []
+    for (name, batch, rate), part in times.groupby(["net", "batch", "rate"], sort=False):
+        target = dict(zip(RATES, TARGETS.get((name, batch), ()), strict=False)).get(rate)
+        lines.append(
+            {
+                "net": name,
+                "batch": batch,
+                "rate": rate,
+                "dense, ms": f"{1000 * part['dense'].median():.3g}",
+                "sparse, ms": f"{1000 * part['sparse'].median():.3g}",
+                "times as fast": f"{part['gain'].median():.2f}",
+                "least to most": f"{part['gain'].min():.2f} to {part['gain'].max():.2f}",
+                "asked for": "–" if target is None else f"{target:g}",
+                "layers by form": part["forms"].iloc[0],
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def write_page(times: pd.DataFrame, path: Path) -> None:
+    """Write the table and how it was measured."""
+    path.write_text(
+        "# Sparse nets on a CPU\n\nWritten by `benchmarks/sparse.py` from `sparse.csv`: the speed "
+        "of `sparse_module(net, batch)` beside the same net dense. Nets by configuration "
+        "(BERT-base with 128 tokens a sample, ResNet-18 at 32×32), weights as they are "
+        "initialised, the smallest of each layer removed but those of the last; float32. One "
+        "thread. The machine was shared and busy: times are of the process, not of the clock on "
+        "the wall, dense and sparse turn by turn, and the ratio is the median of those within a "
+        "round. Other processes still take caches and memory bandwidth.\n\n"
+        + table(times).to_markdown(index=False, disable_numparse=True)
+        + "\n\nA net that was not faster as a whole stays dense: 1.00 there means that nothing "
+        "was gained. scipy's CSR for one row was tried and left out: with int32 indices torch's "
+        "product of a matrix and a vector was the faster of the two. Layers written out as "
+        "`torch.nn.functional.linear` with a CSR weight ran at half the speed of dense ones.\n"
+    )
+
+
+def main() -> None:
+    """Measure and write, or write the page again."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=31)
+    parser.add_argument("--seconds", type=float, default=20, help="of a net and rate, about")
+    parser.add_argument("--page", action="store_true", help="write the page alone")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    out = Path(__file__).with_suffix(".csv")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if not args.page:
+            measure(args.rounds, args.seconds).to_csv(out, index=False, float_format="%.7f")
+    times = pd.read_csv(out)
+    write_page(times, out.with_suffix(".md"))
+    print(table(times).to_string())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""Which form of a layer is fastest: candidates, timed turn by turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from sk_prunefair.export.sparse_layers import (
+    LiveLinear,
+    SparseConv2d,
+    SparseLinear,
+    even_padding,
+)
+
+DENSE = "dense"
+# Rows of a linear layer, pixels of a convolution, that are worked out at once.
+_BLOCKS = (512, 128, 32)
+# With fewer zeros a sparse product has no chance.
+_LEAST_SPARSITY = 0.5
+# Dead rows or columns have to be this share for a smaller layer to be tried.
+_LEAST_DEAD = 0.05
+# A form is taken where it was at least this much faster in three rounds of four.
+LEAST_GAIN = 1.1
+_SLICE = 0.004  # seconds of a turn, at least
+
+Form = Callable[[], nn.Module]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen for a layer.
+
+    Parameters
+    ----------
+    form : str
+        Name of the form.
+    dense, chosen : float
+        Seconds a call, medians; NaN where nothing was measured.
+    why : str
+        One sentence.
+    """
+
+    form: str
+    dense: float
+    chosen: float
+    why: str
+
+
+def is_conv1d(layer: nn.Module) -> bool:
+    """Whether a layer is the ``Conv1D`` of transformers, a linear layer with weights transposed."""
+    kind = type(layer)
+    return kind.__name__ == "Conv1D" and kind.__module__.startswith("transformers.")
+
+
+def matrix_of(layer: nn.Module) -> torch.Tensor:
+    """Return the weight of a layer, outputs first."""
+    weight = layer.weight
+    assert isinstance(weight, torch.Tensor)
+    return weight.detach().T if is_conv1d(layer) else weight.detach()
+
+
+def sparsity_of(weight: torch.Tensor) -> float:
+    """Return the share of zeros.
+
+    Examples
+    --------
+    >>> sparsity_of(torch.tensor([0.0, 2.0]))
+    0.5
+    """
+    return 1 - weight.count_nonzero().item() / max(weight.numel(), 1)
+
+
+def forms_of(layer: nn.Module, n_rows: int) -> dict[str, Form]:
+    """Return the forms that a layer may take beside its dense one, by name.
+
+    Parameters
+    ----------
+    layer : torch.nn.Linear, torch.nn.Conv2d or Conv1D
+        The dense one.
+    n_rows : int
+        Rows of its input, or pixels of its output.
+    """
+    weight = matrix_of(layer)
+    is_float = weight.dtype in (torch.float32, torch.float64)
+    if not is_float or not _LEAST_SPARSITY <= sparsity_of(weight) < 1:
+        return {}
+    if isinstance(layer, nn.Conv2d):
+        try:
+            even_padding(layer)
+        except ValueError:
+            return {}
+        conv = layer
+        return {
+            _name(block, n_rows, "pixels"): lambda block=block: SparseConv2d(conv, block)  # type: ignore[misc]
+            for block in _blocks(n_rows)
+        }
+    bias = layer.bias
+    assert bias is None or isinstance(bias, torch.Tensor)
+    forms: dict[str, Form] = {
+        _name(block, n_rows, "rows"): lambda block=block: SparseLinear(weight, bias, block)  # type: ignore[misc]
+        for block in _blocks(n_rows)
+    }
+    is_live = weight != 0
+    dead = max(1 - is_live.any(dim=d).double().mean().item() for d in (0, 1))
+    if dead >= _LEAST_DEAD:
+        forms["dense, live rows and columns"] = lambda: LiveLinear(weight, bias)
+    return forms
+
+
+def _blocks(n_rows: int) -> list[int]:
+    return [_BLOCKS[0], *(size for size in _BLOCKS[1:] if size < n_rows)]
+
+
+def _name(block: int, n_rows: int, what: str) -> str:
+    return "csr" if block >= n_rows else f"csr, {block} {what} at a time"
+
+
+def choose(layer: nn.Module, forms: dict[str, Form], X: torch.Tensor) -> Choice:
+    """Return which form is fastest for an input.
+
+    Parameters
+    ----------
+    layer : torch.nn.Module
+        The dense one.
+    forms : dict of str to callable
+        As `forms_of` returns them.
+    X : torch.Tensor
+        Its input.
+    """
+    nan = float("nan")
+    if not forms:
+        return Choice(DENSE, nan, nan, "no other form for these weights")
+    try:
+        seconds = seconds_of([layer, *(form() for form in forms.values())], X)
+    except RuntimeError as error:
+        return Choice(DENSE, nan, nan, f"torch has no sparse product here: {error}")
+    gains = seconds[:, :1] / seconds[:, 1:]
+    medians, low = np.median(gains, axis=0), np.quantile(gains, 0.25, axis=0)
+    is_clear = low >= LEAST_GAIN
+    best = int(np.where(is_clear, medians, medians - medians.max()).argmax())
+    name, (dense, chosen) = list(forms)[best], np.median(seconds[:, [0, best + 1]], axis=0)
+    if not is_clear[best]:
+        why = f"{name} was {medians[best]:.2f} × as fast: not clearly faster"
+        return Choice(DENSE, float(dense), float(dense), why)
+    why = f"{medians[best]:.2f} × as fast, {low[best]:.2f} × or more in three rounds of four"
+    return Choice(name, float(dense), float(chosen), why)
+
+
+@torch.no_grad()
+def seconds_of(
+    calls: list[Callable[..., object]], X: object, n_rounds: int = 9
+) -> npt.NDArray[np.float64]:
+    """Time calls turn by turn, each second round backwards.
+
+    On one thread that is time of the process, which other processes do not add to.
+
+    Parameters
+    ----------
+    calls : list of callable
+        Each takes X.
+    X : object
+        The input.
+    n_rounds : int, default=9
+        Turns of each.
+
+    Returns
+    -------
+    ndarray of shape (n_rounds, n_calls), dtype float64
+        Seconds a call.
+
+    Raises
+    ------
+    RuntimeError
+        If a call does.
+    """
+    is_fine = time.get_clock_info("process_time").resolution < 1e-5
+    clock = time.process_time if torch.get_num_threads() == 1 and is_fine else time.perf_counter
+    repeats = []
+    for call in calls:
+        call(X)
+        start = clock()
+        call(X)
+        repeats.append(max(1, round(_SLICE / max(clock() - start, 1e-7))))
+    seconds = np.empty((n_rounds, len(calls)))
+    for number in range(n_rounds):
+        order = range(len(calls)) if number % 2 == 0 else reversed(range(len(calls)))
+        for which in order:
+            start = clock()
+            for _ in range(repeats[which]):
+                calls[which](X)
+            seconds[number, which] = max(clock() - start, 1e-9) / repeats[which]
+    return seconds

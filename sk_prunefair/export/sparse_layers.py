@@ -1,0 +1,285 @@
+"""Layers that run at the sparsity of their weights on a CPU: torch's CSR products, which are MKL's.
+
+All are for evaluation: they run without gradients. Indices are int32, as MKL takes them; torch
+copies int64 ones at every call, which costs a fifth to a quarter of a product of one row.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+Pair = tuple[int, int]
+
+
+@contextmanager
+def _no_beta_warning() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state")
+        yield
+
+
+class _Csr(nn.Module):
+    """A sparse matrix and a bias, as tensors that a state dict can hold.
+
+    Parameters
+    ----------
+    weight : torch.Tensor of shape (n_outputs, n_inputs), float32 or float64
+        Dense; its zeros are left out.
+    bias : torch.Tensor of shape (n_outputs,) or None
+        None is zeros.
+    block : int
+        Columns of the product that are worked out at once.
+    """
+
+    row_starts: torch.Tensor
+    columns: torch.Tensor
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, block: int) -> None:
+        super().__init__()
+        weight = weight.detach()
+        with _no_beta_warning():
+            matrix = weight.to_sparse_csr()
+        self.shape = (int(weight.shape[0]), int(weight.shape[1]))
+        self.block = block
+        self.register_buffer("row_starts", matrix.crow_indices().int())
+        self.register_buffer("columns", matrix.col_indices().int())
+        # Parameters, as other code looks there for the dtype and the device of a net.
+        self.values = nn.Parameter(matrix.values().clone(), requires_grad=False)
+        bias = weight.new_zeros(len(weight)) if bias is None else bias.detach().clone()
+        self.bias = nn.Parameter(bias, requires_grad=False)
+        self._made: torch.Tensor | None = None
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The sparse matrix, layout ``torch.sparse_csr``; it shares memory with the parameters."""
+        made = self._made
+        if made is None or made.values().data_ptr() != self.values.data_ptr():
+            parts = (self.row_starts, self.columns, self.values.detach())
+            with _no_beta_warning():
+                made = torch.sparse_csr_tensor(*parts, self.shape, check_invariants=False)
+            self._made = made
+        return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_made": None}
+
+    def extra_repr(self) -> str:
+        return f"shape={self.shape}, nonzero={len(self.values)}, block={self.block}"
+
+    def product(self, dense: torch.Tensor) -> torch.Tensor:
+        """Return weight @ dense + bias, dense of shape (n_inputs, n_columns)."""
+        return torch.addmm(self.bias[:, None], self.weight, dense)
+
+
+class SparseLinear(_Csr):
+    """A linear layer as a CSR product: y = W x + b, block rows of x at a time.
+
+    Parameters
+    ----------
+    weight : torch.Tensor of shape (n_outputs, n_inputs), float32 or float64
+        Dense; its zeros are left out.
+    bias : torch.Tensor of shape (n_outputs,) or None
+        None is zeros.
+    block : int, default=512
+        Rows of the input at once: MKL loses much of its gain where there are many.
+
+    Raises
+    ------
+    RuntimeError
+        When it runs, if torch was built without MKL.
+
+    Examples
+    --------
+    >>> layer = SparseLinear(torch.tensor([[0.0, 2.0], [0.0, 0.0]]), torch.tensor([1.0, 3.0]))
+    >>> layer(torch.tensor([[5.0, 7.0]]))
+    tensor([[15.,  3.]])
+    """
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, block: int = 512) -> None:
+        super().__init__(weight, bias, block)
+        self.out_features, self.in_features = self.shape
+
+    @torch.no_grad()
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        """Return the product for X of shape (..., n_inputs), contiguous."""
+        rows = X.reshape(-1, self.in_features)
+        n = len(rows)
+        if n == 1:
+            return torch.addmv(self.bias, self.weight, rows[0]).view(*X.shape[:-1], -1)
+        if n <= self.block:
+            # Contiguous, as the code after a layer may ask for a view.
+            return self.product(rows.T).T.contiguous().view(*X.shape[:-1], self.out_features)
+        output = rows.new_empty(n, self.out_features)
+        for start in range(0, n, self.block):
+            part = slice(start, start + self.block)
+            output[part] = self.product(rows[part].T).T
+        return output.view(*X.shape[:-1], self.out_features)
+
+
+class LiveLinear(nn.Module):
+    """A dense linear layer without the rows and columns of its weight that are zero throughout.
+
+    A row of zeros gives its bias, whatever the input; the input of a column of zeros counts for
+    nothing, as long as it is finite.
+
+    Parameters
+    ----------
+    weight : torch.Tensor of shape (n_outputs, n_inputs)
+        Dense.
+    bias : torch.Tensor of shape (n_outputs,) or None
+        None is zeros.
+
+    Examples
+    --------
+    >>> layer = LiveLinear(torch.tensor([[0.0, 2.0], [0.0, 0.0]]), torch.tensor([1.0, 3.0]))
+    >>> layer.small.weight.shape
+    torch.Size([1, 1])
+    >>> layer(torch.tensor([[5.0, 7.0]]))
+    tensor([[15.,  3.]])
+    """
+
+    rows: torch.Tensor
+    columns: torch.Tensor
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        super().__init__()
+        weight = weight.detach()
+        self.out_features, self.in_features = weight.shape
+        is_live = weight != 0
+        self.register_buffer("rows", is_live.any(dim=1).nonzero()[:, 0])
+        self.register_buffer("columns", is_live.any(dim=0).nonzero()[:, 0])
+        bias = weight.new_zeros(len(weight)) if bias is None else bias.detach().clone()
+        self.bias = nn.Parameter(bias, requires_grad=False)
+        small = nn.Linear(
+            len(self.columns), len(self.rows), dtype=weight.dtype, device="meta"
+        ).to_empty(device=weight.device)
+        small.weight = nn.Parameter(weight[self.rows][:, self.columns], requires_grad=False)
+        small.bias = nn.Parameter(bias[self.rows], requires_grad=False)
+        self.small = small
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """What is left of the weight."""
+        return self.small.weight
+
+    @torch.no_grad()
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        """Return the product for X of shape (..., n_inputs)."""
+        if len(self.columns) < self.in_features:
+            X = X.index_select(-1, self.columns)
+        output: torch.Tensor = self.small(X)
+        if len(self.rows) == self.out_features:
+            return output
+        whole = self.bias.expand(*output.shape[:-1], -1).contiguous()
+        return whole.index_copy_(-1, self.rows, output)
+
+
+class SparseConv2d(_Csr):
+    """A convolution as a CSR product: of the pixels where it is 1×1, else of patches (im2col).
+
+    Parameters
+    ----------
+    conv : torch.nn.Conv2d
+        Dense, padded with zeros, as many on both sides; groups are blocks of the matrix.
+    block : int, default=512
+        Pixels of the output at once, of one image or several.
+
+    Raises
+    ------
+    ValueError
+        If the padding is another.
+    RuntimeError
+        When it runs, if torch was built without MKL.
+
+    Examples
+    --------
+    >>> conv = nn.Conv2d(2, 4, 3, padding=1, stride=2)
+    >>> X = torch.ones(1, 2, 5, 5)
+    >>> torch.allclose(SparseConv2d(conv)(X), conv(X), atol=1e-5)
+    True
+    """
+
+    def __init__(self, conv: nn.Conv2d, block: int = 512) -> None:
+        super().__init__(_as_matrix(conv), conv.bias, block)
+        self.kernel_size, self.stride = _pair(conv.kernel_size), _pair(conv.stride)
+        self.dilation, self.padding = _pair(conv.dilation), even_padding(conv)
+
+    @torch.no_grad()
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        """Return the convolution of X, (n_samples, channels, height, width) or one sample."""
+        images = X if X.ndim == 4 else X[None]
+        height, width = (
+            (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+            for size, padding, dilation, kernel, stride in zip(
+                images.shape[2:],
+                self.padding,
+                self.dilation,
+                self.kernel_size,
+                self.stride,
+                strict=True,
+            )
+        )
+        n_pixels = height * width
+        output = images.new_empty(len(images), self.shape[0], n_pixels)
+        # Small images together, so that a product has columns enough.
+        n_together = max(1, self.block // n_pixels)
+        for start in range(0, len(images), n_together):
+            some = images[start : start + n_together]
+            patches = self._patches(some)
+            if len(some) == 1 and n_pixels <= self.block:
+                output[start] = self.product(patches[0])
+                continue
+            joined = patches.transpose(0, 1).reshape(self.shape[1], -1)
+            parts = [self.product(part.contiguous()) for part in joined.split(self.block, dim=1)]
+            whole = torch.cat(parts, dim=1).view(self.shape[0], len(some), n_pixels)
+            output[start : start + n_together] = whole.transpose(0, 1)
+        output = output.view(len(images), self.shape[0], height, width)
+        return output if X.ndim == 4 else output[0]
+
+    def _patches(self, images: torch.Tensor) -> torch.Tensor:
+        """Return what the product is of, shape (n_samples, n_inputs, n_pixels)."""
+        if self.kernel_size == (1, 1) and self.padding == (0, 0):
+            return images[:, :, :: self.stride[0], :: self.stride[1]].flatten(2)
+        return F.unfold(images, self.kernel_size, self.dilation, self.padding, self.stride)
+
+
+def even_padding(conv: nn.Conv2d) -> Pair:
+    """Return the zeros on each side of height and width.
+
+    Raises
+    ------
+    ValueError
+        If it is not padded with zeros, or with one more on a side than on the other.
+
+    Examples
+    --------
+    >>> even_padding(nn.Conv2d(1, 1, 3, padding="same"))
+    (1, 1)
+    """
+    if conv.padding_mode != "zeros":
+        raise ValueError(f"padding_mode must be 'zeros', got {conv.padding_mode!r}")
+    if conv.padding == "valid":
+        return (0, 0)
+    if conv.padding != "same":
+        return _pair(conv.padding)
+    both = [d * (k - 1) for d, k in zip(conv.dilation, conv.kernel_size, strict=True)]
+    if any(total % 2 for total in both):
+        raise ValueError("padding='same' must be as wide on both sides, got an even kernel")
+    return (both[0] // 2, both[1] // 2)
+
+
+def _pair(sizes: Any) -> Pair:
+    return (int(sizes[0]), int(sizes[1]))
+
+
+def _as_matrix(conv: nn.Conv2d) -> torch.Tensor:
+    """Return the weight as (n_outputs, n_inputs × kernel), zeros between groups."""
+    flat = conv.weight.detach().flatten(1)
+    return torch.block_diag(*flat.chunk(conv.groups)) if conv.groups > 1 else flat

@@ -13,7 +13,8 @@ from sk_prunefair.checks import check_count
 from sk_prunefair.compare.models import Model, as_model, join_predictions
 from sk_prunefair.compare.sizes import stored_sizes
 from sk_prunefair.data.inputs import is_dataset, refuse_streams
-from sk_prunefair.data.sources import as_source, split_item
+from sk_prunefair.data.labels import quick_labels
+from sk_prunefair.data.sources import as_source, is_arrow, split_item
 from sk_prunefair.report.predictions import Prediction
 from sk_prunefair.report.report import FairnessReport
 
@@ -127,6 +128,9 @@ def _over_items(
         groups.extend([] if item.group is None else item.group)
         for model, found in zip(models, parts, strict=True):
             found.append(model.run(item.X))
+    if is_arrow(X):  # of which an item has no label: the column is read
+        quick = quick_labels(X)
+        labels = [] if quick is None or quick[0] is None else quick[0].tolist()
     return (
         [model.finish(join_predictions(found)) for model, found in zip(models, parts, strict=True)],
         None if first.y is None else np.asarray(labels),

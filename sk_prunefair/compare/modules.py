@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -99,7 +99,7 @@ class ModuleModel:
 
         def place(tensor: torch.Tensor) -> torch.Tensor:
             keep = keeps and not tensor.is_floating_point()
-            return tensor.to(self.device, None if keep else self.floats)
+            return tensor.to(self.device, _wide(tensor.dtype) if keep else self.floats)
 
         return place
 
@@ -108,7 +108,7 @@ class ModuleModel:
         if X.is_floating_point():
             return False
         if self.has_integers is None:
-            few = X[:1].expand(self.fixed or 1, *X.shape[1:]).to(self.device)
+            few = X[:1].expand(self.fixed or 1, *X.shape[1:]).to(self.device, _wide(X.dtype))
             try:
                 run(self.module, few)
                 self.has_integers = True
@@ -117,6 +117,11 @@ class ModuleModel:
             except Exception:  # whatever a module raises that was written for other numbers
                 self.has_integers = False
         return self.has_integers
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    """Return int64 for the short integers that no embedding takes."""
+    return torch.int64 if dtype in (torch.uint8, torch.int8, torch.int16) else dtype
 
 
 def to_scores(output: npt.NDArray[Any], name: str) -> Scores:
@@ -177,6 +182,8 @@ def _numbers(X: Any, name: str) -> Any:
                 f"{other[0]!r} of dtype {X[other[0]].dtype}; pass a function that encodes X"
             )
         return _array_of(X)
+    if isinstance(X, Mapping) and not hasattr(X, "shape"):  # of lists, as tokenizers return them
+        return {key: _listed(value, key) for key, value in X.items()}
     if hasattr(X, "shape") or hasattr(X, "keys"):
         return X
     array = np.asarray(X)
@@ -186,6 +193,16 @@ def _numbers(X: Any, name: str) -> Any:
             f"{type(X).__name__}"
         )
     return array
+
+
+def _listed(values: Any, key: Any) -> Any:
+    """Return a list of numbers as an array; all else as it is."""
+    if not isinstance(values, (list, tuple)) or tensors_of(values):
+        return values
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"X[{key!r}] must hold rows of one length, padded: {error}") from error
 
 
 def _array_of(table: pd.DataFrame) -> npt.NDArray[Any]:

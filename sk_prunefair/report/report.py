@@ -44,7 +44,9 @@ class FairnessReport(GroupHarm):
     control_features : array-like, default=None
         Groups are compared within each level of these.
     metrics : dict of str to callable, default=None
-        More metrics ``f(y_true, y_pred)``; a `fairlearn.metrics.MetricFrame` is made of them.
+        More metrics ``f(y_true, y_pred)``; a `fairlearn.metrics.MetricFrame` is made of them. One
+        with a parameter ``y_score``, ``y_proba`` or ``y_prob`` gets probabilities by it: of two
+        labels those of the larger, else all columns; it is left out where there are none.
     compression : pandas.Series, default=None
         What pruning saved.
     diagnostics : pandas.DataFrame, default=None

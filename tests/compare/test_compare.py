@@ -412,3 +412,65 @@ def _small():
     random = np.random.RandomState(0)
     X = random.normal(size=(60, 4)).astype(np.float32)
     return X, random.randint(3, size=60), np.where(random.rand(60) < 0.5, "a", "b")
+
+
+class Tokens(nn.Module):
+    """Classes of the mean embedding of tokens."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(30, 4)
+        self.linear = nn.Linear(4, 3)
+
+    def forward(self, input_ids):
+        return self.linear(self.embedding(input_ids).mean(1))
+
+
+def _tokens():
+    torch.manual_seed(0)
+    random = np.random.RandomState(0)
+    ids, y = random.randint(30, size=(40, 5)), random.randint(3, size=40)
+    net, groups = Tokens(), np.where(np.arange(40) % 2, "a", "b")
+    scores = torch.softmax(net(torch.tensor(ids)).double(), 1).detach()
+    return ids, y, net, groups, log_loss(y, scores)
+
+
+@pytest.mark.parametrize("convert", [np.uint8, np.int16, np.int32, list, "dict of lists"])
+def test_compare_module_of_tokens_takes_integers_of_any_kind(convert):
+    ids, y, net, groups, expected = _tokens()
+    X = ids.tolist() if isinstance(convert, str) or convert is list else ids.astype(convert)
+    X = {"input_ids": X} if isinstance(convert, str) else X
+    report = compare_models(net, net, X, y, sensitive_features=groups)
+    assert report.dense.overall["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_compare_module_of_lists_of_several_lengths_raises_and_names_the_key():
+    _, _, net, _, _ = _tokens()
+    X = {"input_ids": [[1, 2], [3]]}
+    with pytest.raises(ValueError, match=r"X\['input_ids'\] must hold rows of one length"):
+        compare_models(net, net, X, [0, 1], sensitive_features=[0, 1])
+
+
+@pytest.mark.parametrize("name", ["label", "labels"])
+def test_compare_arrow_data_set_gives_its_own_labels(name):
+    datasets = pytest.importorskip("datasets")
+    ids, y, net, groups, expected = _tokens()
+    X = datasets.Dataset.from_dict({"input_ids": ids.tolist(), name: y.tolist()})
+    report = compare_models(net, net, X, sensitive_features=groups, batch_size=16)
+    assert report.dense.overall["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_compare_onnx_of_a_data_set_asks_all_batches_what_the_scores_are(tmp_path):
+    pytest.importorskip("onnxruntime")
+    from sk_prunefair.export import to_onnx
+
+    X, y, groups = _small()
+    net = nn.Linear(4, 3)
+    torch.nn.init.eye_(net.weight)
+    torch.nn.init.constant_(net.bias, 0.5)
+    X[-1] = 0  # the logits of the last batch are all 0.5
+    to_onnx(net, tmp_path / "net.onnx", example=torch.from_numpy(X[:2]))
+    items = TensorDataset(torch.from_numpy(X), torch.from_numpy(y))
+    path = tmp_path / "net.onnx"
+    found = compare_models(net, path, items, sensitive_features=groups, batch_size=59)
+    assert found.excessive_risk.abs().max() < 1e-5

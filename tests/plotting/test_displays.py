@@ -323,3 +323,12 @@ def test_tradeoff_display_without_any_value_is_refused():
     frame = pd.DataFrame({"accuracy": [0.5], "fairness_violation": [np.nan]})
     with pytest.raises(ValueError, match="missing values only"):
         TradeoffDisplay.from_frame(frame)
+
+
+def test_constraint_effect_display_groups_of_booleans_are_not_taken_for_a_mask():
+    columns = ["accuracy", "gradient_norm", "boundary_closeness"]
+    frame = pd.DataFrame(np.arange(6.0).reshape(2, 3), [True, False], columns)
+    display = ConstraintEffectDisplay.from_frame({"x": frame, "y": frame[::-1]})
+    for axis, column in zip(display.ax_, columns, strict=True):
+        np.testing.assert_allclose(axis.lines[0].get_xdata(), frame[column])
+        np.testing.assert_allclose(axis.lines[1].get_xdata(), frame[column])

@@ -63,7 +63,7 @@ def _picture(curve: pd.DataFrame, frame: pd.DataFrame) -> Html:
     worst, overall = frame["worst_group"].iloc[-1], frame["accuracy_overall"]
     is_other = pd.Series([group != worst for group in accuracy.index], accuracy.index)
     order = pd.DataFrame({"accuracy": accuracy[accuracy.columns[-1]].round(12), "other": is_other})
-    drawn = accuracy.loc[order.sort_values([*order], kind="stable").index[:MAX_DRAWN]]
+    drawn = accuracy.reindex(order.sort_values([*order], kind="stable").index[:MAX_DRAWN])
     rates = frame["rate"].tolist()
     lines = [("other", rates, row.tolist()) for _, row in drawn.iloc[1:].iterrows()]
     lines += [("worst", rates, drawn.iloc[0].tolist()), ("overall", rates, overall.tolist())]

@@ -65,7 +65,7 @@ def group_figures(report: GroupComparison, confidence: float = CONFIDENCE) -> li
         the user's, which have no interval.
     """
     frame, moments = report.by_group, sample_moments(report)
-    moments = moments.loc[frame.index]
+    moments = moments.reindex(frame.index)  # booleans would be a mask to loc
     before, after = report.names
     users = report.user_metrics()
     return [
@@ -169,7 +169,7 @@ def _users(
     """Return the user's metrics of a group, which have no interval."""
     found = {
         str(name): {
-            model: figure(values.loc[key], n)
+            model: figure(values.iloc[values.index.get_loc(key)], n)
             for model, values in zip(names, of_models, strict=True)
         }
         for name, of_models in users.items()

@@ -180,11 +180,10 @@ class MeanFrame(MetricFrame):
 
     def _quantiles(self, draws: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         quantiles: Sequence[float] = self.ci_quantiles or []
-        if not np.isnan(draws).any():
-            return np.quantile(draws, quantiles, axis=0)
         found = np.full((len(quantiles), *draws.shape[1:]), np.nan)
         was_drawn = ~np.isnan(draws).all(axis=0)
-        found[:, was_drawn] = np.nanquantile(draws[:, was_drawn], quantiles, axis=0)
+        with np.errstate(invalid="ignore"):  # between two infinite ratios
+            found[:, was_drawn] = np.nanquantile(draws[:, was_drawn], quantiles, axis=0)
         return found
 
     @staticmethod

@@ -162,7 +162,8 @@ def fairlearns_draws(n_draws, seed):
     return sums
 
 
-@pytest.mark.filterwarnings("ignore:All-NaN slice")  # fairlearn's, of groups that no draw has
+# Fairlearn's, of groups that no draw has and of ratios to 0.
+@pytest.mark.filterwarnings("ignore:All-NaN slice", "ignore:invalid value")
 @pytest.mark.parametrize("case", CASES)
 def test_quantiles_of_the_same_draws_are_fairlearns(case, monkeypatch):
     monkeypatch.setattr("sk_prunefair.report.mean_frame.drawn_sums", fairlearns_draws(4, 5))
@@ -307,6 +308,22 @@ def test_random_state_of_a_generator_is_taken():
         for _ in range(2)
     ]
     pd.testing.assert_frame_equal(*found)
+
+
+@pytest.mark.parametrize("levels", [None, [True, False] * (N // 2)])
+def test_figures_of_boolean_groups_are_those_of_the_frame(levels):
+    groups = {"sensitive_features": np.arange(N) % 3 == 0, "control_features": levels}
+    report = FairnessReport(**(given() | groups), metrics={"one": lambda y_true, y_pred: 1.0})
+    frame, figures = report.to_frame(), report.to_dict()["groups"]
+    for found, (key, row) in zip(figures, frame.iterrows(), strict=True):
+        names = key if levels else (key,)
+        assert tuple(found["group"].values()) == names
+        assert found["count"] == row["count"]
+        assert found["accuracy"]["dense"]["value"] == pytest.approx(row["accuracy_dense"])
+        assert found["metrics"]["one"]["dense"] == {
+            **{"value": 1.0, "n": row["count"]},
+            **{"low": None, "high": None},
+        }
 
 
 def test_samples_name_groups_and_levels():

@@ -5,8 +5,8 @@ of its own, on one thread. Seconds are of the processor, the median of several r
 short. Memory is the peak of the process beyond what it held before: rows, labels and losses.
 
 Run ``python benchmarks/report_cost.py``: it replaces the rows named ``after`` in the CSV beside it
-and writes the page. ``--name before --draws 2`` with an older package on the path measures that
-one; the intervals are then extrapolated from two draws.
+and writes the page. ``--name before --draws 1`` with an older package on the path measures that
+one; the intervals are then extrapolated from one draw.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def page(table: pd.DataFrame) -> str:
         "",
         "Processor seconds on one thread, by `benchmarks/report_cost.py`: what they are of is said",
         "there. *Before* is the last state of the package in which each report made fairlearn's",
-        "frames over all rows; its intervals are extrapolated from two draws.",
+        "frames over all rows; its intervals are extrapolated from one draw.",
     ]
     for (rows, groups), part in table.groupby(["rows", "groups"], sort=False):
         by_name = part.set_index("name")
@@ -140,7 +140,7 @@ def page(table: pd.DataFrame) -> str:
         lines += ["", f"## {rows:,} rows, {groups} groups", "", f"| | {' | '.join(names)} |"]
         lines.append("|---" * (len(names) + 1) + "|")
         for key, words in STEPS.items():
-            cells = [f"{by_name.loc[name, key]:,.3g} s" for name in names]
+            cells = [_rounded(by_name.loc[name, key]) for name in names]
             lines.append(f"| {words} | {' | '.join(cells)} |")
         both = by_name["report"] + by_name["to_frame"]
         cells = [f"{both[name] / by_name.loc[name, 'predict']:.1f}" for name in names]
@@ -148,6 +148,10 @@ def page(table: pd.DataFrame) -> str:
         cells = [f"{by_name.loc[name, 'memory_gb']:.2f} GB" for name in names]
         lines.append(f"| peak memory of report and text | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _rounded(value: float) -> str:
+    return f"{value:,.0f} s" if value >= 100 else f"{value:.3g} s"
 
 
 def main() -> None:

@@ -19,7 +19,10 @@ class AuditedReport(Protocol):
     diagnostics: pd.DataFrame | None
     empty_layers: tuple[str, ...]
     samples: pd.DataFrame
-    change: Any
+
+    @property
+    def change(self) -> Any:
+        """What changed between the two, with ``n_boot``."""
 
     @property
     def findings(self) -> list[str]:

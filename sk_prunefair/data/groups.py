@@ -10,6 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+# Objects of which equal ones are the same value: of 1 and True only one would stay.
+_OF_ONE_TYPE = ("string", "integer", "boolean")
+
 
 def as_group_frame(
     sensitive_features: Any, n_samples: int, name: str = "sensitive_features"
@@ -95,25 +98,44 @@ def encode_groups(
     >>> codes, groups.tolist()
     (array([1, 0, 1]), ['f', 'm'])
     """
-    if groups is None:
-        groups = _row_index(frame.drop_duplicates().sort_values(list(frame.columns)))
-    elif groups.nlevels != frame.shape[1]:
+    if groups is not None and groups.nlevels != frame.shape[1]:
         raise ValueError(
             f"{name} has {frame.shape[1]} columns, but the known groups are made of "
             f"{groups.nlevels}: {list(groups.names)}"
         )
-    elif set(groups.names) == set(frame.columns):
+    if groups is not None and set(groups.names) == set(frame.columns):
         # Otherwise race and sex in the other order would be taken for each other.
         frame = frame[list(groups.names)]
-    rows = _row_index(frame)
-    codes = groups.get_indexer(rows).astype(np.int64)
-    unseen = rows[codes < 0].unique()
+    # Only one row of each group is sorted and looked up.
+    codes, firsts = _distinct_rows(frame)
+    if groups is None:
+        in_order = firsts.sort_values(list(frame.columns))
+        groups = _row_index(in_order)
+        place = np.empty(len(groups), dtype=np.int64)
+        place[in_order.index] = np.arange(len(groups))
+        return place[codes], groups
+    rows = _row_index(firsts)
+    place = groups.get_indexer(rows).astype(np.int64)
+    unseen = rows[place < 0]
     if len(unseen):
         raise ValueError(
             f"{name} holds groups that are not known: {unseen[:5].tolist()}; "
             f"the known groups are {groups.tolist()}"
         )
-    return codes, groups
+    return place[codes], groups
+
+
+def _distinct_rows(frame: pd.DataFrame) -> tuple[npt.NDArray[np.int64], pd.DataFrame]:
+    """Return for each row which of the distinct ones it is, and these, as they first occur."""
+    codes, uniques = pd.factorize(frame.iloc[:, 0])
+    n = len(uniques)
+    for column in frame.columns[1:]:
+        other, uniques = pd.factorize(frame[column])
+        codes, pairs = pd.factorize(codes * len(uniques) + other)
+        n = len(pairs)
+    first = np.empty(n, dtype=np.int64)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    return codes.astype(np.int64, copy=False), frame.iloc[first].reset_index(drop=True)
 
 
 def to_frame(values: Any, name: str) -> pd.DataFrame:
@@ -134,8 +156,7 @@ def to_frame(values: Any, name: str) -> pd.DataFrame:
         return to_frame(pd.Series(values.to_list(), name=values.name, dtype=object), name)
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu().numpy()
-    # As strings, 1 and "1" or None and "None" would become one group.
-    array = np.asarray(values, dtype=object)
+    array = _array(values)
     if array.ndim not in (1, 2):
         raise ValueError(
             f"{name} must be one- or two-dimensional, got {type(values).__name__} "
@@ -157,7 +178,7 @@ def _columns(values: Mapping[Any, Any], name: str) -> dict[Any, pd.Series]:
     columns = {}
     for key, column in values.items():
         plain = column.to_pylist() if hasattr(column, "to_pylist") else column
-        array = np.asarray(list(plain), dtype=object)
+        array = _array(plain if isinstance(plain, np.ndarray) else list(plain))
         if array.ndim != 1:
             raise ValueError(
                 f"{name}[{key!r}] must be one-dimensional, got {array.ndim} dimensions"
@@ -167,6 +188,14 @@ def _columns(values: Mapping[Any, Any], name: str) -> dict[Any, pd.Series]:
     if len(set(lengths.values())) > 1:
         raise ValueError(f"{name} must hold columns of one length, got {lengths}")
     return columns
+
+
+def _array(values: Any) -> npt.NDArray[Any]:
+    """Return an array whose dtype the values have already, else one of objects."""
+    if isinstance(values, np.ndarray) and values.dtype.kind in "biufU":
+        return values
+    # As strings, 1 and "1" or None and "None" would become one group.
+    return np.asarray(values, dtype=object)
 
 
 def _singular(name: str) -> str:
@@ -180,7 +209,19 @@ def _plain_values(column: pd.Series, name: str) -> pd.Series:
         raise ValueError(
             f"{name} must have no missing values, got {n_missing} in column {column.name!r}"
         )
-    plain = pd.Series(column.tolist(), name=column.name)
+    dtype = column.dtype
+    if isinstance(dtype, np.dtype) and dtype.kind in "bif":
+        wide = {"b": np.bool_, "i": np.int64, "f": np.float64}[dtype.kind]
+        return column.astype(wide).reset_index(drop=True)
+    is_of_objects = isinstance(dtype, np.dtype) and dtype.kind == "O"
+    if not is_of_objects or pd.api.types.infer_dtype(column, skipna=False) in _OF_ONE_TYPE:
+        codes, uniques = pd.factorize(column)
+        return _inferred(uniques.tolist(), name, column.name).take(codes).reset_index(drop=True)
+    return _inferred(column.tolist(), name, column.name)
+
+
+def _inferred(values: list[Any], name: str, column: Any) -> pd.Series:
+    plain = pd.Series(values, name=column)
     if plain.dtype == object:
         _check_sortable(plain, name)
     return plain

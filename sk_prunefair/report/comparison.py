@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,19 +17,23 @@ from sk_prunefair.metrics import (
     combined_error_variance,
     symmetric_distance_error,
 )
-from sk_prunefair.metrics._order import most_harmed_first
+from sk_prunefair.metrics._order import HARMS, most_harmed_first
 from sk_prunefair.names import PRUNING, check_names
 from sk_prunefair.outcome import Outcome
+from sk_prunefair.report.cells import Cells
 from sk_prunefair.report.frames import (
+    changes,
+    check_distinct,
     expected_gap,
     group_columns,
+    group_means,
     largest_difference,
-    mean_values,
     net_frame,
-    one_column,
+    net_values,
 )
 from sk_prunefair.report.labels import as_labels_of_one_kind
-from sk_prunefair.report.predictions import as_probabilities
+from sk_prunefair.report.mean_frame import Bootstrap, MeanFrame
+from sk_prunefair.report.predictions import aligned_scores
 from sk_prunefair.report.text import label_findings, layer_findings
 
 
@@ -71,7 +76,7 @@ class GroupComparison:
         self._labels_given = truth, *predicted
         codes = [np.searchsorted(self.labels, each) for each in predicted]
         scores = [
-            _scores(values, name, self.labels, classes, truth)
+            aligned_scores(values, name, self.labels, classes, truth)
             for name, values in (("dense_scores", dense_scores), ("pruned_scores", pruned_scores))
         ]
         truth_codes = np.searchsorted(self.labels, truth)
@@ -79,25 +84,53 @@ class GroupComparison:
             Outcome(losses[i], codes[i], truth_codes, scores[i]) for i in range(len(codes))
         )
         self.outcomes = dense, pruned
-        options: dict[str, Any] = {
-            "y_true": truth,
-            "n_boot": n_boot,
-            "ci_quantiles": ci_quantiles,
-            "random_state": random_state,
-        }
+        self._bootstrap = Bootstrap.checked(n_boot, ci_quantiles, random_state)
         self.sensitive_features = groups = group_columns(sensitive_features, len(truth))
-        self.control_features = level = None
-        options["sensitive_features"] = groups
+        self.control_features = controls = None
         if control_features is not None:
             controls = group_columns(control_features, len(truth), "control_features")
+            check_distinct(groups, controls)
             self.control_features = controls
-            options["control_features"], level = controls, one_column(controls)
-        self.dense, self.pruned = (
-            net_frame(answer, outcome.losses, metrics, options, outcome.scores)
-            for answer, outcome in zip(predicted, self.outcomes, strict=True)
-        )
-        self.samples = _samples(truth, dense, pruned, one_column(groups), level)
-        self.change = _change(self.samples, predicted[1], options)
+        self.cells = cells = Cells(groups, controls)
+        self._means = group_means(cells, dense, pruned)
+        self.samples = _samples(truth, dense, pruned, cells)
+        self._asked: tuple[MetricFrame, MetricFrame] | None = None
+        if metrics is not None:
+            # What fails of the user's metrics does so here.
+            options: dict[str, Any] = {
+                "y_true": truth,
+                "sensitive_features": groups,
+                "control_features": controls,
+                "n_boot": n_boot,
+                "ci_quantiles": ci_quantiles,
+                "random_state": random_state,
+            }
+            of_dense, of_pruned = (
+                net_frame(answer, outcome.losses, metrics, options, outcome.scores)
+                for answer, outcome in zip(predicted, self.outcomes, strict=True)
+            )
+            self._asked = of_dense, of_pruned
+
+    @cached_property
+    def dense(self) -> MetricFrame:
+        """Accuracy, loss, count and the user's metrics of the dense net."""
+        return self._net_frame(0)
+
+    @cached_property
+    def pruned(self) -> MetricFrame:
+        """Accuracy, loss, count and the user's metrics of the pruned net."""
+        return self._net_frame(1)
+
+    @cached_property
+    def change(self) -> MetricFrame:
+        """Excessive risk and accuracy drop, from sample to sample."""
+        return MeanFrame(self.cells, changes(*self.outcomes), self._bootstrap)
+
+    def _net_frame(self, place: int) -> MetricFrame:
+        if self._asked is not None:
+            return self._asked[place]
+        values = net_values(self.outcomes[place])
+        return MeanFrame(self.cells, values, self._bootstrap, with_count=True)
 
     @property
     def has_losses(self) -> bool:
@@ -136,29 +169,35 @@ class GroupComparison:
         """R(a) by group, None without losses."""
         if not self.has_losses:
             return None
-        return self.change.by_group["excessive_risk"].dropna()
+        return self._means["excessive_risk"].copy()
 
     @property
     def fairness_violation(self) -> float | None:
         """ξ, the largest minus the smallest excessive risk; None without losses."""
-        return largest_difference(self.change, "excessive_risk") if self.has_losses else None
+        if not self.has_losses:
+            return None
+        return largest_difference(self._means["excessive_risk"], self.cells)
 
     @property
     def accuracy_gap(self) -> pd.Series:
         """Largest minus smallest group accuracy of each net."""
-        gaps = [largest_difference(frame, "accuracy") for frame in (self.dense, self.pruned)]
+        gaps = [largest_difference(each, self.cells) for each in self._accuracies]
         return pd.Series(gaps, index=list(self.names), name="accuracy_gap")
 
     @property
     def accuracy_gap_floor(self) -> pd.Series:
         """Gap to expect from sampling alone; the largest over the levels of control features."""
-        floors = [expected_gap(frame) for frame in (self.dense, self.pruned)]
+        floors = [expected_gap(each, self.cells) for each in self._accuracies]
         return pd.Series(floors, index=list(self.names), name="accuracy_gap_floor")
 
     @property
     def accuracy_drop(self) -> pd.Series:
         """Accuracy lost by each group."""
-        return self.change.by_group["accuracy_drop"].dropna()
+        return self._means["accuracy_drop"].copy()
+
+    @property
+    def _accuracies(self) -> tuple[pd.Series, pd.Series]:
+        return self._means["accuracy_dense"], self._means["accuracy_pruned"]
 
     @property
     def by_group(self) -> pd.DataFrame:
@@ -180,21 +219,39 @@ class GroupComparison:
         return self._frame(*self.names)
 
     def _frame(self, before: str, after: str) -> pd.DataFrame:
-        dense, pruned = self.dense.by_group, self.pruned.by_group
-        columns = {"count": dense["count"]}
-        for name in dense.columns.drop("count"):
-            columns |= {f"{name}_{before}": dense[name], f"{name}_{after}": pruned[name]}
-        for name in self.change.by_group:
-            columns[name] = self.change.by_group[name]
-            columns |= self._quantiles(name)
-        frame = pd.DataFrame(columns).dropna(subset="accuracy_drop")
+        means = self._means
+        columns = {"count": means["count"]}
+        for name in ("accuracy", "loss") if self.has_losses else ("accuracy",):
+            columns[f"{name}_{before}"] = means[f"{name}_dense"]
+            columns[f"{name}_{after}"] = means[f"{name}_pruned"]
+        for name, of_models in self.user_metrics().items():
+            columns |= {f"{name}_{before}": of_models[0], f"{name}_{after}": of_models[1]}
+        for name in HARMS:
+            if name in means:
+                columns[name] = means[name]
+                columns |= self._quantiles(name)
+        frame = pd.DataFrame(columns, index=means.index)
         return most_harmed_first(frame.astype({"count": int}))
 
+    def user_metrics(self) -> dict[str, list[pd.Series]]:
+        """Return the user's metrics of both nets, by group, in the order of groups."""
+        if self._asked is None:
+            return {}
+        # Without the combinations of columns that have no samples.
+        frames = [frame.by_group.dropna(subset="count") for frame in self._asked]
+        return {
+            name: [frame[name].set_axis(self._means.index) for frame in frames]
+            for name in frames[0].columns.drop(["accuracy", "loss", "count"], errors="ignore")
+        }
+
     def _quantiles(self, name: str) -> dict[str, pd.Series]:
-        if not self.change.n_boot:
+        if not self._bootstrap.n_boot:
             return {}
         quantiles = zip(self.change.ci_quantiles, self.change.by_group_ci, strict=True)
-        return {f"{name}_q{quantile:g}": frame[name] for quantile, frame in quantiles}
+        return {
+            f"{name}_q{quantile:g}": frame[name].reindex(self._means.index)
+            for quantile, frame in quantiles
+        }
 
 
 def _both_losses(
@@ -215,32 +272,13 @@ def _labels(
     known = [truth, *predicted]
     if classes is not None:
         known += as_labels_of_one_kind(truth, {"classes": classes}, same_length=False)[1:]
-    return np.unique(np.concatenate(known))
-
-
-def _scores(
-    values: Any, name: str, labels: npt.NDArray[Any], classes: Any, truth: npt.NDArray[Any]
-) -> npt.NDArray[Any] | None:
-    """Return probabilities with one column for each label; those that classes lack are 0."""
-    if values is None:
-        return None
-    scores = np.asarray(values)
-    columns = np.asarray(labels if classes is None else np.asarray(classes).tolist())
-    if scores.shape != (len(truth), len(columns)):
-        raise ValueError(
-            f"{name} must have shape {(len(truth), len(columns))}, one column for each of the "
-            f"classes {columns.tolist()[:10]}, got {scores.shape}"
-        )
-    scores = as_probabilities(scores, name)
-    if np.array_equal(columns, labels):
-        return scores
-    aligned = np.zeros((len(truth), len(labels)), dtype=scores.dtype)
-    aligned[:, np.searchsorted(labels, columns)] = scores
-    return aligned
+    # Of numbers pandas finds those that differ without sorting all.
+    found = [pd.unique(each) if each.dtype.kind in "biuf" else np.unique(each) for each in known]
+    return np.unique(np.concatenate(found))
 
 
 def _samples(
-    truth: npt.NDArray[Any], dense: Outcome, pruned: Outcome, groups: pd.Index, level: Any
+    truth: npt.NDArray[Any], dense: Outcome, pruned: Outcome, cells: Cells
 ) -> pd.DataFrame:
     columns = {
         "y_true": truth,
@@ -249,16 +287,4 @@ def _samples(
     }
     if dense.losses is not None and pruned.losses is not None:
         columns |= {"loss_dense": dense.losses, "loss_pruned": pruned.losses}
-    return pd.DataFrame(columns | {"group": groups, "level": level})
-
-
-def _change(samples: pd.DataFrame, y_pred: Any, options: dict[str, Any]) -> MetricFrame:
-    changes = {"accuracy_drop": samples["is_right_dense"] - samples["is_right_pruned"]}
-    if "loss_dense" in samples:
-        changes["excessive_risk"] = samples["loss_pruned"] - samples["loss_dense"]
-    return MetricFrame(
-        metrics=dict.fromkeys(changes, mean_values),
-        y_pred=y_pred,
-        sample_params={name: {"values": each.to_numpy()} for name, each in changes.items()},
-        **options,
-    )
+    return pd.DataFrame(columns | {"group": cells.group, "level": cells.level})

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy.stats import norm
 
@@ -64,13 +65,13 @@ def group_figures(report: GroupComparison, confidence: float = CONFIDENCE) -> li
         the user's, which have no interval.
     """
     frame, moments = report.by_group, sample_moments(report)
-    # By position: `.loc` would take groups that are booleans for a mask.
-    rows = moments.index.get_indexer(frame.index)
+    moments = moments.reindex(frame.index)  # booleans would be a mask to loc
     before, after = report.names
+    users = report.user_metrics()
     return [
         {"group": dict(zip(map(str, frame.index.names), _key(key), strict=True)), "count": int(n)}
-        | _own(moments.iloc[rows[row]], before, after, confidence)
-        | _users(report, key)
+        | _own(moments.iloc[row], before, after, confidence)
+        | _users(users, key, int(n), report.names)
         for row, (key, n) in enumerate(frame["count"].items())
     ]
 
@@ -111,10 +112,8 @@ def _gap(report: GroupComparison, value: Any, n: int, ends: tuple[float, float])
 
 def sample_moments(report: GroupComparison) -> pd.DataFrame:
     """Return counts, means and deviations of what each sample says, by group, as the frames do."""
-    keys = [*report.dense.by_group.index.names]
-    parts = [report.sensitive_features, report.control_features]
-    columns = pd.concat([part for part in parts if part is not None], axis=1)[keys]
-    return _moments(_values(report), columns, keys)
+    cells = report.cells
+    return _moments(_values(report), cells.codes).set_axis(cells.index)
 
 
 def _values(report: GroupComparison) -> pd.DataFrame:
@@ -135,13 +134,8 @@ def _values(report: GroupComparison) -> pd.DataFrame:
     return pd.DataFrame(values)
 
 
-def _moments(
-    values: pd.DataFrame, columns: pd.DataFrame | None = None, keys: list[str] | None = None
-) -> pd.DataFrame:
-    by: Any = [np.zeros(len(values), dtype=int)]
-    if columns is not None and keys is not None:
-        by = [columns[key] for key in keys]
-    grouped = values.groupby(by, observed=True)
+def _moments(values: pd.DataFrame, codes: npt.NDArray[np.int64] | None = None) -> pd.DataFrame:
+    grouped = values.groupby(np.zeros(len(values), dtype=int) if codes is None else codes)
     frame = grouped.mean().assign(n=grouped.size())
     spread = [name for name in ("loss_dense", "loss_pruned", "risk") if name in values]
     return frame.join(grouped[spread].std().add_suffix("_deviation")) if spread else frame
@@ -169,17 +163,16 @@ def _mean(row: pd.Series, name: str, n: int, confidence: float) -> dict[str, Any
     return figure(row[name], n, *ends)
 
 
-def _users(report: GroupComparison, key: Any) -> dict[str, Any]:
+def _users(
+    users: dict[str, list[pd.Series]], key: Any, n: int, names: tuple[str, str]
+) -> dict[str, Any]:
     """Return the user's metrics of a group, which have no interval."""
-    frames = dict(zip(report.names, (report.dense.by_group, report.pruned.by_group), strict=True))
-    own = ("accuracy", "loss", "count")
     found = {
         str(name): {
-            model: figure(frame.loc[key, name], frame.loc[key, "count"])
-            for model, frame in frames.items()
+            model: figure(values.iloc[values.index.get_loc(key)], n)
+            for model, values in zip(names, of_models, strict=True)
         }
-        for name in report.dense.by_group
-        if name not in own
+        for name, of_models in users.items()
     }
     return {"metrics": found} if found else {}
 

@@ -13,8 +13,10 @@ import pandas as pd
 from fairlearn.metrics import MetricFrame, count
 from sklearn.metrics import d2_log_loss_score, log_loss
 
-from sk_prunefair.data.groups import as_group_frame, encode_groups
+from sk_prunefair.data.groups import as_group_frame
 from sk_prunefair.metrics import accuracy_gap_floor
+from sk_prunefair.outcome import Outcome
+from sk_prunefair.report.cells import Cells
 
 
 def group_columns(features: Any, n_samples: int, name: str = "sensitive_features") -> pd.DataFrame:
@@ -25,10 +27,14 @@ def group_columns(features: Any, n_samples: int, name: str = "sensitive_features
     return frame.rename(columns={column: f"{column} (group)" for column in taken})
 
 
-def one_column(features: pd.DataFrame) -> pd.Index:
-    """Return the group of each sample, a tuple where there are several columns."""
-    codes, groups = encode_groups(features)
-    return groups.to_flat_index()[codes]
+def check_distinct(groups: pd.DataFrame, controls: pd.DataFrame) -> None:
+    """Raise ValueError where a column is among the sensitive and among the control features."""
+    both = groups.columns.intersection(controls.columns).tolist()
+    if both:
+        raise ValueError(
+            f"sensitive_features and control_features must have distinct column names, got {both} "
+            "in both"
+        )
 
 
 def net_frame(
@@ -137,24 +143,47 @@ def mean_values(y_true: Any, y_pred: Any, *, values: npt.NDArray[Any]) -> float:
     return float(np.mean(values))
 
 
-def largest_difference(frame: MetricFrame, metric: str) -> float:
+def group_means(cells: Cells, dense: Outcome, pruned: Outcome) -> pd.DataFrame:
+    """Return count, accuracies, losses and their changes by group, as MetricFrames have them."""
+    columns: dict[str, Any] = {"count": cells.counts}
+    for role, outcome in (("dense", dense), ("pruned", pruned)):
+        columns[f"accuracy_{role}"] = cells.means(outcome.is_right)
+    for role, outcome in (("dense", dense), ("pruned", pruned)):
+        if outcome.losses is not None:
+            columns[f"loss_{role}"] = cells.means(outcome.losses)
+    columns |= {name: cells.means(each) for name, each in changes(dense, pruned).items()}
+    return pd.DataFrame(columns, index=cells.index)
+
+
+def net_values(outcome: Outcome) -> dict[str, npt.NDArray[np.float64]]:
+    """Return of each sample what accuracy and loss are the means of."""
+    values = {"accuracy": outcome.is_right.astype(float)}
+    return values if outcome.losses is None else values | {"loss": outcome.losses}
+
+
+def changes(dense: Outcome, pruned: Outcome) -> dict[str, npt.NDArray[np.float64]]:
+    """Return of each sample what accuracy drop and excessive risk are the means of."""
+    found = {"accuracy_drop": dense.is_right.astype(float) - pruned.is_right}
+    if dense.losses is not None and pruned.losses is not None:
+        found["excessive_risk"] = pruned.losses - dense.losses
+    return found
+
+
+def largest_difference(values: pd.Series, cells: Cells) -> float:
     """Return the largest difference between groups, over all levels of control features."""
-    return float(np.max(frame.difference(method="between_groups")[metric]))
+    found = values.to_numpy()
+    starts = cells.starts
+    return float((np.maximum.reduceat(found, starts) - np.minimum.reduceat(found, starts)).max())
 
 
-def expected_gap(net: MetricFrame) -> float:
+def expected_gap(accuracy: pd.Series, cells: Cells) -> float:
     """Return the accuracy gap that equally good groups would show, the largest over levels."""
-    frame = net.by_group.dropna(subset="accuracy")
-    parts = (
-        [part for _, part in frame.groupby(level=net.control_levels)]
-        if net.control_levels
-        else [frame]
+    parts = zip(
+        np.split(accuracy.to_numpy(), cells.starts[1:]),
+        np.split(cells.counts, cells.starts[1:]),
+        strict=True,
     )
     return max(
-        accuracy_gap_floor(
-            float(np.average(part["accuracy"], weights=part["count"]).clip(0, 1)),
-            part["count"],
-            n_draws=2000,
-        )
-        for part in parts
+        accuracy_gap_floor(float(np.average(each, weights=counts).clip(0, 1)), counts, n_draws=2000)
+        for each, counts in parts
     )

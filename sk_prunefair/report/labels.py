@@ -12,6 +12,8 @@ import pandas as pd
 from sk_prunefair.checks import as_labels, check_same_length
 
 _NUMBERS = ("booleans", "integers", "fractions")
+# What numpy makes of Python's values of a kind; of unsigned ones it depends on how large they are.
+_WIDEST: dict[str, type[np.generic]] = {"b": np.bool_, "i": np.int64, "f": np.float64}
 
 
 def as_labels_of_one_kind(
@@ -30,11 +32,11 @@ def as_labels_of_one_kind(
     ValueError: dense_pred must hold labels as y_true does: y_true has integers, dense_pred has \
 fractions, such as 0.2; probabilities have shape (n_samples, n_classes)
     """
-    truth = as_labels(y_true, "y_true")
+    truth = _checked(y_true, "y_true")
     of_truth = _kind_of_all(truth, "y_true")
-    arrays = [np.asarray(truth.tolist())]
+    arrays = [_plain(truth)]
     for name, values in predictions.items():
-        labels = as_labels(values, name)
+        labels = _checked(values, name)
         if same_length:
             check_same_length(labels, name, truth, "y_true")
         of_labels = _kind_of_all(labels, name)
@@ -46,10 +48,35 @@ fractions, such as 0.2; probabilities have shape (n_samples, n_classes)
             )
             raise ValueError(
                 f"{name} must hold labels as y_true does: y_true has {of_truth}, {name} has "
-                f"{of_labels}, such as {next(v for v in labels if _kind(v) == of_labels)!r}{hint}"
+                f"{of_labels}, such as {_first(labels, of_labels)!r}{hint}"
             )
-        arrays.append(np.asarray(labels.tolist()))
+        arrays.append(_plain(labels))
     return arrays
+
+
+def as_plain_labels(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
+    """Return labels as a vector of the dtype that numpy has for them, or raise ValueError.
+
+    >>> as_plain_labels(np.array([0, 1], dtype=np.uint8), "y_true").dtype
+    dtype('int64')
+    """
+    return _plain(_checked(values, name))
+
+
+def _checked(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
+    """Return labels as numbers where they come as an array of numbers, else as objects."""
+    if isinstance(values, pd.Series) and isinstance(values.dtype, np.dtype):
+        values = values.to_numpy()
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in _WIDEST or values.ndim != 1:
+        return as_labels(values, name)
+    if not len(values) or (values.dtype.kind == "f" and np.isnan(values).any()):
+        return as_labels(values, name)  # which raises
+    # A copy: the user may change the array.
+    return values.astype(_WIDEST[values.dtype.kind])
+
+
+def _plain(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.asarray(labels.tolist()) if labels.dtype == object else labels
 
 
 def _can_be_compared(of_truth: str, of_labels: str) -> bool:
@@ -65,6 +92,11 @@ def _kind_of_all(values: npt.NDArray[Any], name: str) -> str:
     if len(kinds) > 1:
         raise ValueError(f"{name} must hold labels of one kind, got {' and '.join(sorted(kinds))}")
     return kinds.pop()
+
+
+def _first(labels: npt.NDArray[Any], kind: str) -> Any:
+    """Return the first label of a kind, as Python writes it."""
+    return next(value for value in pd.unique(labels).tolist() if _kind(value) == kind)
 
 
 def _kind(value: Any) -> str:

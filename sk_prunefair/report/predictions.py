@@ -213,3 +213,24 @@ def _answers(
     # Of 1 the logarithm with its sign turned would be -0.
     losses = 0.0 - np.log(np.clip(of_truth, LEAST_PROBABILITY, 1.0))
     return Answers(labels, losses, scores)
+
+
+def aligned_scores(
+    values: Any, name: str, labels: npt.NDArray[Any], classes: Any, truth: npt.NDArray[Any]
+) -> npt.NDArray[Any] | None:
+    """Return probabilities with one column for each label; those that classes lack are 0."""
+    if values is None:
+        return None
+    scores = np.asarray(values)
+    columns = np.asarray(labels if classes is None else np.asarray(classes).tolist())
+    if scores.shape != (len(truth), len(columns)):
+        raise ValueError(
+            f"{name} must have shape {(len(truth), len(columns))}, one column for each of the "
+            f"classes {columns.tolist()[:10]}, got {scores.shape}"
+        )
+    scores = as_probabilities(scores, name)
+    if np.array_equal(columns, labels):
+        return scores
+    aligned = np.zeros((len(truth), len(labels)), dtype=scores.dtype)
+    aligned[:, np.searchsorted(labels, columns)] = scores
+    return aligned

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from sk_prunefair.audit import audit_page
-from sk_prunefair.checks import as_labels
 from sk_prunefair.plotting import GroupRiskDisplay
 from sk_prunefair.report.document import read, to_dict, to_json
 from sk_prunefair.report.harm import GroupHarm
+from sk_prunefair.report.labels import as_plain_labels
 from sk_prunefair.report.model_card import model_card
 from sk_prunefair.report.predictions import answers, as_prediction
 from sk_prunefair.report.text import report_html, report_text
@@ -57,15 +56,18 @@ class FairnessReport(GroupHarm):
         What the two are called, in columns and sentences.
     n_boot, ci_quantiles, random_state : default=None
         Bootstrap intervals, as in `fairlearn.metrics.MetricFrame`. The change between the nets is
-        resampled in pairs: both nets see the same samples. A draw of 16,000 samples takes fairlearn
-        some half a second.
+        resampled in pairs: both nets see the same samples. With ``metrics`` the frames of the nets
+        are fairlearn's own, and a draw of 16,000 samples takes it some half a second.
 
     Attributes
     ----------
     dense, pruned : fairlearn.metrics.MetricFrame
-        ``accuracy``, ``loss``, ``count`` and the user's metrics of each net.
+        ``accuracy``, ``loss``, ``count`` and the user's metrics of each net. Without the user's,
+        they and ``change`` are made when asked for, of the sums of each group.
     change : fairlearn.metrics.MetricFrame
         ``excessive_risk`` and ``accuracy_drop``, from sample to sample.
+    cells : Cells
+        The group of each sample as a number, within the levels of control features.
     compressed : fairlearn.metrics.MetricFrame
         ``pruned``, by the name that it has where nothing was pruned.
     excessive_risk : pandas.Series or None
@@ -178,7 +180,7 @@ class FairnessReport(GroupHarm):
         >>> report.excessive_risk.round(3).to_dict()
         {'a': 0.067, 'b': 0.28}
         """
-        truth = np.asarray(as_labels(y_true, "y_true").tolist())
+        truth = as_plain_labels(y_true, "y_true")
         given = {"dense_pred": dense_pred, "compressed_pred": compressed_pred}
         predictions = {name: as_prediction(each, name, classes) for name, each in given.items()}
         known, (dense, compressed) = answers(truth, predictions, classes)

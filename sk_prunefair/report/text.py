@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import pandas as pd
-from fairlearn.metrics import MetricFrame
 
 from sk_prunefair.metrics._order import ExtremeGroups
 from sk_prunefair.names import Names
@@ -20,8 +19,8 @@ class TextReport(Protocol):
     """What the text of a report is made of; `sk_prunefair.FairnessReport` has it."""
 
     names: Names
-    dense: MetricFrame
-    pruned: MetricFrame
+    samples: pd.DataFrame
+    control_features: pd.DataFrame | None
     compression: pd.Series | None
 
     @property
@@ -81,8 +80,8 @@ def summary(report: TextReport) -> str:
     """Return accuracy, gap, ξ, the groups at both ends and what was saved, one line each."""
     gap, expected = report.accuracy_gap, report.accuracy_gap_floor
     overall = "within control levels"
-    if not report.dense.control_levels:
-        accuracy = report.dense.overall["accuracy"], report.pruned.overall["accuracy"]
+    if report.control_features is None:
+        accuracy = report.samples[["is_right_dense", "is_right_pruned"]].mean()
         overall = "{:.3f} → {:.3f}".format(*accuracy)
     first = f"accuracy {overall}, accuracy gap {gap.iloc[0]:.3f} → {gap.iloc[1]:.3f}"
     if report.fairness_violation is not None:

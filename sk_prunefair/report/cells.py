@@ -1,0 +1,84 @@
+"""The group and the control level of each sample, as numbers, and means over them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sk_prunefair.data.groups import encode_groups
+
+
+class Cells:
+    """Samples by group, and by level of the control features where there are such.
+
+    Parameters
+    ----------
+    groups : pandas.DataFrame of shape (n_samples, n_columns)
+        Sensitive features, as `sk_prunefair.data.groups.as_group_frame` returns them.
+    levels : pandas.DataFrame of shape (n_samples, n_controls), default=None
+        Control features.
+
+    Attributes
+    ----------
+    codes : ndarray of shape (n_samples,), dtype int64
+        The cell of each sample.
+    frame : pandas.DataFrame of shape (n_cells, n_controls + n_columns)
+        Levels and groups of each cell that has samples, sorted.
+    index : pandas.Index of shape (n_cells,)
+        The same, as MetricFrames have it: plain for one column, else a MultiIndex.
+    counts : ndarray of shape (n_cells,), dtype int64
+        Samples of each cell.
+    starts : ndarray of shape (n_levels,), dtype int64
+        The first cell of each level; 0 alone without control features.
+    group, level : pandas.Index of shape (n_samples,), or None
+        The name of each sample's group and level, a tuple where there are several columns.
+
+    Examples
+    --------
+    >>> cells = Cells(pd.DataFrame({"sex": ["m", "f", "m", "m"]}))
+    >>> cells.index.tolist(), cells.counts, cells.means([1.0, 2.0, 3.0, 5.0])
+    (['f', 'm'], array([1, 3]), array([2., 3.]))
+    """
+
+    def __init__(self, groups: pd.DataFrame, levels: pd.DataFrame | None = None) -> None:
+        codes, names = encode_groups(groups)
+        self.group = names.to_flat_index()[codes]
+        self.level: pd.Index | None = None
+        columns, self.starts = names.to_frame(index=False), np.zeros(1, dtype=np.int64)
+        if levels is not None:
+            outer, level_names = encode_groups(levels)
+            self.level = level_names.to_flat_index()[outer]
+            codes = outer * len(names) + codes
+            [found] = np.nonzero(np.bincount(codes))
+            place = np.zeros(len(names) * len(level_names), dtype=np.int64)
+            place[found] = np.arange(len(found))
+            codes = place[codes]
+            level_of, group_of = np.divmod(found, len(names))
+            of_levels = level_names.to_frame(index=False).iloc[level_of].reset_index(drop=True)
+            columns = pd.concat([of_levels, columns.iloc[group_of].reset_index(drop=True)], axis=1)
+            self.starts = np.searchsorted(level_of, np.arange(len(level_names)))
+        self.codes, self.frame = codes, columns
+        self.controls = [] if levels is None else [*levels.columns]
+        self.counts = np.bincount(codes)
+        self.index = (
+            pd.Index(columns.iloc[:, 0])
+            if columns.shape[1] == 1
+            else pd.MultiIndex.from_frame(columns)
+        )
+
+    def sums(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Return the sum of a value per sample, over each cell."""
+        weights = np.asarray(values, dtype=float)
+        return np.bincount(self.codes, weights, len(self.counts)).astype(float, copy=False)
+
+    def means(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Return the mean of a value per sample, over each cell."""
+        return self.sums(values) / self.counts
+
+    def features(self) -> dict[str, Any]:
+        """Return the cells as a MetricFrame takes features, one row per cell."""
+        found = {"sensitive_features": self.frame.drop(columns=self.controls)}
+        return found | ({"control_features": self.frame[self.controls]} if self.controls else {})

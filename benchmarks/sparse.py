@@ -113,8 +113,8 @@ def table(times: pd.DataFrame) -> pd.DataFrame:
                 "net": name,
                 "batch": batch,
                 "rate": rate,
-                "dense, ms": f"{1000 * part['dense'].median():.3g}",
-                "sparse, ms": f"{1000 * part['sparse'].median():.3g}",
+                "dense, ms": _milliseconds(part["dense"].median()),
+                "sparse, ms": _milliseconds(part["sparse"].median()),
                 "times as fast": f"{part['gain'].median():.2f}",
                 "least to most": f"{part['gain'].min():.2f} to {part['gain'].max():.2f}",
                 "asked for": "–" if target is None else f"{target:g}",
@@ -122,6 +122,10 @@ def table(times: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(lines)
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1000 * seconds:.0f}" if seconds >= 0.1 else f"{1000 * seconds:.3g}"
 
 
 def write_page(times: pd.DataFrame, path: Path) -> None:

@@ -162,7 +162,7 @@ def sparse_module(
         gain = 1.0
         if new:
             _check_outputs(expected, fast, X, tolerance)
-            seconds = seconds_of([lambda X: run(dense, X), lambda X: run(fast, X)], X, n_rounds=5)
+            seconds = seconds_of([lambda X: run(dense, X), lambda X: run(fast, X)], X, n_rounds=3)
             gain = float(np.median(seconds[:, 0] / seconds[:, 1]))
         if gain < 1:
             fast, why = dense, f"sparse layers, but the whole net was {gain:.2f} × as fast"

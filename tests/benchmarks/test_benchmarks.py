@@ -31,6 +31,7 @@ PAGES = {
     "pruners": "pruners.write_table",
     "recalibration": "recalibration.write_table",
     "slices": "slices.write_page",
+    "sparse": "sparse.write_page",
 }
 
 
@@ -75,6 +76,12 @@ def test_constraint_trials_committed_trial_is_reproduced(benchmark_module, trial
     committed = rows[np.logical_and.reduce([rows[key] == value for key, value in cell.items()])]
     np.testing.assert_allclose(found["accuracy"], committed["accuracy"], atol=0.03)
     assert found["rate"].tolist() == committed["rate"].tolist()
+
+
+def test_sparse_quick_run_writes_nothing():
+    before = (BENCHMARKS / "sparse.csv").read_bytes()
+    run_quick("sparse")
+    assert (BENCHMARKS / "sparse.csv").read_bytes() == before
 
 
 def test_field_quick_run_writes_rows_and_page(tmp_path):

@@ -113,6 +113,7 @@ def table(times: pd.DataFrame) -> pd.DataFrame:
                 "net": name,
                 "batch": batch,
                 "rate": rate,
+                "rounds": len(part),
                 "dense, ms": _milliseconds(part["dense"].median()),
                 "sparse, ms": _milliseconds(part["sparse"].median()),
                 "times as fast": f"{part['gain'].median():.2f}",

@@ -20,6 +20,7 @@ PAGES = {
     "mitigation": "mitigation_page.write_page",
     "constraints": "constraints_tables.write_tables",
     "compact": "compact.write_table",
+    "compressions": "compressions_page.write_page",
     "constraint_cost": "constraint_cost.write_table",
     "constraint_trials": "constraint_trials.write_table",
     "fairlearn_baselines": "fairlearn_page.write_page",

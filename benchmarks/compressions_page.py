@@ -105,8 +105,8 @@ def _in_short(rows: pd.DataFrame) -> str:
     said.append(
         "What is small is not fast: with ONNX Runtime on this processor, one thread and batches of "
         f"64, eight bits take {times.min():.2f} (small dense nets) to {times.max():.2f} "
-        "(convolutions) of the dense net's time; nets with weights removed take the same, and narrow "
-        "nets alone take less."
+        "(convolutions) of the dense net's time; nets with weights removed take the same, and "
+        "narrow nets alone take less."
     )
     lines = [textwrap.fill(f"- {each}", 98, subsequent_indent="  ") for each in said]
     return "\n".join(["## In short", "", *lines, ""])

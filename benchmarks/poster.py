@@ -8,8 +8,8 @@ it stopped), ``--quick`` for tiny sizes in seconds, or on a GPU the published ne
 the CSV. ``--dual`` has the authors' Lagrangian dual in the place of our equal losses, and goes to
 ``benchmarks/poster_dual.csv`` and ``.md`` (committed: ``--dual --tasks faces_race --nets ResNet18
 --seeds 1``). ``--default`` has today's default, and the recipe as a fifth model, and goes to
-``benchmarks/poster_default.csv`` and ``.md`` (not run at full size so far). Data is looked for in
-the folder SK_PRUNEFAIR_DATA.
+``benchmarks/poster_default.csv`` and ``.md`` (committed: ``--default --tasks faces_race --nets
+ResNet18 --seeds 1``). Data is looked for in the folder SK_PRUNEFAIR_DATA.
 
 The four models: *none*; *before*, equal losses in the dense training; *after*, in the fine-tuning;
 *both*. *none* and *after* prune one dense net, *before* and *both* another. All rows are test rows,

@@ -26,6 +26,7 @@ PAGES = {
     "fairlearn_baselines": "fairlearn_page.write_page",
     "field": "field_page.write_page",
     "poster": "poster_page.write_page",
+    "poster_default": "poster_page.write_default",
     "poster_dual": "poster_page.write_dual",
     "promise_verdict": "promise_verdict.write_page",
     "promise_violation": "promise_violation.write_page",

@@ -63,10 +63,7 @@ def write_tables(
     summary: dict[str, Any] = {
         f"accuracy_{name}": frame.overall["accuracy"] for name, frame in frames.items()
     }
-    if report.dense.control_levels:
-        summary = {}
-    gaps = {f"accuracy_gap_{name}": value for name, value in report.accuracy_gap.items()}
-    summary |= gaps
+    summary |= {f"accuracy_gap_{name}": value for name, value in report.accuracy_gap.items()}
     if report.fairness_violation is not None:
         summary["fairness_violation"] = report.fairness_violation
     if report.compression is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from sk_prunefair.cli.data import (
 )
 from sk_prunefair.cli.labels import labels_like, match_labels
 from sk_prunefair.cli.objects import named_estimator, named_model, named_step
-from sk_prunefair.compare.models import as_model, join_predictions
+from sk_prunefair.compare.models import as_model, predict_in_batches
 from sk_prunefair.compare.sizes import stored_sizes
 from sk_prunefair.export.compact import holds_dense, load_compact
 from sk_prunefair.onnx_model import OnnxModel
@@ -162,16 +162,16 @@ def _of_models(args: argparse.Namespace) -> Audit:
     sources = {name: named_model(value, f"--{name}") for name, value in given.items()}
     models = [as_model(source, name, BATCH) for name, source in sources.items()]
     names = next((each for each in map(_feature_names, sources.values()) if each), None)
-    parts: list[list[Prediction]] = [[] for _ in models]
+    columns = _columns(args, names)
     y, groups = [], []
-    for part in read_parts(args.data, _columns(args, names)):
-        y.append(part.y)
-        groups.append(part.groups)
-        for model, found in zip(models, parts, strict=True):
-            found.append(model.run(part.X))
-    predictions = [
-        model.finish(join_predictions(found)) for model, found in zip(models, parts, strict=True)
-    ]
+
+    def inputs() -> Iterator[Any]:
+        for part in read_parts(args.data, columns):
+            y.append(part.y)
+            groups.append(part.groups)
+            yield part.X
+
+    predictions = predict_in_batches(models, inputs())
     classes = next((each.classes for each in predictions if each.classes is not None), None)
     labels = [each.labels for each in predictions if each.labels is not None]
     truth = np.concatenate(y)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from sk_prunefair.checks import check_count
-from sk_prunefair.compare.models import Model, as_model, join_predictions
+from sk_prunefair.compare.models import Model, as_model, predict_in_batches
 from sk_prunefair.compare.sizes import stored_sizes
 from sk_prunefair.data.inputs import is_dataset, refuse_streams
 from sk_prunefair.data.labels import quick_labels
@@ -119,20 +119,22 @@ def _over_items(
 ) -> tuple[list[Prediction], npt.NDArray[Any] | None, list[Any] | None]:
     """Return predictions, labels and groups of a data set, each item read once."""
     source, first = as_source(X), split_item(X[0])
-    parts: list[list[Prediction]] = [[] for _ in models]
     labels: list[Any] = []
     groups: list[Any] = []
-    for rows in torch.arange(len(X)).split(batch_size):
-        item = source.fetch(rows)
-        labels.extend([] if item.y is None else np.asarray(item.y).tolist())
-        groups.extend([] if item.group is None else item.group)
-        for model, found in zip(models, parts, strict=True):
-            found.append(model.run(item.X))
+
+    def inputs() -> Iterator[Any]:
+        for rows in torch.arange(len(X)).split(batch_size):
+            item = source.fetch(rows)
+            labels.extend([] if item.y is None else np.asarray(item.y).tolist())
+            groups.extend([] if item.group is None else item.group)
+            yield item.X
+
+    predictions = predict_in_batches(models, inputs())
     if is_arrow(X):  # of which an item has no label: the column is read
         quick = quick_labels(X)
         labels = [] if quick is None or quick[0] is None else quick[0].tolist()
     return (
-        [model.finish(join_predictions(found)) for model, found in zip(models, parts, strict=True)],
+        predictions,
         None if first.y is None else np.asarray(labels),
         None if first.group is None else groups,
     )

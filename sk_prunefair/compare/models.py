@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -148,7 +148,16 @@ def _scored(run: Callable[[Any], Any], name: str) -> Model:
     )
 
 
-def join_predictions(parts: Sequence[Prediction]) -> Prediction:
+def predict_in_batches(models: Sequence[Model], batches: Iterable[Any]) -> list[Prediction]:
+    """Return what each model predicts; each batch is read once, for all of them."""
+    parts: list[list[Prediction]] = [[] for _ in models]
+    for X in batches:
+        for model, found in zip(models, parts, strict=True):
+            found.append(model.run(X))
+    return [model.finish(_joined(found)) for model, found in zip(models, parts, strict=True)]
+
+
+def _joined(parts: Sequence[Prediction]) -> Prediction:
     """Return what was predicted of several batches as one."""
     labels = [part.labels for part in parts if part.labels is not None]
     scores = [part.scores for part in parts if part.scores is not None]

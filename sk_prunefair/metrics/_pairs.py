@@ -93,10 +93,9 @@ def known_scores(outcome: Outcome) -> _Scores | None:
     >>> known_scores(Outcome(np.zeros(1), np.array([0]), np.array([0]))) is None
     True
     """
-    given = getattr(outcome, "scores", None)
-    if given is None:
+    if outcome.scores is None:
         return None
-    scores = np.asarray(given, dtype=float)
+    scores = np.asarray(outcome.scores, dtype=float)
     n, least = len(outcome.truth), int(max(outcome.labels.max(), outcome.truth.max())) + 1
     if scores.ndim != 2 or len(scores) != n or scores.shape[1] < least:
         raise ValueError(

@@ -13,14 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sk_prunefair._version import __version__
-from sk_prunefair.report.figures import (
-    CONFIDENCE,
-    gap_figures,
-    group_figures,
-    number,
-    overall_figures,
-    plain,
-)
+from sk_prunefair.report.figures import CONFIDENCE, Figures, number, plain
 
 if TYPE_CHECKING:
     from sk_prunefair.report.comparison import GroupComparison
@@ -50,9 +43,7 @@ def to_dict(report: GroupComparison, samples: bool = False) -> dict[str, Any]:
         "confidence": CONFIDENCE,
         "labels": [plain(label) for label in report.labels],
         "findings": report.findings,
-        "overall": overall_figures(report),
-        "gaps": gap_figures(report),
-        "groups": group_figures(report),
+        **Figures.of(report)._asdict(),
         "classes": _classes(report),
         "compression": _numbers(report.compression),
         "empty_layers": list(report.empty_layers),

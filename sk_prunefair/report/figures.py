@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -46,16 +46,39 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, (str, bool, int, float)) else str(value)
 
 
-def group_figures(report: GroupComparison, confidence: float = CONFIDENCE) -> list[dict[str, Any]]:
+class Figures(NamedTuple):
+    """All figures of a report.
+
+    Parameters
+    ----------
+    overall : dict
+        Of all samples.
+    groups : list of dict
+        Of each group, the most harmed first.
+    gaps : dict
+        Between groups.
+    """
+
+    overall: dict[str, Any]
+    groups: list[dict[str, Any]]
+    gaps: dict[str, Any]
+
+    @classmethod
+    def of(cls, report: GroupComparison) -> Figures:
+        """Compute them, once for all that is written of a report."""
+        return cls(overall_figures(report), group_figures(report), gap_figures(report))
+
+
+def group_figures(report: GroupComparison) -> list[dict[str, Any]]:
     """Return all figures of each group, the most harmed first.
+
+    Intervals are of 95 %: Wilson's of an accuracy, Student's of a loss and of the excessive risk,
+    Tango's of a drop.
 
     Parameters
     ----------
     report : GroupComparison
         The report.
-    confidence : float, default=0.95
-        Of each interval: Wilson's of an accuracy, Student's of a loss and of the excessive risk,
-        Tango's of a drop.
 
     Returns
     -------
@@ -70,25 +93,25 @@ def group_figures(report: GroupComparison, confidence: float = CONFIDENCE) -> li
     users = report.user_metrics()
     return [
         {"group": dict(zip(map(str, frame.index.names), _key(key), strict=True)), "count": int(n)}
-        | _own(moments.iloc[row], before, after, confidence)
+        | _own(moments.iloc[row], before, after)
         | _users(users, key, int(n), report.names)
         for row, (key, n) in enumerate(frame["count"].items())
     ]
 
 
-def overall_figures(report: GroupComparison, confidence: float = CONFIDENCE) -> dict[str, Any]:
+def overall_figures(report: GroupComparison) -> dict[str, Any]:
     """Return the figures of all samples, as `group_figures` has those of a group."""
     moments = _moments(_values(report)).iloc[0]
-    return _own(moments, *report.names, confidence)
+    return _own(moments, *report.names)
 
 
-def gap_figures(report: GroupComparison, confidence: float = CONFIDENCE) -> dict[str, Any]:
+def gap_figures(report: GroupComparison) -> dict[str, Any]:
     """Return the gaps between groups; intervals from all groups' own, by Bonferroni's rule.
 
     Without them where there are control features: a gap is then the largest of several.
     """
     frame, n = report.by_group, len(report.samples)
-    level = 1 - (1 - confidence) / len(frame)
+    level = 1 - (1 - CONFIDENCE) / len(frame)
     z = float(norm.isf((1 - level) / 2))
     moments = sample_moments(report)
     gaps = report.accuracy_gap
@@ -141,25 +164,24 @@ def _moments(values: pd.DataFrame, codes: npt.NDArray[np.int64] | None = None) -
     return frame.join(grouped[spread].std().add_suffix("_deviation")) if spread else frame
 
 
-def _own(row: pd.Series, before: str, after: str, confidence: float) -> dict[str, Any]:
+def _own(row: pd.Series, before: str, after: str) -> dict[str, Any]:
     n = int(row["n"])
     found: dict[str, Any] = {"accuracy": {}}
     for name, role in ((before, "dense"), (after, "pruned")):
         share = row[f"right_{role}"]
         found["accuracy"][name] = figure(share, n, *wilson_interval(share, n, _Z))
     lost, won = round(n * row["lost"]), round(n * row["won"])
-    found["accuracy_drop"] = figure((lost - won) / n, n, *tango_interval(n, lost, won, confidence))
+    found["accuracy_drop"] = figure((lost - won) / n, n, *tango_interval(n, lost, won, CONFIDENCE))
     if "risk" not in row:
         return found
     found["loss"] = {
-        name: _mean(row, f"loss_{role}", n, confidence)
-        for name, role in ((before, "dense"), (after, "pruned"))
+        name: _mean(row, f"loss_{role}", n) for name, role in ((before, "dense"), (after, "pruned"))
     }
-    return found | {"excessive_risk": _mean(row, "risk", n, confidence)}
+    return found | {"excessive_risk": _mean(row, "risk", n)}
 
 
-def _mean(row: pd.Series, name: str, n: int, confidence: float) -> dict[str, Any]:
-    ends = mean_interval(row[name], row[f"{name}_deviation"], n, confidence)
+def _mean(row: pd.Series, name: str, n: int) -> dict[str, Any]:
+    ends = mean_interval(row[name], row[f"{name}_deviation"], n, CONFIDENCE)
     return figure(row[name], n, *ends)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sk_prunefair.report.figures import gap_figures, group_figures, overall_figures
+from sk_prunefair.report.figures import Figures
 from sk_prunefair.report.text import saved
 
 if TYPE_CHECKING:
@@ -41,33 +41,34 @@ def comment(
         parts.append(f"{mark} {cell(verdict.sentence)}")
     known = verdict.findings if verdict is not None else ()
     parts += [f"**{cell(found)}**" for found in report.findings if found not in known]
-    n_groups = len(report.by_group)
-    parts.append(groups_table(report, _SHOWN))
+    figures = Figures.of(report)
+    n_groups = len(figures.groups)
+    parts.append(groups_table(report, figures, _SHOWN))
     if n_groups > _SHOWN:
         parts.append(f"The {_SHOWN} of {n_groups} groups that lost most accuracy.")
-    parts.append("\n".join(gap_lines(gap_figures(report))))
+    parts.append("\n".join(gap_lines(figures.gaps)))
     if report.compression is not None:
         parts.append("\n".join(f"- {line}" for line in saved(report.compression)))
     return "\n\n".join(parts) + "\n"
 
 
-def groups_table(report: GroupComparison, most: int | None = None) -> str:
+def groups_table(report: GroupComparison, figures: Figures, most: int | None = None) -> str:
     """Return the groups as a table with intervals, the most harmed first, and all samples last."""
     before, after = report.names
-    rows = group_figures(report)
+    rows = figures.groups[:most]
     header = [*rows[0]["group"], "samples", f"accuracy {before}", f"accuracy {after}"]
     header += ["accuracy lost", *["excessive risk R"] * report.has_losses]
     lines = [header, ["---"] * len(header)]
     if report.control_features is None:
-        everyone = overall_figures(report) | {
+        everyone = figures.overall | {
             "group": dict.fromkeys(rows[0]["group"], "all"),
             "count": len(report.samples),
         }
-        rows = [*rows[:most], everyone]
-    for row in rows[: None if most is None else most + 1]:
-        figures = [*row["accuracy"].values(), row["accuracy_drop"]]
-        figures += [row["excessive_risk"]] if report.has_losses else []
-        lines.append([*row["group"].values(), f"{row['count']:,}", *map(shown, figures)])
+        rows = [*rows, everyone]
+    for row in rows:
+        found = [*row["accuracy"].values(), row["accuracy_drop"]]
+        found += [row["excessive_risk"]] if report.has_losses else []
+        lines.append([*row["group"].values(), f"{row['count']:,}", *map(shown, found)])
     head, rule, *body = lines
     cells = [map(cell, head), rule, *(map(cell, line) for line in body)]
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sk_prunefair._version import __version__
-from sk_prunefair.report.figures import CONFIDENCE, gap_figures, group_figures, overall_figures
+from sk_prunefair.report.figures import CONFIDENCE, Figures
 from sk_prunefair.report.markdown import cell, gap_lines, groups_table
 from sk_prunefair.report.text import saved
 
@@ -57,29 +57,30 @@ def model_card(
         The card. Its block has the accuracy of all samples, of each group and the gaps as results.
     """
     name = title or f"{report.names.compressed_model}"
-    block = _metadata(report, name, dataset, task) | dict(metadata or {})
+    figures = Figures.of(report)
+    block = _metadata(report, figures, name, dataset, task) | dict(metadata or {})
     # JSON is YAML, and quotes what users' names may hold.
     head = "\n".join(
         f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in block.items()
     )
-    body = "\n\n".join(_sections(report, name, dataset))
+    body = "\n\n".join(_sections(report, figures, name, dataset))
     card = f"---\n{head}\n---\n\n{body}\n"
     if path is not None:
         Path(path).write_text(card, encoding="utf-8")
     return card
 
 
-def _metadata(report: GroupComparison, name: str, dataset: str, task: str) -> dict[str, Any]:
-    after = report.names.compressed
-    own = overall_figures(report)
-    results = [_metric("accuracy", "accuracy, all samples", own["accuracy"][after])]
-    for group in group_figures(report):
+def _metadata(
+    report: GroupComparison, figures: Figures, name: str, dataset: str, task: str
+) -> dict[str, Any]:
+    after, gaps = report.names.compressed, figures.gaps
+    results = [_metric("accuracy", "accuracy, all samples", figures.overall["accuracy"][after])]
+    for group in figures.groups:
         label = ", ".join(f"{key}={value}" for key, value in group["group"].items())
         results += [
             _metric("accuracy", f"accuracy, {label}", group["accuracy"][after]),
             _metric("accuracy_drop", f"accuracy lost, {label}", group["accuracy_drop"]),
         ]
-    gaps = gap_figures(report)
     results.append(_metric("accuracy_gap", "accuracy gap", gaps["accuracy_gap"][after]))
     if gaps["fairness_violation"] is not None:
         found = gaps["fairness_violation"]
@@ -101,9 +102,8 @@ def _metric(kind: str, name: str, figure: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": kind, "name": name, "value": figure["value"]}
 
 
-def _sections(report: GroupComparison, name: str, dataset: str) -> list[str]:
+def _sections(report: GroupComparison, figures: Figures, name: str, dataset: str) -> list[str]:
     before, after = report.names
-    gaps = gap_figures(report)
     n = len(report.samples)
     parts = [
         f"# {cell(name)}",
@@ -111,9 +111,9 @@ def _sections(report: GroupComparison, name: str, dataset: str) -> list[str]:
         f"{cell(before)} → {cell(after)}. Intervals are of {CONFIDENCE:.0%} confidence.",
         *(f"**{cell(found)}**" for found in report.findings),
         "## Groups, the most harmed first",
-        groups_table(report),
+        groups_table(report, figures),
         "## Gaps between groups",
-        "\n".join(gap_lines(gaps)),
+        "\n".join(gap_lines(figures.gaps)),
     ]
     if report.compression is not None:
         parts += ["## What was saved", "\n".join(f"- {line}" for line in saved(report.compression))]

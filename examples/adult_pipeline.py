@@ -1,4 +1,8 @@
-"""Adult in a Pipeline: encode, scale, train, prune, and search the rate and the constraint.
+"""
+A pipeline and a grid search
+============================
+
+Adult: encode, scale, train, prune, and search the rate and the constraint.
 
 The groups are race × sex. Two searches over the same grid: one picks by accuracy, one by the
 accuracy gap between groups; the test set then shows what each choice costs.
@@ -98,6 +102,7 @@ for best in dict.fromkeys(choices.values()):
     print(f"chosen by {chosen_by}: {table.loc[best, ['rate', 'step_size']].to_dict()}")
     print(f"on the test set, mean of the groups' accuracies {balanced:.3f}\n{report}\n")
 
+# %%
 # What to take from it: half of the weights cost hardly anything here, nine in ten a point of
 # accuracy, and at 0.95 the gap widens. Most of the gap was there before any pruning: the groups
 # differ in how often the label is the rarer one, which equal losses do not mend.

@@ -1,4 +1,8 @@
-"""Dense, pruned, int8, and both: four files of one net, compared group by group.
+"""
+Dense, pruned, int8, and both
+=============================
+
+Four files of one net, compared group by group.
 
 On Adult (groups: sex × race) and on Fashion-MNIST with a long tail (groups: the ten classes). All
 nets are ONNX files, run by ONNX Runtime on held-out rows: what is compared is what is shipped.
@@ -114,5 +118,6 @@ with tempfile.TemporaryDirectory() as folder:
         compare("Fashion-MNIST", small_cnn(), 12, *fashion(), Path(folder)),
     ]
 
+# %%
 # What to take from it (one seed): eight bits change few answers, of all groups alike. It is the
 # pruning that moves accuracy between groups, and eight bits on top of it leave that as it is.

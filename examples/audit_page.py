@@ -1,4 +1,8 @@
-"""An audit page: what pruning did to each group, in one HTML file for readers without Python.
+"""
+An audit page
+=============
+
+What pruning did to each group, in one HTML file for readers without Python.
 
 An MLP on long-tailed digits, where the rare digits are the small groups. The page has the verdict,
 the groups sorted by harm, each gap beside what chance alone would make of it, and what the numbers

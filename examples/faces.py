@@ -1,4 +1,8 @@
-"""Faces: prune a slim ResNet that guesses race, and see who is no longer seen.
+"""
+Faces
+=====
+
+Prune a slim ResNet that guesses race, and see who is no longer seen.
 
 UTKFace holds 23,705 faces with age, gender and race; here race is the label and the group, as in
 the paper. The images are for non-commercial research and are not downloaded: get the "aligned and

@@ -1,4 +1,8 @@
-"""How far a net can be pruned before someone is hurt, who it is, and whether it can be shown.
+"""
+How far can it be pruned?
+=========================
+
+When someone is hurt, who it is, and whether it can be shown.
 
 Adult, groups race × sex. First the curve: what each rate does to each group of the test set, as
 seen. Then the promise: the largest rate at which no group loses more than three points of accuracy,
@@ -77,6 +81,7 @@ def search(name, features):
 search("sex", groups["sex"])
 search("race × sex", groups)
 
+# %%
 # What to take from it: the observed drops alone would allow 0.8, to everybody. By sex, 0.7 is what
 # the data can show. By race × sex it can show nothing: a few dozen samples of the smallest groups
 # cannot tell no loss from one of three points; the search says so, and how many samples would.

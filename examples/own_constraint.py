@@ -1,4 +1,8 @@
-"""A constraint of your own: group DRO in fifteen lines.
+"""
+A constraint of your own
+========================
+
+Group DRO in fifteen lines.
 
 Group distributionally robust optimisation (Sagawa et al., 2020) trains on the worst mixture of the
 groups, Σ q_a J_a: after each batch a group's log-weight grows with its mean loss. A constraint says

@@ -1,4 +1,8 @@
-"""A net from elsewhere: a Hugging Face ResNet is pruned, fine-tuned, audited and deployed.
+"""
+A Hugging Face ResNet
+=====================
+
+A net from elsewhere is pruned, fine-tuned, audited and deployed.
 
 The net is built from a configuration and trained here, so that nothing is downloaded; one from
 ``ResNetForImageClassification.from_pretrained`` takes the same way. Needs transformers and the
@@ -58,13 +62,14 @@ clf = FairPrunedClassifier(
     random_state=0,
 )
 
-# 1. Train, prune, fine-tune, audit.
+# %%
+# Train, prune, fine-tune, audit.
 clf.fit(X, y, sensitive_features=group)
 clf.prune(0.8, X, y, sensitive_features=group, finetune_epochs=3)
 print(clf.fairness_report(X_test, y_test, sensitive_features=group_test, latency=True))
 
 with tempfile.TemporaryDirectory() as folder:
-    # 2. A small file, and back into a net of the same architecture.
+    # A small file, and back into a net of the same architecture.
     path = Path(folder) / "net.zip"
     save_compact(clf, path)
     fresh = load_compact(path, Logits(ResNetForImageClassification(config))).eval()
@@ -73,7 +78,7 @@ with tempfile.TemporaryDirectory() as folder:
     same = np.mean(clf.classes_[codes] == clf.predict(X_test))
     print(f"\ncompact file: {path.stat().st_size:,} bytes; {same:.0%} of the predictions are equal")
 
-    # 3. ONNX, for where there is no PyTorch.
+    # ONNX, for where there is no PyTorch.
     path = Path(folder) / "net.onnx"
     to_onnx(clf, path)
     try:

@@ -1,4 +1,8 @@
-"""Quick start: prune a net that reads digits, and see which digits pay for it.
+"""
+Quick start
+===========
+
+Prune a net that reads digits, and see which digits pay for it.
 
 Each digit is a group, as the paper does for image classes. Needs no download.
 Run ``python examples/quickstart.py``.
@@ -16,7 +20,8 @@ X, X_test, y, y_test = train_test_split(
     digits.data, digits.target, test_size=0.5, stratify=digits.target, random_state=0
 )
 
-# 1. Train as any scikit-learn classifier. MLP is given n_features and n_classes from the data.
+# %%
+# Train as any scikit-learn classifier. MLP is given n_features and n_classes from the data.
 clf = FairPrunedClassifier(
     MLP,
     criterion=torch.nn.CrossEntropyLoss,
@@ -31,15 +36,18 @@ clf = FairPrunedClassifier(
 clf.fit(X, y, sensitive_features=y)
 print(f"dense net: {clf.score(X_test, y_test):.3f} of the test digits are right\n")
 
-# 2. Remove nine weights in ten at once. Some digits are hardly ever right any more.
+# %%
+# Remove nine weights in ten at once. Some digits are hardly ever right any more.
 clf.prune(0.9)
 print(clf.fairness_report(X_test, y_test, sensitive_features=y_test), "\n")
 
-# 3. Let the weights that are left recover. Pruning starts from the dense net again.
+# %%
+# Let the weights that are left recover. Pruning starts from the dense net again.
 clf.prune(0.9, X, y, sensitive_features=y, finetune_epochs=10)
 print(clf.fairness_report(X_test, y_test, sensitive_features=y_test), "\n")
 
-# 4. The same, with the groups' losses held together, and a fine-tuning that follows the dense net.
+# %%
+# The same, with the groups' losses held together, and a fine-tuning that follows the dense net.
 clf.set_params(callbacks=[("equal_loss", EqualLossConstraint()), ("distillation", Distillation())])
 clf.fit(X, y, sensitive_features=y)
 clf.prune(0.9, X, y, sensitive_features=y, finetune_epochs=10)

@@ -1,4 +1,8 @@
-"""Adult as it comes, without one-hot codes: a net that takes numbers and categories.
+"""
+Numbers and categories
+======================
+
+Adult as it comes, without one-hot codes: a net that takes numbers and categories.
 
 The encoder gives every category an index, unknown and missing ones too; the net has a row of
 weights for each. The report is on the publisher's test rows, by sex × race.
@@ -20,7 +24,8 @@ data_home = sys.argv[1] if len(sys.argv) > 1 else None
 train, test = (load_adult(data_home=data_home, subset=subset) for subset in ("train", "test"))
 groups, groups_test = (part.sensitive_features[["sex", "race"]] for part in (train, test))
 
-# 1. Train on the raw frame. The classifier tells the net how many numbers and categories there are.
+# %%
+# Train on the raw frame. The classifier tells the net how many numbers and categories there are.
 pipe = Pipeline(
     [
         ("encode", TabularEncoder()),
@@ -46,17 +51,20 @@ net = clf.module_
 print(f"{net.numbers.in_features} numbers, {net.categories.num_embeddings} categories")
 print(f"dense net: {pipe.score(test.data, test.target):.3f} of the test rows are right\n")
 
-# 2. Remove nine weights in ten.
+# %%
+# Remove nine weights in ten.
 clf.prune(0.9)
 kept = {name: float(mask.float().mean()) for name, mask in clf.masks_.items()}
 print("share of the weights kept:", {name: round(share, 2) for name, share in kept.items()}, "\n")
 X_test = encode.transform(test.data)
 print(clf.fairness_report(X_test, test.target, sensitive_features=groups_test), "\n")
 
-# 3. Let the weights that are left recover.
+# %%
+# Let the weights that are left recover.
 X = encode.transform(train.data)
 clf.prune(0.9, X, train.target, sensitive_features=groups, finetune_epochs=2)
 print(clf.fairness_report(X_test, test.target, sensitive_features=groups_test))
 
+# %%
 # What to take from it: without fine-tuning, nine weights in ten cost five points of accuracy, and
 # some groups pay far more than others; two epochs bring the accuracy back and halve ξ (one seed).

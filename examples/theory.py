@@ -1,4 +1,8 @@
-"""Why pruning hurts some groups more: gradients, Hessians, the boundary, layer by layer.
+"""
+Why some groups are hurt more
+=============================
+
+Gradients, Hessians, the boundary, layer by layer.
 
 The theory of the paper for two nets: an MLP on Adult, groups race × sex, or (``--faces``) a slim
 ResNet on UTKFace, where race is the label and the group. Prints the diagnostics of the report, what

@@ -1,4 +1,8 @@
-"""A small BERT that reads digits as 64 tokens, pruned by heads and by weights, reported, exported.
+"""
+A small BERT
+============
+
+It reads digits as 64 tokens; pruned by heads and by weights, reported, exported.
 
 Each of the 64 pixels of a digit is a token of 17 kinds, from empty to dark. The net is one of
 transformers, made from its configuration, and goes into the classifier as it is: the dict of
@@ -23,7 +27,8 @@ ids, ids_test, y, y_test = train_test_split(
 )
 X, X_test = {"input_ids": ids}, {"input_ids": ids_test}
 
-# 1. Train. Fine-tuning a downloaded net is the same: from_pretrained(...) in the place of this.
+# %%
+# Train. Fine-tuning a downloaded net is the same: from_pretrained(...) in the place of this.
 set_seed(0)
 config = BertConfig(
     vocab_size=17,
@@ -57,22 +62,26 @@ def size(net: torch.nn.Module) -> str:
     return f"{heads} heads, feed-forward width {layer.intermediate.dense.out_features}"
 
 
-# 2. Half of the heads and of the feed-forward width of each layer go: the net gets smaller.
+# %%
+# Half of the heads and of the feed-forward width of each layer go: the net gets smaller.
 clf.set_params(pruner="channel_magnitude")
 clf.prune(0.5, X, y, sensitive_features=y, finetune_epochs=3)
 print(f"{size(clf.dense_module_)} → {size(clf.module_)}")
 print(clf.fairness_report(X_test, y_test, sensitive_features=y_test), "\n")
 
-# 3. Or seven weights in ten, from the dense net again.
+# %%
+# Or seven weights in ten, from the dense net again.
 clf.set_params(pruner="magnitude")
 clf.prune(0.7, X, y, sensitive_features=y, finetune_epochs=3)
 print(clf.fairness_report(X_test, y_test, sensitive_features=y_test), "\n")
 
-# 4. For a runtime without Python: any number of samples, the labels in the metadata.
+# %%
+# For a runtime without Python: any number of samples, the labels in the metadata.
 path = sys.argv[1] if len(sys.argv) > 1 else "transformer.onnx"
 to_onnx(clf, path)
 print(f"written: {path}")
 
+# %%
 # What to take from it: half of the heads and of the width save half of the arithmetic for a point
 # of accuracy, nearly all of it the eights'; seven weights in ten cost as little, more evenly (one
 # seed).

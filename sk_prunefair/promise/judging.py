@@ -93,7 +93,7 @@ def judge(
     Values of 0 and 1 are tested by the exact paired test (`sk_prunefair.selection.drop_p_value`),
     other values by bets; both are valid at any number of rows. The balanced accuracy is bet on in
     rounds that hold rows of each class. Groups are compared pair by pair (`harmless`,
-    `max_violation`), see `sk_prunefair.promise.pairs.examine_pairs`. Rows must be independent of
+    `max_violation`), see ``sk_prunefair.promise.pairs``. Rows must be independent of
     each other. Which recalls are tested depends on the numbers of rows alone, not on what changed.
     A compressed net that gives every row one label, or none a label that the dense net gave, is not
     approved, whatever the tests say.

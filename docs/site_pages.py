@@ -1,0 +1,166 @@
+"""Pages of the site that are written from the package and from the committed benchmarks."""
+
+import re
+from collections.abc import Hashable
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+# Rooms in the order of a first reading, each with what its page is called.
+ROOMS = {
+    "sk_prunefair": "The classifier, the constraints, the search",
+    "sk_prunefair.pruning": "What is removed",
+    "sk_prunefair.constraints": "Constraints on groups",
+    "sk_prunefair.report": "The report",
+    "sk_prunefair.compare": "Any two classifiers",
+    "sk_prunefair.promise": "The promise",
+    "sk_prunefair.selection": "Curves and searches",
+    "sk_prunefair.metrics": "Metrics and scorers",
+    "sk_prunefair.theory": "Why groups are hurt",
+    "sk_prunefair.plotting": "Displays",
+    "sk_prunefair.export": "Files and runtimes",
+    "sk_prunefair.onnx_model": "ONNX files as models",
+    "sk_prunefair.modules": "Nets",
+    "sk_prunefair.tables": "Tables",
+    "sk_prunefair.datasets": "Data sets",
+    "sk_prunefair.hooks": "What a callback may ask of the net",
+}
+# Methods of skorch that have something to say here, too.
+VERBS = [
+    "fit",
+    "partial_fit",
+    "initialize",
+    "predict",
+    "predict_proba",
+    "load_params",
+    "save_params",
+]
+SHORT_EXAMPLES = ["quickstart", "own_constraint"]
+
+
+def no_arguments(gallery_conf: dict, script_vars: dict) -> list[str]:
+    """Run examples without arguments, whatever Sphinx was called with."""
+    return []
+
+
+def public_names(room: str) -> list[str]:
+    """List a room's public names: its ``__all__``, or what a file defines itself."""
+    module = import_module(room)
+    own = [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and getattr(value, "__module__", None) == room
+    ]
+    return sorted(getattr(module, "__all__", own), key=str.lower)
+
+
+@cache
+def shown_names() -> dict[Any, str]:
+    """Return each public object's name: that of the first room which has it."""
+    names: dict[Any, str] = {}
+    for room in ROOMS:
+        for name in public_names(room):
+            value = getattr(import_module(room), name)
+            if isinstance(value, Hashable):
+                names.setdefault(value, f"{room}.{name}")
+    return names
+
+
+def page_of(value: object) -> str | None:
+    """Return the name under which an object has a page; None where it has none."""
+    return shown_names().get(value) if isinstance(value, Hashable) else None
+
+
+def write_api(folder: Path) -> None:
+    """Write a page for each room with its first sentences and a table of its names."""
+    for room, title in ROOMS.items():
+        own = {name: getattr(import_module(room), name) for name in public_names(room)}
+        pages = {name: page_of(value) or f"{room}.{name}" for name, value in own.items()}
+        new = [name for name, page in pages.items() if page == f"{room}.{name}"]
+        elsewhere = [page for name, page in pages.items() if name not in new]
+        write_if_new(folder / f"{room}.rst", room_page(room, title, new=new, elsewhere=elsewhere))
+    listed = "\n".join(f"   {room}" for room in ROOMS)
+    head = "API reference\n=============\n\nEvery public name, by room.\n\n"
+    write_if_new(folder / "index.rst", f"{head}.. toctree::\n   :maxdepth: 1\n\n{listed}\n")
+
+
+def room_page(room: str, title: str, *, new: list[str], elsewhere: list[str]) -> str:
+    """Return a room's page: what it is for, a table of its names, those that another page has."""
+    parts = [
+        f"{title}\n{'=' * len(title)}",
+        f"``{room}``",
+        f".. automodule:: {room}\n   :no-members:",
+        f".. currentmodule:: {room}",
+    ]
+    if new:
+        table = "\n".join(f"   {name}" for name in new)
+        parts.append(f".. autosummary::\n   :toctree: generated\n\n{table}")
+    if elsewhere:
+        links = ", ".join(f":obj:`~{name}`" for name in elsewhere)
+        parts.append(f"Also importable from here: {links}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def write_benchmarks(folder: Path, root: Path) -> None:
+    """Copy the committed pages of the benchmarks, with links that hold within the site."""
+    folder.mkdir(exist_ok=True)
+    sources = sorted((root / "benchmarks").rglob("*.md"))
+    for source in sources:
+        write_if_new(folder / source.name, site_links(source.read_text(), inside="benchmarks"))
+    listed = "\n".join(source.stem for source in sources)
+    head = (
+        "# Benchmarks\n\nThe pages behind every figure. Each is written by the script that it "
+        "names from committed rows; [results](../results.md) is what they say in five minutes.\n\n"
+    )
+    write_if_new(folder / "index.md", f"{head}```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n")
+
+
+def site_links(text: str, *, inside: str) -> str:
+    """Turn links of the repository into links of the site; those to other files into plain text.
+
+    Parameters
+    ----------
+    text : str
+        Markdown as it is committed.
+    inside : str
+        Folder of the page, below the root of the repository.
+    """
+
+    def target(match: re.Match[str]) -> str:
+        words, link = match.groups()
+        if link.startswith(("http", "#")):
+            return match.group()
+        path = (Path("/") / inside / link.split("#")[0]).resolve()
+        if path.parts[1] == "docs":
+            return f"[{words}](/{path.relative_to('/docs')})"
+        if path.parts[1] == "benchmarks" and path.suffix == ".md":
+            return f"[{words}](/benchmarks/{path.name})"
+        if path.parts[1] == "examples" and path.suffix == ".py":
+            return f"[{words}](/gallery/{path.stem})"
+        return words
+
+    return re.sub(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)", target, text)
+
+
+def with_output(text: str, name: str, docs: Path) -> str:
+    """Add to the page of an example what it printed last, and a picture of its groups."""
+    parts = []
+    output, picture = docs / "outputs" / f"{name}.txt", docs / "pictures" / f"gallery_{name}.png"
+    if output.exists():
+        parts.append(
+            f"Output\n------\n\n.. literalinclude:: /outputs/{name}.txt\n   :language: text\n"
+        )
+    if picture.exists():
+        alt = "Accuracy and excessive risk of each group, as the last report has them"
+        parts.append(f".. image:: /pictures/gallery_{name}.png\n   :alt: {alt}\n")
+    footer = ".. _sphx_glr_download_"
+    head, mark, tail = text.partition(footer)
+    return "\n".join([head, *parts, "", mark + tail]) if mark else text
+
+
+def write_if_new(path: Path, text: str) -> None:
+    """Write a file, unless it has this text already: unchanged pages are not built again."""
+    if not path.exists() or path.read_text() != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)

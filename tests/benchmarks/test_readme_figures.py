@@ -1,4 +1,4 @@
-"""Figures that the README quotes are those of the committed rows."""
+"""Figures that the README and the user guide quote are those of the committed rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import pytest
 
 from tests.conftest import BENCHMARKS
 
-README = " ".join((BENCHMARKS.parent / "README.md").read_text().split())
+ROOT = BENCHMARKS.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("[gh]*/*.md"))]
+TEXT = " ".join(" ".join(page.read_text() for page in PAGES).split())
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def test_recalibration(of):
     text = (
         "{:.3f} to {:.3f} accuracy and from {:.2f} to {:.2f} in ξ, but at 0.3 from {:.2f} to {:.2f}"
     )
-    assert text.format(*accuracy, *xi, *low) in README
+    assert text.format(*accuracy, *xi, *low) in TEXT
     clothes = [
         of("recalibration", "accuracy", "fashion", rate, recalibrated=True)
         - of("recalibration", "accuracy", "fashion", rate, recalibrated=False)
@@ -56,8 +58,8 @@ def test_recalibration(of):
 def test_criteria(of):
     names = ("fairgrape", "fairprune", "magnitude")
     xi = [of("pruners", "xi", "adult", 0.9, pruner=name) for name in names]
-    assert "a lower ξ ({0:.3f} against {2:.3f} of magnitude) at half a".format(*xi) in README
-    assert f"FairPrune's ({xi[1]:.3f}) is within the noise" in README
+    assert "a lower ξ ({0:.3f} against {2:.3f} of magnitude) at half a".format(*xi) in TEXT
+    assert f"FairPrune's ({xi[1]:.3f}) is within the noise" in TEXT
     mean = [of("pruners", "balanced", "adult", 0.9, pruner=name) for name in names]
     assert 0.004 < mean[2] - mean[0] < 0.006
     texts = {
@@ -66,7 +68,7 @@ def test_criteria(of):
     }
     for rate, text in texts.items():
         faces = [of("pruners", "accuracy", "faces_race", rate, pruner=name) for name in names]
-        assert text.format(*faces) in README
+        assert text.format(*faces) in TEXT
 
 
 def test_constraints(of):
@@ -75,13 +77,13 @@ def test_constraints(of):
         for method in ("ours, reweighting", "ours", "literal", "none")
     ]
     text = "at 0.9 of {:.2f}; {:.2f} by default, {:.2f} by the literal method, {:.2f} by none"
-    assert text.format(*clothes) in README
+    assert text.format(*clothes) in TEXT
     digits = [
         of("field", "accuracy", "digits", 0.95, method=method)
         for method in ("none", "ours", "ours, reweighting")
     ]
     text = "digits at 0.95: {:.2f} by none, {:.2f} by default, {:.2f} by reweighting"
-    assert text.format(*digits) in README
+    assert text.format(*digits) in TEXT
     race = [
         of("constraints", column, "faces_race", 0.9, method=method)
         for column in ("accuracy", "worst", "balanced", "xi")
@@ -91,26 +93,26 @@ def test_constraints(of):
         "race at 0.9 goes from {:.2f} to {:.2f} while the worst race goes from {:.2f} to {:.2f}, "
         "the group mean from {:.2f} to {:.2f}, and ξ doubles"
     )
-    assert text.format(*race) in README
+    assert text.format(*race) in TEXT
     assert 1.8 < race[7] / race[6] < 2.3
     clothes = [
         of("field", column, "fashion", 0.98, method=method)
         for column in ("worst", "accuracy")
         for method in ("none", "ours")
     ]
-    assert "worst class {:.2f} → {:.2f}, accuracy {:.2f} → {:.2f}".format(*clothes) in README
+    assert "worst class {:.2f} → {:.2f}, accuracy {:.2f} → {:.2f}".format(*clothes) in TEXT
     xi = pd.read_csv(BENCHMARKS / "constraints.csv").query(
         "seed >= 5 and rate >= 0.8 and finetuned and split == 'test'"
     )
     by_cell = xi.groupby(["task", "rate", "method"])["xi"].mean().unstack()
     lower = (by_cell["ours"] < by_cell["none"]).sum()
-    assert f"a lower one in {lower} of {len(by_cell)} cells" in README
+    assert f"a lower one in {lower} of {len(by_cell)} cells" in TEXT
     lost = [
         of("constraints", "accuracy", "faces_race", 0.95, method="none", seed=seed)
         - of("constraints", "accuracy", "faces_race", 0.95, method=method, seed=seed)
         for method, seed in (("ours, step 10", 0), ("ours", 0), ("ours", 1), ("ours", 2))
     ]
-    assert "seven points of accuracy at 0.95 by default, and eleven with a step size" in README
+    assert "seven points of accuracy at 0.95 by default, and eleven with a step size" in TEXT
     assert round(100 * lost[0]) == 11
     assert round(100 * sum(lost[1:]) / 3) == 7
 
@@ -124,13 +126,11 @@ def test_recipe(benchmark_module):
         return results.mean(rows, column, task=task, rate=0.9, method=method)
 
     clothes = [mean(c, "fashion", m) for c in ("excess", "xi") for m in ("none", "recipe")]
-    assert (
-        "from {:.2f} to {:.2f} and ξ from {:.2f} to {:.2f} at the same".format(*clothes) in README
-    )
+    assert "from {:.2f} to {:.2f} and ξ from {:.2f} to {:.2f} at the same".format(*clothes) in TEXT
     accuracy = [mean("accuracy", "fashion", method) for method in ("none", "recipe")]
     assert abs(accuracy[1] - accuracy[0]) < 0.005
     faces = [mean("xi", "faces_race", method) for method in ("none", "recipe")]
-    assert "UTKFace race at 0.9, {:.2f} → {:.2f}.".format(*faces) in README
+    assert "UTKFace race at 0.9, {:.2f} → {:.2f}.".format(*faces) in TEXT
     test = page.same_seeds(page.pick_literal(with_excess(results.rows("field"))))
     cells = [
         part.groupby("method")[list(page.MEASURES)].mean() for _, part in test.groupby(page.KEYS)
@@ -138,9 +138,9 @@ def test_recipe(benchmark_module):
     shares = page.shares_on_front(cells) * len(cells)
     n_on = shares.round().astype(int)
     either, gap = n_on["either"], n_on["accuracy, excess gap"]
-    assert f"in {either['recipe']} of the {len(cells)} cells of" in README
+    assert f"in {either['recipe']} of the {len(cells)} cells of" in TEXT
     text = f"balanced draws are on the front more often (in {gap['balanced draws']}; the recipe in "
-    assert text + f"{gap['recipe']})" in README
+    assert text + f"{gap['recipe']})" in TEXT
 
 
 def test_accuracy_gap(of):
@@ -149,38 +149,38 @@ def test_accuracy_gap(of):
         for task, rate in (("digits", 0.9), ("fashion", 0.98))
         for method in ("none", "accuracy gap")
     ]
-    assert "goes from {:.2f} to {:.2f}; on Fashion-MNIST".format(*values) in README
-    assert "nothing before 0.98 ({2:.2f} to {3:.2f})".format(*values) in README
+    assert "goes from {:.2f} to {:.2f}; on Fashion-MNIST".format(*values) in TEXT
+    assert "nothing before 0.98 ({2:.2f} to {3:.2f})".format(*values) in TEXT
     widened = [
         of("constraints", "excess", "adult", 0.8, method=m) for m in ("none", "equal gradient")
     ]
-    assert "excess gap of Adult at 0.8 from {:.2f} to {:.2f}".format(*widened) in README
+    assert "excess gap of Adult at 0.8 from {:.2f} to {:.2f}".format(*widened) in TEXT
     compas = of("constraints", "accuracy", "compas", 0.9, method="none")
-    assert f"({compas:.3f} accuracy after fine-tuning)" in README
+    assert f"({compas:.3f} accuracy after fine-tuning)" in TEXT
 
 
 def test_promises():
     broken = pd.read_csv(BENCHMARKS / "promise.csv").groupby("rule")["broken"].max() * 100
     ours, naive = broken["ours: exact, paired"], broken["naive: observed drop"]
-    assert f"in at most {ours:.1f} % of the draws" in README
-    assert f"chose one in up to {naive:.0f} %" in README
+    assert f"in at most {ours:.1f} % of the draws" in TEXT
+    assert f"chose one in up to {naive:.0f} %" in TEXT
     rows = pd.read_csv(BENCHMARKS / "promise_violation.csv")
     rules = rows[rows["true ξ"] == "just over"].iloc[:, 3:].max() * 100
     text = "broken in {:.2f} % of the draws at most, where the observed ξ breaks it in {:.0f} % and"
-    assert text.format(rules.iloc[0], rules.iloc[1]) in README
-    assert f"normal intervals in {rules.iloc[2]:.0f} %" in README
+    assert text.format(rules.iloc[0], rules.iloc[1]) in TEXT
+    assert f"normal intervals in {rules.iloc[2]:.0f} %" in TEXT
 
 
 def test_costs(benchmark_module):
     overhead = benchmark_module("training_overhead")
     found = overhead.ratios(pd.read_csv(BENCHMARKS / "training_overhead.csv"))
     for _, row in found.iterrows():
-        assert f"| {row['median']:.2f} | {row['min']:.2f} – {row['max']:.2f} |" in README
+        assert f"| {row['median']:.2f} | {row['min']:.2f} – {row['max']:.2f} |" in TEXT
     cost = benchmark_module("constraint_cost")
     digits = cost.ratios(pd.read_csv(BENCHMARKS / "constraint_cost.csv"))[("digits", "ratio")]
     gradient, curvature = digits["equal gradient"], digits["equal curvature"]
     text = f"takes {gradient:.1f} and {curvature:.1f} times as long as one without, with "
-    assert text + f"`AccuracyGapConstraint` {digits['accuracy gap']:.1f} times" in README
+    assert text + f"`AccuracyGapConstraint` {digits['accuracy gap']:.1f} times" in TEXT
     files = pd.read_csv(BENCHMARKS / "compact.csv").query("rate == 0.9").iloc[0]
-    assert "a ResNet-18 at 0.9: a tenth of its state dict" in README
+    assert "a ResNet-18 at 0.9: a tenth of its state dict" in TEXT
     assert files["compact_bytes"] < 0.1 * files["dense_bytes"]

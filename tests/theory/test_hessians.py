@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.sparse.linalg import eigsh
 from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 from torch.func import functional_call
@@ -70,22 +69,6 @@ def test_group_eigenvalues_are_exact_within_their_residuals(data, which, batch_s
         loose = group_hessian_eigenvalues(net, *data, which=which, tol=0.05).loc[name]
         off = np.abs(truth - loose["eigenvalue"]).min()
         assert off <= loose["residual"] + 1e-12
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_group_eigenvalues_equal_those_of_curvlinops(data):
-    curvlinops = pytest.importorskip("curvlinops")
-    X, y, group = data
-    net = smooth_net()
-    frame = group_hessian_eigenvalues(net, X, y, group, tol=1e-6)
-    for name in frame.index:
-        rows = group == name
-        batch = [(torch.tensor(X[rows]), torch.tensor(y[rows]))]
-        operator = curvlinops.HessianLinearOperator(
-            net, nn.CrossEntropyLoss(), list(net.parameters()), batch
-        ).to_scipy()
-        expected = eigsh(operator, k=1, which="LA", return_eigenvectors=False)[0]
-        assert frame.loc[name, "eigenvalue"] == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
 def test_group_eigenvalues_too_few_products_warn(data):

@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "sk_prunefair"
 FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "checks",
+        "deprecation",
         "seeds",
         "losses",
         "names",

@@ -80,7 +80,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "gallery",
     "filename_pattern": r"/(" + "|".join(site_pages.SHORT_EXAMPLES) + r")\.py$",
     "ignore_pattern": r"(/ci/|/_)",
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": "site_pages.ByLength",
     "remove_config_comments": True,
     "download_all_examples": False,
     "min_reported_time": 1_000,

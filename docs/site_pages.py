@@ -36,7 +36,24 @@ VERBS = [
     "load_params",
     "save_params",
 ]
-SHORT_EXAMPLES = ["quickstart", "own_constraint"]
+# The gallery's order, shortest first; what is not named comes last.
+EXAMPLES = [
+    *("quickstart", "own_constraint", "tabular", "audit_page", "how_far", "pretrained"),
+    *("transformer", "theory", "adult_pipeline", "audit_int8", "faces"),
+]
+SHORT_EXAMPLES = EXAMPLES[:2]
+
+
+class ByLength:
+    """Sort examples as `EXAMPLES` has them."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def __call__(self, file: str) -> tuple[int, str]:
+        """Return what sorts a file."""
+        name = Path(file).stem
+        return EXAMPLES.index(name) if name in EXAMPLES else len(EXAMPLES), name
 
 
 def no_arguments(gallery_conf: dict, script_vars: dict) -> list[str]:

@@ -106,3 +106,5 @@ for best in dict.fromkeys(choices.values()):
 # What to take from it: half of the weights cost hardly anything here, nine in ten a point of
 # accuracy, and at 0.95 the gap widens. Most of the gap was there before any pruning: the groups
 # differ in how often the label is the rarer one, which equal losses do not mend.
+
+# sphinx_gallery_thumbnail_path = "pictures/gallery_adult_pipeline.png"

@@ -84,3 +84,5 @@ if args.pictures:
     }
     for name, display in drawn.items():
         display.figure_.savefig(f"{args.pictures}/{name}.png", dpi=110)
+
+# sphinx_gallery_thumbnail_path = "pictures/gallery_audit_page.png"

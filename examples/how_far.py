@@ -85,3 +85,5 @@ search("race × sex", groups)
 # What to take from it: the observed drops alone would allow 0.8, to everybody. By sex, 0.7 is what
 # the data can show. By race × sex it can show nothing: a few dozen samples of the smallest groups
 # cannot tell no loss from one of three points; the search says so, and how many samples would.
+
+# sphinx_gallery_thumbnail_path = "pictures/gallery_how_far.png"

@@ -67,3 +67,5 @@ for constraint in (None, GroupDRO()):
     clf.fit(X, y, sensitive_features=y)
     print("group DRO" if constraint else "no constraint")
     print(clf.fairness_report(X_test, y_test, sensitive_features=y_test), "\n")
+
+# sphinx_gallery_thumbnail_path = "pictures/gallery_own_constraint.png"

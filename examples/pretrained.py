@@ -90,3 +90,5 @@ with tempfile.TemporaryDirectory() as folder:
         (scores,) = session.run(None, {"X": X_test.astype(np.float32)})
         same = np.mean(clf.classes_[scores.argmax(1)] == clf.predict(X_test))
         print(f"ONNX file: {path.stat().st_size:,} bytes; {same:.0%} of the predictions are equal")
+
+# sphinx_gallery_thumbnail_path = "pictures/gallery_pretrained.png"

@@ -52,3 +52,5 @@ clf.set_params(callbacks=[("equal_loss", EqualLossConstraint()), ("distillation"
 clf.fit(X, y, sensitive_features=y)
 clf.prune(0.9, X, y, sensitive_features=y, finetune_epochs=10)
 print(clf.fairness_report(X_test, y_test, sensitive_features=y_test))
+
+# sphinx_gallery_thumbnail_path = "pictures/gallery_quickstart.png"

@@ -68,3 +68,5 @@ print(clf.fairness_report(X_test, test.target, sensitive_features=groups_test))
 # %%
 # What to take from it: without fine-tuning, nine weights in ten cost five points of accuracy, and
 # some groups pay far more than others; two epochs bring the accuracy back and halve ξ (one seed).
+
+# sphinx_gallery_thumbnail_path = "pictures/gallery_tabular.png"

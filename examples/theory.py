@@ -97,3 +97,5 @@ try:
     print(table.round(3).to_string())
 except ImportError as error:
     print(f"\n{error}")
+
+# sphinx_gallery_thumbnail_path = "pictures/gallery_theory.png"

@@ -85,3 +85,5 @@ print(f"written: {path}")
 # What to take from it: half of the heads and of the width save half of the arithmetic for a point
 # of accuracy, nearly all of it the eights'; seven weights in ten cost as little, more evenly (one
 # seed).
+
+# sphinx_gallery_thumbnail_path = "pictures/gallery_transformer.png"

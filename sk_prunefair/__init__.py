@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         EqualLossConstraint,
     )
     from sk_prunefair.mend import mend_head
+    from sk_prunefair.monitor import GroupMonitor
     from sk_prunefair.report.report import FairnessReport
     from sk_prunefair.selection import NoRateError, PruneRateSearchCV, pruning_curve
 else:
@@ -34,6 +35,7 @@ else:
                 "EqualLossConstraint",
             ],
             "mend": ["mend_head"],
+            "monitor": ["GroupMonitor"],
             "report.report": ["FairnessReport"],
             "selection": ["NoRateError", "PruneRateSearchCV", "pruning_curve"],
         },
@@ -48,6 +50,7 @@ __all__ = [
     "EqualLossConstraint",
     "FairPrunedClassifier",
     "FairnessReport",
+    "GroupMonitor",
     "NoRateError",
     "PruneRateSearchCV",
     "compare_models",

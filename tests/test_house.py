@@ -32,7 +32,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("restore", "plotting", "promise"),
     ("audit",),
     ("pruning", "report"),
-    ("constraints", "compression"),
+    ("constraints", "compression", "monitor"),
     ("protocol",),
     ("outputs", "requests", "parts", "net_state"),
     ("objective", "evaluation", "loop", "packed"),

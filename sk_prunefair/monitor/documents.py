@@ -1,0 +1,107 @@
+"""A monitor as JSON, and back."""
+
+from __future__ import annotations
+
+import json
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from sk_prunefair.monitor.trace import Trace
+from sk_prunefair.report.figures import plain
+
+if TYPE_CHECKING:
+    from sk_prunefair.monitor.monitor import GroupMonitor
+
+FORMAT = "sk_prunefair monitor 1"
+M = TypeVar("M", bound="GroupMonitor")
+
+
+def parameters(monitor: GroupMonitor) -> dict[str, Any]:
+    """Return the parameters as plain values."""
+    classes, shares = monitor.classes, monitor.shares
+    groups, n_known = monitor.groups_, monitor._record.n_known
+    known = groups[:n_known] if groups is not None and n_known else None
+    return {
+        "max_accuracy_drop": monitor.max_accuracy_drop,
+        "confidence": monitor.confidence,
+        "max_changed": monitor.max_changed,
+        "max_share_shift": monitor.max_share_shift,
+        "classes": None if classes is None else [plain(label) for label in classes],
+        "known_groups": _groups(known),
+        "shares": None if shares is None else shares.astype(float).tolist(),
+    }
+
+
+def to_json(monitor: GroupMonitor, path: str | PathLike[str] | None = None) -> str:
+    """Return the state of a monitor as JSON, and write it to a file."""
+    record = monitor._record
+    held = {
+        "format": FORMAT,
+        "parameters": parameters(monitor),
+        "n_batches": record.n_batches,
+        "groups": _groups(record.groups),
+        "counts": record.counts.tolist(),
+        "evidence": record.evidence.to_dict(),
+        "alarms": [alarm | {"group": _plain(alarm["group"])} for alarm in record.alarms],
+        "trace": record.trace.to_dict(),
+    }
+    document = json.dumps(held, allow_nan=False, ensure_ascii=False)
+    if path is not None:
+        Path(path).write_text(document, encoding="utf-8")
+    return document
+
+
+def from_json(cls: type[M], document: str | PathLike[str]) -> M:
+    """Return the monitor of a document or of a file.
+
+    Raises
+    ------
+    ValueError
+        If it is no document of a monitor.
+    """
+    is_text = isinstance(document, str) and document.lstrip().startswith("{")
+    text = document if is_text else Path(document).read_text(encoding="utf-8")
+    held = json.loads(str(text))
+    if held.get("format") != FORMAT:
+        raise ValueError(f"document must have the format {FORMAT!r}, got {held.get('format')!r}")
+    given = dict(held["parameters"])
+    known, shares = _index(given.pop("known_groups")), given.pop("shares")
+    if shares is not None:
+        given["shares"] = pd.Series(shares, index=known)
+    elif known is not None:
+        given["groups"] = known
+    monitor = cls(**given)
+    record = monitor._record
+    record.n_batches = held["n_batches"]
+    record.groups = _index(held["groups"])
+    record.counts = np.array(held["counts"], dtype=np.int64).reshape(len(held["counts"]), -1)
+    record.evidence.set_state(held["evidence"])
+    record.alarms = [alarm | {"group": _group(alarm["group"])} for alarm in held["alarms"]]
+    record.trace = Trace.from_dict(held["trace"])
+    return monitor
+
+
+def _groups(groups: pd.Index | None) -> dict[str, Any] | None:
+    if groups is None:
+        return None
+    return {"names": list(groups.names), "values": [_plain(group) for group in groups]}
+
+
+def _index(held: dict[str, Any] | None) -> pd.Index | None:
+    if held is None:
+        return None
+    if len(held["names"]) > 1:
+        return pd.MultiIndex.from_tuples([tuple(v) for v in held["values"]], names=held["names"])
+    return pd.Index(held["values"], name=held["names"][0])
+
+
+def _plain(group: Any) -> Any:
+    return [plain(value) for value in group] if isinstance(group, tuple) else plain(group)
+
+
+def _group(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

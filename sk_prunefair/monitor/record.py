@@ -1,0 +1,187 @@
+"""What a monitor remembers: groups, counts, evidence, alarms."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sk_prunefair.monitor.counts import BatchCounts
+from sk_prunefair.monitor.evidence import Evidence, log_thresholds
+from sk_prunefair.monitor.trace import Trace
+
+OBSERVED = {"accuracy": "accuracy_drop", "answers changed": "changed", "share": "share"}
+ALARM_COLUMNS = ["batch", "group", "kind", "rows", "observed", "limit", "evidence", "threshold"]
+_MOST = 700.0  # the logarithm of what a float can hold
+
+
+class Record:
+    """Counts and evidence by group, and the alarms that they raised.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        Without groups.
+    alpha : float
+        1 − confidence.
+    known : pandas.Index or None
+        Groups that are known beforehand.
+    shares : ndarray of shape (n_known,) or None
+        Their shares at release.
+    """
+
+    def __init__(
+        self,
+        evidence: Evidence,
+        alpha: float,
+        known: pd.Index | None,
+        shares: npt.NDArray[np.float64] | None,
+    ) -> None:
+        self.evidence = evidence
+        self.alpha = alpha
+        self.shares = shares
+        self.groups: pd.Index | None = None
+        self.n_known = 0
+        self.n_batches = 0
+        self.counts = np.zeros((len(BatchCounts._fields), 0), dtype=np.int64)
+        self.alarms: list[dict[str, Any]] = []
+        self.trace = Trace()
+        if known is not None:
+            self._add(known, np.zeros(len(known)) if shares is None else shares)
+            self.n_known = len(known)
+
+    def check(self, groups: pd.Index) -> None:
+        """Raise ValueError unless groups are made of as many columns as those so far."""
+        if self.groups is not None and self.groups.nlevels != groups.nlevels:
+            raise ValueError(
+                f"sensitive_features has {groups.nlevels} columns, but the groups of the "
+                f"monitor are made of {self.groups.nlevels}: {list(self.groups.names)}"
+            )
+
+    def places(self, groups: pd.Index) -> npt.NDArray[np.int64]:
+        """Return where groups stand among those so far; new ones are added."""
+        if self.groups is None:
+            self._add(groups, np.zeros(len(groups)))
+        assert self.groups is not None
+        mine = self.groups
+        if isinstance(groups, pd.MultiIndex) and set(groups.names) == set(mine.names):
+            # Otherwise race and sex in the other order would be taken for each other.
+            groups = groups.reorder_levels(list(mine.names))
+        new = groups[mine.get_indexer(groups) < 0]
+        if len(new):
+            self._add(new, np.zeros(len(new)))
+        return self.groups.get_indexer(groups).astype(np.int64)
+
+    def _add(self, new: pd.Index, shares: npt.NDArray[np.float64]) -> None:
+        self.groups = new if self.groups is None else self.groups.append(new)
+        self.evidence.add_groups(shares)
+        blank = np.zeros((len(self.counts), len(new)), dtype=np.int64)
+        self.counts = np.hstack([self.counts, blank])
+
+    def take(self, counts: BatchCounts, groups: pd.Index) -> list[dict[str, Any]]:
+        """Take the counts of a batch, of these groups; return the alarms that it raises."""
+        places = self.places(groups)
+        everywhere = np.zeros_like(self.counts)
+        everywhere[:, places] = np.array(counts)
+        self.n_batches += 1
+        self.counts += everywhere
+        self.evidence.take(BatchCounts(*everywhere))
+        raised = self.raise_alarms()
+        first = self.evidence.log_evidence(self.evidence.kinds[0])
+        self.trace.add(self.n_batches, first / np.log(10))
+        return raised
+
+    def raise_alarms(self) -> list[dict[str, Any]]:
+        """Return the alarms that are new, and keep them."""
+        kinds = self.evidence.kinds
+        n_groups = 0 if self.groups is None else len(self.groups)
+        thresholds = log_thresholds(self.alpha, len(kinds), self.n_known, n_groups)
+        known = {(alarm["kind"], alarm["group"]) for alarm in self.alarms}
+        found = [
+            self._alarm(kind, int(place), evidence[place], thresholds[place])
+            for kind in kinds
+            for evidence in [self.evidence.log_evidence(kind)]
+            for place in np.flatnonzero(evidence >= thresholds)
+        ]
+        raised = [alarm for alarm in found if (alarm["kind"], alarm["group"]) not in known]
+        self.alarms += raised
+        return raised
+
+    def _alarm(self, kind: str, place: int, evidence: float, threshold: float) -> dict[str, Any]:
+        assert self.groups is not None
+        observed = self.observed()
+        limit = self.known_shares() if kind == "share" else self.evidence.bets[kind].limits
+        return {
+            "batch": self.n_batches,
+            "group": self.groups[place],
+            "kind": kind,
+            "rows": int(observed["rows"][place]),
+            "observed": float(observed[OBSERVED[kind]][place]),
+            "limit": float(limit[place]),
+            "evidence": float(np.exp(min(evidence, _MOST))),
+            "threshold": float(np.exp(threshold)),
+        }
+
+    def observed(self) -> dict[str, npt.NDArray[Any]]:
+        """Return what was seen of each group, by what the table calls it."""
+        counts = BatchCounts(*self.counts)
+        return {
+            "rows": counts.rows,
+            "labelled": counts.labelled,
+            "accuracy_drop": _share(counts.lost - counts.won, counts.labelled),
+            "changed": _share(counts.changed, counts.rows),
+            "share": _share(counts.rows, np.full(len(counts.rows), counts.rows.sum())),
+        }
+
+    def known_shares(self) -> npt.NDArray[np.float64]:
+        """Return the shares at release; 0 of groups that were not there."""
+        shares = np.zeros(self.counts.shape[1])
+        if self.shares is not None:
+            shares[: len(self.shares)] = self.shares
+        return shares
+
+    def table(self) -> pd.DataFrame:
+        """Return one row per group."""
+        columns: dict[str, Any] = self.observed()
+        index = pd.Index([]) if self.groups is None else self.groups
+        if self.shares is not None:
+            columns["share_at_release"] = self.known_shares()
+        raised = {(alarm["kind"], alarm["group"]) for alarm in self.alarms}
+        for kind in self.evidence.kinds:
+            evidence = np.minimum(self.evidence.log_evidence(kind), _MOST)
+            columns[f"evidence, {kind}"] = np.exp(evidence)
+            columns[f"alarm, {kind}"] = [(kind, group) in raised for group in index]
+        return pd.DataFrame(columns, index=index)
+
+    def merged(self, other: Record) -> Record:
+        """Return the record of the rows of both, without the alarms of either."""
+        both = copy.deepcopy(self)
+        both.alarms, both.trace = [], Trace()
+        if other.groups is not None:
+            both.check(other.groups)
+            places = both.places(other.groups)
+            both.counts[:, places] += other.counts
+            both.evidence = both.evidence.merged(other.evidence, places)
+        both.n_batches += other.n_batches
+        both.raise_alarms()
+        return both
+
+
+def _share(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Divide; NaN where there are no rows."""
+    return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
+
+
+def check_shares(shares: Any) -> None:
+    """Raise an error unless `shares` are those of groups."""
+    if not isinstance(shares, pd.Series):
+        raise TypeError(f"shares must be a pandas Series by group, got {type(shares).__name__}")
+    values = shares.to_numpy(dtype=float)
+    if not shares.index.is_unique or not (values >= 0).all() or abs(values.sum() - 1) > 1e-6:
+        raise ValueError(
+            "shares must have one value >= 0 per group, which sum to 1, got "
+            f"{shares.head(10).to_dict()} with a sum of {values.sum():.6g}"
+        )

@@ -1,0 +1,270 @@
+"""Tests of the watch after release."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sk_prunefair import FairnessReport, GroupMonitor
+from sk_prunefair.monitor.counts import BatchCounts
+from sk_prunefair.monitor.evidence import Evidence, log_thresholds
+from sk_prunefair.monitor.trace import MOST, Trace
+
+
+def batch(rng, n=200, lost=0.0, changed=0.0, groups=("a", "b"), shares=None):
+    """Return answers of both models, labels and groups; "b" loses a share of its rows."""
+    y = rng.integers(0, 2, n)
+    group = rng.choice(list(groups), n, p=shares)
+    wrong = (group == "b") & (rng.random(n) < lost)
+    both_wrong = rng.random(n) < 0.2
+    dense = np.where(both_wrong, 1 - y, y)
+    compressed = np.where(wrong | both_wrong, 1 - y, y)
+    flipped = (group == "b") & (rng.random(n) < changed)
+    return dense, np.where(flipped, 1 - compressed, compressed), y, group
+
+
+def run(monitor, rng, n_batches, with_labels=True, **options):
+    for _ in range(n_batches):
+        dense, compressed, y, group = batch(rng, **options)
+        monitor.update(dense, compressed, sensitive_features=group, y=y if with_labels else None)
+    return monitor
+
+
+def test_monitor_names_group_question_and_batch_of_a_harm():
+    rng = np.random.default_rng(0)
+    monitor = run(GroupMonitor(0.02), rng, 20)
+    assert monitor.alarms_.empty
+    run(monitor, rng, 20, lost=0.15)
+    (alarm,) = monitor.alarms_.to_dict("records")
+    assert (alarm["group"], alarm["kind"]) == ("b", "accuracy")
+    assert 20 < alarm["batch"] < 40
+    assert alarm["evidence"] >= alarm["threshold"]
+    assert alarm["limit"] == 0.02
+    table = monitor.table_
+    assert table.loc["b", "alarm, accuracy"]
+    assert not table.loc["a", "alarm, accuracy"]
+    assert table["rows"].sum() == 40 * 200
+
+
+def test_monitor_table_by_hand():
+    monitor = GroupMonitor(0.1, max_changed=0.5)
+    monitor.update(
+        ["x", "x", "y", "y"],
+        ["x", "y", "y", "x"],
+        sensitive_features=["m", "m", "m", "f"],
+        y=["x", "x", None, "x"],
+    )
+    table = monitor.table_
+    assert table.loc["m", ["rows", "labelled"]].tolist() == [3, 2]
+    assert table.loc["m", "accuracy_drop"] == 0.5  # one of two lost
+    assert table.loc["m", "changed"] == pytest.approx(1 / 3)
+    assert table.loc["f", "accuracy_drop"] == -1  # won
+    assert table["share"].to_dict() == {"f": 0.25, "m": 0.75}
+
+
+def test_monitor_without_labels_watches_answers_alone():
+    rng = np.random.default_rng(1)
+    monitor = GroupMonitor(0.02, max_changed=0.1)
+    run(monitor, rng, 30, with_labels=False, changed=0.2)
+    assert monitor.alarms_["kind"].unique().tolist() == ["answers changed"]
+    assert monitor.alarms_["group"].tolist() == ["b"]
+    assert monitor.table_["labelled"].sum() == 0
+    assert monitor.table_["accuracy_drop"].isna().all()
+
+
+def test_monitor_late_labels_count_once():
+    rng = np.random.default_rng(2)
+    dense, compressed, y, group = batch(rng, lost=0.2)
+    at_once, later = GroupMonitor(), GroupMonitor()
+    at_once.update(dense, compressed, sensitive_features=group, y=y)
+    later.update(dense, compressed, sensitive_features=group)
+    later.update_labels(dense, compressed, y, sensitive_features=group)
+    pd.testing.assert_frame_equal(at_once.table_, later.table_)
+
+
+def test_monitor_shares_that_move_are_named():
+    rng = np.random.default_rng(3)
+    shares = pd.Series({"a": 0.5, "b": 0.5})
+    monitor = GroupMonitor(None, shares=shares, max_share_shift=0.05)
+    run(monitor, rng, 100)
+    assert monitor.alarms_.empty
+    run(monitor, rng, 100, shares=[0.25, 0.75])
+    assert sorted(monitor.alarms_["group"]) == ["a", "b"]
+    assert set(monitor.alarms_["kind"]) == {"share"}
+    assert monitor.table_["share_at_release"].tolist() == [0.5, 0.5]
+
+
+def test_monitor_group_that_was_not_there_at_release_is_taken_and_its_share_named():
+    rng = np.random.default_rng(4)
+    monitor = GroupMonitor(shares=pd.Series({"a": 1.0}), max_share_shift=0.1)
+    run(monitor, rng, 40)
+    assert monitor.groups_.tolist() == ["a", "b"]
+    assert {"a", "b"} == set(monitor.alarms_["group"])
+    assert monitor.table_.loc["b", "share_at_release"] == 0
+
+
+def test_monitor_from_report_knows_groups_and_shares():
+    rng = np.random.default_rng(5)
+    dense, compressed, y, group = batch(rng, shares=[0.9, 0.1])
+    report = FairnessReport(y, dense_pred=dense, pruned_pred=compressed, sensitive_features=group)
+    monitor = GroupMonitor.from_report(report, 0.03, max_share_shift=0.1)
+    assert monitor.max_accuracy_drop == 0.03
+    assert monitor.groups_.tolist() == ["a", "b"]
+    assert monitor.shares.sum() == pytest.approx(1)
+    assert monitor.shares["b"] == pytest.approx((group == "b").mean())
+
+
+@pytest.mark.parametrize("columns", [["race", "sex"], ["sex", "race"]])
+def test_monitor_groups_of_several_columns_in_any_order(columns):
+    frame = pd.DataFrame({"race": ["x", "x", "z"], "sex": [0, 1, 0]}, index=[7, 3, 5])
+    monitor = GroupMonitor()
+    monitor.update([0, 1, 1], [0, 1, 0], sensitive_features=frame, y=[0, 1, 1])
+    monitor.update([0, 1, 1], [0, 1, 0], sensitive_features=frame[columns], y=[0, 1, 1])
+    assert monitor.table_["rows"].tolist() == [2, 2, 2]
+    again = GroupMonitor.from_json(monitor.to_json())
+    pd.testing.assert_frame_equal(again.table_, monitor.table_)
+    assert again.groups_.names == ["race", "sex"]
+
+
+def test_monitor_probabilities_are_their_largest_class():
+    monitor = GroupMonitor(classes=["no", "yes"])
+    scores = np.array([[0.9, 0.1], [0.2, 0.8]])
+    monitor.update(scores, scores[::-1], sensitive_features=["a", "a"], y=["no", "yes"])
+    assert monitor.table_.loc["a", ["accuracy_drop", "changed"]].tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("copied", ["json", "file", "pickle"])
+def test_monitor_goes_on_after_a_restart_bit_for_bit(copied, tmp_path):
+    options = {
+        "max_changed": 0.1,
+        "shares": pd.Series({"a": 0.4, "b": 0.6}),
+        "max_share_shift": 0.05,
+    }
+    whole = run(GroupMonitor(0.02, **options), np.random.default_rng(6), 40, lost=0.1)
+    rng = np.random.default_rng(6)
+    part = run(GroupMonitor(0.02, **options), rng, 25, lost=0.1)
+    if copied == "pickle":
+        part = pickle.loads(pickle.dumps(part))
+    elif copied == "json":
+        part = GroupMonitor.from_json(part.to_json())
+    else:
+        part.to_json(tmp_path / "monitor.json")
+        part = GroupMonitor.from_json(tmp_path / "monitor.json")
+    run(part, rng, 15, lost=0.1)
+    assert not whole.alarms_.empty
+    pd.testing.assert_frame_equal(part.table_, whole.table_)
+    pd.testing.assert_frame_equal(part.alarms_, whole.alarms_)
+    pd.testing.assert_frame_equal(part.trace_, whole.trace_)
+    assert part.to_json() == whole.to_json()
+    json.loads(part.to_json(), parse_constant=pytest.fail)  # no NaN, no Infinity
+
+
+def test_monitor_merged_shards_see_what_neither_sees_alone():
+    groups = pd.Index(["a", "b"])
+    shards = [
+        run(GroupMonitor(groups=groups), np.random.default_rng(seed), 8, lost=0.06)
+        for seed in (7, 8)
+    ]
+    assert all(shard.alarms_.empty for shard in shards)
+    both = shards[0].merged(shards[1])
+    column = "evidence, accuracy"
+    assert (both.table_.loc["b", column]) > max(s.table_.loc["b", column] for s in shards)
+    assert both.table_["rows"].tolist() == sum(s.table_["rows"].to_numpy() for s in shards).tolist()
+    assert both.n_batches_ == 16
+    assert shards[0].n_batches_ == 8
+    other_way = shards[1].merged(shards[0])
+    pd.testing.assert_frame_equal(other_way.table_, both.table_)
+
+
+def test_monitor_merged_brings_groups_that_only_one_shard_has():
+    left, right = GroupMonitor(), GroupMonitor()
+    left.update([0], [0], sensitive_features=["a"], y=[0])
+    right.update([0, 1], [0, 0], sensitive_features=["b", "a"], y=[0, 1])
+    both = left.merged(right)
+    assert both.table_["rows"].to_dict() == {"a": 2, "b": 1}
+    with pytest.raises(ValueError, match="same parameters"):
+        left.merged(GroupMonitor(0.05))
+
+
+def test_monitor_is_silent_where_the_drop_is_just_allowed():
+    # 400 monitors of six groups at the limit, 200 batches of 100 rows a group: at most 5 % may ever
+    # raise an alarm; 30 of 400 and more would have a probability of 2 %.
+    rng = np.random.default_rng(0)
+    evidence = Evidence(0.05, None, None)
+    evidence.add_groups(np.zeros(400 * 6))
+    thresholds = log_thresholds(0.05, 1, 6, 6)
+    raised = np.zeros(400, dtype=bool)
+    rows = np.full(2400, 100)
+    for _ in range(200):
+        lost, won = rng.multinomial(100, [0.1, 0.05, 0.85], size=2400)[:, :2].T
+        evidence.take(BatchCounts(rows, lost + won, rows, lost, won))
+        found = evidence.log_evidence("accuracy").reshape(400, 6) >= thresholds
+        raised |= found.any(axis=1)
+    assert raised.sum() < 30
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_accuracy_drop": -0.1}, "max_accuracy_drop must be a finite number >= 0"),
+        ({"max_accuracy_drop": 1.0}, "max_accuracy_drop"),
+        ({"confidence": 1.0}, "confidence must be"),
+        ({"max_changed": 0}, "max_changed must be"),
+        ({"max_accuracy_drop": None}, "nothing is asked"),
+        ({"max_share_shift": 0.1}, "pass shares"),
+        ({"shares": pd.Series({"a": 0.5, "b": 0.6})}, "sum of 1.1"),
+        ({"shares": pd.Series([0.5, 0.5], index=["a", "a"])}, "one value >= 0 per group"),
+    ],
+)
+def test_monitor_bad_parameters_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        GroupMonitor(**options)
+    with pytest.raises(TypeError, match="shares must be a pandas Series"):
+        GroupMonitor(shares={"a": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"compressed_pred": [0, 1]}, "compressed_pred has 2 values"),
+        ({"y": [0]}, "y has 1 values"),
+        ({"sensitive_features": ["a"]}, "1 rows"),
+        ({"sensitive_features": ["a", None, "b"]}, "missing"),
+        ({"compressed_pred": ["a", "b", "c"]}, "compressed_pred must hold labels"),
+        ({"y": ["a", "b", "c"]}, "must hold labels"),
+        ({"dense_pred": np.eye(3)[:, :, None]}, "dense_pred must hold labels"),
+        ({"sensitive_features": [["a", "b"]] * 3}, "2 columns"),
+    ],
+)
+def test_monitor_refused_batch_changes_nothing(changed, message):
+    monitor = GroupMonitor()
+    given = {
+        "dense_pred": [0, 1, 1],
+        "compressed_pred": [0, 1, 0],
+        "y": [0, 1, 1],
+        "sensitive_features": ["a", "a", "b"],
+    }
+    monitor.update(**given)
+    before = monitor.to_json()
+    with pytest.raises(ValueError, match=message):
+        monitor.update(**(given | changed))
+    assert monitor.to_json() == before
+
+
+def test_monitor_wrong_document_is_refused():
+    with pytest.raises(ValueError, match="format 'sk_prunefair monitor 1'"):
+        GroupMonitor.from_json('{"format": "else"}')
+
+
+def test_trace_stays_bounded_and_even():
+    trace = Trace()
+    for t in range(1, 20_001):
+        trace.add(t, np.array([float(t)]))
+    frame = trace.frame(pd.Index(["a"]))
+    assert MOST / 2 <= len(frame) <= MOST
+    assert np.diff(frame.index).std() == 0
+    assert (frame["a"] == frame.index).all()

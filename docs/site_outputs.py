@@ -29,6 +29,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "pretrained": [],
     "transformer": [],
     "audit_page": [],
+    "monitor": [],
 }
 
 

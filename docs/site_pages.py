@@ -15,6 +15,7 @@ ROOMS = {
     "sk_prunefair.report": "The report",
     "sk_prunefair.compare": "Any two classifiers",
     "sk_prunefair.promise": "The promise",
+    "sk_prunefair.monitor": "After the release",
     "sk_prunefair.selection": "Curves and searches",
     "sk_prunefair.metrics": "Metrics and scorers",
     "sk_prunefair.theory": "Why groups are hurt",
@@ -39,7 +40,8 @@ VERBS = [
 # The gallery's order, shortest first; what is not named comes last.
 EXAMPLES = [
     *("quickstart", "own_constraint", "tabular", "audit_page", "how_far", "pretrained"),
-    *("transformer", "theory", "adult_pipeline", "audit_int8", "faces"),
+    *("monitor", "transformer", "theory", "adult_pipeline", "audit_int8", "optuna_search"),
+    *("ray_sweep", "dask_sweep", "faces"),
 ]
 SHORT_EXAMPLES = EXAMPLES[:2]
 

@@ -16,6 +16,7 @@ from sk_prunefair.audit._facts import facts_of
 from sk_prunefair.audit._gaps import VIOLATION, gap_table
 from sk_prunefair.audit._groups import groups_section
 from sk_prunefair.audit._html import Html, definitions, folded, items, join, section, table
+from sk_prunefair.audit._monitor import monitor_section
 from sk_prunefair.audit._numbers import points
 from sk_prunefair.audit._pictures import pictures_section
 from sk_prunefair.audit._promise import promise_section
@@ -24,7 +25,7 @@ from sk_prunefair.audit._slices import SLICES, slices_section
 from sk_prunefair.audit._style import STYLE
 from sk_prunefair.audit._summary import summary
 from sk_prunefair.audit._words import limits, methods
-from sk_prunefair.audit.protocol import AuditedPromise, AuditedReport
+from sk_prunefair.audit.protocol import AuditedMonitor, AuditedPromise, AuditedReport
 from sk_prunefair.checks import check_count
 from sk_prunefair.plotting._common import check_columns, plain_text
 
@@ -34,6 +35,7 @@ _LINKS = {
     "groups": "Groups",
     "slices": "Slices",
     "promise": "Promise",
+    "monitor": "Since the release",
     "gaps": "Gaps and chance",
     "rates": "Other rates",
     "pictures": "Pictures",
@@ -52,6 +54,7 @@ def audit_page(
     curve: pd.DataFrame | None = None,
     slices: pd.DataFrame | None = None,
     promise: AuditedPromise | None = None,
+    monitor: AuditedMonitor | None = None,
     facts: Mapping[str, Any] | None = None,
     min_count: int = 30,
     pictures: bool = False,
@@ -84,6 +87,8 @@ def audit_page(
     promise : AuditedPromise, default=None
         What became of a promise to every group, such as `sk_prunefair.promise.Verdict`: ``kept``,
         ``table``, and text whose first line is a sentence.
+    monitor : GroupMonitor, default=None
+        What was seen since the release; or another `AuditedMonitor`.
     facts : mapping, default=None
         More to say of data and model, such as ``{"Data": "Adult, test part"}``.
     min_count : int, default=30
@@ -138,6 +143,7 @@ def audit_page(
         groups_section(report, frame, few),
         slices_section(slices) if slices is not None else "",
         promise_section(promise, report.names) if promise is not None else "",
+        monitor_section(monitor) if monitor is not None else "",
         section("gaps", "Gaps between groups, beside what chance makes of them", _gaps(gaps))
         if len(frame) > 1
         else "",

@@ -47,3 +47,21 @@ class AuditedPromise(Protocol):
     @property
     def table(self) -> pd.DataFrame:
         """What was tested."""
+
+
+class AuditedMonitor(Protocol):
+    """What was seen since the release; `sk_prunefair.GroupMonitor` is one."""
+
+    confidence: float
+
+    @property
+    def n_batches_(self) -> int:
+        """How many batches there were."""
+
+    @property
+    def alarms_(self) -> pd.DataFrame:
+        """One row per alarm."""
+
+    @property
+    def table_(self) -> pd.DataFrame:
+        """One row per group."""

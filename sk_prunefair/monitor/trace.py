@@ -33,7 +33,9 @@ class Trace:
         values = [row + [np.nan] * (n - len(row)) for _, row in self.rows]
         batches = pd.Index([batch for batch, _ in self.rows], name="batch", dtype=np.int64)
         columns = pd.Index([]) if groups is None else groups
-        return pd.DataFrame(np.array(values).reshape(-1, n), index=batches, columns=columns)
+        return pd.DataFrame(
+            np.array(values).reshape(len(values), n), index=batches, columns=columns
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the state as plain values."""

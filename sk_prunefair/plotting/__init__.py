@@ -3,6 +3,7 @@
 from sk_prunefair.plotting.constraint_effect import ConstraintEffectDisplay
 from sk_prunefair.plotting.group_risk import GroupRiskDisplay
 from sk_prunefair.plotting.group_theory import THEORY_PANELS, GroupTheoryDisplay
+from sk_prunefair.plotting.monitor import MonitorDisplay
 from sk_prunefair.plotting.pruning_curve import PruningCurveDisplay
 from sk_prunefair.plotting.tradeoff import TradeoffDisplay, tradeoff_row
 
@@ -11,6 +12,7 @@ __all__ = [
     "ConstraintEffectDisplay",
     "GroupRiskDisplay",
     "GroupTheoryDisplay",
+    "MonitorDisplay",
     "PruningCurveDisplay",
     "TradeoffDisplay",
     "tradeoff_row",

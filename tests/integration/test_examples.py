@@ -110,6 +110,15 @@ def test_example_how_far_names_the_group_that_binds():
     assert "refused" in done.stdout
 
 
+def test_example_monitor_names_the_group_after_the_sensor_failed():
+    done = run("examples/monitor.py")
+    assert done.returncode == 0, done.stderr
+    (alarm,) = re.findall(r"hour (\d+): (\w+), accuracy", done.stdout)
+    assert alarm[1] == "west"
+    assert 50 < int(alarm[0]) < 200
+    assert "the same alarms: 1" in done.stdout
+
+
 def test_example_audit_page_writes_a_page(tmp_path):
     pytest.importorskip("matplotlib")
     done = run("examples/audit_page.py", tmp_path / "audit.html")

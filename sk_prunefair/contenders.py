@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from sk_prunefair.export import sparse_module, to_onnx
+from sk_prunefair.export._int8 import check_quantize, write_int8
 from sk_prunefair.latency import Made, compare_latency
 from sk_prunefair.latency.compare import OPTIONS, first_rows
 from sk_prunefair.latency.settings import checked_sizes
@@ -133,13 +134,11 @@ def _sparse(module: nn.Module, X: Any, n_threads: int) -> nn.Module:
 
 @contextmanager
 def _files(module: nn.Module, X: Any) -> Iterator[dict[str, Made]]:
-    """Yield the contenders that run from files, which are written when first asked for."""
+    """Yield the contenders that run from files, and remove these afterwards."""
     with tempfile.TemporaryDirectory() as folder:
 
         def make(name: str, batch: Any, n_threads: int) -> Any:
-            path = Path(folder) / f"{name}.onnx"
-            if not path.exists():
-                _write(module, path, X, name == "int8")
+            path = _written(module, Path(folder), name, X)
             model = OnnxModel(path, batch_size=n_rows(batch), threads=n_threads)
             arrays = Rows(batch, model.inputs).batch(0, n_rows(batch))
             model.run_batch(arrays)  # what fails here leaves the contender out
@@ -148,12 +147,16 @@ def _files(module: nn.Module, X: Any) -> Iterator[dict[str, Made]]:
         yield {name: Made(partial(make, name)) for name in ("onnx", "int8")}
 
 
-def _write(module: nn.Module, path: Path, X: Any, is_int8: bool) -> None:
+def _written(module: nn.Module, folder: Path, name: str, X: Any) -> Path:
+    """Return the file of a contender, which is written when first asked for."""
+    whole, path = folder / "onnx.onnx", folder / f"{name}.onnx"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on answers, which nobody asks of this file
-        if is_int8:
+        warnings.simplefilter("ignore")  # on answers, which nobody asks of these files
+        if not whole.exists():
+            to_onnx(module, whole, take(X, slice(0, 2)))
+        if not path.exists():
             # The ranges of these rows are not those of training data: time does not depend on them.
             rows = first_rows(X, max(_CALIBRATION, n_rows(X)))
-            to_onnx(module, path, take(X, slice(0, 2)), quantize="int8", calibration=rows)
-        else:
-            to_onnx(module, path, take(X, slice(0, 2)))
+            check_quantize(name, rows)
+            write_int8(module, whole, path, rows)
+    return path

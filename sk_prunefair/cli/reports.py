@@ -218,10 +218,8 @@ def _of_predictions(args: argparse.Namespace) -> Audit:
     classes = None if args.classes is None else np.asarray(args.classes, dtype=object)
     y = match_labels(y, classes, "--predictions")
     given = {"dense": dense, "compressed": compressed}
-    both = [
-        _matched(as_prediction(each, name)._replace(name=name), y, name)
-        for name, each in given.items()
-    ]
+    found = {name: as_prediction(each, name)._replace(name=name) for name, each in given.items()}
+    both = [_matched(each, y, name) for name, each in found.items()]
     report = FairnessReport.from_predictions(
         y,
         *both,

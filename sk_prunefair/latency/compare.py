@@ -15,7 +15,7 @@ from torch import nn
 
 from sk_prunefair.checks import check_count, check_number
 from sk_prunefair.data.sources import as_source, count_rows, take_rows
-from sk_prunefair.latency.reading import COLUMNS
+from sk_prunefair.latency.reading import COLUMNS, counted
 from sk_prunefair.latency.settings import checked_sizes, checked_threads, threads_set_to
 from sk_prunefair.latency.turns import Clock, take_turns
 from sk_prunefair.nested import float_dtype, n_rows, run, take, tensors_of, to
@@ -133,9 +133,17 @@ def first_rows(X: Any, n: int) -> Any:
     >>> first_rows(torch.tensor([1, 2]), 3)
     tensor([1, 2, 1])
     """
+    there = rows_of(X)
+    if not there:
+        raise ValueError("X must hold at least one sample, got none")
     if tensors_of(X):
-        return take(X, torch.arange(n) % n_rows(X))
-    return take_rows(X, np.arange(n) % count_rows(X))
+        return take(X, torch.arange(n) % there)
+    return take_rows(X, np.arange(n) % there)
+
+
+def rows_of(X: Any) -> int:
+    """Return the number of samples of what `compare_latency` takes."""
+    return n_rows(X) if tensors_of(X) else count_rows(X)
 
 
 def _runs(
@@ -146,7 +154,8 @@ def _runs(
     is_over: Callable[[], bool],
 ) -> dict[str, Callable[[], Any]]:
     """Return a call of each contender, tried once; note in ``left_out`` those that lack."""
-    n = n_rows(batch) if tensors_of(batch) else count_rows(batch)
+    n = rows_of(batch)
+    where = f"{counted(n, 'sample')}, {counted(n_threads, 'thread')}"
     runs: dict[str, Callable[[], Any]] = {}
     for name, contender in contenders.items():
         made = contender
@@ -161,7 +170,7 @@ def _runs(
             except Exception as error:  # what makes it is code of others, with errors of its own
                 left_out[name] = str(error).strip().partition("\n")[0] or type(error).__name__
                 continue
-        call = _named(name, call_of(made, batch), f"{n} samples and {n_threads} threads")
+        call = _named(name, call_of(made, batch), where)
         _check_rows(name, call(), n)
         runs[name] = call
     return runs
@@ -172,7 +181,8 @@ def call_of(model: Any, batch: Any) -> Callable[[], Any]:
     if not isinstance(model, nn.Module):
         return lambda: model(batch)
     if not tensors_of(batch):
-        batch = as_source(batch).fetch(torch.arange(count_rows(batch))).X
+        table = np.asarray(batch) if isinstance(batch, (pd.DataFrame, list)) else batch
+        batch = as_source(table).fetch(torch.arange(count_rows(batch))).X
     device = next((tensor.device for tensor in model.parameters()), None)
     placed = to(batch, device, float_dtype(model))
     return lambda: run(model, placed)

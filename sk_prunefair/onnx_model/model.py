@@ -200,7 +200,10 @@ def _open(path: Path, threads: int | None) -> Any:
         raise FileNotFoundError(f"there is no file {str(path)!r}")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors; warnings are about its own optimisations
-    options.intra_op_num_threads = threads or 0  # 0 leaves it to ONNX Runtime
+    if threads is not None:
+        options.intra_op_num_threads = threads
+        # Threads that wait busily for the next call would slow down whatever else runs meanwhile.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # classes of its own, of no common base

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ from sk_prunefair.export._int8 import check_quantize, write_int8
 from sk_prunefair.latency import Made, compare_latency
 from sk_prunefair.latency.compare import OPTIONS, first_rows
 from sk_prunefair.latency.settings import checked_sizes
-from sk_prunefair.nested import concatenate, n_rows, take
+from sk_prunefair.nested import n_rows, take
 from sk_prunefair.onnx_model import OnnxModel
 from sk_prunefair.onnx_model.inputs import Rows
 
@@ -43,7 +44,7 @@ def net_latency(
     net : CoreNet
         The classifier.
     data : GroupDataset
-        Whose first samples are the input; they are encoded and on the device before.
+        Whose first batch has the samples of the input; they are on the device before.
     contenders : sequence of str, default=None
         Some of "dense", the net before pruning; "masked", the pruned net with its zeros, or
         "channels", the smaller net, by what was pruned; "sparse", of
@@ -113,19 +114,16 @@ def _lacks(net: CoreNet, name: str) -> str | None:
     found = form_of(net)
     if name in ("masked", "channels") and name != found:
         return "nothing was pruned" if found == "dense" else f"the pruned net is {found}"
-    if name in ("sparse", "onnx", "int8") and torch.device(net.device).type != "cpu":
-        return f"it runs on the CPU, the net on {net.device}"
+    device = next((each.device for each in net.module_.parameters()), torch.device("cpu"))
+    if name in ("sparse", "onnx", "int8") and device.type != "cpu":
+        return f"it runs on the CPU, the net on {device}"
     return None
 
 
 def _first(net: CoreNet, data: GroupDataset, n: int) -> Any:
-    """Return at most n samples, as the module gets them."""
-    parts: list[Any] = []
-    for X, _ in net.get_iterator(data, training=False):
-        parts.append(X)
-        if sum(map(n_rows, parts)) >= n:
-            break
-    return take(concatenate(parts), slice(0, n))
+    """Return at most n samples of the first batch, as the module gets them."""
+    X, _ = next(iter(net.get_iterator(data, training=False)))
+    return take(X, slice(0, n))
 
 
 def _sparse(module: nn.Module, X: Any, n_threads: int) -> nn.Module:
@@ -150,8 +148,7 @@ def _files(module: nn.Module, X: Any) -> Iterator[dict[str, Made]]:
 def _written(module: nn.Module, folder: Path, name: str, X: Any) -> Path:
     """Return the file of a contender, which is written when first asked for."""
     whole, path = folder / "onnx.onnx", folder / f"{name}.onnx"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on answers, which nobody asks of these files
+    with _quiet():
         if not whole.exists():
             to_onnx(module, whole, take(X, slice(0, 2)))
         if not path.exists():
@@ -160,3 +157,17 @@ def _written(module: nn.Module, folder: Path, name: str, X: Any) -> Path:
             check_quantize(name, rows)
             write_int8(module, whole, path, rows)
     return path
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what is said of the answers of a file: nobody asks it for any."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.setLevel(level)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from sk_prunefair.contenders import CONTENDERS
+from sk_prunefair.contenders import CONTENDERS, _lacks
 from tests.conftest import SmallNet, classifier
 
 QUICK = {"n_rounds": 1, "batch_sizes": 1, "threads": 1}
@@ -97,6 +98,13 @@ def test_report_latency_leaves_the_nets_alone(pruned, digits):
     assert modes == [part.training for part in pruned.module_.modules()]
     for name, value in pruned.module_.state_dict().items():
         assert torch.equal(value, before[name])
+
+
+@pytest.mark.parametrize("name", ["sparse", "onnx", "int8"])
+def test_forms_for_the_cpu_are_left_out_of_a_net_elsewhere(name):
+    net = SimpleNamespace(module_=torch.nn.Linear(2, 2, device="meta"), pruned_=None)
+    assert _lacks(net, name) == "it runs on the CPU, the net on meta"
+    assert _lacks(net, "dense") is None
 
 
 @pytest.mark.parametrize(

@@ -68,9 +68,8 @@ def compare_latency(
     n_rounds : int, default=30
         Rounds at most.
     seconds : float, default=30.0
-        Time for everything. A round that has begun ends, and there is one for each batch size and
-        number of threads, so that large models take longer. Contenders that are still to be made
-        when it is over are left out.
+        Time for all rounds, in equal parts for what is left of batch sizes and threads. A round
+        that has begun ends, and there are three of each, so that large models take longer.
     clock : callable, default=time.perf_counter
         What tells the time, in seconds.
 
@@ -111,16 +110,17 @@ def compare_latency(
     check_count("n_rounds", n_rounds)
     check_number("seconds", seconds, above=0)
     settings = [(size, n) for size in checked_sizes(batch_sizes) for n in checked_threads(threads)]
-    end = clock() + seconds
+    left = float(seconds)
     rows: list[dict[str, Any]] = []
     left_out: dict[str, str] = {}
     with evaluating(contenders.values()), torch.no_grad():
         for i, (size, n) in enumerate(settings):
             batch = first_rows(X, size)
             with threads_set_to(n):
-                runs = _runs(contenders, batch, n, left_out, lambda: clock() >= end)
-                share = (end - clock()) / (len(settings) - i)
-                taken = take_turns(runs, n_rounds, seconds=share, clock=clock)
+                runs = _runs(contenders, batch, n, left_out)
+                start, share = clock(), left / (len(settings) - i)
+                taken = take_turns(runs, n_rounds, n_warm_up=2, seconds=share, clock=clock)
+                left -= clock() - start
             rows += _rows(taken, size, n)
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     frame.attrs["left_out"] = left_out
@@ -151,7 +151,6 @@ def _runs(
     batch: Any,
     n_threads: int,
     left_out: dict[str, str],
-    is_over: Callable[[], bool],
 ) -> dict[str, Callable[[], Any]]:
     """Return a call of each contender, tried once; note in ``left_out`` those that lack."""
     n = rows_of(batch)
@@ -161,9 +160,6 @@ def _runs(
         made = contender
         if isinstance(contender, Made):
             if name in left_out:
-                continue
-            if is_over():
-                left_out[name] = "the time was over before it was made"
                 continue
             try:
                 made = contender.make(batch, n_threads)

@@ -83,7 +83,7 @@ def latency_lines(table: pd.DataFrame | None) -> list[str]:
     >>> table = compare_latency({"a": slow, "b": slow}, [[0]], batch_sizes=1, threads=1)
     >>> table["seconds"], table["speedup"] = [0.004, 0.001], [1.0, 4.1]
     >>> latency_lines(table)
-    ['median time of a call for 1 sample, 1 thread: a 4 ms; b 1 ms (4.10 × as fast)']
+    ['median time of a call for 1 sample, 1 thread, 30 rounds: a 4 ms; b 1 ms (4.10 × as fast)']
     """
     if table is None:
         return []
@@ -95,7 +95,8 @@ def latency_lines(table: pd.DataFrame | None) -> list[str]:
             + (f" ({row['speedup']:.2f} × as fast)" if i else "")
             for i, row in enumerate(rows.to_dict("records"))
         ]
-        lines.append(f"median time of {what} for {where}: {'; '.join(said)}")
+        rounds = counted(rows["n_rounds"].iloc[0], "round")
+        lines.append(f"median time of {what} for {where}, {rounds}: {'; '.join(said)}")
     return lines + [
         f"{name} was not timed: {why}" for name, why in table.attrs.get("left_out", {}).items()
     ]

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 
 Clock = Callable[[], float]
-_WARM_UP = 3
+_LEAST_ROUNDS = 3
 
 
 def take_turns(
     runs: Mapping[str, Callable[[], Any]],
     n_rounds: int,
     *,
+    n_warm_up: int = 3,
     seconds: float = np.inf,
     clock: Clock = time.perf_counter,
 ) -> dict[str, list[float]]:
@@ -27,9 +28,11 @@ def take_turns(
     runs : dict of str to callable
         By name.
     n_rounds : int
-        Rounds at most; up to three more come first, which do not count.
+        Rounds at most.
+    n_warm_up : int, default=3
+        Rounds at most that come first and do not count.
     seconds : float, default=inf
-        After which no round begins, but the first; a quarter of them is for the warm-up.
+        After which no round begins, but the first three; after a quarter no round of warm-up does.
     clock : callable, default=time.perf_counter
         What tells the time, in seconds.
 
@@ -43,13 +46,13 @@ def take_turns(
     if not names:
         return taken
     start = clock()
-    for turn in range(_WARM_UP):
-        if turn and clock() - start >= seconds / 4:
+    for _ in range(n_warm_up):
+        if clock() - start >= seconds / 4:
             break
         for name in names:
             runs[name]()
     for turn in range(n_rounds):
-        if turn and clock() - start >= seconds:
+        if turn >= _LEAST_ROUNDS and clock() - start >= seconds:
             break
         first = turn % len(names)
         for name in names[first:] + names[:first]:

@@ -267,7 +267,7 @@ def test_match_labels_unknown_label_raises():
 def test_cli_latency_times_both_models_into_every_output(case, capsys):
     written = ("--json", "a.json", "--tables", "t", "--out", "a.html", "--markdown", "a.md")
     assert run(*RAW, "--latency", 2, 3, *written) == 0
-    assert "for 3 samples, 1 thread: dense " in capsys.readouterr().out
+    assert "for 3 samples, 1 thread, " in capsys.readouterr().out
     found = json.loads(Path("a.json").read_text())
     jsonschema.Draft202012Validator(schema()).validate(found)
     rows = found["latency"]["rows"]

@@ -47,9 +47,9 @@ def one(contenders, clock, **options):
 
 def test_compare_latency_median_and_quartiles_by_hand():
     clock = Clock()
-    # The first four are the trial and three rounds of warm-up.
-    slow = clock.contender("slow", [9, 9, 9, 9, 5, 1, 2, 4, 3])
-    fast = clock.contender("fast", [9, 9, 9, 9, 1, 1, 1, 1, 2])
+    # The first three are warm-up.
+    slow = clock.contender("slow", [9, 9, 9, 5, 1, 2, 4, 3])
+    fast = clock.contender("fast", [9, 9, 9, 1, 1, 1, 1, 2])
     table = one({"slow": slow, "fast": fast}, clock, n_rounds=5, seconds=1000)
     assert table.columns.tolist() == list(COLUMNS)
     by_name = table.set_index("contender")
@@ -63,32 +63,44 @@ def test_compare_latency_order_rotates_from_round_to_round():
     clock = Clock()
     contenders = {name: clock.contender(name, [1]) for name in "abc"}
     one(contenders, clock, n_rounds=4, seconds=1000)
-    trial_and_warm_up = "abc" * 4
-    assert "".join(clock.calls) == trial_and_warm_up + "abc" + "bca" + "cab" + "abc"
+    warm_up = "abc" * 3
+    assert "".join(clock.calls) == warm_up + "abc" + "bca" + "cab" + "abc"
 
 
-def test_compare_latency_budget_ends_rounds_but_one():
+def test_compare_latency_budget_ends_rounds_but_three():
     clock = Clock()
-    slow = clock.contender("slow", [10])
-    table = one({"slow": slow}, clock, n_rounds=30, seconds=100)
-    # The trial leaves 90: a warm-up of 30, that is over a quarter; six rounds of what is left.
-    assert clock.calls == ["slow"] * (1 + 3 + 6)
-    assert table["n_rounds"].tolist() == [6]
+    table = one({"slow": clock.contender("slow", [10])}, clock, n_rounds=30, seconds=100)
+    # A trial, which is warm-up, two rounds of it in 20 of 25 seconds, and eight that begin in 80.
+    assert len(clock.calls) == 1 + 2 + 8
+    assert table["n_rounds"].tolist() == [8]
     clock = Clock()
-    table = compare_latency(
-        {"slow": clock.contender("slow", [1000])}, X, threads=1, seconds=1, clock=clock
-    )
-    assert table["n_rounds"].tolist() == [1, 1]
-    assert len(clock.calls) == 2 * (1 + 1 + 1)
+    contenders = {"slow": clock.contender("slow", [1000])}
+    table = compare_latency(contenders, X, threads=1, seconds=1, n_rounds=9, clock=clock)
+    assert table["n_rounds"].tolist() == [3, 3]
+    # The second size finds no time for more warm-up than the trial.
+    assert len(clock.calls) == (1 + 1 + 3) + (1 + 3)
 
 
-def test_compare_latency_budget_leaves_out_what_is_still_to_be_made():
+def test_compare_latency_budget_that_one_size_leaves_is_for_the_next():
     clock = Clock()
-    slow = clock.contender("slow", [50])
-    never = Made(lambda X, n: pytest.fail("made after the time was over"))
-    table = one({"slow": slow, "never": never}, clock, seconds=10)
-    assert table["contender"].tolist() == ["slow"]
-    assert table.attrs["left_out"] == {"never": "the time was over before it was made"}
+
+    def slower_with_more(X):
+        clock.now += 1 if len(X) == 1 else 10
+
+    contenders = {"slow": slower_with_more}
+    table = compare_latency(contenders, X, threads=1, seconds=112, n_rounds=10, clock=clock)
+    # Twelve seconds of the first half are used; the other hundred are for the second size.
+    assert table["n_rounds"].tolist() == [10, 8]
+
+
+def test_compare_latency_making_is_no_part_of_the_budget():
+    clock = Clock()
+
+    def make(batch, n_threads):
+        clock.now += 1000
+        return clock.contender("made", [1])
+
+    assert one({"m": Made(make)}, clock, n_rounds=9, seconds=50)["n_rounds"].tolist() == [9]
 
 
 def test_compare_latency_has_a_row_for_each_contender_size_and_thread():

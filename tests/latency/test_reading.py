@@ -31,10 +31,10 @@ def table():
 
 def test_latency_lines_by_hand(table):
     assert latency_lines(table) == [
-        "median time of a forward pass for 1 sample, 1 thread: dense 4 ms; masked 2 ms (2.04 × as "
-        "fast)",
-        "median time of a forward pass for 64 samples, 2 threads: dense 100 ms; masked 200 ms "
-        "(0.50 × as fast)",
+        "median time of a forward pass for 1 sample, 1 thread, 30 rounds: dense 4 ms; masked 2 ms "
+        "(2.04 × as fast)",
+        "median time of a forward pass for 64 samples, 2 threads, 4 rounds: dense 100 ms; masked "
+        "200 ms (0.50 × as fast)",
         "int8 was not timed: it needs <this|extra>",
     ]
     assert latency_lines(None) == []

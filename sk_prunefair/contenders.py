@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from torch import nn
 
 from sk_prunefair.export import sparse_module, to_onnx
 from sk_prunefair.export._int8 import check_quantize, write_int8
-from sk_prunefair.latency import Made, compare_latency
+from sk_prunefair.latency import Made, call_of, compare_latency, evaluating
 from sk_prunefair.latency.compare import OPTIONS, first_rows
 from sk_prunefair.latency.settings import checked_sizes
 from sk_prunefair.nested import n_rows, take
@@ -32,6 +33,7 @@ CONTENDERS = ("dense", "masked", "channels", "sparse", "onnx", "int8")
 """What may be timed of a classifier."""
 LATENCY_OPTIONS = ("contenders", *OPTIONS)
 _CALIBRATION = 64
+_PASSES = 50  # of the net, that sparse_module takes about
 
 
 def net_latency(
@@ -54,7 +56,8 @@ def net_latency(
         CPU.
     **options : dict
         ``batch_sizes``, ``threads``, ``n_rounds`` and ``seconds`` of
-        `sk_prunefair.latency.compare_latency`.
+        `sk_prunefair.latency.compare_latency`. "sparse" is left out from the batch size on for
+        which choosing its layers would take longer than ``seconds``.
 
     Returns
     -------
@@ -75,7 +78,7 @@ def net_latency(
             "dense": net.dense_module_,
             "masked": net.module_,
             "channels": net.module_,
-            "sparse": Made(partial(_sparse, net.module_)),
+            "sparse": Made(partial(_sparse, net.module_, options.get("seconds", 30.0))),
             **makers,
         }
         asked = {name: of_names[name] for name in names if name not in left_out}
@@ -126,7 +129,16 @@ def _first(net: CoreNet, data: GroupDataset, n: int) -> Any:
     return take(X, slice(0, n))
 
 
-def _sparse(module: nn.Module, X: Any, n_threads: int) -> nn.Module:
+def _sparse(module: nn.Module, seconds: float, X: Any, n_threads: int) -> nn.Module:
+    """Return the sparse module, or raise ValueError where choosing its layers takes long."""
+    start = time.perf_counter()
+    with evaluating([module]):
+        call_of(module, X)()
+    expected = _PASSES * (time.perf_counter() - start)
+    if expected > seconds:
+        raise ValueError(
+            f"to choose its layers takes some {expected:.0f} s, more than seconds={seconds:g}"
+        )
     return sparse_module(module, X, threads=n_threads)
 
 

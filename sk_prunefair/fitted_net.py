@@ -129,7 +129,8 @@ class FittedNet(Net):
             and 64 samples, with one thread and all. Making these takes seconds, of a large net
             minutes. A dict holds options: ``contenders``, some of these names; ``batch_sizes``,
             ``threads``, ``n_rounds``, ``seconds`` as `sk_prunefair.latency.compare_latency` takes
-            them. ``{"contenders": ["dense", "masked"]}`` is quick. ``compression`` has the
+            them; "sparse" is left out where choosing its layers would take longer than
+            ``seconds``. ``{"contenders": ["dense", "masked"]}`` is quick. ``compression`` has the
             seconds of both nets for one sample besides.
 
         Returns

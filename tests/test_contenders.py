@@ -91,13 +91,21 @@ def test_report_latency_without_the_extra_leaves_files_out_and_names_it(
         assert f"{name} was not timed: " in str(report)
 
 
-def test_report_latency_leaves_the_nets_alone(pruned, digits):
+@pytest.mark.parametrize("contenders", [["sparse"], ["dense", "masked", "sparse"]])
+def test_report_latency_leaves_the_nets_alone(pruned, digits, contenders):
+    pruned.module_.train()
     before = {name: value.clone() for name, value in pruned.module_.state_dict().items()}
     modes = [part.training for part in pruned.module_.modules()]
-    latency(pruned, digits, contenders=["dense", "masked", "sparse"])
+    latency(pruned, digits, contenders=contenders)
     assert modes == [part.training for part in pruned.module_.modules()]
     for name, value in pruned.module_.state_dict().items():
         assert torch.equal(value, before[name])
+
+
+def test_report_latency_leaves_out_a_sparse_module_that_takes_long_to_choose(pruned, digits):
+    report = latency(pruned, digits, contenders=["dense", "sparse"], seconds=1e-9)
+    assert report.latency["contender"].tolist() == ["dense"]
+    assert "to choose its layers takes some" in report.latency.attrs["left_out"]["sparse"]
 
 
 @pytest.mark.parametrize("name", ["sparse", "onnx", "int8"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -79,7 +79,8 @@ def compare_latency(
         ``contender``, ``batch_size``, ``threads``; ``seconds`` of a call, the median of the rounds,
         and their quartiles ``seconds_q25``, ``seconds_q75``; ``speedup``, the median over rounds of
         the seconds of the first contender divided by those of this one; ``n_rounds``. Its ``attrs``
-        hold as ``left_out`` the contenders that could not be made, and why.
+        hold as ``left_out`` the contenders that could not be made, for all or from some batch size
+        on, and why.
 
     Raises
     ------
@@ -117,7 +118,7 @@ def compare_latency(
         for i, (size, n) in enumerate(settings):
             batch = first_rows(X, size)
             with threads_set_to(n):
-                runs = _runs(contenders, batch, n, left_out)
+                runs = _runs(contenders, batch, n, left_out, {row["contender"] for row in rows})
                 start, share = clock(), left / (len(settings) - i)
                 taken = take_turns(runs, n_rounds, n_warm_up=2, seconds=share, clock=clock)
                 left -= clock() - start
@@ -151,8 +152,12 @@ def _runs(
     batch: Any,
     n_threads: int,
     left_out: dict[str, str],
+    timed: Collection[str],
 ) -> dict[str, Callable[[], Any]]:
-    """Return a call of each contender, tried once; note in ``left_out`` those that lack."""
+    """Return a call of each contender, tried once; note in ``left_out`` those that lack.
+
+    What lacks once is not tried again; ``timed`` are those that did not lack before.
+    """
     n = rows_of(batch)
     where = f"{counted(n, 'sample')}, {counted(n_threads, 'thread')}"
     runs: dict[str, Callable[[], Any]] = {}
@@ -164,7 +169,8 @@ def _runs(
             try:
                 made = contender.make(batch, n_threads)
             except Exception as error:  # what makes it is code of others, with errors of its own
-                left_out[name] = str(error).strip().partition("\n")[0] or type(error).__name__
+                why = str(error).strip().partition("\n")[0] or type(error).__name__
+                left_out[name] = f"{why} (from {where})" if name in timed else why
                 continue
         call = _named(name, call_of(made, batch), where)
         _check_rows(name, call(), n)

@@ -177,6 +177,17 @@ def test_compare_latency_contender_that_cannot_be_made_is_left_out_with_its_reas
     assert compare_latency({"m": Made(make)}, X).empty
 
 
+def test_compare_latency_contender_that_cannot_be_made_for_more_says_from_where():
+    def make(batch, n_threads):
+        if len(batch) > 1:
+            raise ValueError("too many")
+        return lambda X: X
+
+    table = compare_latency({"m": Made(make)}, X, batch_sizes=(1, 2, 3), threads=1, n_rounds=1)
+    assert table["batch_size"].tolist() == [1]
+    assert table.attrs["left_out"] == {"m": "too many (from 2 samples, 1 thread)"}
+
+
 def test_compare_latency_contender_that_raises_is_named():
     def broken(X):
         raise IndexError("no such column")

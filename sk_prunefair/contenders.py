@@ -56,8 +56,8 @@ def net_latency(
         CPU.
     **options : dict
         ``batch_sizes``, ``threads``, ``n_rounds`` and ``seconds`` of
-        `sk_prunefair.latency.compare_latency`. "sparse" is left out from the batch size on for
-        which choosing its layers would take longer than ``seconds``.
+        `sk_prunefair.latency.compare_latency`. "sparse" is left out for those batch sizes and
+        threads for which choosing its layers would take longer than ``seconds``.
 
     Returns
     -------

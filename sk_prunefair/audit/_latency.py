@@ -47,5 +47,5 @@ def latency_section(latency: pd.DataFrame) -> Html:
         "one’s. It holds for the machine that measured it.</p>\n",
         definitions({each: Html(escape(_WORDS[each])) for each in known}) if known else "",
         folded("All times", table("Time of a call", _HEADER, rows, "by-time"), is_open=True),
-        *(join("<p>{} was not timed: {}.</p>\n", name(k), why) for k, why in left_out.items()),
+        *(join("<p>{} was left out: {}.</p>\n", name(k), why) for k, why in left_out.items()),
     )

@@ -79,8 +79,8 @@ def compare_latency(
         ``contender``, ``batch_size``, ``threads``; ``seconds`` of a call, the median of the rounds,
         and their quartiles ``seconds_q25``, ``seconds_q75``; ``speedup``, the median over rounds of
         the seconds of the first contender divided by those of this one; ``n_rounds``. Its ``attrs``
-        hold as ``left_out`` the contenders that could not be made, for all or from some batch size
-        on, and why.
+        hold as ``left_out`` the contenders that could not be made, and why; those that could be for
+        some batch sizes and threads have rows for these.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def _runs(
 ) -> dict[str, Callable[[], Any]]:
     """Return a call of each contender, tried once; note in ``left_out`` those that lack.
 
-    What lacks once is not tried again; ``timed`` are those that did not lack before.
+    What lacks at first is not tried again; ``timed`` are those that did not.
     """
     n = rows_of(batch)
     where = f"{counted(n, 'sample')}, {counted(n_threads, 'thread')}"
@@ -164,13 +164,14 @@ def _runs(
     for name, contender in contenders.items():
         made = contender
         if isinstance(contender, Made):
-            if name in left_out:
+            if name in left_out and name not in timed:
                 continue
             try:
                 made = contender.make(batch, n_threads)
             except Exception as error:  # what makes it is code of others, with errors of its own
                 why = str(error).strip().partition("\n")[0] or type(error).__name__
-                left_out[name] = f"{why} (from {where})" if name in timed else why
+                said = f"{why} ({where})" if name in timed else why
+                left_out[name] = f"{left_out[name]}; {said}" if name in left_out else said
                 continue
         call = _named(name, call_of(made, batch), where)
         _check_rows(name, call(), n)

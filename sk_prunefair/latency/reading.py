@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 COLUMNS = (
@@ -98,7 +99,7 @@ def latency_lines(table: pd.DataFrame | None) -> list[str]:
         rounds = counted(rows["n_rounds"].iloc[0], "round")
         lines.append(f"median time of {what} for {where}, {rounds}: {'; '.join(said)}")
     return lines + [
-        f"{name} was not timed: {why}" for name, why in table.attrs.get("left_out", {}).items()
+        f"{name} was left out: {why}" for name, why in table.attrs.get("left_out", {}).items()
     ]
 
 
@@ -118,7 +119,8 @@ def to_plain(table: pd.DataFrame | None) -> dict[str, Any] | None:
     """Return a table as dicts, lists, texts and numbers."""
     if table is None:
         return None
-    rows = table[list(COLUMNS)].astype(object).to_dict("records")
+    columns = table[list(COLUMNS)].replace([np.inf, -np.inf], np.nan).astype(object)
+    rows = columns.where(columns.notna(), None).to_dict("records")
     return {
         "what": table.attrs.get("what", "a call"),
         "left_out": dict(table.attrs.get("left_out", {})),
@@ -130,6 +132,6 @@ def from_plain(found: Mapping[str, Any] | None) -> pd.DataFrame | None:
     """Return the table of what `to_plain` returned."""
     if found is None:
         return None
-    table = pd.DataFrame(found["rows"], columns=list(COLUMNS))
+    table = pd.DataFrame(found["rows"], columns=list(COLUMNS)).astype({"speedup": float})
     table.attrs |= {"what": found["what"], "left_out": dict(found["left_out"])}
     return table

@@ -177,7 +177,7 @@ def test_compare_latency_contender_that_cannot_be_made_is_left_out_with_its_reas
     assert compare_latency({"m": Made(make)}, X).empty
 
 
-def test_compare_latency_contender_that_cannot_be_made_for_more_says_from_where():
+def test_compare_latency_contender_that_cannot_be_made_for_all_sizes_says_for_which():
     def make(batch, n_threads):
         if len(batch) > 1:
             raise ValueError("too many")
@@ -185,7 +185,8 @@ def test_compare_latency_contender_that_cannot_be_made_for_more_says_from_where(
 
     table = compare_latency({"m": Made(make)}, X, batch_sizes=(1, 2, 3), threads=1, n_rounds=1)
     assert table["batch_size"].tolist() == [1]
-    assert table.attrs["left_out"] == {"m": "too many (from 2 samples, 1 thread)"}
+    said = "too many (2 samples, 1 thread); too many (3 samples, 1 thread)"
+    assert table.attrs["left_out"] == {"m": said}
 
 
 def test_compare_latency_contender_that_raises_is_named():

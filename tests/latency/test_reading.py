@@ -35,7 +35,7 @@ def test_latency_lines_by_hand(table):
         "(2.04 × as fast)",
         "median time of a forward pass for 64 samples, 2 threads, 4 rounds: dense 100 ms; masked "
         "200 ms (0.50 × as fast)",
-        "int8 was not timed: it needs <this|extra>",
+        "int8 was left out: it needs <this|extra>",
     ]
     assert latency_lines(None) == []
 
@@ -63,7 +63,7 @@ def test_page_has_a_table_of_times_with_names_escaped(table):
     rows = cells(page, "by-time")
     assert [row[:3] for row in rows][1] == ["<bdi>masked</bdi>", "1", "1"]
     assert rows[1][3:] == ["2 ms", "1 ms to 3 ms", "2.04", "30"]
-    assert "<bdi>int8</bdi> was not timed: <bdi>it needs &lt;this|extra&gt;</bdi>" in said
+    assert "<bdi>int8</bdi> was left out: <bdi>it needs &lt;this|extra&gt;</bdi>" in said
     assert "whose zeros are multiplied" in said
     assert 'href="#latency"' in page
 
@@ -83,6 +83,12 @@ def test_json_holds_the_table_and_gives_it_back(table, tmp_path):
     pd.testing.assert_frame_equal(again.latency, table)
     assert again.latency.attrs == table.attrs
     assert str(again) == str(report)
+
+
+def test_json_of_a_clock_too_coarse_has_no_speedup(table):
+    table.loc[1, "speedup"] = float("inf")
+    again = FairnessReport.from_json(make_report(["a", "b"], latency=table).to_json())
+    assert again.latency["speedup"].isna().tolist() == [False, True, False, False]
 
 
 def test_json_of_a_report_before_times_were_written_is_read():

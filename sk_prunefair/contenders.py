@@ -6,7 +6,7 @@ import logging
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -103,7 +103,8 @@ def _names(net: CoreNet, contenders: Sequence[str] | None) -> list[str]:
     if contenders is None:
         pruned = form_of(net)
         return ["dense", *[pruned] * (pruned != "dense"), "sparse", "onnx", "int8"]
-    names = [contenders] if isinstance(contenders, str) else list(contenders)
+    is_several = isinstance(contenders, Iterable) and not isinstance(contenders, str)
+    names = list(contenders) if is_several else [contenders]
     unknown = [name for name in names if name not in CONTENDERS]
     if unknown or not names:
         raise ValueError(

@@ -121,6 +121,7 @@ def test_forms_for_the_cpu_are_left_out_of_a_net_elsewhere(name):
         ("yes", "latency must be True, False or a dict of some of .*'contenders'.* got 'yes'"),
         ({"sizes": 3}, "latency must be True, False or a dict of some of"),
         ({"contenders": ["fast"]}, rf"latency\['contenders'\] must be some of .*{CONTENDERS[0]}"),
+        ({"contenders": 3}, r"latency\['contenders'\] must be some of .* got 3"),
         ({"contenders": []}, r"latency\['contenders'\] must be some of"),
         ({"contenders": ["channels"]}, "none of its contenders.*the pruned net is masked"),
         ({"batch_sizes": [0]}, "batch_sizes must be an integer >= 1"),

@@ -104,7 +104,7 @@ def _names(net: CoreNet, contenders: Sequence[str] | None) -> list[str]:
         pruned = form_of(net)
         return ["dense", *[pruned] * (pruned != "dense"), "sparse", "onnx", "int8"]
     is_several = isinstance(contenders, Iterable) and not isinstance(contenders, str)
-    names = list(contenders) if is_several else [contenders]
+    names: list[Any] = [*contenders] if is_several else [contenders]
     unknown = [name for name in names if name not in CONTENDERS]
     if unknown or not names:
         raise ValueError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import statistics
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from sk_prunefair.autodiff import plain_attention
+from sk_prunefair.latency import call_of, evaluating, take_turns
 from sk_prunefair.nested import float_dtype, run, tensors_of, to
 from sk_prunefair.pruning.masks import sparsity
 
@@ -232,7 +232,8 @@ def measure_latency(
     -------
     dense, pruned : float
         Medians, in seconds. Zeros in a weight save no time with dense kernels: expect a difference
-        where channels were removed.
+        where channels were removed. `sk_prunefair.latency.compare_latency` measures more models,
+        with batch sizes and threads.
 
     Examples
     --------
@@ -240,21 +241,7 @@ def measure_latency(
     >>> all(seconds > 0 for seconds in measure_latency(net, net, torch.zeros(1, 8)))
     True
     """
-    nets = (dense, pruned)
-    modes = [net.training for net in nets]
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for net in nets:
-        net.eval()
-    example = to(example, floats=float_dtype(dense))
-    is_cuda = any(tensor.is_cuda for tensor in tensors_of(example))
-    for _ in range(3 + n_rounds):
-        for net, taken in zip(nets, seconds, strict=True):
-            start = time.perf_counter()
-            run(net, example)
-            if is_cuda:
-                torch.cuda.synchronize()
-            taken.append(time.perf_counter() - start)
-    for net, training in zip(nets, modes, strict=True):
-        net.train(training)
-    before, after = (statistics.median(taken[3:]) for taken in seconds)
-    return before, after
+    runs = {"dense": call_of(dense, example), "pruned": call_of(pruned, example)}
+    with evaluating((dense, pruned)):
+        taken = take_turns(runs, n_rounds)
+    return statistics.median(taken["dense"]), statistics.median(taken["pruned"])

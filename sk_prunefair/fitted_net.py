@@ -12,10 +12,13 @@ from skorch.utils import to_numpy
 from torch import nn
 
 from sk_prunefair.compression import compression_summary
+from sk_prunefair.contenders import LATENCY_OPTIONS, form_of, net_latency
 from sk_prunefair.data.dataset import GroupDataset
 from sk_prunefair.data.inputs import is_dataset
 from sk_prunefair.data.labels import quick_labels
 from sk_prunefair.evaluation import Evaluation, evaluate
+from sk_prunefair.latency import latency_options
+from sk_prunefair.latency.reading import with_times
 from sk_prunefair.losses import first_output, takes_one_logit
 from sk_prunefair.net import Net
 from sk_prunefair.outcome import Outcome
@@ -97,7 +100,7 @@ class FittedNet(Net):
         n_boot: int | None = None,
         ci_quantiles: list[float] | None = None,
         diagnostics: bool | Mapping[str, Any] = False,
-        latency: bool = False,
+        latency: bool | Mapping[str, Any] = False,
         random_state: int | np.random.RandomState | None = None,
     ) -> FairnessReport:
         """Compare the dense and the pruned net on the same data, group by group.
@@ -119,8 +122,16 @@ class FittedNet(Net):
             Whether to compute why groups are hurt as well, as
             `sk_prunefair.theory.group_diagnostics` does: some tens of passes over the data. A
             dict holds its options, such as ``{"max_samples": 500}``.
-        latency : bool, default=False
-            Whether ``compression`` has the seconds that each net takes for one sample.
+        latency : bool or dict, default=False
+            Whether to measure how long a forward pass takes: of the dense net, of the pruned one as
+            it is ("masked" or "channels"), of its `sk_prunefair.export.sparse_module` ("sparse"),
+            and of its ONNX files in floats and in integers ("onnx", "int8"), turn by turn, for 1
+            and 64 samples, with one thread and all. Making these takes seconds, of a large net
+            minutes. A dict holds options: ``contenders``, some of these names; ``batch_sizes``,
+            ``threads``, ``n_rounds``, ``seconds`` as `sk_prunefair.latency.compare_latency` takes
+            them; "sparse" is left out where choosing its layers would take longer than
+            ``seconds``. ``{"contenders": ["dense", "masked"]}`` is quick. ``compression`` has the
+            seconds of both nets for one sample besides.
 
         Returns
         -------
@@ -128,6 +139,7 @@ class FittedNet(Net):
             Frames of both nets, excessive risk, fairness violation, accuracy gap, compression.
         """
         self.check_is_fitted()
+        timing = latency_options(latency, LATENCY_OPTIONS)
         data = self.labelled_dataset(X, y)
         if sensitive_features is None and data.encode is None:
             sensitive_features = Request(X, y, None, None).sensitive_features
@@ -142,6 +154,13 @@ class FittedNet(Net):
                 "sample"
             )
         schema = known_schema(self)
+        saved: pd.Series | None = compression_summary(
+            self.dense_module_, self.module_, self.masks_, seen.example
+        )
+        table = None
+        if timing is not None:
+            table = net_latency(self, data, **timing)
+            saved = with_times(saved, table, "dense", form_of(self))
         return FairnessReport(
             schema.decode(dense.truth),
             dense_pred=schema.decode(dense.labels),
@@ -157,13 +176,8 @@ class FittedNet(Net):
             control_features=control_features,
             metrics=metrics,
             empty_layers=empty_layers(self.masks_),
-            compression=compression_summary(
-                self.dense_module_,
-                self.module_,
-                self.masks_,
-                seen.example,
-                latency,
-            ),
+            compression=saved,
+            latency=table,
             diagnostics=(
                 self._diagnostics(seen, sensitive_features, diagnostics) if wants_reasons else None
             ),

@@ -86,5 +86,6 @@ def test_compression_summary_latency_is_of_each_net_and_leaves_modes_alone():
 def test_report_latency_asked_for_is_there(fitted, digits):
     X, y, group = digits
     plain = fitted.fairness_report(X, y, sensitive_features=group).compression
-    timed = fitted.fairness_report(X, y, sensitive_features=group, latency=True).compression
+    quick = {"contenders": ["dense"], "n_rounds": 1}
+    timed = fitted.fairness_report(X, y, sensitive_features=group, latency=quick).compression
     assert set(timed.index) - set(plain.index) == {"latency_dense", "latency_pruned"}

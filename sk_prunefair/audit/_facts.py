@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sk_prunefair.audit._html import Html, definitions, join, name
-from sk_prunefair.audit._numbers import percent, seconds
+from sk_prunefair.audit._numbers import percent
 from sk_prunefair.audit.protocol import AuditedReport
+from sk_prunefair.latency.reading import seconds_text
 
 _MAX_CLASSES = 30
 
@@ -57,5 +58,5 @@ def _value(key: str, value: float) -> Any:
     if key == "sparsity":
         return Html(percent(value))
     if key.startswith("latency"):
-        return Html(seconds(value))
+        return Html(seconds_text(value))
     return join("{} bytes", round(value)) if key.startswith("bytes") else round(value)

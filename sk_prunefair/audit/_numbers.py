@@ -59,15 +59,3 @@ def size(number: float, unit: str = "") -> str:
             break
         number, prefix = number / 1000, larger
     return f"{number:.3g} {prefix}{unit}".strip()
-
-
-def seconds(number: float) -> str:
-    """Return a duration with three figures.
-
-    >>> seconds(0.00123), seconds(2.5), seconds(4.5e-6)
-    ('1.23 ms', '2.5 s', '4.5 µs')
-    """
-    for factor, unit in ((1, "s"), (1e3, "ms")):
-        if number * factor >= 1:
-            return f"{number * factor:.3g} {unit}"
-    return f"{number * 1e6:.3g} µs"

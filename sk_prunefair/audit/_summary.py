@@ -10,9 +10,10 @@ import pandas as pd
 from sk_prunefair.audit._gaps import accuracy_gap
 from sk_prunefair.audit._groups import count_of
 from sk_prunefair.audit._html import Html, join, name
-from sk_prunefair.audit._numbers import lost, percent, points, seconds, size
+from sk_prunefair.audit._numbers import lost, percent, points, size
 from sk_prunefair.audit._verdict import verdict
 from sk_prunefair.audit.protocol import AuditedPromise, AuditedReport
+from sk_prunefair.latency.reading import seconds_text
 from sk_prunefair.metrics._order import ExtremeGroups
 
 _MAX_NAME = 60
@@ -176,7 +177,7 @@ def _saved(compression: pd.Series) -> Html:
 _COSTS: tuple[tuple[str, str, Callable[[float], str], str], ...] = (
     ("bytes_dense", "bytes_stored", lambda n: size(n, "B"), "stored"),
     ("macs_dense", "macs_pruned", size, "multiply-accumulates"),
-    ("latency_dense", "latency_pruned", seconds, "for one sample"),
+    ("latency_dense", "latency_pruned", seconds_text, "for one sample"),
 )
 
 

@@ -16,6 +16,7 @@ from sk_prunefair.audit._facts import facts_of
 from sk_prunefair.audit._gaps import VIOLATION, gap_table
 from sk_prunefair.audit._groups import groups_section
 from sk_prunefair.audit._html import Html, definitions, folded, items, join, section, table
+from sk_prunefair.audit._latency import latency_section
 from sk_prunefair.audit._monitor import monitor_section
 from sk_prunefair.audit._numbers import points
 from sk_prunefair.audit._pictures import pictures_section
@@ -40,6 +41,7 @@ _LINKS = {
     "rates": "Other rates",
     "pictures": "Pictures",
     "reasons": "Possible reasons",
+    "latency": "Time",
     "facts": "Data and model",
     "method": "Method",
     "limits": "Limits",
@@ -63,10 +65,11 @@ def audit_page(
 
     Its first screen says what no average shows, the verdict, accuracy before and after, who lost
     most, and what was saved. Then groups, those that lost most first; slices; the promise; every
-    gap beside what chance alone would make; other rates; possible reasons; the data's and the
-    model's facts; how each number was computed, and what it cannot say. What the report does not
-    know is absent. All names are escaped. The page is light or dark as the reader's screen is, and
-    prints with all that is folded. It is the same for the same report but for the date at its end.
+    gap beside what chance alone would make; other rates; possible reasons; how long the models
+    take; the data's and the model's facts; how each number was computed, and what it cannot say.
+    What the report does not know is absent. All names are escaped. The page is light or dark as the
+    reader's screen is, and prints with all that is folded. It is the same for the same report but
+    for the date at its end.
 
     Parameters
     ----------
@@ -150,6 +153,7 @@ def audit_page(
         curve_section(curve, report.names) if curve is not None else "",
         drawn,
         reasons_section(report, report.diagnostics) if report.diagnostics is not None else "",
+        latency_section(report.latency) if report.latency is not None else "",
         section("facts", "Data and model", facts_of(report, facts or {})),
         section(
             "method",

@@ -16,6 +16,7 @@ class AuditedReport(Protocol):
     names: Names
     outcomes: tuple[Outcome, Outcome]
     compression: pd.Series | None
+    latency: pd.DataFrame | None
     diagnostics: pd.DataFrame | None
     empty_layers: tuple[str, ...]
     samples: pd.DataFrame

@@ -50,7 +50,8 @@ def write_tables(
     folder : Path
         Made where it is not there.
     report : FairnessReport
-        To ``groups.csv``, ``summary.csv`` and ``exemplars.csv``.
+        To ``groups.csv``, ``summary.csv`` and ``exemplars.csv``; times, where they were measured,
+        to ``latency.csv``.
     curve : DataFrame or None
         To ``curve.csv``.
     verdict : Verdict or None
@@ -70,6 +71,8 @@ def write_tables(
         summary |= {str(name): value for name, value in report.compression.items()}
     values = pd.Series(summary, name="value").rename_axis("quantity")
     values.to_csv(folder / "summary.csv")
+    if report.latency is not None:
+        report.latency.to_csv(folder / "latency.csv", index=False)
     if curve is not None:
         curve.to_csv(folder / "curve.csv", index=False)
     if verdict is not None:

@@ -123,6 +123,11 @@ def _add_outputs(audit: argparse.ArgumentParser) -> None:
     add("--markdown", type=Path, metavar="FILE", help="for the comment on a pull request")
     add("--junit", type=Path, metavar="FILE", help="test results as CI servers read them")
     add("--title", help="of page and comment")
+    help_latency = (
+        "also measure how long the models take, turn by turn, for so many samples at once (1 64), "
+        "with one thread and all"
+    )
+    add("--latency", nargs="*", type=int, metavar="N", help=help_latency)
     pictures = audit.add_mutually_exclusive_group()
     pictures.add_argument("--pictures", action="store_true", help="what matplotlib draws, too")
     pictures.add_argument("--no-pictures", action="store_true", help=argparse.SUPPRESS)

@@ -25,8 +25,10 @@ from sk_prunefair.cli.data import (
 from sk_prunefair.cli.labels import labels_like, match_labels
 from sk_prunefair.cli.objects import named_estimator, named_model, named_step
 from sk_prunefair.compare.models import as_model, predict_in_batches
-from sk_prunefair.compare.sizes import stored_sizes
+from sk_prunefair.compare.timing import costs_of
 from sk_prunefair.export.compact import holds_dense, load_compact
+from sk_prunefair.latency import latency_options
+from sk_prunefair.latency.compare import OPTIONS
 from sk_prunefair.onnx_model import OnnxModel
 from sk_prunefair.report import FairnessReport
 from sk_prunefair.report.predictions import Prediction, as_prediction
@@ -114,7 +116,7 @@ def _of_net(args: argparse.Namespace) -> Audit:
     columns = _columns(args, None if names is None else [str(name) for name in names])
     data = joined(list(read_parts(args.data, columns)))
     y = match_labels(data.y, clf.classes_)
-    report = clf.fairness_report(data.X, y, sensitive_features=data.groups)
+    report = clf.fairness_report(data.X, y, sensitive_features=data.groups, latency=_latency(args))
     facts = {"Data": _named(args.data), "Model": args.net.name}
     curve, how = _curve(args, clf, columns, data._replace(y=y))
     return Audit(report, curve, facts | how)
@@ -164,13 +166,16 @@ def _of_models(args: argparse.Namespace) -> Audit:
     names = next((each for each in map(_feature_names, sources.values()) if each), None)
     columns = _columns(args, names)
     y, groups = [], []
+    first: list[Any] = []
 
     def inputs() -> Iterator[Any]:
         for part in read_parts(args.data, columns):
+            first[:] = first or [part.X]
             y.append(part.y)
             groups.append(part.groups)
             yield part.X
 
+    timing = latency_options(_latency(args), OPTIONS)
     predictions = predict_in_batches(models, inputs())
     classes = next((each.classes for each in predictions if each.classes is not None), None)
     labels = [each.labels for each in predictions if each.labels is not None]
@@ -181,14 +186,19 @@ def _of_models(args: argparse.Namespace) -> Audit:
         match_labels(truth, classes)
         if classes is not None or not labels
         else labels_like(truth, np.concatenate(labels)),
-        *predictions,
+        *(each._replace(name=f"--{name}") for name, each in zip(given, predictions, strict=True)),
         sensitive_features=pd.concat(groups, ignore_index=True),
         classes=classes if args.classes else None,
         names=args.names,
-        compression=stored_sizes(*sources.values()),
+        **costs_of(sources["dense"], sources["compressed"], first[0], args.names, BATCH, timing),
     )
     facts = {"Data": _named(args.data), **dict(zip(args.names, given.values(), strict=True))}
     return Audit(report, None, facts)
+
+
+def _latency(args: argparse.Namespace) -> bool | dict[str, Any]:
+    """Return what --latency asks for."""
+    return {"batch_sizes": args.latency} if args.latency else args.latency is not None
 
 
 def _feature_names(model: Any) -> list[str] | None:
@@ -202,11 +212,14 @@ def _of_predictions(args: argparse.Namespace) -> Audit:
     if args.data:
         raise ValueError("--predictions holds labels and groups itself: --data goes with models")
     _refuse(args, ("features", "drop", "preprocess", "train"), "--predictions")
+    if args.latency is not None:
+        raise ValueError("--latency times models, and does not go with --predictions")
     y, dense, compressed, groups = _predictions(args)
     classes = None if args.classes is None else np.asarray(args.classes, dtype=object)
     y = match_labels(y, classes, "--predictions")
     given = {"dense": dense, "compressed": compressed}
-    both = [_matched(as_prediction(each, name), y, name) for name, each in given.items()]
+    found = {name: as_prediction(each, name)._replace(name=name) for name, each in given.items()}
+    both = [_matched(each, y, name) for name, each in found.items()]
     report = FairnessReport.from_predictions(
         y,
         *both,

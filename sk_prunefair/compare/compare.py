@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,12 @@ import torch
 
 from sk_prunefair.checks import check_count
 from sk_prunefair.compare.models import Model, as_model, predict_in_batches
-from sk_prunefair.compare.sizes import stored_sizes
+from sk_prunefair.compare.timing import costs_of
 from sk_prunefair.data.inputs import is_dataset, refuse_streams
 from sk_prunefair.data.labels import quick_labels
 from sk_prunefair.data.sources import as_source, is_arrow, split_item
+from sk_prunefair.latency import latency_options
+from sk_prunefair.latency.compare import OPTIONS
 from sk_prunefair.report.predictions import Prediction
 from sk_prunefair.report.report import FairnessReport
 
@@ -29,6 +31,7 @@ def compare_models(
     classes: npt.ArrayLike | None = None,
     names: Sequence[str] = ("dense", "compressed"),
     batch_size: int = 256,
+    latency: bool | Mapping[str, Any] = False,
     **options: Any,
 ) -> FairnessReport:
     """Compare a classifier with what a compression made of it, group by group.
@@ -62,6 +65,12 @@ def compare_models(
         What the two are called, in columns and sentences.
     batch_size : int, default=256
         Rows at a time of modules, files and data sets.
+    latency : bool or dict, default=False
+        Whether to measure how long both take, turn by turn, from the first rows of X to what they
+        predict: what each does to X before is counted, so that a pipeline is slower than its last
+        step. Of an estimator ``predict`` is timed. A dict holds options, ``batch_sizes``,
+        ``threads``, ``n_rounds`` and ``seconds``, as `sk_prunefair.latency.compare_latency` takes
+        them.
     **options : dict
         ``control_features``, ``metrics``, ``n_boot``, ``ci_quantiles``, ``random_state`` and the
         like, as `FairnessReport` takes them.
@@ -70,7 +79,8 @@ def compare_models(
     -------
     FairnessReport
         Without losses, and what needs them, unless both models give probabilities: the loss is
-        the cross entropy. ``compression`` has the bytes of modules and files.
+        the cross entropy. ``compression`` has the bytes of modules and files, and the seconds
+        for one row where latency is asked for; ``latency`` all that was measured.
 
     Raises
     ------
@@ -92,6 +102,7 @@ def compare_models(
     ['large', 'small']
     """
     check_count("batch_size", batch_size)
+    timing = latency_options(latency, OPTIONS)
     refuse_streams(X)
     given = {"dense": dense, "compressed": compressed}
     models = [as_model(model, name, batch_size) for name, model in given.items()]
@@ -104,13 +115,14 @@ def compare_models(
     if y is None or sensitive_features is None:
         missing = "y" if y is None else "sensitive_features"
         raise ValueError(f"{missing} must be given, or X be a data set whose items hold it")
+    costs = costs_of(dense, compressed, X, names, batch_size, timing)
     return FairnessReport.from_predictions(
         y,
-        *predictions,
+        *(each._replace(name=name) for each, name in zip(predictions, given, strict=True)),
         sensitive_features=sensitive_features,
         classes=classes,
         names=names,
-        **({"compression": stored_sizes(dense, compressed)} | options),
+        **(costs | options),
     )
 
 

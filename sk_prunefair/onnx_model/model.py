@@ -30,6 +30,8 @@ class OnnxModel:
     output : str, default=None
         Name of the output with the scores; None takes the only one that can be scores, or the one
         that is called so.
+    threads : int, default=None
+        Of one operation; None takes the physical cores.
 
     Attributes
     ----------
@@ -68,12 +70,15 @@ class OnnxModel:
         batch_size: int = 256,
         scores: Kind | None = None,
         output: str | None = None,
+        threads: int | None = None,
     ) -> None:
         check_count("batch_size", batch_size)
+        if threads is not None:
+            check_count("threads", threads, " or None")
         if scores is not None:
             check_choice("scores", scores, get_args(Kind))
         self.path = Path(path)
-        self._session = _open(self.path)
+        self._session = _open(self.path, threads)
         self.inputs = [Input.of(each, self.path.name) for each in self._session.get_inputs()]
         fixed = {each.n_fixed for each in self.inputs if each.n_fixed is not None}
         if len(fixed) > 1:
@@ -86,7 +91,12 @@ class OnnxModel:
         self.scores: Kind | None = scores or (told if told in get_args(Kind) else None)
         self.classes = _labels(metadata.get("classes"))
         self.features = _names(metadata.get("features"), self.inputs)
-        self._given = {"batch_size": batch_size, "scores": scores, "output": output}
+        self._given: dict[str, Any] = {
+            "batch_size": batch_size,
+            "scores": scores,
+            "output": output,
+            "threads": threads,
+        }
 
     def __repr__(self) -> str:
         return f"OnnxModel({str(self.path)!r})"
@@ -96,6 +106,10 @@ class OnnxModel:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]  # a session cannot be pickled; it is opened anew
+
+    def with_threads(self, threads: int) -> OnnxModel:
+        """Return the same model, opened anew to run with this many threads."""
+        return OnnxModel(self.path, **(self._given | {"threads": threads}))
 
     def run(self, X: Any) -> Scores:
         """Return the scores of rows, what they are, and the labels where the file tells them.
@@ -175,7 +189,7 @@ class OnnxModel:
         return values[:n], labels
 
 
-def _open(path: Path) -> Any:
+def _open(path: Path, threads: int | None) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
@@ -186,6 +200,10 @@ def _open(path: Path) -> Any:
         raise FileNotFoundError(f"there is no file {str(path)!r}")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors; warnings are about its own optimisations
+    if threads is not None:
+        options.intra_op_num_threads = threads
+        # Threads that wait busily for the next call would slow down whatever else runs meanwhile.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # classes of its own, of no common base

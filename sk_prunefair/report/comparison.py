@@ -12,6 +12,7 @@ import pandas as pd
 from fairlearn.metrics import MetricFrame
 
 from sk_prunefair.checks import as_losses, check_same_length
+from sk_prunefair.latency.reading import check_table
 from sk_prunefair.metrics import (
     class_errors,
     combined_error_variance,
@@ -59,6 +60,7 @@ class GroupComparison:
         metrics: Mapping[str, Callable[..., Any]] | None = None,
         names: Sequence[str] = PRUNING,
         compression: pd.Series | None = None,
+        latency: pd.DataFrame | None = None,
         diagnostics: pd.DataFrame | None = None,
         empty_layers: Sequence[str] = (),
         n_boot: int | None = None,
@@ -67,6 +69,8 @@ class GroupComparison:
     ) -> None:
         self.names = check_names(names)
         self.compression = compression
+        check_table(latency)
+        self.latency = latency
         self.diagnostics = diagnostics
         self.empty_layers = tuple(empty_layers)
         answers = {"dense_pred": dense_pred, "pruned_pred": pruned_pred}

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sk_prunefair._version import __version__
+from sk_prunefair.latency.reading import from_plain, to_plain
 from sk_prunefair.report.figures import CONFIDENCE, Figures, number, plain
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def to_dict(report: GroupComparison, samples: bool = False) -> dict[str, Any]:
         **Figures.of(report)._asdict(),
         "classes": _classes(report),
         "compression": _numbers(report.compression),
+        "latency": to_plain(report.latency),
         "empty_layers": list(report.empty_layers),
         "diagnostics": _diagnostics(report.diagnostics),
     }
@@ -148,6 +150,7 @@ def _arguments(found: dict[str, Any]) -> dict[str, Any]:
         "names": found["names"],
         "empty_layers": found["empty_layers"],
         "compression": compression and pd.Series(compression, name="compression", dtype=float),
+        "latency": from_plain(found.get("latency")),
     }
 
 

@@ -100,6 +100,14 @@ def _check_metrics(metrics: Any) -> None:
             "metrics must be a dict of names to functions f(y_true, y_pred), such as "
             f"{{'f1': sklearn.metrics.f1_score}}, got {metrics!r}"
         )
+    for name, metric in (metrics or {}).items():
+        if _parameters(metric)[:1] == ["estimator"]:
+            inner = getattr(metric, "_score_func", None)
+            instead = getattr(inner, "__name__", "sklearn.metrics.f1_score")
+            raise ValueError(
+                f"metrics[{name!r}] must be a function f(y_true, y_pred), got {metric!r}, a scorer "
+                f"that predicts itself, of an estimator and X; pass the function, such as {instead}"
+            )
 
 
 def _parameters(metric: Callable[..., Any]) -> list[str]:

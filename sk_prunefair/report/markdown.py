@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sk_prunefair.report.figures import Figures
-from sk_prunefair.report.text import saved
+from sk_prunefair.report.text import costs
 
 if TYPE_CHECKING:
     from sk_prunefair.promise import Verdict
@@ -47,8 +47,8 @@ def comment(
     if n_groups > _SHOWN:
         parts.append(f"The {_SHOWN} of {n_groups} groups that lost most accuracy.")
     parts.append("\n".join(gap_lines(figures.gaps)))
-    if report.compression is not None:
-        parts.append("\n".join(f"- {line}" for line in saved(report.compression)))
+    if found := costs(report.compression, report.latency):
+        parts.append("\n".join(f"- {cell(line)}" for line in found))
     return "\n\n".join(parts) + "\n"
 
 

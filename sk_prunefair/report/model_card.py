@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sk_prunefair._version import __version__
 from sk_prunefair.report.figures import CONFIDENCE, Figures
 from sk_prunefair.report.markdown import cell, gap_lines, groups_table
-from sk_prunefair.report.text import saved
+from sk_prunefair.report.text import costs
 
 if TYPE_CHECKING:
     from sk_prunefair.report.comparison import GroupComparison
@@ -115,8 +115,8 @@ def _sections(report: GroupComparison, figures: Figures, name: str, dataset: str
         "## Gaps between groups",
         "\n".join(gap_lines(figures.gaps)),
     ]
-    if report.compression is not None:
-        parts += ["## What was saved", "\n".join(f"- {line}" for line in saved(report.compression))]
+    if found := costs(report.compression, report.latency):
+        parts += ["## Size and time", "\n".join(f"- {cell(line)}" for line in found)]
     return [
         *parts,
         "## How to read it",

@@ -26,11 +26,14 @@ class Prediction(NamedTuple):
         Probabilities.
     classes : ndarray of shape (n_classes,), or None
         What the columns of scores stand for; None where the model does not say.
+    name : str or None
+        Of the argument that the model was, for errors.
     """
 
     labels: npt.NDArray[Any] | None
     scores: npt.NDArray[Any] | None = None
     classes: npt.NDArray[Any] | None = None
+    name: str | None = None
 
 
 class Answers(NamedTuple):
@@ -204,6 +207,8 @@ def _answers(
         as_labels_of_one_kind(truth, {name: prediction.labels})  # or an error of this name
         return Answers(prediction.labels, None, None)
     check_same_length(prediction.scores, name, truth, "y_true")
+    if prediction.labels is not None:
+        as_labels_of_one_kind(truth, {name: prediction.labels})
     scores = np.zeros((len(truth), len(known)), dtype=prediction.scores.dtype)
     scores[:, np.searchsorted(known, columns)] = prediction.scores
     labels = prediction.labels

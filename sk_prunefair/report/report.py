@@ -48,6 +48,8 @@ class FairnessReport(GroupHarm):
         labels those of the larger, else all columns; it is left out where there are none.
     compression : pandas.Series, default=None
         What pruning saved.
+    latency : pandas.DataFrame, default=None
+        How long the models take, as `sk_prunefair.latency.compare_latency` has it.
     diagnostics : pandas.DataFrame, default=None
         Why groups are hurt, by group, as `sk_prunefair.theory.group_diagnostics` has it.
     empty_layers : sequence of str, default=()
@@ -92,6 +94,8 @@ class FairnessReport(GroupHarm):
         As given, as columns; the second is None where there are none.
     compression : pandas.Series or None
         As given.
+    latency : pandas.DataFrame or None
+        As given: by contender, batch size and number of threads.
     diagnostics : pandas.DataFrame or None
         As given.
     class_errors : pandas.DataFrame
@@ -182,7 +186,8 @@ class FairnessReport(GroupHarm):
         """
         truth = as_plain_labels(y_true, "y_true")
         given = {"dense_pred": dense_pred, "compressed_pred": compressed_pred}
-        predictions = {name: as_prediction(each, name, classes) for name, each in given.items()}
+        found = [as_prediction(each, name, classes) for name, each in given.items()]
+        predictions = {each.name or name: each for name, each in zip(given, found, strict=True)}
         known, (dense, compressed) = answers(truth, predictions, classes)
         return cls(
             y_true,

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import pandas as pd
 
+from sk_prunefair.latency.reading import latency_lines
 from sk_prunefair.metrics._order import ExtremeGroups
 from sk_prunefair.names import Names
 from sk_prunefair.promise.findings import label_findings as label_findings
@@ -22,6 +23,7 @@ class TextReport(Protocol):
     samples: pd.DataFrame
     control_features: pd.DataFrame | None
     compression: pd.Series | None
+    latency: pd.DataFrame | None
 
     @property
     def findings(self) -> list[str]:
@@ -92,7 +94,7 @@ def summary(report: TextReport) -> str:
         f"{expected.iloc[1]:.3f}",
         best_and_worst_group(report.by_group),
     ]
-    return "\n".join(lines if report.compression is None else lines + saved(report.compression))
+    return "\n".join(lines + costs(report.compression, report.latency))
 
 
 def best_and_worst_group(frame: pd.DataFrame) -> str:
@@ -108,6 +110,11 @@ def best_and_worst_group(frame: pd.DataFrame) -> str:
         f"best group before, {frame.index[best]}: accuracy {accuracies(best)}; "
         f"worst after, {frame.index[worst]}: {accuracies(worst)}"
     )
+
+
+def costs(compression: pd.Series | None, latency: pd.DataFrame | None) -> list[str]:
+    """Return what the compression saved and how long the models take, as far as it is known."""
+    return [*([] if compression is None else saved(compression)), *latency_lines(latency)]
 
 
 def saved(compression: pd.Series) -> list[str]:

@@ -309,3 +309,11 @@ def test_cli_as_a_program_has_version_and_usage(case):
     done = subprocess.run([*command, "audit"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "one of --net, --dense and --compressed" in done.stderr
+
+
+def test_cli_latency_of_a_saved_net_times_its_forms(case, capsys):
+    assert audit("--latency", 4, "--tables", "t") == 0
+    assert "masked" in capsys.readouterr().out
+    table = pd.read_csv("t/latency.csv")
+    assert {"dense", "masked", "sparse"} <= set(table["contender"])
+    assert set(table["batch_size"]) == {4}

@@ -262,3 +262,32 @@ def test_match_labels_texts_mean_the_labels_of_the_model(y, classes, expected):
 def test_match_labels_unknown_label_raises():
     with pytest.raises(ValueError, match=r"must be among \[0, 1\].*got \['2'\]"):
         match_labels(np.array(["0", "2"], dtype=object), np.array([0, 1]))
+
+
+def test_cli_latency_times_both_models_into_every_output(case, capsys):
+    written = ("--json", "a.json", "--tables", "t", "--out", "a.html", "--markdown", "a.md")
+    assert run(*RAW, "--latency", 2, 3, *written) == 0
+    assert "for 3 samples, 1 thread, " in capsys.readouterr().out
+    found = json.loads(Path("a.json").read_text())
+    jsonschema.Draft202012Validator(schema()).validate(found)
+    rows = found["latency"]["rows"]
+    assert {row["contender"] for row in rows} == {"dense", "compressed"}
+    assert {row["batch_size"] for row in rows} == {2, 3}
+    assert pd.read_csv("t/latency.csv")["contender"].tolist() == [r["contender"] for r in rows]
+    assert 'id="latency"' in Path("a.html").read_text()
+    assert "for 2 samples, 1 thread" in Path("a.md").read_text()
+
+
+def test_cli_latency_without_numbers_is_of_one_and_64_samples(case):
+    assert run(*RAW, "--latency", "--json", "a.json") == 0
+    rows = json.loads(Path("a.json").read_text())["latency"]["rows"]
+    assert {row["batch_size"] for row in rows} == {1, 64}
+
+
+def test_cli_latency_that_makes_no_sense_is_an_error(case, capsys):
+    assert run(*RAW, "--latency", 0) == 2
+    assert "batch_sizes must be an integer >= 1" in capsys.readouterr().err
+    pd.DataFrame({"y": [0, 1], "g": ["a", "b"], "p": [0, 1]}).to_csv("p.csv", index=False)
+    told = ("--predictions", "p.csv", "--label", "y", "--groups", "g")
+    assert run(*told, "--dense-pred", "p", "--compressed-pred", "p", "--latency") == 2
+    assert "--latency times models" in capsys.readouterr().err

@@ -274,7 +274,7 @@ X4, Y4, S4 = np.eye(4, dtype=np.float32), [0, 1, 0, 1], ["a", "a", "b", "b"]
         (lambda X: np.full(4, 0.3), ValueError, "probabilities have shape"),
         (lambda X: np.zeros((4, 2, 2)), ValueError, r"got shape \(4, 2, 2\)"),
         (lambda X: [0, 1], ValueError, "2 values, but y_true has 4"),
-        (lambda X: list("abab"), ValueError, "y_true has integers, dense_pred has strings"),
+        (lambda X: list("abab"), ValueError, "y_true has integers, dense has strings"),
         (nn.Sequential(nn.Linear(4, 1), nn.Sigmoid()), ValueError, "logits or probabilities"),
         (nn.Linear(4, 3), None, None),
         (lambda X: np.full((4, 2), np.nan), ValueError, "not finite"),

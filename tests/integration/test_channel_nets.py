@@ -85,7 +85,7 @@ def test_channel_pruned_net_expanded_does_what_the_smaller_one_does():
 
 def test_channel_pruned_net_report_counts_what_is_there(shrunk, digits):
     X, y, group = digits
-    report = shrunk.fairness_report(X, y, sensitive_features=group, diagnostics=True, latency=True)
+    report = shrunk.fairness_report(X, y, sensitive_features=group, diagnostics=True)
     n_small = sum(p.numel() for p in shrunk.module_.parameters())
     n_dense = sum(p.numel() for p in shrunk.dense_module_.parameters())
     c = report.compression

@@ -11,10 +11,14 @@ from sklearn.metrics import (
     average_precision_score,
     brier_score_loss,
     d2_log_loss_score,
+    get_scorer,
     log_loss,
+    make_scorer,
     roc_auc_score,
 )
 
+from sk_prunefair import FairnessReport
+from sk_prunefair.metrics import fairness_violation_scorer
 from sk_prunefair.report.frames import asks_for_scores, net_frame
 
 
@@ -119,3 +123,22 @@ def test_net_frame_metrics_that_are_no_dict_of_functions_raise_and_say_so(metric
     options = {"y_true": truth, "sensitive_features": groups}
     with pytest.raises(ValueError, match="metrics must be a dict of names to functions"):
         net_frame(truth, None, metrics, options, scores)
+
+
+@pytest.mark.parametrize(
+    ("scorer", "instead"),
+    [
+        (get_scorer("f1_macro"), "f1_score"),
+        (make_scorer(roc_auc_score, response_method="predict_proba"), "roc_auc_score"),
+        (fairness_violation_scorer, "sklearn.metrics.f1_score"),
+    ],
+)
+def test_net_frame_scorers_among_metrics_raise_and_name_the_function(scorer, instead):
+    with pytest.raises(ValueError, match=rf"metrics\['m'\] must be a function.*such as {instead}"):
+        FairnessReport(
+            [0, 1],
+            dense_pred=[0, 1],
+            pruned_pred=[0, 1],
+            sensitive_features=["a", "b"],
+            metrics={"m": scorer},
+        )

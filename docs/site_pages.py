@@ -22,6 +22,7 @@ ROOMS = {
     "sk_prunefair.plotting": "Displays",
     "sk_prunefair.export": "Files and runtimes",
     "sk_prunefair.onnx_model": "ONNX files as models",
+    "sk_prunefair.latency": "Latency",
     "sk_prunefair.modules": "Nets",
     "sk_prunefair.tables": "Tables",
     "sk_prunefair.datasets": "Data sets",

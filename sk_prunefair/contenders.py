@@ -78,7 +78,7 @@ def net_latency(
             "dense": net.dense_module_,
             "masked": net.module_,
             "channels": net.module_,
-            "sparse": Made(partial(_sparse, net.module_, options.get("seconds", 30.0))),
+            "sparse": Made(partial(_sparse, net.module_, options.get("seconds", 10.0))),
             **makers,
         }
         asked = {name: of_names[name] for name in names if name not in left_out}

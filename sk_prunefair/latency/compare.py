@@ -45,7 +45,7 @@ def compare_latency(
     batch_sizes: int | Sequence[int] = (1, 64),
     threads: int | Literal["all"] | Sequence[int | Literal["all"]] = (1, "all"),
     n_rounds: int = 30,
-    seconds: float = 30.0,
+    seconds: float = 10.0,
     clock: Clock = time.perf_counter,
 ) -> pd.DataFrame:
     """Measure how long models take for the same input, turn by turn.
@@ -67,7 +67,7 @@ def compare_latency(
         process may use. What was set before is set again afterwards.
     n_rounds : int, default=30
         Rounds at most.
-    seconds : float, default=30.0
+    seconds : float, default=10.0
         Time for all rounds, in equal parts for what is left of batch sizes and threads. A round
         that has begun ends, and there are three of each, so that large models take longer.
     clock : callable, default=time.perf_counter

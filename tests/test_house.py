@@ -27,7 +27,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_lazy",
     ),
     ("stats", "data", "datasets", "modules", "tables", "autodiff"),
-    ("hooks", "skorch_state", "metrics", "onnx_model"),
+    ("hooks", "skorch_state", "metrics", "onnx_model", "runs"),
     ("restore", "plotting", "promise"),
     ("audit",),
     ("pruning", "report"),

@@ -34,10 +34,10 @@ def group_gradient_norms(
     Proposition 1 of Tran, Fioretto, Kim and Naidu says that small groups have large gradients at
     the minimum of the overall loss; Theorem 1 says that a large gradient lets pruning do harm.
 
-    The data is sorted by group and gone through once, so the work is that of one forward and
-    backward pass however many groups there are. Groups that are small, next to ``batch_size``, go
-    through the net together where that is faster: each layer's inputs and the derivatives by its
-    outputs tell the gradient of any rows. Memory: the activations of one chunk of ``batch_size``
+    The data is sorted by group and gone through once, forward and backward. Groups that are small,
+    next to ``batch_size``, go through the net together where that is faster: each layer's inputs
+    and the derivatives by its outputs tell the gradient of any rows. What many groups cost beside
+    a pass without groups is in ``benchmarks/theory.md``. Memory: the activations of one chunk of ``batch_size``
     samples, and the gradients of one group, or of as many as fit in an eighth of its bound.
 
     Parameters

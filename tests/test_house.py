@@ -28,7 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_lazy",
     ),
     ("stats", "data", "datasets", "modules", "tables", "autodiff"),
-    ("hooks", "skorch_state", "metrics", "onnx_model", "latency"),
+    ("hooks", "skorch_state", "metrics", "onnx_model", "latency", "runs"),
     ("restore", "plotting", "promise"),
     ("audit",),
     ("pruning", "report"),

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 from torch import nn
 
-from sk_prunefair.theory.grouped import GroupedNet
+from sk_prunefair.runs import RunGradients
+from sk_prunefair.theory.grouped import CHUNK_BYTES, GroupedNet
+
+# Fewer groups are faster one by one, with the one that is gone through twice to see that all is
+# well; so are those of a net with convolutions, whose products for few rows cost as much as a pass.
+LEAST_GROUPS = 4
+CONVOLUTION_ROWS = 8
 
 
 def group_gradient_norms(
@@ -26,9 +34,12 @@ def group_gradient_norms(
     Proposition 1 of Tran, Fioretto, Kim and Naidu says that small groups have large gradients at
     the minimum of the overall loss; Theorem 1 says that a large gradient lets pruning do harm.
 
-    The data is sorted by group and gone through once, so the work is that of one forward and
-    backward pass however many groups there are. Memory: one gradient, and the activations of one
-    chunk of ``batch_size`` samples.
+    The data is sorted by group and gone through once, forward and backward. Groups that are small,
+    next to ``batch_size``, go through the net together where that is faster: each layer's inputs
+    and the derivatives by its outputs tell the gradient of any rows. What many groups cost beside
+    a pass without groups is in ``benchmarks/theory.md``. Memory: the activations of one chunk of
+    ``batch_size`` samples, and the gradients of one group, or of as many as fit in an eighth of its
+    bound.
 
     Parameters
     ----------
@@ -71,11 +82,71 @@ def group_gradient_norms(
 
 
 def gradient_norms(net: GroupedNet) -> pd.Series:
-    """Return what `group_gradient_norms` does, one gradient in memory at a time."""
-    norms = [float(net.gradient(net.rows(code)).norm()) for code in range(len(net.groups))]
-    return pd.Series(norms, index=net.groups, name="gradient_norm", dtype=np.float64)
+    """Return what `group_gradient_norms` does."""
+    norms = torch.zeros(len(net.groups), dtype=torch.float64)
+    for codes, parts in _gradient_parts(net):
+        lengths = torch.stack([part.flatten(1).norm(dim=1) for part in parts])
+        norms[list(codes)] = lengths.norm(dim=0).double().cpu()
+    return pd.Series(norms.numpy(), index=net.groups, name="gradient_norm")
 
 
 def group_gradients(net: GroupedNet) -> torch.Tensor:
     """Return the gradients of all groups, shape (n_groups, n_parameters)."""
-    return torch.stack([net.gradient(net.rows(code)) for code in range(len(net.groups))])
+    like = next(iter(net.parameters.values()))
+    out = like.new_zeros(len(net.groups), net.n_parameters)
+    for codes, parts in _gradient_parts(net):
+        out[list(codes)] = torch.cat([part.flatten(1) for part in parts], dim=1)
+    return out
+
+
+def _gradient_parts(net: GroupedNet) -> Iterator[tuple[Sequence[int], list[torch.Tensor]]]:
+    """Go through all groups, some at a time, in any order.
+
+    Yields
+    ------
+    codes : sequence of int
+        Some groups.
+    parts : list of torch.Tensor of shape (n_some, ...)
+        What makes up their gradients, one part after the other.
+    """
+    together = RunGradients(net.module, net.parameters, net.losses)
+    # Their gradients take no more than an eighth of what the activations may.
+    most = max(1, CHUNK_BYTES // (32 * net.n_parameters))
+    alone: list[int] = []
+    for codes in _fitting(net.sizes, net.batch_size, most):
+        found = None
+        if _pays(together, net.sizes[codes]):
+            X, y = net.rows_of(slice(net.starts[codes[0]], net.starts[codes[-1] + 1]))
+            sizes = net.sizes[codes].tolist()
+            found = together(X, y, sizes, _shares(sizes, net))
+        if found is None:
+            alone += codes
+        else:
+            yield codes, list(found.values())
+    # Convolutions are set up anew for each number of rows: groups of one size follow each other.
+    for code in sorted(alone, key=net.sizes.__getitem__):
+        yield [code], [net.gradient(net.rows(code))[None]]
+
+
+def _pays(together: RunGradients, sizes: npt.NDArray[np.int64]) -> bool:
+    """Return whether one pass over these groups was measured to be faster than one of each."""
+    is_small = not together.has_convolutions or sizes.mean() <= CONVOLUTION_ROWS
+    return together.is_possible and len(sizes) >= LEAST_GROUPS and is_small
+
+
+def _shares(sizes: list[int], net: GroupedNet) -> torch.Tensor:
+    """Return how much each row counts in the mean of its group."""
+    counts = torch.tensor(sizes)
+    like = next(iter(net.parameters.values()))
+    return (1 / counts.to(torch.float64)).repeat_interleave(counts).to(like)
+
+
+def _fitting(sizes: npt.NDArray[np.int64], most_rows: int, most_groups: int) -> Iterator[range]:
+    """Split the groups into ranges of at most so many rows and groups; or of one group."""
+    first = total = 0
+    for code, size in enumerate(sizes.tolist()):
+        if code > first and (total + size > most_rows or code - first == most_groups):
+            yield range(first, code)
+            first, total = code, 0
+        total += size
+    yield range(first, len(sizes))

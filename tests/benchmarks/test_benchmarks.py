@@ -34,6 +34,7 @@ PAGES = {
     "recalibration": "recalibration.write_table",
     "slices": "slices.write_page",
     "sparse": "sparse.write_page",
+    "theory": "theory.write_page",
 }
 
 

@@ -115,19 +115,32 @@ def test_group_theory_display_from_an_estimator_shows_its_diagnostics(clf, digit
     assert widths == sorted(pd.Series(group).value_counts())
 
 
-@pytest.mark.parametrize(("n_classes", "max_samples"), [(2, None), (2, 20), (10, 20)])
-def test_group_diagnostics_binds_net_and_data_once(digits, monkeypatch, n_classes, max_samples):
-    X, y, group = digits
-    torch.manual_seed(0)
-    dense, pruned = SmallNet(64, n_classes), SmallNet(64, n_classes)
-    built = []
+@pytest.fixture
+def built(monkeypatch):
+    """Nets that are bound to data."""
+    found = []
     init = GroupedNet.__init__
 
     def counted(self, *args, **kwargs):
-        built.append(self)
+        found.append(self)
         init(self, *args, **kwargs)
 
     monkeypatch.setattr(GroupedNet, "__init__", counted)
+    return found
+
+
+def test_report_with_diagnostics_binds_net_and_data_once(clf, digits, built):
+    X, y, group = digits
+    options = {"diagnostics": {"max_samples": 5}}
+    clf.fairness_report(X, clf.classes_[y], sensitive_features=group, **options)
+    assert len(built) == 1
+
+
+@pytest.mark.parametrize(("n_classes", "max_samples"), [(2, None), (2, 20), (10, 20)])
+def test_group_diagnostics_binds_net_and_data_once(digits, built, n_classes, max_samples):
+    X, y, group = digits
+    torch.manual_seed(0)
+    dense, pruned = SmallNet(64, n_classes), SmallNet(64, n_classes)
     group_diagnostics(dense, pruned, X, y % n_classes, group, max_samples=max_samples)
     assert len(built) == 1
     # What is drawn for one function is not what the next one is given.

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from skorch.dataset import Dataset as SkorchDataset
-from skorch.utils import to_device, to_tensor
+from skorch.utils import to_device
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -27,7 +27,7 @@ from sk_prunefair.hooks import Hook, Training
 from sk_prunefair.loop import Step, run_epoch
 from sk_prunefair.nested import float_dtype, run, tensors_of
 from sk_prunefair.net_state import NetState
-from sk_prunefair.objective import Objective, objective_loss
+from sk_prunefair.objective import Objective, labels_on, objective_loss
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.packed import PackedNet, is_stale
 from sk_prunefair.parts import make_module, trained_parts
@@ -175,7 +175,7 @@ class Net(NetState):
         torch.Tensor of shape (n_samples,)
             Losses, part of the graph.
         """
-        y_true = to_tensor(y_true, device=self.device)
+        y_true = labels_on(y_true, self.device)
         return criteria.sample_losses(self.criterion_, criteria.first_output(y_pred), y_true)
 
     def get_loss(

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from sk_prunefair import losses as criteria
 from sk_prunefair import nested
+from sk_prunefair.acceleration import run_module
 from sk_prunefair.autodiff import plain_attention
 from sk_prunefair.data.batches import LoadedBatches
 from sk_prunefair.data.dataset import GroupDataset
@@ -25,7 +26,7 @@ from sk_prunefair.data.schema import Schema
 from sk_prunefair.evaluation import evaluate
 from sk_prunefair.hooks import Hook, Training
 from sk_prunefair.loop import Step, run_epoch
-from sk_prunefair.nested import float_dtype, run, tensors_of
+from sk_prunefair.nested import float_dtype, tensors_of
 from sk_prunefair.net_state import NetState
 from sk_prunefair.objective import Objective, labels_on, objective_loss
 from sk_prunefair.outcome import Outcome
@@ -156,7 +157,18 @@ class Net(NetState):
         """Run the module on the inputs of a batch, floats in the module's own precision."""
         if not tensors_of(x):  # arrays, a packed sequence: skorch makes tensors of what it can
             return super().infer(x, **fit_params)
-        return run(self.module_, nested.to(x, self.device, float_dtype(self.module_)), **fit_params)
+        return run_module(self, nested.to(x, self.device, float_dtype(self.module_)), **fit_params)
+
+    def torch_compile(self, module: nn.Module, name: str) -> Any:
+        """Compile a module, as skorch does; ``module_`` itself stays as it is.
+
+        What was compiled is kept aside and used where the net runs.
+        """
+        compiled = super().torch_compile(module, name=name)
+        if name != "module" or compiled is module:
+            return compiled
+        self.compiled_.add(module, self.get_params_for("compile"), compiled)
+        return module
 
     # ---------------------------------------------------------------- the loss
 

@@ -33,6 +33,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("pruning", "report"),
     ("constraints", "compression"),
     ("protocol",),
+    ("acceleration",),
     ("outputs", "requests", "parts", "net_state"),
     ("objective", "evaluation", "loop", "packed"),
     ("training",),

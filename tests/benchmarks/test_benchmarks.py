@@ -34,6 +34,7 @@ PAGES = {
     "recalibration": "recalibration.write_table",
     "slices": "slices.write_page",
     "sparse": "sparse.write_page",
+    "training_overhead": "training_overhead.write_page",
 }
 
 

@@ -239,8 +239,9 @@ def write_page(times: pd.DataFrame, path: Path) -> None:
         for name in ("ours, compiled", "ours, bfloat16")
     )
     options = (
-        f"On a CPU and a net this small, an epoch with `compile=True` (inductor, compiled in a "
-        f'round before) takes {compiled} times one without, and one with `autocast="bfloat16"` {half} '
+        "On a CPU and a net this small, an epoch with `compile=True` (inductor, compiled in a "
+        f"round before) takes {compiled} times one without, and one with "
+        f'`autocast="bfloat16"` {half} '
         "times one in single precision. Larger nets were not measured. Inductor needs a C++ "
         'compiler; where there is none, `compile__backend="aot_eager"` runs, and saves no time.'
     )

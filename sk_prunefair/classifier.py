@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from sklearn.utils import Tags
 from torch import nn
 
@@ -64,16 +65,21 @@ class FairPrunedClassifier(FittedNet):
     finetune_schedule : {"restart", "continue"}, default="restart"
         Whether learning rate schedules among the ``callbacks`` start anew with each fine-tuning,
         which is a training of its own, or go on where the dense training ended.
+    autocast : {"bfloat16", None} or torch.bfloat16, default=None
+        Precision that the module runs in, in training and afterwards, by `torch.autocast`. Weights,
+        losses, masks, multipliers and what pruners compute stay in the module's own.
     random_state : int, RandomState instance or None, default=None
         Seed of initialisation, shuffling, dropout and the split. With a seed, torch's global
         generator is left untouched, and threads take turns; with None it is the one that is used.
     **kwargs : dict
         Parameters of `skorch.NeuralNetClassifier`: ``criterion``, ``optimizer``, ``lr``,
         ``max_epochs``, ``batch_size``, ``train_split``, ``callbacks``, ``device``, ``verbose``,
-        ``classes``, ``module__…``, ``optimizer__…`` and so on. As in skorch, the default criterion
-        NLLLoss takes a module that returns probabilities; for logits pass
+        ``classes``, ``compile``, ``module__…``, ``optimizer__…`` and so on. As in skorch, the
+        default criterion NLLLoss takes a module that returns probabilities; for logits pass
         ``criterion=torch.nn.CrossEntropyLoss``. Unlike in skorch, training data is shuffled, and
-        ``train_split`` is stratified by label × group. Callbacks are the user's own objects.
+        ``train_split`` is stratified by label × group. Callbacks are the user's own objects. With
+        ``compile=True`` what runs is compiled, anew for a pruned net of other shapes; ``module_``,
+        masks and files are those of the module as it is written.
 
     Attributes
     ----------
@@ -132,6 +138,7 @@ class FairPrunedClassifier(FittedNet):
         rewind_epoch: int | None = None,
         finetune_lr: float | None = None,
         finetune_schedule: Literal["restart", "continue"] = "restart",
+        autocast: Literal["bfloat16"] | torch.dtype | None = None,
         random_state: int | np.random.RandomState | None = None,
         **kwargs: Any,
     ) -> None:
@@ -142,6 +149,7 @@ class FairPrunedClassifier(FittedNet):
         self.rewind_epoch = rewind_epoch
         self.finetune_lr = finetune_lr
         self.finetune_schedule = finetune_schedule
+        self.autocast = autocast
         self.random_state = random_state
 
     def __sklearn_tags__(self) -> Tags:

@@ -69,18 +69,27 @@ def run_epoch(
             if training:
                 net.enforce()
             losses.append(torch.as_tensor(step["loss"]).detach())
-            size = get_len(batch[0] if isinstance(batch, (tuple, list)) else batch)
+            size = _n_rows(batch)
             batches[-1] |= {prefix + "_loss": losses[-1], prefix + "_batch_size": size}
             for listener in end:
                 listener.on_batch_end(net, **_told(net, listener, batch, training, step))
             if training and others_listen:
                 net.enforce()
+            # The next batch takes the memory of this one, which is in the cache.
+            net.step_ = None
+            del batch, step
     finally:
         net.step_ = None
         values = torch.stack(losses).tolist() if losses else []
         for row, value in zip(batches[first:], values, strict=False):
             row[prefix + "_loss"] = value
     net.history.record(prefix + "_batch_count", len(losses))
+
+
+def _n_rows(batch: Any) -> int:
+    if isinstance(batch, Batch):
+        return len(batch[1])
+    return int(get_len(batch[0] if isinstance(batch, (tuple, list)) else batch))
 
 
 def _listeners(net: CoreNet, hook: str) -> list[Any]:

@@ -71,6 +71,8 @@ def full_precision(scores: Any) -> Any:
 
 def plain_criterion(criterion: Any) -> Any:
     """Return the criterion that `torch.compile` may have wrapped."""
+    if isinstance(criterion, nn.Module) and "_orig_mod" not in criterion._modules:
+        return criterion  # torch takes long to say that a module lacks an attribute
     return getattr(criterion, "_orig_mod", criterion)
 
 

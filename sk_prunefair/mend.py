@@ -111,7 +111,7 @@ class _Head:
         outputs = []
         try:
             for X, _ in self.clf.get_iterator(data, training=False):
-                outputs.append(first_output(self.clf.infer(X)))
+                outputs.append(first_output(self.clf.exact().infer(X)))
         finally:
             hook.remove()
         scores, own = torch.cat(outputs), torch.cat([out for _, out in seen])
@@ -169,7 +169,7 @@ def _last_linear(clf: FairPrunedClassifier, data: Any) -> tuple[str, nn.Module]:
     hooks = [part.register_forward_hook(lambda part, *_: ran.append(part)) for part in layers]
     try:
         X, _ = next(iter(clf.get_iterator(data.subset([0]), training=False)))
-        clf.infer(X)
+        clf.exact().infer(X)
     finally:
         for hook in hooks:
             hook.remove()

@@ -10,12 +10,13 @@ from typing import Any
 
 import torch
 from skorch.dataset import Dataset as SkorchDataset
-from skorch.utils import to_device, to_tensor
+from skorch.utils import to_device
 from torch import nn
 from torch.utils.data import DataLoader
 
 from sk_prunefair import losses as criteria
 from sk_prunefair import nested
+from sk_prunefair.acceleration import run_module
 from sk_prunefair.autodiff import plain_attention
 from sk_prunefair.data.batches import LoadedBatches
 from sk_prunefair.data.dataset import GroupDataset
@@ -25,9 +26,9 @@ from sk_prunefair.data.schema import Schema
 from sk_prunefair.evaluation import evaluate
 from sk_prunefair.hooks import Hook, Training
 from sk_prunefair.loop import Step, run_epoch
-from sk_prunefair.nested import float_dtype, run, tensors_of
+from sk_prunefair.nested import float_dtype, tensors_of
 from sk_prunefair.net_state import NetState
-from sk_prunefair.objective import Objective, objective_loss
+from sk_prunefair.objective import Objective, labels_on, objective_loss
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.packed import PackedNet, is_stale
 from sk_prunefair.parts import make_module, trained_parts
@@ -156,7 +157,18 @@ class Net(NetState):
         """Run the module on the inputs of a batch, floats in the module's own precision."""
         if not tensors_of(x):  # arrays, a packed sequence: skorch makes tensors of what it can
             return super().infer(x, **fit_params)
-        return run(self.module_, nested.to(x, self.device, float_dtype(self.module_)), **fit_params)
+        return run_module(self, nested.to(x, self.device, float_dtype(self.module_)), **fit_params)
+
+    def torch_compile(self, module: nn.Module, name: str) -> Any:
+        """Compile a module, as skorch does; ``module_`` itself stays as it is.
+
+        What was compiled is kept aside and used where the net runs.
+        """
+        compiled = super().torch_compile(module, name=name)
+        if name != "module" or compiled is module:
+            return compiled
+        self.compiled_.add(module, self.get_params_for("compile"), compiled)
+        return module
 
     # ---------------------------------------------------------------- the loss
 
@@ -175,7 +187,7 @@ class Net(NetState):
         torch.Tensor of shape (n_samples,)
             Losses, part of the graph.
         """
-        y_true = to_tensor(y_true, device=self.device)
+        y_true = labels_on(y_true, self.device)
         return criteria.sample_losses(self.criterion_, criteria.first_output(y_pred), y_true)
 
     def get_loss(

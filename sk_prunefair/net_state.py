@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 from skorch.history import History
 from torch import nn
 
+from sk_prunefair.acceleration import CompiledModules, autocast_dtype, compile_parts
 from sk_prunefair.data.dataset import GroupDataset
 from sk_prunefair.data.schema import Schema
 from sk_prunefair.hooks import Phase
@@ -47,6 +48,8 @@ class NetState(NeuralNetClassifier):
     is_initializing_: bool = False
     schema_: Schema | None = None
     seed_: int | None = None
+    autocast: Any = None
+    compiled_: CompiledModules
 
     # scikit-learn asks that __init__ sets parameters only; skorch sets these beside them.
     history_: Any = None
@@ -86,11 +89,13 @@ class NetState(NeuralNetClassifier):
     def set_params(self, **kwargs: Any) -> Self:
         """Set parameters, as in skorch; the optimizer's also hold for the next ``prune``."""
         optimizers = list(self._optimizers)
-        # The pruner and its options: nothing of the net is made anew for them.
-        mine = [key for key in kwargs if key == "pruner" or key.startswith("pruner__")]
+        # For these nothing of the net is made anew.
+        mine = [key for key in kwargs if key.partition("__")[0] in ("pruner", "compile")]
         options = {key: kwargs.pop(key) for key in mine}
         self.__dict__.update(options)
         super().set_params(**kwargs)
+        if self.initialized_ and any(key.startswith("compile") for key in mine):
+            compile_parts(self)
         # skorch changes the optimizer that is there; every fine-tuning makes a new one.
         for key, value in kwargs.items():
             owner, _, name = key.partition("__")
@@ -116,6 +121,8 @@ class NetState(NeuralNetClassifier):
         self.seed_ = None
         if self.random_state is not None:
             self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
+        autocast_dtype(self.autocast)
+        self.compiled_ = CompiledModules()
         self.is_initializing_ = True
         try:
             with seeded(self.seed_, 0, self.device):
@@ -222,4 +229,13 @@ class NetState(NeuralNetClassifier):
         view.__dict__.update(self.__dict__)
         if module is not None and module is not vars(self).get("module_"):
             view.__dict__.update(module_=module, pruned_=None)
+        return view
+
+    def exact(self, module: nn.Module | None = None) -> Any:
+        """Return a view that runs a module as it is written: not compiled, in its own precision.
+
+        For what looks into the module or compares weights by it: pruners, theory, checks.
+        """
+        view = self.with_module(vars(self).get("module_") if module is None else module)
+        view.__dict__.update(compile=False, autocast=None)
         return view

@@ -9,6 +9,7 @@ import torch
 from skorch.utils import to_tensor
 
 from sk_prunefair import losses as criteria
+from sk_prunefair import nested
 from sk_prunefair.constraints.base import Constraint
 from sk_prunefair.outputs import check_losses, check_scores
 
@@ -128,15 +129,16 @@ def objective_loss(net: CoreNet, y_pred: Any, y_true: torch.Tensor, training: bo
         If the output does not fit the labels, or the batch is another one than the net was given.
     """
     columns = {} if net.step_ is None else net.step_.columns
+    y_true = labels_on(y_true, net.device)
     objective = net.objective_ if training else None
     is_first = training and not net.is_output_checked_
-    net.is_output_checked_ = net.is_output_checked_ or training
     if is_first:
+        net.is_output_checked_ = True
         check_scores(net, criteria.first_output(y_pred), len(y_true), training=True)
     is_plain = "sample_weight" not in columns and not (objective and objective.constraints)
     if is_plain and not hasattr(criteria.plain_criterion(net.criterion_), "reduction"):
         # A criterion of the user's may return one number for all: as in skorch.
-        loss = net.criterion_(y_pred, to_tensor(y_true, device=net.device))
+        loss = net.criterion_(y_pred, y_true)
         return loss if loss.ndim == 0 else loss.mean()
     if training and net.training_ is not None and not net.training_.has_labels:
         assert objective is not None
@@ -159,11 +161,15 @@ def objective_loss(net: CoreNet, y_pred: Any, y_true: torch.Tensor, training: bo
     return reduced if objective is None else objective.penalised(reduced, losses, columns)
 
 
+def labels_on(y: Any, device: Any) -> Any:
+    """Return the labels of a batch on a device, without waiting for it; arrays become tensors."""
+    return nested.to(y, device) if isinstance(y, torch.Tensor) else to_tensor(y, device=device)
+
+
 def _reduced(net: CoreNet, losses: torch.Tensor, y_true: torch.Tensor) -> torch.Tensor:
     # A get_loss of the user's that calls ours, and skorch's loss_scoring, ask for all losses.
     is_asked_for_all = net.has_own_loss or net.step_ is None
     if criteria.reduction(net.criterion_) == "none" and is_asked_for_all:
         return losses
     has_ignored = net.schema_ is not None and net.schema_.ignored is not None
-    y_true = to_tensor(y_true, device=losses.device)
     return criteria.reduced(net.criterion_, losses, y_true, has_ignored)

@@ -36,7 +36,7 @@ def check_output(net: CoreNet, data: GroupDataset) -> None:
     was_training = net.module_.training
     net.module_.eval()
     with torch.no_grad():
-        scores = first_output(net.infer(X))
+        scores = first_output(net.exact().infer(X))
     net.module_.train(was_training)
     check_scores(net, scores, len(y))
     check_losses(net, sample_losses(net.criterion_, scores, y.to(scores.device)), len(y))

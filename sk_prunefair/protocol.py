@@ -39,6 +39,8 @@ class CoreNet(TrainingNet, Protocol):
     batch_size: int
     predict_nonlinearity: Any
     warm_start: bool
+    compile: bool
+    autocast: Any
 
     # state
     module_: nn.Module
@@ -55,6 +57,7 @@ class CoreNet(TrainingNet, Protocol):
     step_: Any
     is_output_checked_: bool
     is_initializing_: bool
+    compiled_: Any
     _modules: list[str]
     _criteria: list[str]
     _optimizers: list[str]
@@ -89,6 +92,8 @@ class CoreNet(TrainingNet, Protocol):
     def get_dataset(self, X: Any, y: Any = None) -> GroupDataset: ...  # noqa: D102
     def get_iterator(self, dataset: Any, training: bool = False) -> Any: ...  # noqa: D102
     def with_module(self, module: nn.Module | None) -> Any: ...  # noqa: D102
+    def exact(self, module: nn.Module | None = None) -> Any: ...  # noqa: D102
+    def torch_compile(self, module: nn.Module, name: str) -> Any: ...  # noqa: D102
     def scratch(self) -> Any: ...  # noqa: D102
 
     @property

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from scipy.sparse import issparse
 
+from sk_prunefair.acceleration import autocast_dtype
 from sk_prunefair.checks import check_choice, check_number
 from sk_prunefair.constraints.base import Constraint
 from sk_prunefair.data.dataset import GroupDataset
@@ -141,7 +142,7 @@ def runs_on(net: CoreNet, X: torch.Tensor) -> bool:
     module.eval()
     try:
         with torch.no_grad(), seeded(0, 0, net.device):
-            net.infer(X)
+            net.exact().infer(X)
     except IndexError:  # tokens beyond the vocabulary: those of an embedding all the same
         return True
     except Exception:  # whatever a net raises that was written for another kind of numbers
@@ -179,6 +180,7 @@ def check_parameters(net: CoreNet) -> None:
     """Raise ValueError where a parameter of the classifier's own is malformed."""
     net.make_pruner()
     check_choice("finetune_schedule", net.finetune_schedule, ("restart", "continue"))
+    autocast_dtype(net.autocast)
     check_number("finetune_lr", net.finetune_lr, above=0, or_none=True)
 
 

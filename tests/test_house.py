@@ -34,6 +34,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("pruning", "report"),
     ("constraints", "compression", "monitor"),
     ("protocol",),
+    ("acceleration",),
     ("outputs", "requests", "parts", "net_state"),
     ("objective", "evaluation", "loop", "packed"),
     ("training",),

@@ -90,6 +90,7 @@ class RowFactors:
         self.is_drawn = False
         self.factors = torch.as_tensor(factors, dtype=torch.float32, device=device)
         self.drawn = torch.as_tensor(draws, dtype=torch.float32)
+        self.left = self.factors / self.drawn.to(self.factors)
 
     def draws(self, group: torch.Tensor) -> torch.Tensor | None:
         """Return how often each row is drawn; None where all are drawn alike."""
@@ -104,4 +105,4 @@ class RowFactors:
             return self.factors[group]
         if self.by == "resampling":
             return None
-        return (self.factors / self.drawn.to(self.factors))[group]
+        return self.left[group]

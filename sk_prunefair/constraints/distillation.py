@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -84,7 +86,7 @@ class Distillation(Constraint):
     needs_labels = False
     teacher_: nn.Module | None
     outputs_: torch.Tensor | None
-    is_known_: torch.Tensor | None
+    is_known_: npt.NDArray[np.bool_] | None
     followed_: torch.Tensor
     n_batches_: int
     has_ignored_: bool
@@ -136,7 +138,7 @@ class Distillation(Constraint):
         """Make room for the teacher's outputs where they can be kept."""
         self.has_ignored_ = bool((dataset_train.targets < 0).any())
         if self.teacher_ is not None and self.is_known_ is None and dataset_train.is_repeatable:
-            self.is_known_ = torch.zeros(dataset_train.n_stored, dtype=torch.bool)
+            self.is_known_ = np.zeros(dataset_train.n_stored, dtype=bool)
 
     def mixed_losses(
         self,
@@ -184,13 +186,15 @@ class Distillation(Constraint):
         rows = batch.get("row")
         if self.is_known_ is None or rows is None:
             return self._run(net, batch["X"])
-        if self.outputs_ is not None and bool(self.is_known_[rows].all()):
-            return self.outputs_[rows.to(self.outputs_.device)]
+        stored = rows.numpy()  # of this, so that no device is waited for
+        rows = rows.to(net.device, non_blocking=True)
+        if self.outputs_ is not None and self.is_known_[stored].all():
+            return self.outputs_[rows]
         found = self._run(net, batch["X"])
         if self.outputs_ is None:
             self.outputs_ = found.new_zeros(len(self.is_known_), found.shape[1])
-        self.outputs_[rows.to(self.outputs_.device)] = found
-        self.is_known_[rows] = True
+        self.outputs_[rows] = found
+        self.is_known_[stored] = True
         return found
 
     def _run(self, net: TrainingNet, X: Any) -> torch.Tensor:

@@ -56,7 +56,10 @@ class LagrangianDual:
             ``group`` and maybe ``sample_weight`` of the batch.
         """
         group = columns["group"].to(losses.device, non_blocking=True)
-        weight = columns.get("sample_weight", torch.ones(len(losses))).to(losses.device)
+        weight = columns.get("sample_weight")
+        if weight is None:
+            weight = torch.ones_like(losses)
+        weight = weight.to(losses.device, non_blocking=True)
         sums, sizes = group_sums(losses, group, weight, len(self.multipliers))
         tiny = torch.finfo(sizes.dtype).tiny
         overall = sums.sum() / sizes.sum().clamp(min=tiny)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import torch
@@ -131,6 +132,10 @@ class BatchRows(Sampler[torch.Tensor]):
         return n_full + bool(rest and not self.drop_last)
 
     def __iter__(self) -> Iterator[torch.Tensor]:
+        yield from self.order().split(self.batch_size)[: len(self)]
+
+    def order(self) -> torch.Tensor:
+        """Return the rows of a pass, one batch after the other, with those of a dropped batch."""
         order = self._shuffled(self.n_rows) if self.shuffle else torch.arange(self.n_rows)
         weights = self.draw_weights() if self.draw_weights is not None else None
         if weights is not None:
@@ -141,7 +146,7 @@ class BatchRows(Sampler[torch.Tensor]):
             marks[-1] = self.n_rows
             order = order.repeat_interleave(marks.diff(prepend=marks.new_zeros(1)))
             order = order[self._shuffled(len(order))]
-        yield from order.split(self.batch_size)[: len(self)]
+        return order
 
     def _shuffled(self, n_rows: int) -> torch.Tensor:
         return torch.randperm(n_rows, generator=self.generator)
@@ -169,7 +174,8 @@ class Batches:
         return len(self.rows)
 
     def __iter__(self) -> Iterator[Batch]:
-        return (Batch(self.data.batch(rows, self.collate)) for rows in self.rows)
+        batches = self.data.batches(self.rows.order(), self.rows.batch_size, self.collate)
+        return map(Batch, islice(batches, len(self)))
 
 
 class WholeBatches(Dataset[RawBatch]):

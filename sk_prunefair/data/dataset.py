@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from skorch.dataset import Dataset as SkorchDataset
 from sk_prunefair.data.labels import dataset_targets
 from sk_prunefair.data.sources import (
     ArraySource,
+    Item,
     SparseSource,
     as_source,
     as_tensor,
@@ -125,18 +126,52 @@ class GroupDataset(SkorchDataset):
             The user's, from a list of samples to a batch: of a data set, samples are its items;
             of arrays, pairs ``(X, y)`` as in skorch. What it makes of X goes to the module.
         """
-        rows = self.rows[torch.as_tensor(indices)]
-        found = self.source.fetch(rows) if collate is None else self._collated(rows, collate)
-        batch = {"X": found.X, "group": self.group[rows], "row": rows}
-        if self.sample_weight is not None:
-            batch["sample_weight"] = self.sample_weight[rows]
-        if self.encode is None:
-            return batch, self.targets[rows]
-        if found.y is None:
-            raise ValueError("y=None needs an X whose items hold labels; some of them hold none")
-        return batch | {"said": found.group}, torch.from_numpy(self.encode(found.y))
+        order = torch.as_tensor(indices)
+        return next(self.batches(order, max(len(order), 1), collate))
 
-    def _collated(self, rows: torch.Tensor, collate: Callable[[list[Any]], Any]) -> Any:
+    def batches(
+        self,
+        order: torch.Tensor,
+        size: int,
+        collate: Callable[[list[Any]], Any] | None = None,
+    ) -> Iterator[RawBatch]:
+        """Yield rows as batches, each fetched whole when it is asked for.
+
+        What is known of each row is looked up once for all batches: a look-up for each took a
+        twentieth of an epoch of a small net.
+
+        Parameters
+        ----------
+        order : torch.Tensor of shape (n_rows,), dtype int64
+            Rows of this data set, one batch after the other.
+        size : int
+            Rows of a batch; the last one may have fewer.
+        collate : callable, default=None
+            As for `batch`.
+        """
+        rows = self.rows[order]
+        columns = {"group": self.group[rows], "row": rows}
+        if self.sample_weight is not None:
+            columns["sample_weight"] = self.sample_weight[rows]
+        targets = self.targets[rows].split(size)
+        parts = zip(*(values.split(size) for values in columns.values()), strict=True)
+        for values, y in zip(parts, targets, strict=True):
+            known = dict(zip(columns, values, strict=True))
+            found = self._fetched(known["row"], collate)
+            batch = {"X": found.X} | known
+            if self.encode is None:
+                yield batch, y
+                continue
+            if found.y is None:
+                raise ValueError(
+                    "y=None needs an X whose items hold labels; some of them hold none"
+                )
+            yield batch | {"said": found.group}, torch.from_numpy(self.encode(found.y))
+
+    def _fetched(self, rows: torch.Tensor, collate: Callable[[list[Any]], Any] | None) -> Item:
+        return self.source.fetch(rows) if collate is None else self._collated(rows, collate)
+
+    def _collated(self, rows: torch.Tensor, collate: Callable[[list[Any]], Any]) -> Item:
         samples = [self.source.sample(row) for row in rows.tolist()]
         items = [split_item(sample) for sample in samples]
         return split_item(collate(samples))._replace(

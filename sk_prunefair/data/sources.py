@@ -12,7 +12,7 @@ from scipy import sparse
 from sklearn.utils import _safe_indexing
 from torch.utils.data import Dataset, Subset, default_collate
 
-from sk_prunefair.nested import take
+from sk_prunefair.nested import map_tensors, take
 
 LABEL_KEYS = ("labels", "label")
 """Where a dict holds these, they are y and never go to the module, as in transformers."""
@@ -66,12 +66,15 @@ class ArraySource:
         return count_rows(self.tensors)
 
     def fetch(self, rows: torch.Tensor) -> Item:  # noqa: D102 (as in Source)
-        if isinstance(self.tensors, torch.Tensor):
-            return Item(self.tensors[rows])
-        return Item(take(self.tensors, rows))
+        return Item(map_tensors(lambda tensor: _selected(tensor, rows), self.tensors))
 
     def sample(self, row: int) -> Any:  # noqa: D102
         return take(self.tensors, row)
+
+
+def _selected(tensor: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    # A third of the time of tensor[rows], but of one device alone.
+    return tensor.index_select(0, rows) if tensor.device == rows.device else tensor[rows]
 
 
 class SparseSource:

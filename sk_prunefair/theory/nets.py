@@ -74,7 +74,7 @@ def _as_criterion_takes(clf: Any) -> Infer:
     """Return how a classifier runs a module, up to what its criterion's formula takes."""
 
     def infer(module: nn.Module, X: Any) -> torch.Tensor:
-        output = first_output(clf.with_module(module).infer(X))
+        output = first_output(clf.exact(module).infer(X))
         if takes_probabilities(clf.criterion_):
             output = full_precision(output)
             output = torch.log(output + torch.finfo(output.dtype).eps)

@@ -35,6 +35,7 @@ PAGES = {
     "slices": "slices.write_page",
     "sparse": "sparse.write_page",
     "theory": "theory.write_page",
+    "training_overhead": "training_overhead.write_page",
 }
 
 

@@ -68,6 +68,9 @@ LOST = {
     "test_net.py::TestNeuralNet::test_net_variable_label_lengths": "labels are one per sample",
     "test_net.py::TestNeuralNet::test_net_variable_prediction_lengths": "labels are one per sample",
     "test_net.py::TestNeuralNet::test_not_fitted_raises": NAME,
+    "test_net.py::TestTorchCompile::test_fit_and_predict_with_compile": (
+        "module_ stays as it is written; what was compiled is kept beside it"
+    ),
     **{
         f"test_net.py::TestNeuralNet::test_not_init_raises[{method}]": NAME
         for method in ("forward", "forward_iter", "predict", "predict_proba")

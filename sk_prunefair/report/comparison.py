@@ -129,6 +129,11 @@ class GroupComparison:
         """Excessive risk and accuracy drop, from sample to sample."""
         return MeanFrame(self.cells, changes(*self.outcomes), self._bootstrap)
 
+    @property
+    def n_boot(self) -> int | None:
+        """Number of bootstrap draws; None where there are no intervals."""
+        return self._bootstrap.n_boot
+
     def _net_frame(self, place: int) -> MetricFrame:
         if self._asked is not None:
             return self._asked[place]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         EqualLossConstraint,
     )
     from sk_prunefair.mend import mend_head
+    from sk_prunefair.promise import required_samples
     from sk_prunefair.report.report import FairnessReport
     from sk_prunefair.selection import NoRateError, PruneRateSearchCV, pruning_curve
 else:
@@ -34,6 +35,7 @@ else:
                 "EqualLossConstraint",
             ],
             "mend": ["mend_head"],
+            "promise": ["required_samples"],
             "report.report": ["FairnessReport"],
             "selection": ["NoRateError", "PruneRateSearchCV", "pruning_curve"],
         },
@@ -53,4 +55,5 @@ __all__ = [
     "compare_models",
     "mend_head",
     "pruning_curve",
+    "required_samples",
 ]

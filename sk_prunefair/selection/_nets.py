@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, NamedTuple
@@ -81,7 +81,7 @@ def run_rates(
     n_jobs: int | None,
     verbose: int,
     keep_nets: bool = False,
-) -> Iterator[Run]:
+) -> Generator[Run]:
     """Yield what `Trial.pruned` returns for all rates of the first trial, then of the next.
 
     The work goes through joblib's backend in force.
@@ -90,7 +90,10 @@ def run_rates(
     pairs = [(trial, rate) for trial in trials for rate in rates]
     jobs = (joblib.delayed(trial.pruned)(rate, n_threads, keep_nets) for trial, rate in pairs)
     done = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
-    yield from tqdm(done, total=len(pairs), desc="pruning", disable=None if verbose else True)
+    try:
+        yield from tqdm(done, total=len(pairs), desc="pruning", disable=None if verbose else True)
+    finally:
+        done.close()  # what nobody asks for any more does not run
 
 
 def split_steps(estimator: Any) -> tuple[Pipeline | None, Any]:

@@ -16,7 +16,7 @@ from sk_prunefair.promise.counts import prove
 from sk_prunefair.promise.criteria import losses_of
 from sk_prunefair.promise.findings import label_findings
 from sk_prunefair.promise.judging import judge
-from sk_prunefair.promise.verdict import Verdict
+from sk_prunefair.promise.verdict import Verdict, group_name
 from sk_prunefair.stats.betting import mean_lower_bound, mean_upper_bound
 from sk_prunefair.stats.paired import samples_needed
 
@@ -161,7 +161,7 @@ class Promise:
         small = np.flatnonzero(counts < needed) if needed else np.array([], dtype=np.int64)
         if len(small) == 0:
             return
-        named = ", ".join(f"{groups[i]!r} ({counts[i]:,})" for i in small[:_MOST_NAMED])
+        named = ", ".join(f"{group_name(groups[i])} ({counts[i]:,})" for i in small[:_MOST_NAMED])
         more = f" and {len(small) - _MOST_NAMED} more" if len(small) > _MOST_NAMED else ""
         warnings.warn(
             f"too few held-out samples in group {named}{more}: {needed:,} of each are needed to "
@@ -198,12 +198,12 @@ class Promise:
         others = f"; {n_failed} of {len(frame)} groups fail" if n_failed > 1 else ""
         if not too_much:
             return (
-                f"group {row['group']!r} may pay up to {row['risk_upper']:.3g} in loss, over "
-                f"{row['count']} samples, and the fairness violation may be "
+                f"group {group_name(row['group'])} may pay up to {row['risk_upper']:.3g} in loss, "
+                f"over {row['count']} samples, and the fairness violation may be "
                 f"{row['violation_bound']:.3g}, where max_violation={self.max_violation}{others}"
             )
         return (
-            f"group {row['group']!r} lost {row['accuracy_drop']:.3f} of accuracy over "
+            f"group {group_name(row['group'])} lost {row['accuracy_drop']:.3f} of accuracy over "
             f"{row['count']:,} held-out samples, and may have lost {row['drop_bound']:.3f}, where "
             f"max_accuracy_drop={self.max_accuracy_drop}; {_remedy(row)}{others}"
             f"{self._others(frame, row.name)}"
@@ -213,7 +213,7 @@ class Promise:
         """Return what each other group whose accuracy may have fallen too far would take."""
         fails = (frame["p_value"] > 1 - self.confidence) & (frame.index != binding)
         rows = frame[fails].head(_MOST_NAMED).to_dict("records")
-        said = ", ".join(f"{row['group']!r} {_amount(row)}" for row in rows)
+        said = ", ".join(f"{group_name(row['group'])}: {_amount(row)}" for row in rows)
         more = f" and {fails.sum() - len(rows)} more" if fails.sum() > len(rows) else ""
         return f" (samples needed of the others: {said}{more})" if rows else ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import threading
+import warnings
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Real
@@ -90,10 +91,17 @@ def run_rates(
     pairs = [(trial, rate) for trial in trials for rate in rates]
     jobs = (joblib.delayed(trial.pruned)(rate, n_threads, keep_nets) for trial, rate in pairs)
     done = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
+    disable = None if verbose else True
     try:
-        yield from tqdm(done, total=len(pairs), desc="pruning", disable=None if verbose else True)
+        with tqdm(total=len(pairs), desc="pruning", disable=disable) as bar:
+            for run in done:
+                bar.update()
+                yield run
     finally:
-        done.close()  # what nobody asks for any more does not run
+        with warnings.catch_warnings():
+            # joblib warns of what is stopped; what nobody asks for any more shall not run.
+            warnings.simplefilter("ignore", UserWarning)
+            done.close()
 
 
 def split_steps(estimator: Any) -> tuple[Pipeline | None, Any]:

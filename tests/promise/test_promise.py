@@ -94,6 +94,16 @@ def test_why_not_names_what_each_failing_group_takes():
     assert sum(repr(name) in words for name in judged["group"]) == 3
 
 
+def test_why_not_numbers_of_numpy_are_plain():
+    codes = np.arange(600) % 3
+    promise = Promise(0.02, None, 5.0, 0.95)
+    words = promise.why_not(
+        promise.judge(*nets_that_differ(12), codes, pd.Index([4, 5, 6]), [0, 1])
+    )
+    assert "np." not in words
+    assert sum(f"{name}: " in words for name in (4, 5, 6)) == 2
+
+
 def test_warn_of_small_groups_names_them_and_only_them():
     promise, codes = Promise(0.02, None, 5.0, 0.95), np.repeat([0, 1], [151, 152])
     with pytest.warns(UserWarning, match=r"in group 'a' \(151\): 152 of each") as caught:

@@ -110,6 +110,14 @@ def test_rate_search_stops_at_the_first_rate_that_fails(prefit, monkeypatch):
     assert search.best_rate_ == 0.2
 
 
+def test_rate_search_in_workers_stops_without_a_word(prefit):
+    # Warnings are errors here: joblib has one for jobs that are stopped.
+    rates = [0.1, 0.9, 0.95, 0.98]
+    alone, by_two = (search_prefit(prefit, rates=rates, n_jobs=n_jobs) for n_jobs in (None, 2))
+    pd.testing.assert_frame_equal(by_two.results_, alone.results_)
+    assert by_two.results_["rate"].unique().tolist() == [0.1, 0.9]
+
+
 @pytest.mark.filterwarnings("ignore:too few held-out samples")
 def test_rate_search_no_rate_raises_and_says_who_and_how_many(prefit):
     _, X, y, group = prefit

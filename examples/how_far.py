@@ -12,6 +12,7 @@ them.
 """
 
 import sys
+import warnings
 
 import torch
 from sklearn.compose import make_column_selector, make_column_transformer
@@ -67,7 +68,9 @@ def search(name, features):
     """Search for one kind of groups, and say what came of it."""
     search = PruneRateSearchCV(pipe, **promise)
     try:
-        search.fit(test.data, test.target, sensitive_features=features)
+        with warnings.catch_warnings():  # of groups that are too small: the refusal names them
+            warnings.simplefilter("ignore", UserWarning)
+            search.fit(test.data, test.target, sensitive_features=features)
     except NoRateError as refusal:
         print(f"{name}: refused\n{refusal}\n")
         return

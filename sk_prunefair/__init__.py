@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     )
     from sk_prunefair.mend import mend_head
     from sk_prunefair.monitor import GroupMonitor
+    from sk_prunefair.promise import required_samples
     from sk_prunefair.report.report import FairnessReport
     from sk_prunefair.selection import NoRateError, PruneRateSearchCV, pruning_curve
 else:
@@ -36,6 +37,7 @@ else:
             ],
             "mend": ["mend_head"],
             "monitor": ["GroupMonitor"],
+            "promise": ["required_samples"],
             "report.report": ["FairnessReport"],
             "selection": ["NoRateError", "PruneRateSearchCV", "pruning_curve"],
         },
@@ -56,4 +58,5 @@ __all__ = [
     "compare_models",
     "mend_head",
     "pruning_curve",
+    "required_samples",
 ]

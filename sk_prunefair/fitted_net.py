@@ -184,6 +184,7 @@ class FittedNet(Net):
             n_boot=n_boot,
             ci_quantiles=ci_quantiles,
             random_state=random_state,
+            verbose=self.verbose,
         )
 
     def _both(self) -> list[nn.Module]:

@@ -23,7 +23,11 @@ class AuditedReport(Protocol):
 
     @property
     def change(self) -> Any:
-        """What changed between the two, with ``n_boot``."""
+        """What changed between the two."""
+
+    @property
+    def n_boot(self) -> int | None:
+        """Draws of a bootstrap; None where there are no intervals."""
 
     @property
     def findings(self) -> list[str]:

@@ -4,6 +4,7 @@ from sk_prunefair.promise.criteria import Criterion
 from sk_prunefair.promise.findings import label_findings
 from sk_prunefair.promise.judging import judge, judge_samples
 from sk_prunefair.promise.promise import NoRateError, Promise
+from sk_prunefair.promise.required import required_samples
 from sk_prunefair.promise.verdict import Verdict
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "judge",
     "judge_samples",
     "label_findings",
+    "required_samples",
 ]

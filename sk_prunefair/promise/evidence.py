@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from sk_prunefair.promise.counts import prove, rows_if_unchanged
 from sk_prunefair.promise.criteria import Criterion
 from sk_prunefair.stats.betting import mean_lower_bound, mean_p_value, mean_upper_bound
-from sk_prunefair.stats.paired import (
-    drop_lower_bound,
-    drop_p_value,
-    drop_upper_bound,
-    samples_needed,
-)
 
 Values = npt.NDArray[np.float64]
 
@@ -36,7 +32,8 @@ class Evidence:
     is_testable : bool
         Whether so many rows could prove the promise if both classifiers agreed on all of them.
     p_harm : float
-        Of "the drop is no more than what was promised"; 1 where `is_testable`, nobody asks then.
+        Of "the drop is no more than what was promised"; 1 where `is_testable`, nobody asks then,
+        and where no more than that was seen.
     needed, needed_most : float
         Rows that it would take, were the drop the least that the rows do not refute, and were it
         what was seen. NaN where the test passes, infinite where that drop is too large.
@@ -88,17 +85,47 @@ def examine(
     Evidence
         Valid by itself, whatever the number of rows; without rows nothing is proven.
     """
-    if len(before) == 0:
-        needed = _rows_if_unchanged(criterion, bound, confidence)
-        nothing = (np.nan, np.nan, np.nan, criterion.scale)
-        return Evidence(0, *nothing, 1.0, False, 1.0, needed, needed)
+    [found] = examine_groups(criterion, [before], [after], [truth], bound, confidence)
+    return found
+
+
+def examine_groups(
+    criterion: Criterion,
+    before: Sequence[Values],
+    after: Sequence[Values],
+    truth: Sequence[npt.NDArray[np.int64]],
+    bound: float,
+    confidence: float,
+) -> list[Evidence]:
+    """Return what `examine` returns of each group, all groups together."""
     if criterion.is_binary:
-        return _exact(before, after, criterion, bound, confidence)
+        return _exact(criterion, before, after, bound, confidence)
+    return [
+        _by_bets(criterion, *each, bound, confidence)
+        for each in zip(before, after, truth, strict=True)
+    ]
+
+
+def _by_bets(
+    criterion: Criterion,
+    before: Values,
+    after: Values,
+    truth: npt.NDArray[np.int64],
+    bound: float,
+    confidence: float,
+) -> Evidence:
+    if len(before) == 0:
+        return _nothing(criterion, _bets_needed(0.0, 0.0, bound, criterion.scale, confidence))
     per_round, changes = 1.0, before - after
     if criterion.by_class:
         changes, before, after = (rounds(each, truth) for each in (changes, before, after))
         per_round = len(truth) / len(changes)
     return _bets(changes, before, after, criterion, bound, confidence, per_round)
+
+
+def _nothing(criterion: Criterion, needed: float) -> Evidence:
+    unknown = (np.nan, np.nan, np.nan, criterion.scale)
+    return Evidence(0, *unknown, 1.0, False, 1.0, needed, needed)
 
 
 def rounds(values: Values, truth: npt.NDArray[np.int64]) -> Values:
@@ -142,34 +169,30 @@ def rounds(values: Values, truth: npt.NDArray[np.int64]) -> Values:
 
 
 def _exact(
-    before: Values, after: Values, criterion: Criterion, bound: float, confidence: float
-) -> Evidence:
-    level = 1 - confidence
-    count, lost, won = len(before), int((before > after).sum()), int((after > before).sum())
-    p_value, p_harm = drop_p_value(count, lost, won, bound, level / 20), 1.0
-    is_testable = drop_p_value(count, 0, 0, bound, level / 20) <= level
-    least = most = np.nan
-    if p_value > level:
-        low = drop_lower_bound(count, lost, won, confidence)
-        # At least so many: the p-value is jagged, and a row more may well do.
-        least = _or_infinite(samples_needed(won / count + low, won / count, bound, confidence))
-        most = _or_infinite(samples_needed(lost / count, won / count, bound, confidence))
-        least, most = max(least, count + 1), max(most, count + 1)
-    if not is_testable:
-        # It may be compared with a share of the level, so that its least value is small.
-        p_harm = drop_p_value(count, won, lost, -bound, level / 1000)
-    return Evidence(
-        count,
-        criterion.shown(before.mean()),
-        criterion.shown(after.mean()),
-        (lost - won) / count,
-        drop_upper_bound(count, lost, won, confidence),
-        p_value,
-        is_testable,
-        p_harm,
-        min(least, most),
-        most,
-    )
+    criterion: Criterion,
+    before: Sequence[Values],
+    after: Sequence[Values],
+    bound: float,
+    confidence: float,
+) -> list[Evidence]:
+    counts = [
+        (len(old), int((old > new).sum()), int((new > old).sum()))
+        for old, new in zip(before, after, strict=True)
+    ]
+    proofs = iter(prove([each for each in counts if each[0]], bound, confidence))
+    nothing = _nothing(criterion, rows_if_unchanged(bound, confidence))
+    return [
+        Evidence(
+            n,
+            criterion.shown(old.mean()),
+            criterion.shown(new.mean()),
+            (lost - won) / n,
+            **next(proofs)._asdict(),
+        )
+        if n
+        else nothing
+        for (n, lost, won), old, new in zip(counts, before, after, strict=True)
+    ]
 
 
 def _bets(
@@ -222,13 +245,3 @@ def _bets_needed(
         return np.inf
     n = 2 * target * (spread / gap) ** 2 + target / np.log1p(0.75 * gap / (scale + bound))
     return float(np.ceil(n))
-
-
-def _rows_if_unchanged(criterion: Criterion, bound: float, confidence: float) -> float:
-    if criterion.is_binary:
-        return _or_infinite(samples_needed(0.0, 0.0, bound, confidence))
-    return _bets_needed(0.0, 0.0, bound, criterion.scale, confidence)
-
-
-def _or_infinite(count: int | None) -> float:
-    return np.inf if count is None else float(count)

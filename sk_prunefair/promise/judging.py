@@ -15,7 +15,7 @@ from sk_prunefair.names import PRUNING, Names
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.promise._bounds import check_promise
 from sk_prunefair.promise.criteria import Criterion, as_criteria, losses_of
-from sk_prunefair.promise.evidence import Evidence, examine
+from sk_prunefair.promise.evidence import Evidence, examine_groups
 from sk_prunefair.promise.findings import label_findings
 from sk_prunefair.promise.pairs import examine_pairs
 from sk_prunefair.promise.verdict import Verdict, binding_group
@@ -175,12 +175,8 @@ def _by_group(
     before, after = criterion.checked_values(dense), criterion.checked_values(compressed)
     concerned, truth = criterion.concerned(dense.truth), dense.truth
     kept = [each[concerned[each]] for each in by_group]
-    return [
-        examine(
-            criterion, before[each], after[each], truth[each], bound=bound, confidence=confidence
-        )
-        for each in kept
-    ]
+    old, new = ([values[each] for each in kept] for values in (before, after))
+    return examine_groups(criterion, old, new, [truth[each] for each in kept], bound, confidence)
 
 
 def _comparisons(

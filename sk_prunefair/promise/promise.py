@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,17 +12,15 @@ import pandas as pd
 
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.promise._bounds import check_promise
+from sk_prunefair.promise.counts import prove
 from sk_prunefair.promise.criteria import losses_of
 from sk_prunefair.promise.findings import label_findings
 from sk_prunefair.promise.judging import judge
-from sk_prunefair.promise.verdict import Verdict
+from sk_prunefair.promise.verdict import Verdict, group_name
 from sk_prunefair.stats.betting import mean_lower_bound, mean_upper_bound
-from sk_prunefair.stats.paired import (
-    drop_lower_bound,
-    drop_p_value,
-    drop_upper_bound,
-    samples_needed,
-)
+from sk_prunefair.stats.paired import samples_needed
+
+_MOST_NAMED = 20  # groups, in an error
 
 
 class NoRateError(ValueError):
@@ -75,8 +74,8 @@ class Promise:
         them: each is tested at the full level, without a correction for their number (an
         intersection-union test).
         """
-        rows = [self._judge_drop(dense, pruned, codes == code) for code in range(len(groups))]
-        frame = pd.DataFrame({"group": groups.to_flat_index()} | _columns(rows))
+        drops = self._judge_drops(dense, pruned, codes, len(groups))
+        frame = pd.DataFrame({"group": groups.to_flat_index()} | drops)
         if self.max_violation is not None:
             frame = self._judge_violation(frame, dense, pruned, codes)
         if self.criteria is not None:
@@ -98,23 +97,28 @@ class Promise:
         frame["passed"] &= frame["findings"] == ""
         return frame
 
-    def _judge_drop(
-        self, dense: Outcome, pruned: Outcome, rows: npt.NDArray[np.bool_]
+    def _judge_drops(
+        self, dense: Outcome, pruned: Outcome, codes: npt.NDArray[np.int64], n_groups: int
     ) -> dict[str, Any]:
-        before, after = dense.is_right[rows], pruned.is_right[rows]
-        count, lost, won = len(before), int((before & ~after).sum()), int((after & ~before).sum())
-        level = 1 - self.confidence
-        p_value = drop_p_value(count, lost, won, self.max_accuracy_drop, level / 20)
+        before, after = dense.is_right, pruned.is_right
+        values = (np.ones(len(codes)), before & ~after, after & ~before, before, after)
+        sums = [np.bincount(codes, each, n_groups) for each in values]
+        count, lost, won = (each.astype(np.int64) for each in sums[:3])
+        counts = list(zip(count.tolist(), lost.tolist(), won.tolist(), strict=True))
+        proofs = prove(counts, self.max_accuracy_drop, self.confidence)
+        p_value = np.array([proof.p_value for proof in proofs])
         return {
             "count": count,
             "n_lost": lost,
             "n_won": won,
-            "accuracy_dense": before.mean(),
-            "accuracy_pruned": after.mean(),
+            "accuracy_dense": sums[3] / count,
+            "accuracy_pruned": sums[4] / count,
             "accuracy_drop": (lost - won) / count,
-            "drop_bound": drop_upper_bound(count, lost, won, self.confidence),
+            "drop_bound": [proof.drop_bound for proof in proofs],
             "p_value": p_value,
-            "passed": p_value <= level,
+            "passed": p_value <= 1 - self.confidence,
+            "samples_needed": [proof.needed for proof in proofs],
+            "samples_needed_most": [proof.needed_most for proof in proofs],
         }
 
     def _judge_violation(
@@ -150,6 +154,24 @@ class Promise:
         frame.attrs["criteria"] = verdict.sentence.partition(": ")[2]
         return frame
 
+    def warn_of_small_groups(self, codes: npt.NDArray[np.int64], groups: pd.Index) -> None:
+        """Warn of groups that have too few rows for a proof, even if no answer changes."""
+        needed = samples_needed(0.0, 0.0, self.max_accuracy_drop, self.confidence)
+        counts = np.bincount(codes, minlength=len(groups))
+        small = np.flatnonzero(counts < needed) if needed else np.array([], dtype=np.int64)
+        if len(small) == 0:
+            return
+        named = ", ".join(f"{group_name(groups[i])} ({counts[i]:,})" for i in small[:_MOST_NAMED])
+        more = f" and {len(small) - _MOST_NAMED} more" if len(small) > _MOST_NAMED else ""
+        warnings.warn(
+            f"too few held-out samples in group {named}{more}: {needed:,} of each are needed to "
+            f"prove max_accuracy_drop={self.max_accuracy_drop} with confidence={self.confidence}, "
+            "even if no answer changes, so that no rate is likely to pass; hold more data out, "
+            "merge groups or promise less",
+            UserWarning,
+            stacklevel=3,
+        )
+
     def binding_row(self, frame: pd.DataFrame) -> pd.Series:
         """Return the row of the group that is nearest to, or furthest beyond, what was promised."""
         failed = frame[~frame["passed"]]
@@ -176,32 +198,47 @@ class Promise:
         others = f"; {n_failed} of {len(frame)} groups fail" if n_failed > 1 else ""
         if not too_much:
             return (
-                f"group {row['group']!r} may pay up to {row['risk_upper']:.3g} in loss, over "
-                f"{row['count']} samples, and the fairness violation may be "
+                f"group {group_name(row['group'])} may pay up to {row['risk_upper']:.3g} in loss, "
+                f"over {row['count']} samples, and the fairness violation may be "
                 f"{row['violation_bound']:.3g}, where max_violation={self.max_violation}{others}"
             )
         return (
-            f"group {row['group']!r} lost {row['accuracy_drop']:.3f} of accuracy over "
+            f"group {group_name(row['group'])} lost {row['accuracy_drop']:.3f} of accuracy over "
             f"{row['count']:,} held-out samples, and may have lost {row['drop_bound']:.3f}, where "
-            f"max_accuracy_drop={self.max_accuracy_drop}; {self._remedy(row)}{others}"
+            f"max_accuracy_drop={self.max_accuracy_drop}; {_remedy(row)}{others}"
+            f"{self._others(frame, row.name)}"
         )
 
-    def _remedy(self, row: pd.Series) -> str:
-        """Return how many samples would do, were the drop the least not refuted, or as seen."""
-        count, lost, won = (int(row[name]) for name in ("count", "n_lost", "n_won"))
-        bound, confidence = self.max_accuracy_drop, self.confidence
-        low = drop_lower_bound(count, lost, won, confidence)
-        least = samples_needed(won / count + low, won / count, bound, confidence)
-        most = samples_needed(lost / count, won / count, bound, confidence)
-        if least is None:
-            return "more samples like these would not help"
-        if most is None:
-            return (
-                f"some {max(least, count + 1):,} samples or more would be needed, were the drop "
-                "less than seen"
-            )
-        return f"some {max(most, count + 1):,} samples like these would be needed"
+    def _others(self, frame: pd.DataFrame, binding: Any) -> str:
+        """Return what each other group whose accuracy may have fallen too far would take."""
+        fails = (frame["p_value"] > 1 - self.confidence) & (frame.index != binding)
+        rows = frame[fails].head(_MOST_NAMED).to_dict("records")
+        said = ", ".join(f"{group_name(row['group'])}: {_amount(row)}" for row in rows)
+        more = f" and {fails.sum() - len(rows)} more" if fails.sum() > len(rows) else ""
+        return f" (samples needed of the others: {said}{more})" if rows else ""
 
 
-def _columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    return {name: [row[name] for row in rows] for name in rows[0]}
+def _remedy(row: Any) -> str:
+    """Return how many samples would do, were the drop the least not refuted, or as seen."""
+    if np.isinf(row["samples_needed"]):
+        return "more samples like these would not help"
+    if np.isinf(row["samples_needed_most"]):
+        return (
+            f"some {row['samples_needed']:,.0f} samples or more would be needed, were the drop "
+            "less than seen"
+        )
+    return f"some {_amount(row)} samples like these would be needed"
+
+
+def _amount(row: Any) -> str:
+    """Return the samples needed as a range.
+
+    >>> _amount({"samples_needed": 152.0, "samples_needed_most": float("inf")})
+    '152 or more'
+    """
+    least, most = row["samples_needed"], row["samples_needed_most"]
+    if np.isinf(least):
+        return "no number"
+    if np.isinf(most):
+        return f"{least:,.0f} or more"
+    return f"{least:,.0f}" if most <= 1.1 * least else f"{least:,.0f} to {most:,.0f}"

@@ -122,8 +122,8 @@ class Verdict:
         others = f"; {failed} of {n_groups} groups fail" if failed > 1 else ""
         seen = "has no row for" if np.isnan(row["drop"]) else f"is worse by {row['drop']:.3f} in"
         return (
-            f"group {_name(row['group'])} {seen} {row['criterion']}, over {row['count']:,} rows"
-            f"{may}, where {row['bound']:g} was promised; {_remedy(row)}{others}"
+            f"group {group_name(row['group'])} {seen} {row['criterion']}, over {row['count']:,} "
+            f"rows{may}, where {row['bound']:g} was promised; {_remedy(row)}{others}"
         )
 
     def _not_tested(self) -> list[str]:
@@ -131,7 +131,7 @@ class Verdict:
         if left_out.empty:
             return []
         cells = [
-            f"{row['criterion']} in {_name(row['group'])} ({row['count']:,}{_rows(row)})"
+            f"{row['criterion']} in {group_name(row['group'])} ({row['count']:,}{_rows(row)})"
             for row in left_out.head(_ROWS_SHOWN).to_dict("records")
         ]
         more = " and others" * (len(left_out) > _ROWS_SHOWN)
@@ -165,7 +165,8 @@ def _rows(row: dict[Any, Any]) -> str:
     return "" if np.isinf(needed) else f", {needed:,.0f} needed"
 
 
-def _name(group: Any) -> str:
+def group_name(group: Any) -> str:
+    """Return the name of a group as a sentence has it."""
     plain = _plain(group)
     return repr(tuple(plain) if isinstance(group, tuple) else plain)
 

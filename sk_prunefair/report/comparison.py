@@ -35,6 +35,7 @@ from sk_prunefair.report.frames import (
 from sk_prunefair.report.labels import as_labels_of_one_kind
 from sk_prunefair.report.mean_frame import Bootstrap, MeanFrame
 from sk_prunefair.report.predictions import aligned_scores
+from sk_prunefair.report.progress import bootstrap_bar
 from sk_prunefair.report.text import label_findings, layer_findings
 
 
@@ -66,6 +67,7 @@ class GroupComparison:
         n_boot: int | None = None,
         ci_quantiles: list[float] | None = None,
         random_state: int | np.random.RandomState | None = None,
+        verbose: int = 1,
     ) -> None:
         self.names = check_names(names)
         self.compression = compression
@@ -109,10 +111,11 @@ class GroupComparison:
                 "ci_quantiles": ci_quantiles,
                 "random_state": random_state,
             }
-            of_dense, of_pruned = (
-                net_frame(answer, outcome.losses, metrics, options, outcome.scores)
-                for answer, outcome in zip(predicted, self.outcomes, strict=True)
-            )
+            with bootstrap_bar(cells, n_boot, verbose) as tick:
+                of_dense, of_pruned = (
+                    net_frame(answer, outcome.losses, metrics, options, outcome.scores, tick)
+                    for answer, outcome in zip(predicted, self.outcomes, strict=True)
+                )
             self._asked = of_dense, of_pruned
 
     @cached_property
@@ -129,6 +132,11 @@ class GroupComparison:
     def change(self) -> MetricFrame:
         """Excessive risk and accuracy drop, from sample to sample."""
         return MeanFrame(self.cells, changes(*self.outcomes), self._bootstrap)
+
+    @property
+    def n_boot(self) -> int | None:
+        """Number of bootstrap draws; None where there are no intervals."""
+        return self._bootstrap.n_boot
 
     def _net_frame(self, place: int) -> MetricFrame:
         if self._asked is not None:

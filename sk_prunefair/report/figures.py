@@ -72,8 +72,9 @@ class Figures(NamedTuple):
 def group_figures(report: GroupComparison) -> list[dict[str, Any]]:
     """Return all figures of each group, the most harmed first.
 
-    Intervals are of 95 %: Wilson's of an accuracy, Student's of a loss and of the excessive risk,
-    Tango's of a drop.
+    Intervals are of 95 %: Wilson's of an accuracy, Student's, corrected for skewness, of a loss and
+    of the excessive risk, Tango's of a drop. ``benchmarks/intervals.md`` says at which sizes of
+    groups each covers; those of losses do not where groups are small and errors rare.
 
     Parameters
     ----------
@@ -123,7 +124,13 @@ def gap_figures(report: GroupComparison) -> dict[str, Any]:
     found["accuracy_gap_floor"] = {name: number(floors[name]) for name in report.names}
     if report.has_losses:
         ends = spread_interval(
-            *mean_interval(moments["risk"], moments["risk_deviation"], moments["n"], level)
+            *mean_interval(
+                moments["risk"],
+                moments["risk_deviation"],
+                moments["n"],
+                level,
+                moments["risk_skewness"],
+            )
         )
         found["fairness_violation"] = _gap(report, report.fairness_violation, n, ends)
     return found
@@ -158,10 +165,17 @@ def _values(report: GroupComparison) -> pd.DataFrame:
 
 
 def _moments(values: pd.DataFrame, codes: npt.NDArray[np.int64] | None = None) -> pd.DataFrame:
-    grouped = values.groupby(np.zeros(len(values), dtype=int) if codes is None else codes)
+    codes = np.zeros(len(values), dtype=np.int64) if codes is None else codes
+    grouped = values.groupby(codes)
     frame = grouped.mean().assign(n=grouped.size())
     spread = [name for name in ("loss_dense", "loss_pruned", "risk") if name in values]
-    return frame.join(grouped[spread].std().add_suffix("_deviation")) if spread else frame
+    for name in spread:
+        deviation = grouped[name].std()
+        cubes = (values[name].to_numpy() - frame[name].to_numpy()[codes]) ** 3
+        cubes = np.bincount(codes, cubes) / frame["n"]
+        frame[f"{name}_deviation"] = deviation
+        frame[f"{name}_skewness"] = cubes / deviation.where(deviation > 0) ** 3
+    return frame
 
 
 def _own(row: pd.Series, before: str, after: str) -> dict[str, Any]:
@@ -181,7 +195,8 @@ def _own(row: pd.Series, before: str, after: str) -> dict[str, Any]:
 
 
 def _mean(row: pd.Series, name: str, n: int) -> dict[str, Any]:
-    ends = mean_interval(row[name], row[f"{name}_deviation"], n, CONFIDENCE)
+    deviation, skewness = row[f"{name}_deviation"], row[f"{name}_skewness"]
+    ends = mean_interval(row[name], deviation, n, CONFIDENCE, skewness)
     return figure(row[name], n, *ends)
 
 

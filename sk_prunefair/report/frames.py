@@ -17,6 +17,7 @@ from sk_prunefair.data.groups import as_group_frame
 from sk_prunefair.metrics import accuracy_gap_floor
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.report.cells import Cells
+from sk_prunefair.report.progress import counted
 
 
 def group_columns(features: Any, n_samples: int, name: str = "sensitive_features") -> pd.DataFrame:
@@ -43,14 +44,17 @@ def net_frame(
     metrics: Mapping[str, Callable[..., Any]] | None,
     options: dict[str, Any],
     scores: npt.NDArray[Any] | None = None,
+    tick: Callable[[], Any] = int,
 ) -> MetricFrame:
     """Return accuracy, loss (where it is known), count and the user's metrics of one net.
+
+    `tick` is called with each accuracy that the frame asks for.
 
     A metric that asks for scores gets them as ``y_score``: the column of the larger label where
     there are two labels, else all columns. Without scores it is left out.
     """
     _check_metrics(metrics)
-    own = {"accuracy": _accuracy, "loss": mean_values, "count": count}
+    own = {"accuracy": counted(_accuracy, tick), "loss": mean_values, "count": count}
     clash = own.keys() & (metrics or {}).keys()
     if losses is None:
         del own["loss"]

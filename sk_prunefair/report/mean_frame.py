@@ -130,7 +130,11 @@ class MeanFrame(MetricFrame):
         return self._by_level(self._over_groups(np.fmax))
 
     def difference_ci(self, method: str = "between_groups") -> list[Any]:
-        """Return the quantiles of ``difference``."""
+        """Return the quantiles of ``difference``.
+
+        Of groups that are alike they do not hold the difference: no draw has one of 0. A report's
+        `to_dict` has intervals of gaps that do.
+        """
         if self._is_between(method):
             return self._by_level(self._over_groups(np.fmax) - self._over_groups(np.fmin))
         distances = np.abs(self._means(self._sums()) - self._overall()[..., self._level_of_cell()])

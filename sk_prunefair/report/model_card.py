@@ -122,9 +122,10 @@ def _sections(report: GroupComparison, figures: Figures, name: str, dataset: str
         "## How to read it",
         "- Accuracy lost: of the model before minus that of the model after, on the same samples "
         "(Tango's interval); accuracies have Wilson's.\n"
-        "- Excessive risk R(a): mean loss after minus before (Student's interval); ξ is the "
-        "largest minus the smallest (Tran et al., *Pruning has a disparate impact on model "
-        "accuracy*). Intervals of gaps follow from those of the groups by Bonferroni's rule.",
+        "- Excessive risk R(a): mean loss after minus before (Student's interval, corrected for "
+        "skewness); ξ is the largest minus the smallest (Tran et al., *Pruning has a disparate "
+        "impact on model accuracy*). Intervals of gaps follow from those of the groups by "
+        "Bonferroni's rule.",
         "## Limits",
         "\n".join(f"- {limit}" for limit in _LIMITS),
         f"Made by sk_prunefair {__version__}.",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, NamedTuple
@@ -81,7 +82,7 @@ def run_rates(
     n_jobs: int | None,
     verbose: int,
     keep_nets: bool = False,
-) -> Iterator[Run]:
+) -> Generator[Run]:
     """Yield what `Trial.pruned` returns for all rates of the first trial, then of the next.
 
     The work goes through joblib's backend in force.
@@ -90,7 +91,17 @@ def run_rates(
     pairs = [(trial, rate) for trial in trials for rate in rates]
     jobs = (joblib.delayed(trial.pruned)(rate, n_threads, keep_nets) for trial, rate in pairs)
     done = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
-    yield from tqdm(done, total=len(pairs), desc="pruning", disable=None if verbose else True)
+    disable = None if verbose else True
+    try:
+        with tqdm(total=len(pairs), desc="pruning", disable=disable) as bar:
+            for run in done:
+                bar.update()
+                yield run
+    finally:
+        with warnings.catch_warnings():
+            # joblib warns of what is stopped; what nobody asks for any more shall not run.
+            warnings.simplefilter("ignore", UserWarning)
+            done.close()
 
 
 def split_steps(estimator: Any) -> tuple[Pipeline | None, Any]:

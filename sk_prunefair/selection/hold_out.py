@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
-from sklearn.model_selection import check_cv, train_test_split
+from sklearn.model_selection import (
+    GroupShuffleSplit,
+    TimeSeriesSplit,
+    check_cv,
+    train_test_split,
+)
 
-from sk_prunefair.data.groups import encode_groups
+from sk_prunefair.data.groups import as_group_frame, encode_groups
 from sk_prunefair.data.inputs import is_dataset
 from sk_prunefair.selection._nets import Data, fit_dense, split_steps, splittable, take_data
 
@@ -22,6 +29,8 @@ def fit_dense_part(
     has_groups: bool,
     finetune_epochs: int | None,
     random_state: Any,
+    units: Any = None,
+    check: Callable[[pd.DataFrame], Any],
 ) -> tuple[Any, Data, Data | None]:
     """Return a fitted estimator, what to judge it on, and what to fine-tune it on, if anything.
 
@@ -39,6 +48,10 @@ def fit_dense_part(
         As for `PruneRateSearchCV`.
     random_state : int, RandomState instance or None
         Seed of the split.
+    units : array-like of shape (n_samples,), default=None
+        Whose rows are not torn apart: persons, households, days.
+    check : callable
+        Called with the held-out frame of groups, before anything is trained.
 
     Raises
     ------
@@ -52,20 +65,22 @@ def fit_dense_part(
                 f"finetune_epochs={finetune_epochs} needs data to train on, but with "
                 "cv='prefit' all data is held out; got both"
             )
+        check(data[2])
         return estimator, data, None
     if data[1] is None and not is_dataset(data[0]):
         raise ValueError("PruneRateSearchCV requires y to be passed, but the target y is None")
-    (X, y, groups), test = hold_out(data, cv, random_state)
+    (X, y, groups), test = hold_out(data, cv, random_state, units)
+    check(test[2])
     train = X, y, groups if has_groups else None
     fitted = fit_dense(estimator, *train, n_threads=torch.get_num_threads())
     return fitted, test, train
 
 
-def hold_out(data: Data, cv: Any, random_state: Any) -> tuple[Data, Data]:
+def hold_out(data: Data, cv: Any, random_state: Any, units: Any = None) -> tuple[Data, Data]:
     """Return data to train on, and held-out data with samples of every group."""
     X, y, frame = data
     codes, groups = encode_groups(frame)
-    fit_on, test_on = _split(X, y, codes, cv, random_state)
+    fit_on, test_on = _split(X, y, codes, cv, random_state, units)
     absent = groups[np.setdiff1d(np.arange(len(groups)), codes[test_on])]
     if len(absent):
         raise ValueError(
@@ -76,21 +91,43 @@ def hold_out(data: Data, cv: Any, random_state: Any) -> tuple[Data, Data]:
 
 
 def _split(
-    X: Any, y: Any, codes: npt.NDArray[np.int64], cv: Any, random_state: Any
+    X: Any, y: Any, codes: npt.NDArray[np.int64], cv: Any, random_state: Any, units: Any
 ) -> tuple[Any, Any]:
+    if units is not None:
+        units = _check_units(units, len(codes))
     if isinstance(cv, float) and 0 < cv < 1:
+        rows = np.arange(len(codes))
+        if units is not None:
+            splitter = GroupShuffleSplit(1, test_size=cv, random_state=random_state)
+            fit_on, test_on = next(splitter.split(rows, groups=units))
+            return fit_on, test_on
         # By group alone: within a group the samples stay independent, which the test asks for.
         stratify = codes if np.bincount(codes).min() > 1 else None
-        return train_test_split(
-            np.arange(len(codes)), test_size=cv, random_state=random_state, stratify=stratify
-        )
+        return train_test_split(rows, test_size=cv, random_state=random_state, stratify=stratify)
     accepted = "cv must be a share in (0, 1), 'prefit', or a splitter with a single split"
     if isinstance(cv, (int, float, str)) or cv is None:
         raise ValueError(f"{accepted}, got {cv!r}")
-    splits = list(check_cv(cv, y, classifier=True).split(splittable(X), y))
+    splits = list(check_cv(cv, y, classifier=True).split(splittable(X), y, units))
+    if isinstance(cv, TimeSeriesSplit):
+        splits = splits[-1:]  # trained on all of the past, judged on what came last
     if len(splits) != 1:
         raise ValueError(
             f"{accepted}, got {len(splits)} splits, each with a net of its own: none of them "
             "would be the one that is returned"
         )
-    return splits[0]
+    fit_on, test_on = splits[0]
+    if units is not None and np.isin(units[fit_on], units[test_on]).any():
+        raise ValueError(
+            "groups: the splitter has rows of one group on both sides; take one that keeps them "
+            "together, such as GroupShuffleSplit(1)"
+        )
+    return fit_on, test_on
+
+
+def _check_units(units: Any, n_samples: int) -> npt.NDArray[np.int64]:
+    """Return the unit of each row as a number."""
+    frame = as_group_frame(units, n_samples, "groups")
+    codes, names = encode_groups(frame)
+    if len(names) < 2:
+        raise ValueError("groups must hold at least two different values, got one")
+    return codes

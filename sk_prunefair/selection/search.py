@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.validation import check_is_fitted
@@ -29,17 +29,18 @@ from sk_prunefair.selection._nets import (
     with_classifier,
 )
 from sk_prunefair.selection.hold_out import fit_dense_part
+from sk_prunefair.selection.sequence import Tested, fixed_sequence
 
 
 class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Prune as much as held-out data allows, given what no group shall lose.
 
-    A net is trained on a part of the data, and pruned at each rate. On the other part, each rate
-    has to refute that some group of the population loses more accuracy than `max_accuracy_drop`,
-    and the pruned net has to give several labels, and each that the dense net gives.
-    ``best_rate_`` is the last rate, from small to large, before the first that does not. If any
-    rate breaks the promise, that rate or a larger one is chosen with a probability of at most
-    1 − `confidence`, over the draw of the held-out data.
+    A net is trained on a part of the data, and pruned at each rate. On the other part, each has to
+    refute that some group of the population loses more accuracy than `max_accuracy_drop`, and the
+    pruned net has to give several labels, and each that the dense net gives. ``best_rate_`` is the
+    last rate, from small to large, before the first that does not. If any rate breaks the promise,
+    that rate or a larger one is chosen with a probability of at most 1 − `confidence`, over the
+    draw of the held-out data.
 
     Parameters
     ----------
@@ -61,7 +62,9 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     cv : float, "prefit", splitter or iterable, default=0.3
         Where the held-out data comes from: a share of X, drawn within each group; "prefit" holds
         all of X out, which the fitted estimator must not have seen; or a splitter with a single
-        split. Several folds are refused, as each has a net of its own; nor is the net refitted.
+        split, or a `TimeSeriesSplit`, whose last split is taken. Several folds are refused, as each
+        has a net of its own: over folds only the average of their nets could be promised anything,
+        which nobody ships. Nor is the net refitted.
     finetune_epochs : int, default=None
         Epochs at each rate. None takes the estimator's; "prefit" has no data for it.
     n_jobs : int, default=None
@@ -84,11 +87,12 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         One row per rate above 0 and group, on the held-out data: ``rate``, ``group``, ``count``,
         ``n_lost`` and ``n_won`` (samples that only the dense, only the pruned net gets right),
         ``accuracy_dense``, ``accuracy_pruned``, ``accuracy_drop``, ``drop_bound`` (what the drop
-        may be, at the confidence), ``p_value``, ``findings`` (labels that the net no longer gives:
-        such a net never passes), ``passed``; with `max_violation` also ``excessive_risk``,
+        may be, at the confidence), ``p_value``, ``samples_needed`` and ``samples_needed_most``
+        (about how many would do, as in a `Verdict`), ``findings`` (labels that the net no longer
+        gives: such a net never passes), ``passed``; with `max_violation` also ``excessive_risk``,
         ``risk_lower``, ``risk_upper`` (bounds), ``fairness_violation``, ``violation_bound``, all of
         clipped losses; with `criteria` also ``criterion``, the one with the largest p-value, and
-        ``criterion_p_value``. A rate after the first that fails is not promised.
+        ``criterion_p_value``. Rates after the first that fails are not tried.
     classes_ : ndarray of shape (n_classes,)
         The labels.
     n_features_in_, feature_names_in_ : int, ndarray of str
@@ -103,8 +107,9 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     sequence, which needs no correction either (Learn then Test, Angelopoulos et al. 2021).
 
     The promise is about the populations that the held-out groups are drawn from, one sample
-    independent of the other, and about this net; a group that is absent is promised nothing. About
-    3 / `max_accuracy_drop` samples per group are the least, see `samples_needed`.
+    independent of the other, and about this net; a group that is absent is promised nothing. Rows
+    of one person are not independent, `groups` or not: hold one of each out. At least some
+    3 / `max_accuracy_drop` samples per group are needed, see `sk_prunefair.required_samples`.
 
     Examples
     --------
@@ -124,7 +129,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """
 
     # As for the classifier itself: nobody has to call set_fit_request.
-    __metadata_request__fit = {"sensitive_features": True}  # noqa: RUF012
+    __metadata_request__fit = {"sensitive_features": True, "groups": True}  # noqa: RUF012
 
     def __init__(
         self,
@@ -155,7 +160,9 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None, *, sensitive_features: Any = None) -> PruneRateSearchCV:
+    def fit(
+        self, X: Any, y: Any = None, *, sensitive_features: Any = None, groups: Any = None
+    ) -> PruneRateSearchCV:
         """Train, prune and test; keep the net of the largest rate that passes.
 
         Parameters
@@ -163,21 +170,28 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         X, y : array-like of shape (n_samples, ...) and (n_samples,)
             Data to train on and to hold out from; with ``cv="prefit"`` all held out. X may be all
             that the classifier's ``fit`` takes.
-        sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns), \
-                default=None
-            The group of each sample; columns intersect. None takes those that the items of X hold,
-            or else puts everybody into one group.
+        sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns), optional
+            The group of each sample; columns intersect. None takes those of the items of X, or else
+            puts everybody into one group.
+        groups : array-like of shape (n_samples,), default=None
+            Whose rows are not torn apart by the hold-out: persons, households, days. Of these a
+            share as ``cv`` is drawn, not within `sensitive_features`; a splitter gets them.
 
         Returns
         -------
         PruneRateSearchCV
             The fitted search.
 
+        Warns
+        -----
+        UserWarning
+            Before training, of groups with too few held-out samples for any proof.
+
         Raises
         ------
         NoRateError
             If not even the smallest rate passes, unless 0.0 is among the rates. The message names
-            the group that binds, and how many samples of it would be needed.
+            who binds, and how many samples each group that fails would need.
         NotFittedError
             If ``cv="prefit"`` and the estimator is not fitted.
         TypeError
@@ -213,48 +227,34 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             has_groups=sensitive_features is not None,
             finetune_epochs=self.finetune_epochs,
             random_state=self.random_state,
+            units=groups,
+            check=lambda held_out: promise.warn_of_small_groups(*encode_groups(held_out)),
         )
-        codes, groups = encode_groups(test[2])
+        codes, names = encode_groups(test[2])
         trial = make_trial(fitted, test[0], test[1], train, self.finetune_epochs)
-        dense = trial.dense()
+        dense, labels = trial.dense(), known_labels(trial.classifier)
         dense_net = copy.deepcopy(trial.classifier).prune(0.0) if rates[0] == 0 else None
         rates = [rate for rate in rates if rate > 0]
-        best = (0.0, dense_net)
-        binding, tables = None, []
         runs = run_rates([trial], rates, n_jobs=self.n_jobs, verbose=self.verbose, keep_nets=True)
-        for rate, (pruned, net, beside) in zip(rates, runs, strict=True):
-            labels = known_labels(trial.classifier)
-            table = promise.judge(beside or dense, pruned, codes, groups, labels)
-            tables.append(table.assign(rate=rate))
-            if binding is None and table["passed"].all():
-                best = (rate, net)
-            elif binding is None:
-                binding = promise.binding_row(table)["group"]
-        self._keep(promise, tables, best, binding, fitted)
+        with contextlib.closing(runs):
+            tested = fixed_sequence(promise, rates, runs, dense, codes, names, labels)
+        self._keep(promise, rates, tested, dense_net, fitted)
         return self
 
     def _keep(
-        self,
-        promise: Promise,
-        tables: list[pd.DataFrame],
-        best: tuple[float, Any],
-        binding: Any,
-        fitted: Any,
+        self, promise: Promise, rates: list[float], tested: Tested, dense_net: Any, fitted: Any
     ) -> None:
-        rate, net = best
-        results = pd.concat(tables, ignore_index=True)
-        results.insert(0, "rate", results.pop("rate"))
+        rate, net = (0.0, dense_net) if tested.net is None else (tested.best, tested.net)
         if net is None:
             raise NoRateError(
                 f"no rate keeps the promise with confidence={self.confidence}; already at "
-                f"{results['rate'].iloc[0]:g}, {promise.why_not(tables[0])}. Hold more data out, "
+                f"{rates[0]:g}, {promise.why_not(tested.tables[0])}. Hold more data out, "
                 "promise less, try smaller rates, or put 0.0 among the rates to get the dense net",
-                results,
+                tested.results("rate", rates),
             )
-        if binding is None:
-            binding = promise.binding_row(tables[-1])["group"]
         check_rate_of(net, rate)
-        self.results_, self.best_rate_, self.binding_group_ = results, rate, binding
+        self.best_rate_, self.binding_group_ = rate, tested.binding
+        self.results_ = tested.results("rate", rates)
         self.best_estimator_ = with_classifier(fitted, split_steps(fitted)[0], net)
         self.classes_ = net.classes_
         for name in ("n_features_in_", "feature_names_in_"):

@@ -1,4 +1,4 @@
-"""Paired bootstrap: how often each sample is drawn, for all statistics and both classifiers."""
+"""Bootstrap of any statistic of counts of samples; of sums by group alone, `group_draws`."""
 
 from __future__ import annotations
 

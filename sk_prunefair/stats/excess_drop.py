@@ -7,13 +7,8 @@ import functools
 import numpy as np
 from scipy.stats import binom
 
-from sk_prunefair.stats.paired import (
-    _CELLS,
-    _REST,
-    _check_counts,
-    _clopper_pearson,
-    _likely_counts,
-)
+from sk_prunefair.stats.paired import _check_counts
+from sk_prunefair.stats.paired_many import CELLS, REST, clopper_pearson, likely_counts
 
 _NODES = 9  # of the quadrature
 _LARGEST = 0.999  # drop that can be asked for
@@ -108,16 +103,17 @@ def larger_drop_p_value(
     n_differ = n_lost + n_won
     if n_differ == 0:
         return 1.0
-    low, high = _clopper_pearson(n_differ, n_samples, nuisance_level)
-    edges = np.linspace(low, high, _CELLS + 1)[:, np.newaxis]
+    low, high = clopper_pearson(n_differ, n_samples, nuisance_level)
+    edges = np.linspace(low, high, CELLS + 1)[:, np.newaxis]
     lower, upper = edges[:-1], edges[1:]
-    m = _likely_counts(n_samples, low, high)
+    first, size = likely_counts(n_samples, low, high)
+    m = first + np.arange(size)
     peaks = binom.pmf(m, n_samples, np.clip(m / n_samples, lower, upper))
     score = (n_lost - n_won - n_samples * drop) / np.sqrt(n_differ)
     # The fewest lost ones of m that are as extreme: lost − (m − lost) − n · drop ≥ score · √m.
     fewest = np.ceil((m + n_samples * drop + score * np.sqrt(m)) / 2 - 1e-9)
     # Where nothing differs and nothing is to be exceeded, the score is 0.
     fewest[m == 0] = 0 if drop == 0 and score <= 0 else 1
-    most_lost = np.minimum(1.0, (1 + drop / np.maximum(lower, _REST)) / 2)
+    most_lost = np.minimum(1.0, (1 + drop / np.maximum(lower, REST)) / 2)
     tails = binom.sf(fewest - 1, m, most_lost)
-    return float(min(1.0, nuisance_level + _REST + (peaks * tails).sum(axis=1).max()))
+    return float(min(1.0, nuisance_level + REST + (peaks * tails).sum(axis=1).max()))

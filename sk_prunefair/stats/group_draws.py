@@ -1,4 +1,4 @@
-"""Bootstrap of group means: sums over each draw, never a copy of its rows."""
+"""Bootstrap of sums by group, of millions of rows; of any other statistic, `bootstrap`."""
 
 from __future__ import annotations
 

@@ -8,15 +8,13 @@ a population is the share of the former minus the share of the latter.
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from scipy.stats import beta, binom, norm
+from scipy.stats import norm
 
-_CELLS = 128  # of the range of the nuisance parameter; their slack is some percent of p
+from sk_prunefair.stats.paired_many import drop_p_values, drop_upper_bounds
+
 _MAX_SAMPLES = 10**7
-_REST = 1e-12  # probability of all counts that are left out of the sum
 
 
 @functools.lru_cache(maxsize=4096)
@@ -76,20 +74,8 @@ def drop_p_value(
     (0.15, 0.0025)
     """
     _check_counts(n_samples, n_lost, n_won, max_drop, nuisance_level)
-    n_differ = n_lost + n_won
-    low, high = _clopper_pearson(n_differ, n_samples, nuisance_level)
-    # The drop itself is the least that can differ. Of a negative one less may differ, too; then no
-    # outcome is worse than all samples won, which the edge has.
-    low, high = max(low, abs(max_drop)), max(high, abs(max_drop))
-    edges = np.linspace(low, high, _CELLS + 1)[:, np.newaxis]
-    m = _likely_counts(n_samples, low, high)
-    last = _last_as_extreme(m, n_samples, max_drop, _score(n_lost, n_won, n_samples, max_drop))
-    lower, upper = edges[:-1], edges[1:]
-    peaks = binom.pmf(m, n_samples, np.clip(m / n_samples, lower, upper))
-    least = upper if max_drop >= 0 else lower
-    share_lost = np.divide(max_drop, least, out=np.zeros_like(least), where=least > 0)
-    tails = binom.cdf(last, m, (1 + share_lost) / 2)
-    return float(min(1.0, nuisance_level + _REST + (peaks * tails).sum(axis=1).max()))
+    n, lost, won = np.array([[n_samples], [n_lost], [n_won]])
+    return float(drop_p_values(n, lost, won, np.array([float(max_drop)]), nuisance_level)[0])
 
 
 def drop_upper_bound(n_samples: int, n_lost: int, n_won: int, confidence: float = 0.95) -> float:
@@ -112,13 +98,8 @@ def drop_upper_bound(n_samples: int, n_lost: int, n_won: int, confidence: float 
     >>> drop_upper_bound(3000, 30, 0)
     0.0137
     """
-    level = 1 - confidence
-    low, high = 0, 10_000
-    while high - low > 1:
-        middle = (low + high) // 2
-        p = drop_p_value(n_samples, n_lost, n_won, middle / 10_000, level / 20)
-        low, high = (low, middle) if p <= level else (middle, high)
-    return high / 10_000
+    n, lost, won = np.array([[n_samples], [n_lost], [n_won]])
+    return float(drop_upper_bounds(n, lost, won, confidence)[0])
 
 
 def drop_lower_bound(n_samples: int, n_lost: int, n_won: int, confidence: float = 0.95) -> float:
@@ -215,41 +196,3 @@ def _check_counts(n: int, lost: int, won: int, max_drop: float, level: float) ->
         raise ValueError(f"max_drop must be in (-1, 1), got {max_drop!r}")
     if not 0 < level < 1:
         raise ValueError(f"nuisance_level must be in (0, 1), got {level!r}")
-
-
-def _clopper_pearson(count: int, n: int, level: float) -> tuple[float, float]:
-    low = beta.ppf(level / 2, count, n - count + 1) if count else 0.0
-    high = beta.isf(level / 2, count + 1, n - count) if count < n else 1.0
-    return float(low), float(high)
-
-
-def _likely_counts(n: int, low: float, high: float) -> npt.NDArray[np.int64]:
-    """Return the numbers of differing samples that have any probability for ψ in [low, high]."""
-    first = int(binom.ppf(_REST / 2, n, low)) if low > 0 else 0
-    last = int(binom.isf(_REST / 2, n, high)) if high < 1 else n
-    return np.arange(max(first, 0), min(last, n) + 1)
-
-
-def _score(lost: npt.ArrayLike, won: npt.ArrayLike, n: Any, max_drop: Any) -> npt.NDArray[Any]:
-    """Tango's score: the drop beyond `max_drop`, in standard errors under the hypothesis."""
-    lost, won = np.asarray(lost, dtype=float), np.asarray(won, dtype=float)
-    # The share won that is likeliest where the drop is max_drop: the root of a quadratic.
-    half = -lost - won + (2 * n - lost + won) * max_drop
-    # Never negative but by rounding.
-    root = np.sqrt(np.maximum(half**2 + 8 * n * won * max_drop * (1 - max_drop), 0))
-    share_won = (root - half) / (4 * n)
-    spread = np.sqrt(n * (2 * share_won + max_drop * (1 - max_drop)))
-    excess = lost - won - n * max_drop
-    return np.divide(excess, spread, out=np.zeros_like(excess), where=spread > 0)
-
-
-def _last_as_extreme(
-    m: npt.NDArray[np.int64], n: int, max_drop: float, score: npt.NDArray[Any]
-) -> npt.NDArray[np.int64]:
-    """Return, for m differing samples, the most lost ones whose score is no larger; -1 for none."""
-    low, high = np.full(len(m), -1), m.copy()
-    while (low < high).any():
-        middle = np.maximum((low + high + 1) // 2, 0)
-        is_extreme = _score(middle, m - middle, n, max_drop) <= score + 1e-9
-        low, high = np.where(is_extreme, middle, low), np.where(is_extreme, high, middle - 1)
-    return low

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm
 
-from sk_prunefair.stats.paired import _score
+from sk_prunefair.stats.paired_many import score
 
 _HALVINGS = 50
 
@@ -80,5 +80,5 @@ def _drop_score(
 ) -> npt.NDArray[np.float64]:
     is_drop = drop >= 0
     first, second = np.where(is_drop, lost, won), np.where(is_drop, won, lost)
-    score = _score(first, second, n, np.abs(drop))
-    return np.where(is_drop, score, -score)
+    found = score(first, second, n, np.abs(drop))
+    return np.where(is_drop, found, -found)

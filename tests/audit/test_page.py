@@ -255,3 +255,9 @@ def test_sections_of_what_is_not_known_are_absent():
     for key in ("groups", "gaps", "facts", "method", "limits"):
         assert section(page, key) is not None
         assert f'href="#{key}"' in page
+
+
+def test_page_without_intervals_makes_no_frame_of_changes():
+    report = make_report(["a", "b"], n=40)
+    assert "No intervals were asked for" in report.to_html()
+    assert "change" not in vars(report)

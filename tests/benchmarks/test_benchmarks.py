@@ -25,6 +25,7 @@ PAGES = {
     "constraint_trials": "constraint_trials.write_table",
     "fairlearn_baselines": "fairlearn_page.write_page",
     "field": "field_page.write_page",
+    "intervals": "intervals.write_page",
     "poster": "poster_page.write_page",
     "poster_default": "poster_page.write_default",
     "poster_dual": "poster_page.write_dual",
@@ -94,6 +95,14 @@ def test_field_quick_run_writes_rows_and_page(tmp_path):
     assert set(rows["method"]) > {"none", "ours", "recipe", "group dro", "blakeney, attention"}
     assert rows["accuracy"].between(0, 1).all()
     assert "The recipe is on neither front" in (tmp_path / "field.md").read_text()
+
+
+def test_intervals_quick_run_writes_rows_and_page(tmp_path):
+    run_quick("intervals", "--out", tmp_path / "intervals.csv")
+    rows = pd.read_csv(tmp_path / "intervals.csv")
+    assert set(rows["n"]) == {5, 10, 20, 50, 200}
+    assert rows["covers"].between(0, 1).all()
+    assert "ξ of four groups" in (tmp_path / "intervals.md").read_text()
 
 
 def test_constraints_quick_run_writes_rows_and_page(tmp_path):

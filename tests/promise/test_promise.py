@@ -73,7 +73,7 @@ def test_why_not_one_lost_row_of_few_does_not_say_that_more_would_not_help():
     nets, codes = nets_that_differ(1, 34), np.zeros(34, dtype=int)
     promise = Promise(0.02, None, 5.0, 0.95)
     words = promise.why_not(promise.judge(*nets, codes, pd.Index(["a"]), [0, 1]))
-    assert "some 152 samples or more would be needed, were the drop less than seen" in words
+    assert "some 153 samples or more would be needed, were the drop less than seen" in words
 
 
 def test_why_not_proven_harm_says_that_more_would_not_help():
@@ -81,6 +81,35 @@ def test_why_not_proven_harm_says_that_more_would_not_help():
     promise = Promise(0.02, None, 5.0, 0.95)
     words = promise.why_not(promise.judge(*nets, codes, pd.Index(["a"]), [0, 1]))
     assert "more samples like these would not help" in words
+
+
+def test_why_not_names_what_each_failing_group_takes():
+    dense, pruned = nets_that_differ(12)
+    codes = np.arange(600) % 3
+    promise = Promise(0.02, None, 5.0, 0.95)
+    judged = promise.judge(dense, pruned, codes, pd.Index([("a", 1), ("b", 1), ("c", 2)]), [0, 1])
+    words = promise.why_not(judged)
+    assert "3 of 3 groups fail" in words
+    assert words.count(" or more") + words.count(" to ") >= 2
+    assert sum(repr(name) in words for name in judged["group"]) == 3
+
+
+def test_why_not_numbers_of_numpy_are_plain():
+    codes = np.arange(600) % 3
+    promise = Promise(0.02, None, 5.0, 0.95)
+    words = promise.why_not(
+        promise.judge(*nets_that_differ(12), codes, pd.Index([4, 5, 6]), [0, 1])
+    )
+    assert "np." not in words
+    assert sum(f"{name}: " in words for name in (4, 5, 6)) == 2
+
+
+def test_warn_of_small_groups_names_them_and_only_them():
+    promise, codes = Promise(0.02, None, 5.0, 0.95), np.repeat([0, 1], [151, 152])
+    with pytest.warns(UserWarning, match=r"in group 'a' \(151\): 152 of each") as caught:
+        promise.warn_of_small_groups(codes, pd.Index(["a", "b"]))
+    assert "'b'" not in str(caught[0].message)
+    promise.warn_of_small_groups(codes[codes == 1] - 1, pd.Index(["b"]))
 
 
 def test_judge_violation_without_losses_raises():

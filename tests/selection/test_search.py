@@ -14,7 +14,12 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import PredefinedSplit, ShuffleSplit
+from sklearn.model_selection import (
+    GroupShuffleSplit,
+    PredefinedSplit,
+    ShuffleSplit,
+    TimeSeriesSplit,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
@@ -63,6 +68,8 @@ def test_rate_search_table_is_the_reports_and_the_choice_is_the_tables(prefit):
     kept = results.groupby("rate")["passed"].all()
     assert 0 < kept.sum() < len(kept)
     assert search.best_rate_ == kept[kept.cumprod().astype(bool)].index.max()
+    assert kept.index.tolist() == [0.1, 0.3, 0.5, 0.9][: len(kept)]  # the last one failed
+    assert kept.tolist() == [True] * (len(kept) - 1) + [False]
     first = results[results.rate == kept.index[~kept][0]]
     assert search.binding_group_ == first.loc[first.drop_bound.idxmax(), "group"]
 
@@ -80,7 +87,7 @@ def test_rate_search_best_estimator_is_the_net_that_was_tested(prefit):
 
 
 @pytest.mark.filterwarnings("ignore:pruning leaves no weight")
-def test_rate_search_stops_at_the_first_rate_that_fails(prefit):
+def test_rate_search_stops_at_the_first_rate_that_fails(prefit, monkeypatch):
     class WorstInBetween:
         """Remove everything at 0.5, and nothing at other rates."""
 
@@ -90,11 +97,28 @@ def test_rate_search_stops_at_the_first_rate_that_fails(prefit):
 
     _, X, y, group = prefit
     clf = clone(prefit[0]).set_params(pruner=WorstInBetween()).fit(X[:300], y[:300])
+    asked, prune = [], type(clf).prune
+
+    def counted(self, rate, *args, **options):
+        asked.append(rate)
+        return prune(self, rate, *args, **options)
+
+    monkeypatch.setattr(type(clf), "prune", counted)
     search = search_prefit((clf, X, y, group), rates=[0.2, 0.5, 0.9])
-    assert search.results_.set_index("rate").passed[0.9].all()
+    assert search.results_["rate"].unique().tolist() == [0.2, 0.5]
+    assert asked == [0.2, 0.5]  # 0.9 would have passed, and is not even pruned
     assert search.best_rate_ == 0.2
 
 
+def test_rate_search_in_workers_stops_without_a_word(prefit):
+    # Warnings are errors here: joblib has one for jobs that are stopped.
+    rates = [0.1, 0.9, 0.95, 0.98]
+    alone, by_two = (search_prefit(prefit, rates=rates, n_jobs=n_jobs) for n_jobs in (None, 2))
+    pd.testing.assert_frame_equal(by_two.results_, alone.results_)
+    assert by_two.results_["rate"].unique().tolist() == [0.1, 0.9]
+
+
+@pytest.mark.filterwarnings("ignore:too few held-out samples")
 def test_rate_search_no_rate_raises_and_says_who_and_how_many(prefit):
     _, X, y, group = prefit
     group = group.copy()
@@ -103,9 +127,11 @@ def test_rate_search_no_rate_raises_and_says_who_and_how_many(prefit):
     message = r"group 'rare' lost .* over 12 held-out samples"
     with pytest.raises(NoRateError, match=message) as error:
         search_prefit(data)
-    needed = samples_needed(0.0, 0.0, 0.05)
-    assert f"some {needed:,} samples like these would be needed" in str(error.value)
-    assert error.value.results.groupby("rate").size().tolist() == [3] * 4
+    results = error.value.results
+    needed = results.set_index("group").loc["rare", "samples_needed"]
+    assert needed == pytest.approx(samples_needed(0.0, 0.0, 0.05), abs=1)
+    assert f"some {needed:,.0f} samples like these would be needed" in str(error.value)
+    assert results.groupby("rate").size().tolist() == [3]
     again = pickle.loads(pickle.dumps(error.value))
     assert str(again) == str(error.value)
     assert isinstance(again.results, pd.DataFrame)
@@ -114,6 +140,92 @@ def test_rate_search_no_rate_raises_and_says_who_and_how_many(prefit):
     assert search.best_rate_ == 0.0
     assert search.binding_group_ == "rare"
     assert_same_weights(search.best_estimator_.module_, data[0].dense_module_)
+
+
+def test_rate_search_small_groups_are_named_before_training(digits):
+    X, y, group = digits
+    rare = np.where(np.arange(len(y)) < 40, "rare", group)
+    started = []
+
+    class Watched(type(classifier())):
+        def fit(self, *args, **kwargs):
+            started.append(True)
+            return super().fit(*args, **kwargs)
+
+    clf = Watched(**classifier().get_params(deep=False))
+    search = PruneRateSearchCV(clf, rates=[0.1], max_accuracy_drop=0.05, random_state=0)
+    message = r"in group 'rare' \(12\): 60 of each are needed to prove max_accuracy_drop=0.05"
+    with pytest.raises(UserWarning, match=message):  # an error here: nothing is trained
+        search.fit(X, y, sensitive_features=rare)
+    assert not started
+
+
+def test_rate_search_refusal_names_what_every_failing_group_takes(prefit):
+    clf, X, y, group = prefit
+    third = np.where(np.arange(len(y)) % 3 == 0, "third", group)
+    with pytest.raises(NoRateError, match="3 of 3 groups fail") as error:
+        search_prefit((clf, X, y, third), rates=[0.8], max_accuracy_drop=0.02)
+    said = str(error.value).partition("samples needed of the others: ")[2]
+    binding = str(error.value).partition("group '")[2].partition("'")[0]
+    for name in {"third", "other", "round"} - {binding}:
+        assert repr(name) in said
+
+
+def test_rate_search_rows_of_one_person_stay_on_one_side(digits):
+    X, y, group = digits
+    person = pd.Series(np.arange(len(y)) // 5, index=np.arange(len(y))[::-1]).astype(str)
+    options = {"rates": [0.1], "max_accuracy_drop": 0.1, "random_state": 0}
+    seen = {}
+
+    class Watched(type(classifier())):
+        def fit(self, X, *args, **kwargs):
+            seen["train"] = np.asarray(X)[:, -1]
+            return super().fit(X, *args, **kwargs)
+
+    X = X.copy()
+    X[:, -1] = np.arange(len(y)) / len(y)  # which row it is
+    clf = Watched(**classifier().get_params(deep=False))
+    search = PruneRateSearchCV(clf, **options)
+    search.fit(X, y, sensitive_features=group, groups=person)
+    rows = np.rint(seen["train"] * len(y)).astype(int)
+    held_out = np.setdiff1d(np.arange(len(y)), rows)
+    assert not set(rows // 5) & set(held_out // 5)
+    assert len(held_out) == search.results_["count"].sum()
+    assert len(held_out) == pytest.approx(0.3 * len(y), abs=5)
+
+
+@pytest.mark.filterwarnings("ignore:The groups parameter is ignored")
+def test_rate_search_splitters_get_groups_and_must_keep_them_together(digits):
+    X, y, group = digits
+    person = np.arange(len(y)) // 5
+    options = {"rates": [0.1], "max_accuracy_drop": 0.1}
+    by_person = GroupShuffleSplit(1, test_size=0.5, random_state=0)
+    search = PruneRateSearchCV(classifier(), cv=by_person, **options)
+    search.fit(X, y, sensitive_features=group, groups=person)
+    [(_, test)] = by_person.split(X, y, person)
+    assert search.results_["count"].sum() == len(test)
+    torn = PruneRateSearchCV(classifier(), cv=ShuffleSplit(1, random_state=0), **options)
+    with pytest.raises(ValueError, match="rows of one group on both sides"):
+        torn.fit(X, y, sensitive_features=group, groups=person)
+    for wrong, message in [
+        (person[:9], "groups has 9 rows"),
+        (np.zeros(len(y)), "at least two different values"),
+        (np.where(person == 0, np.nan, person), "no missing values"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            search.fit(X, y, sensitive_features=group, groups=wrong)
+
+
+def test_rate_search_of_a_time_series_is_judged_on_what_came_last(digits):
+    X, y, group = digits
+    search = PruneRateSearchCV(
+        classifier(), rates=[0.1], max_accuracy_drop=0.1, cv=TimeSeriesSplit(3)
+    ).fit(X, y, sensitive_features=group)
+    train, test = list(TimeSeriesSplit(3).split(X))[-1]
+    counts = search.results_.groupby("group")["count"].first()
+    assert counts.to_dict() == pd.Series(group[test]).value_counts().to_dict()
+    expected = classifier().fit(X[train], y[train], sensitive_features=group[train])
+    assert_same_weights(search.best_estimator_.dense_module_, expected.module_)
 
 
 def test_rate_search_criteria_are_tested_besides_the_accuracy(prefit):
@@ -262,6 +374,7 @@ def test_rate_search_bad_options_raise(prefit, options, message):
         ({"sensitive_features": ["rare"] + ["common"] * 199}, r"\['rare'\] have none"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:too few held-out samples")
 def test_rate_search_bad_data_raises(digits, changes, message):
     arguments = {"X": digits[0][:200], "y": digits[1][:200], "sensitive_features": digits[2][:200]}
     with pytest.raises(ValueError, match=message):
@@ -278,6 +391,7 @@ def test_rate_search_unfitted_or_other_estimators_raise(prefit):
         PruneRateSearchCV(LogisticRegression()).fit(X, y, sensitive_features=group)
 
 
+@pytest.mark.filterwarnings("ignore:too few held-out samples")
 def test_rate_search_passes_the_checks_of_scikit_learn():
     estimator = PruneRateSearchCV(checked(module=LinearNet), rates=[0.0, 0.5], random_state=0)
     n_checks = 0

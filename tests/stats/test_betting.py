@@ -68,3 +68,13 @@ def test_mean_bound_has_the_width_that_the_variance_allows(share, most):
     draws = rng.choice([1.0, -1.0, 0.0], p=[share / 2, share / 2, 1 - share], size=(40, 1000))
     bounds = [mean_upper_bound(row, low=-1, high=1) for row in draws]
     assert np.mean(bounds) < most
+
+
+def test_mean_p_value_grows_as_fast_as_bets_with_the_right_variance_do():
+    # A stake λ on a gap g grows by λ g − λ² σ² / 2 a value; with λ = √(2 log 20 / n) / σ, log K is
+    # √(2 n log 20) g / σ − log 20, here 5.3. A variance that is too large bets too little.
+    rng, n, share, gap = np.random.default_rng(3), 1500, 0.04, 0.015
+    draws = rng.choice([1.0, -1.0, 0.0], p=[share / 2, share / 2, 1 - share], size=(60, n))
+    growth = [-np.log(mean_p_value(row, -gap, low=-1, high=1)) for row in draws]
+    expected = np.sqrt(2 * n * np.log(20)) * gap / np.sqrt(share) - np.log(20)
+    assert 0.75 * expected < np.mean(growth) < 1.35 * expected

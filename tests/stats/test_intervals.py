@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_1samp
+from scipy.stats import t, ttest_1samp
 
 from sk_prunefair.stats.intervals import mean_interval, spread_interval
 
@@ -15,6 +15,32 @@ def test_mean_interval_equals_scipy_and_is_unknown_for_one_value():
     expected = ttest_1samp(x, 0).confidence_interval(0.9)
     assert (low[0], high[0]) == pytest.approx((expected.low, expected.high))
     assert np.isnan([low[1], high[1]]).all()
+
+
+def test_mean_interval_ends_are_where_halls_transformation_meets_the_quantiles():
+    mean, s, n, g = 0.3, 1.5, 12, 1.2
+    low, high = mean_interval(mean, s, n, 0.9, g)
+    quantile = t.isf(0.05, n - 1) / np.sqrt(n)
+    for end, expected in ((low, quantile), (high, -quantile)):
+        T = (mean - end) / s
+        found = T + g * T**2 / 3 + g**2 * T**3 / 27 + g / (6 * n)
+        assert found == pytest.approx(expected)
+    # Of values with a long upper tail the mean may well be higher, and is hardly lower.
+    assert high - mean > mean - low
+    np.testing.assert_allclose(
+        mean_interval(mean, s, n, 0.9, np.nan), mean_interval(mean, s, n, 0.9)
+    )
+
+
+def test_mean_interval_of_skewed_values_covers_more_often_than_students():
+    rng = np.random.default_rng(0)
+    x = rng.exponential(1, (4000, 20))
+    g = ((x - x.mean(axis=1, keepdims=True)) ** 3).mean(axis=1) / x.std(axis=1, ddof=1) ** 3
+    covered = []
+    for skewness in (g, 0.0):
+        low, high = mean_interval(x.mean(axis=1), x.std(axis=1, ddof=1), 20, 0.95, skewness)
+        covered.append(((low <= 1) & (high >= 1)).mean())
+    assert covered[1] < 0.925 < 0.935 < covered[0] < 0.96
 
 
 def test_spread_interval_holds_where_all_intervals_hold():

@@ -1,0 +1,81 @@
+"""Candidates tested one after the other, up to the first that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sk_prunefair.outcome import Outcome
+from sk_prunefair.promise import Promise
+from sk_prunefair.selection._nets import Run
+
+
+class Tested(NamedTuple):
+    """What became of candidates that were tested in their order.
+
+    Parameters
+    ----------
+    best, net : object
+        The last candidate before the first that fails, and its net; None where the first fails.
+    binding : str, int or tuple
+        At the first that fails, the group that fails furthest; where none fails, the group that is
+        nearest to it at the last.
+    tables : list of pandas.DataFrame
+        What `Promise.judge` said of each candidate that was tested.
+    """
+
+    best: Any
+    net: Any
+    binding: Any
+    tables: list[pd.DataFrame]
+
+    def results(self, name: str, candidates: Iterable[Any]) -> pd.DataFrame:
+        """Return the tables as one, the candidate of each in the first column."""
+        tables = [
+            table.assign(**{name: candidate})
+            for candidate, table in zip(candidates, self.tables, strict=False)
+        ]
+        frame = pd.concat(tables, ignore_index=True)
+        frame.insert(0, name, frame.pop(name))
+        return frame
+
+
+def fixed_sequence(
+    promise: Promise,
+    candidates: Iterable[Any],
+    runs: Iterable[Run],
+    dense: Outcome,
+    codes: npt.NDArray[np.int64],
+    groups: pd.Index,
+    labels: Any,
+) -> Tested:
+    """Test candidates at the full level each, in an order that their outcomes did not set.
+
+    The first that fails ends it, so that no correction for their number is needed, and what would
+    come after it need not run.
+
+    Parameters
+    ----------
+    promise : Promise
+        What is promised.
+    candidates : iterable
+        What stands for each, such as its rate.
+    runs : iterable of Run
+        What each does, in the same order; not asked for more than is tested.
+    dense : Outcome
+        Of the dense net, where a run has none of its own.
+    codes, groups, labels
+        As in `Promise.judge`.
+    """
+    best, net, table, tables = None, None, pd.DataFrame(), list[pd.DataFrame]()
+    for candidate, run in zip(candidates, runs, strict=False):
+        table = promise.judge(run.dense or dense, run.pruned, codes, groups, labels)
+        tables.append(table)
+        if not table["passed"].all():
+            break
+        best, net = candidate, run.net
+    return Tested(best, net, promise.binding_row(table)["group"], tables)

@@ -18,16 +18,16 @@ _NEAR = 12  # counts next to the edge of the test that are tried
 
 
 def required_samples(
-    drop: float,
+    max_accuracy_drop: float,
+    disagreement: npt.ArrayLike | None = None,
     *,
     accuracy: npt.ArrayLike | None = None,
-    disagreement: npt.ArrayLike | None = None,
     expected_drop: npt.ArrayLike = 0.0,
     confidence: float = 0.95,
     power: float = 0.8,
     shares: npt.ArrayLike | None = None,
 ) -> Any:
-    r"""Return how many held-out rows of a group it takes to prove that it loses less than `drop`.
+    r"""Return how many held-out rows of a group it takes to prove that it loses less.
 
     The test is that of `PruneRateSearchCV` and of a report's promise, exact and paired; the rows
     that differ are multinomial: lost with (ψ + d) / 2, won with (ψ − d) / 2, where ψ is the
@@ -37,16 +37,16 @@ def required_samples(
 
     Parameters
     ----------
-    drop : float in (0, 1)
+    max_accuracy_drop : float in (0, 1)
         What is promised: that the accuracy falls by less.
-    accuracy : float or array-like of shape (n_groups,), default=None
-        Of the dense net. Asked for where `disagreement` is None.
     disagreement : float or array-like of shape (n_groups,), default=None
         Share of the rows that one net alone gets right. None takes the most that is possible,
         2 (1 − `accuracy`) + d: of two nets whose errors are never on the same row. Pruned nets
         mostly differ by far less; measure it on a validation set where you can.
+    accuracy : float or array-like of shape (n_groups,), default=None
+        Of the dense net. Asked for where `disagreement` is None.
     expected_drop : float or array-like of shape (n_groups,), default=0.0
-        What the accuracy falls by in truth, below `drop`.
+        What the accuracy falls by in truth, below `max_accuracy_drop`.
     confidence : float in (0, 1), default=0.95
         Of the promise.
     power : float in (0, 1), default=0.8
@@ -78,7 +78,8 @@ def required_samples(
     >>> required_samples(0.02, disagreement=[0.05, 0.02], shares=[0.9, 0.1])
     5760
     """
-    for name, value in (("drop", drop), ("confidence", confidence), ("power", power)):
+    drop = max_accuracy_drop
+    for name, value in (("max_accuracy_drop", drop), ("confidence", confidence), ("power", power)):
         if not (is_finite(value) and not isinstance(value, bool) and 0 < value < 1):
             raise ValueError(f"{name} must be a number in (0, 1), got {value!r}")
     lost, won = _chances(drop, accuracy, disagreement, expected_drop)
@@ -160,7 +161,7 @@ def _least(drop: float, lost: float, won: float, level: float, power: float) -> 
 
 def _chances(drop: float, accuracy: Any, disagreement: Any, expected: Any) -> tuple[Any, Any]:
     """Return the chances that a row is lost and won, checked."""
-    truth = _check_array("expected_drop", expected, -1, drop, "below drop")
+    truth = _check_array("expected_drop", expected, -1, drop, "below max_accuracy_drop")
     right = None if accuracy is None else _check_array("accuracy", accuracy, 0, 1 + 1e-12, "[0, 1]")
     if disagreement is None:
         if right is None:

@@ -74,8 +74,11 @@ def test_required_samples_of_an_accuracy_are_those_of_the_most_it_allows():
     ("options", "message"),
     [
         ({}, "accuracy or disagreement must be given"),
-        ({"drop": 0.0, "accuracy": 0.9}, r"drop must be a number in \(0, 1\), got 0.0"),
-        ({"drop": "2%", "accuracy": 0.9}, "drop must be a number"),
+        (
+            {"max_accuracy_drop": 0.0, "accuracy": 0.9},
+            r"max_accuracy_drop must be a number in \(0, 1\), got 0.0",
+        ),
+        ({"max_accuracy_drop": "2%", "accuracy": 0.9}, "max_accuracy_drop must be a number"),
         ({"confidence": 95, "accuracy": 0.9}, "confidence must be a number"),
         ({"power": np.nan, "accuracy": 0.9}, "power must be a number"),
         ({"accuracy": 90}, "accuracy must be a number or one per group"),
@@ -84,15 +87,18 @@ def test_required_samples_of_an_accuracy_are_those_of_the_most_it_allows():
         ({"disagreement": []}, "disagreement must be a number or one per group"),
         ({"disagreement": -0.1}, "disagreement must be a number or one per group"),
         ({"disagreement": [0.1, 0.1], "accuracy": [0.9] * 3}, "one value per group"),
-        ({"disagreement": 0.1, "expected_drop": 0.02}, "expected_drop must be .* below drop"),
+        (
+            {"disagreement": 0.1, "expected_drop": 0.02},
+            "expected_drop must be .* below max_accuracy_drop",
+        ),
         ({"disagreement": 0.005, "expected_drop": 0.01}, "at least expected_drop"),
         ({"disagreement": 0.5, "accuracy": 0.99}, "more than nets of accuracy=0.99 can have"),
         ({"disagreement": 0.1, "shares": [0.9, 0.2]}, "add up to at most 1"),
         ({"disagreement": 0.1, "shares": [0.9, 0.0]}, "shares must be"),
         ({"disagreement": [0.1] * 3, "shares": [0.5, 0.5]}, "one per group"),
-        ({"disagreement": 1.0, "drop": 1e-4}, "more than 10,000,000 rows"),
+        ({"disagreement": 1.0, "max_accuracy_drop": 1e-4}, "more than 10,000,000 rows"),
     ],
 )
 def test_required_samples_bad_arguments_raise(options, message):
     with pytest.raises(ValueError, match=message):
-        required_samples(**({"drop": 0.02} | options))
+        required_samples(**({"max_accuracy_drop": 0.02} | options))

@@ -55,9 +55,13 @@ def sparse_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     Layers with hooks are left out, as code of others runs there; so is what derives from a layer.
     """
     for name, part in module.named_modules():
-        has_hooks = part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part)
-        if not has_hooks and (type(part) in (nn.Linear, nn.Conv2d) or is_conv1d(part)):
+        if not has_hooks(part) and (type(part) in (nn.Linear, nn.Conv2d) or is_conv1d(part)):
             yield name, part
+
+
+def has_hooks(part: nn.Module) -> bool:
+    """Whether code of others runs where a module does."""
+    return bool(part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part))
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ DENSE = "dense"
 # Rows of a linear layer, pixels of a convolution, that are worked out at once.
 _BLOCKS = (512, 128, 32)
 # With fewer zeros a sparse product has no chance.
-_LEAST_SPARSITY = 0.5
+LEAST_SPARSITY = 0.5
 # Dead rows or columns have to be this share for a smaller layer to be tried.
 _LEAST_DEAD = 0.05
 # A form is taken where it was at least this much faster in three rounds of four.
@@ -88,7 +88,7 @@ def forms_of(layer: nn.Module, n_rows: int) -> dict[str, Form]:
     """
     weight = matrix_of(layer)
     is_float = weight.dtype in (torch.float32, torch.float64)
-    if not is_float or not _LEAST_SPARSITY <= sparsity_of(weight) < 1:
+    if not is_float or not LEAST_SPARSITY <= sparsity_of(weight) < 1:
         return {}
     if isinstance(layer, nn.Conv2d):
         try:

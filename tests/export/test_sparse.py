@@ -15,7 +15,7 @@ from torch.nn.utils import parametrizations, prune
 
 from sk_prunefair import FairPrunedClassifier, compare_models
 from sk_prunefair.compression import measure_latency
-from sk_prunefair.export import _sparse_forms, sparse, sparse_module
+from sk_prunefair.export import _sparse_forms, _sparse_net, sparse, sparse_module
 from sk_prunefair.export.sparse_layers import LiveLinear, SparseConv2d, SparseLinear
 from sk_prunefair.modules import MLP
 
@@ -38,9 +38,12 @@ def small_net(dtype=torch.float32):
 
 @pytest.fixture
 def force(monkeypatch):
-    """Make a form come out as the fastest, without timing: the first, or one by its number."""
+    """Make a form come out as the fastest, without timing: the first, or one by its number.
 
-    def forced(which=0, seconds=0.1):
+    Unless ``prepares``, nothing is done to the net before, so that all its layers are there.
+    """
+
+    def forced(which=0, seconds=0.1, prepares=False):
         def fake(calls, X, n_rounds=9):
             for call in calls:
                 call(X)
@@ -48,8 +51,10 @@ def force(monkeypatch):
             taken[:, min(which + 1, len(calls) - 1)] = seconds
             return taken
 
+        if not prepares:
+            monkeypatch.setattr(sparse, "prepare", lambda dense, *args: (dense, ""))
         monkeypatch.setattr(_sparse_forms, "seconds_of", fake)
-        monkeypatch.setattr(sparse, "seconds_of", fake)
+        monkeypatch.setattr(_sparse_net, "seconds_of", fake)
 
     return forced
 
@@ -242,7 +247,7 @@ def test_sparse_module_dense_where_nothing_is_clearly_faster(force):
 def test_sparse_module_net_not_faster_as_a_whole_stays_dense(force, monkeypatch):
     force()
     slower = np.array([[1.0, 2.0]])
-    monkeypatch.setattr(sparse, "seconds_of", lambda *args, **kwargs: slower)
+    monkeypatch.setattr(_sparse_net, "seconds_of", lambda *args, **kwargs: slower)
     net = small_net()
     fast = sparse_module(net, torch.randn(4, 6))
     assert type(fast.module[0]) is nn.Linear

@@ -47,7 +47,7 @@ def read_tensors(
     own = module.state_dict()
     check_tensors(entries, own)
     return {
-        name: _decode(archive, folder, name, entries[name], tensor.dtype)
+        name: read_tensor(archive, folder, name, entries[name], tensor.dtype)
         for name, tensor in own.items()
     }
 
@@ -107,9 +107,10 @@ def read_bits(archive: Archive, name: str, count: int) -> npt.NDArray[np.bool_]:
     return np.unpackbits(content, count=count).view(bool)
 
 
-def _decode(
+def read_tensor(
     archive: Archive, folder: str, name: str, entry: TensorEntry, dtype: torch.dtype
 ) -> Stored:
+    """Return a tensor of the file, of this dtype, and which of its numbers stood there."""
     n, width, kept = entry.numel, entry.width, np.ones(entry.numel, dtype=bool)
     n_stored = n
     if entry.n_stored is not None:

@@ -149,7 +149,7 @@ def sparse_module(
     check_number("tolerance", tolerance, least=0)
     dense = plain_copy(checked_module(source))
     X = checked_example(example, dense, source)
-    with _threads(threads):
+    with threads_set(threads):
         _, expected = inputs_of(dense, X)
         prepared, done = prepare(dense, X, expected, tolerance)
         attentions = attentions_of(prepared)
@@ -166,13 +166,14 @@ def sparse_module(
         why = f"sparse layers, but the whole net was {gain:.2f} × as fast with them"
         rows = [row if row["form"] == DENSE else kept_dense(row, why) for row in rows]
     choices = pd.DataFrame(rows, columns=COLUMNS)
-    summary = _summary(choices, candidates, n_rows(X), n_threads)
+    summary = summary_of(choices, candidates, n_rows(X), n_threads)
     return SparseModule(nets[best].module, choices, candidates, summary)
 
 
-def _summary(
+def summary_of(
     choices: pd.DataFrame, candidates: pd.DataFrame, n_samples: int, n_threads: int
 ) -> str:
+    """Return both tables in plain text."""
     n_changed = int((choices["form"] != DENSE).sum())
     [chosen] = candidates[candidates["chosen"]].to_dict("records")
     lines = [
@@ -190,7 +191,8 @@ def _summary(
 
 
 @contextmanager
-def _threads(threads: int | None) -> Iterator[None]:
+def threads_set(threads: int | None) -> Iterator[None]:
+    """Have torch run on this many threads for a while; None keeps what is set."""
     before = torch.get_num_threads()
     if threads is not None:
         check_number("threads", threads, least=1)

@@ -28,9 +28,15 @@ def write_tensors(
     masks: Mapping[str, torch.Tensor],
     folder: str = "",
 ) -> dict[str, TensorEntry]:
-    """Write a net's tensors below a folder of the archive; return what the header says of them."""
+    """Write a net's tensors below a folder of the archive; return what the header says of them.
+
+    Parameters that are -0.0, as `torch.nn.utils.prune` makes them, are written as 0.
+    """
     entries = {}
+    parameters = {name for name, _ in module.named_parameters(remove_duplicate=False)}
     for name, tensor in module.state_dict().items():
+        if name in parameters and tensor.is_floating_point() and tensor.element_size() > 1:
+            tensor = tensor + 0.0
         parts, entries[name] = _encode(tensor, masks.get(name))
         for part, content in parts.items():
             write_part(archive, f"{folder}{part}/{name}", content)

@@ -236,7 +236,8 @@ def _through(
     if isinstance(layer, _POOLS):
         return values if kind in _RANKS and not getattr(layer, "return_indices", False) else None
     if isinstance(layer, nn.AvgPool2d):
-        return values if kind in _RANKS and not _pair_any(layer.padding) else None
+        is_mean = layer.divisor_override is None and not _any(layer.padding)
+        return values if kind in _RANKS and is_mean else None
     if type(layer) in _POINTWISE:
         return layer(values.clone())
     if len(node.args) != 1 or any(node.kwargs.values()):
@@ -248,5 +249,5 @@ def _through(
     return None
 
 
-def _pair_any(padding: Any) -> bool:
+def _any(padding: Any) -> bool:
     return any(padding) if isinstance(padding, tuple) else bool(padding)

@@ -243,6 +243,19 @@ def test_remove_dead_stops_where_channels_may_mix(between):
     close(small(X), net(X))
 
 
+@pytest.mark.parametrize(
+    ("settings", "n_expected"), [({}, 1), ({"padding": 1}, 0), ({"divisor_override": 3}, 0)]
+)
+def test_remove_dead_mean_of_a_constant_is_one_unless_padded(settings, n_expected):
+    pool, last = nn.AvgPool2d(2, **settings), nn.Conv2d(4, 2, 2)
+    net = nn.Sequential(nn.Conv2d(2, 4, 3), pool, last).eval().requires_grad_(False)
+    net[0].weight.data[1] = 0
+    X = images()
+    small, n = remove_dead(Trace(net, X))
+    assert n == n_expected
+    close(small(X), net(X))
+
+
 def test_remove_dead_sums_of_two_layers_stay():
     net = settled(Residual())
     net.conv.weight.data[1] = 0

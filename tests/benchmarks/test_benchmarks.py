@@ -80,6 +80,7 @@ def test_constraint_trials_committed_trial_is_reproduced(benchmark_module, trial
     assert found["rate"].tolist() == committed["rate"].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sparse_blocks", "sparse_memory"])
 def test_sparse_quick_runs_write_nothing(name):
     before = (BENCHMARKS / f"{name}.csv").read_bytes()

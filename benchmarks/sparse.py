@@ -1,47 +1,42 @@
-"""How fast nets run at their sparsity on a CPU: `sparse_module` beside the dense net.
+"""How fast pruned nets run on a CPU: `sparse_module` beside the dense net and other ways.
 
-Run ``python benchmarks/sparse.py``; it rewrites ``benchmarks/sparse.csv`` and ``sparse.md``, in a
-quarter of an hour. Nets by configuration, weights as they are initialised, the smallest of each
-layer removed; the last layer and embeddings stay. One thread, time of the process, dense and
-sparse turn by turn; medians of the ratios within a round.
+Run ``python benchmarks/sparse.py``, half an hour on a quiet core; it goes on where it was stopped.
+Rows go to ``benchmarks/sparse.csv``, the page to ``sparse.md``. Nets by configuration, weights as
+they are initialised, the smallest of each layer removed; the last layer and embeddings stay. One
+thread, time of the process, contenders turn by turn; medians of the ratios within a round.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
+import onnxruntime
 import torch
+from harness import Cell, out_path, run_cells
+from sparse_page import CASES, CHANNELS, DENSE, FLOAT, INT8, INT8_MASKED, MASKED, SPARSE, write_page
 from torch import nn
 from torch.nn.utils import prune
-from tqdm import tqdm
 
-from sk_prunefair.export import sparse_module
+from sk_prunefair.export import sparse_module, to_onnx
 from sk_prunefair.export._sparse_forms import seconds_of
 from sk_prunefair.modules import MLP, ResNet18
-from sk_prunefair.nested import run
-
-MLP_, BERT, RESNET = "MLP 256–2048–2048", "BERT-base", "ResNet-18"
-# Net and batch: how many times as fast is asked for, by rate.
-CASES: dict[tuple[str, int], dict[float, float | None]] = {
-    (MLP_, 1): {0.9: None, 0.95: None, 0.98: None},
-    (MLP_, 64): {0.9: 1.5, 0.95: 3, 0.98: 6},
-    (MLP_, 1024): {0.9: None, 0.95: None, 0.98: None},
-    (RESNET, 1): {0.9: 1.3, 0.95: 1.8, 0.98: None},
-    (BERT, 1): {0.9: 1.7, 0.95: 2.8, 0.98: None},
-    (BERT, 16): {0.9: 1.3, 0.95: 2},
-    (RESNET, 64): {0.9: 1, 0.95: 1, 0.98: 1},
-}
-OUT = Path(__file__).with_suffix(".csv")
+from sk_prunefair.nested import map_tensors, run
+from sk_prunefair.pruning import ChannelPruner, PruningData, shrink_module
 
 Net = tuple[nn.Module, Any]
+Call = Callable[[Any], Any]
+# All ways are measured at this rate, the sparse net beside the masked one at others.
+RATE = 0.9
+N_ROUNDS, SECONDS = 21, 10.0
 
 
 def mlp(batch: int) -> Net:
@@ -63,11 +58,7 @@ def resnet(batch: int) -> Net:
     return ResNet18(10), torch.randn(batch, 3, 32, 32)
 
 
-NETS: dict[str, Callable[[int], Net]] = {
-    MLP_: mlp,
-    BERT: bert,
-    RESNET: resnet,
-}
+NETS: dict[str, Callable[[int], Net]] = dict(zip(CASES, (mlp, resnet, bert), strict=True))
 
 
 def thin(module: nn.Module, rate: float) -> nn.Module:
@@ -80,96 +71,91 @@ def thin(module: nn.Module, rate: float) -> nn.Module:
     return module
 
 
-def measure(
-    cases: Sequence[tuple[str, int]], n_rounds: int, seconds: float
-) -> Iterator[dict[str, Any]]:
-    """Time nets at every rate; yield a row for each round."""
-    for name, batch in tqdm(cases, disable=None):
-        torch.manual_seed(0)
-        net, X = NETS[name](batch)
-        for rate in CASES[name, batch]:
-            dense = thin(net, rate)
-            fast = sparse_module(dense, X)
-            calls = [lambda X, net=net: run(net, X) for net in (dense, fast)]
-            start = time.process_time()
-            calls[0](X)
-            once = time.process_time() - start
-            rounds = int(min(n_rounds, max(3, seconds / once)))
-            forms = Counter(fast.choices["form"])
-            told = "; ".join(f"{form}: {n}" for form, n in forms.most_common())
-            for number, (before, after) in enumerate(seconds_of(calls, X, n_rounds=rounds)):
-                row = {"net": name, "batch": batch, "rate": rate, "round": number}
-                yield row | {"dense": before, "sparse": after, "forms": told}
+def narrow(module: nn.Module, rate: float, X: Any) -> tuple[nn.Module, str]:
+    """Return a copy with fewer channels, so that layers between two of these lose this share."""
+    few = map_tensors(lambda tensor: tensor[:1], X)
+    data = PruningData([(few, torch.zeros(1, dtype=torch.int64), torch.zeros(1))])
+    small = shrink_module(module, ChannelPruner().kept(module, 1 - (1 - rate) ** 0.5, data))
+    left = sum(p.numel() for p in small.parameters()) / sum(p.numel() for p in module.parameters())
+    return small.eval(), f"{left:.0%} of the weights left"
 
 
-def table(times: pd.DataFrame) -> pd.DataFrame:
-    """Return medians over the rounds, and what was asked for."""
-    times = times.assign(gain=times["dense"] / times["sparse"])
-    lines = []
-    for (name, batch, rate), part in times.groupby(["net", "batch", "rate"], sort=False):
-        target = CASES[name, batch][rate]
-        lines.append(
-            {
-                "net": name,
-                "batch": batch,
-                "rate": rate,
-                "rounds": len(part),
-                "dense, ms": _milliseconds(part["dense"].median()),
-                "sparse, ms": _milliseconds(part["sparse"].median()),
-                "times as fast": f"{part['gain'].median():.2f}",
-                "least to most": f"{part['gain'].min():.2f} to {part['gain'].max():.2f}",
-                "asked for": "–" if target is None else f"{target:g}",
-                "layers by form": part["forms"].iloc[0],
-            }
-        )
-    return pd.DataFrame(lines)
+def in_onnx(module: nn.Module, X: Any, path: Path, int8: bool) -> Call:
+    """Return a call of ONNX Runtime, one thread; it takes the example it was made with."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    example = map_tensors(lambda tensor: tensor[:2], X)
+    told: dict[str, Any] = {}
+    if int8:
+        # Ranges of random rows: the speed is that of any others.
+        rows = map_tensors(lambda t: t[torch.arange(10) % len(t)].numpy(), X)
+        told = {"quantize": "int8", "calibration": rows}
+    to_onnx(module, path, example, **told)
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    named = X if isinstance(X, dict) else {"X": X}
+    feed = {each.name: named[each.name].numpy() for each in session.get_inputs()}
+    return lambda X: session.run(None, feed)
 
 
-def _milliseconds(seconds: float) -> str:
-    return f"{1000 * seconds:.0f}" if seconds >= 0.1 else f"{1000 * seconds:.3g}"
+def contenders(cell: Cell, folder: Path) -> tuple[dict[str, Call], dict[str, str], Any]:
+    """Return calls by name, what is to be told of some, and the input."""
+    torch.manual_seed(0)
+    net, X = NETS[cell["net"]](cell["batch"])
+    net = net.eval()
+    masked = thin(net, cell["rate"])
+    fast = sparse_module(masked, X)
+    [chosen] = fast.candidates.loc[fast.candidates["chosen"], "net"]
+    forms = Counter(fast.choices["form"]).most_common()
+    nets = {MASKED: masked, SPARSE: fast}
+    told = {SPARSE: "; ".join([chosen, *(f"{form}: {n}" for form, n in forms)])}
+    calls: dict[str, Call] = {}
+    if cell["rate"] == RATE:
+        nets[DENSE] = net
+        nets[CHANNELS], told[CHANNELS] = narrow(net, cell["rate"], X)
+        for name, module in ((FLOAT, masked), (INT8, net), (INT8_MASKED, masked)):
+            try:
+                calls[name] = in_onnx(module, X, folder / f"{name}.onnx", name != FLOAT)
+            except (ValueError, RuntimeError) as error:
+                told[name] = f"not run: {str(error).splitlines()[0]}"
+    calls |= {name: lambda X, each=each: run(each, X) for name, each in nets.items()}  # type: ignore[misc]
+    return calls, told, X
 
 
-def write_page(times: pd.DataFrame, path: Path) -> None:
-    """Write the table and how it was measured."""
-    path.write_text(
-        "# Sparse nets on a CPU\n\nWritten by `benchmarks/sparse.py` from `sparse.csv`: the speed "
-        "of `sparse_module(net, batch)` beside the same net dense. Nets by configuration "
-        "(BERT-base with 128 tokens a sample, ResNet-18 at 32×32), weights as they are "
-        "initialised, the smallest of each layer removed but those of the last; float32. One "
-        "thread. The machine was shared and busy: times are of the process, not of the clock on "
-        "the wall, dense and sparse turn by turn, and the ratio is the median of those within a "
-        "round. Other processes still take caches and memory bandwidth.\n\n"
-        + table(times).to_markdown(index=False, disable_numparse=True)
-        + "\n\nA net that was not faster as a whole stays dense: 1.00 there means that nothing "
-        "was gained. Tried and left out: scipy's CSR for one row, as with int32 indices torch's "
-        "product of a matrix and a vector was faster; `torch.nn.functional.linear` with a CSR "
-        "weight, which was slower than dense at 0.9.\n"
-    )
+def work(cell: Cell) -> list[dict[str, Any]]:
+    """Time the contenders of a cell; return a row for each and each round."""
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as folder:
+        calls, told, X = contenders(cell, Path(folder))
+        start = time.process_time()
+        calls[MASKED](X)
+        once = time.process_time() - start
+        rounds = int(min(N_ROUNDS, max(3, SECONDS / once)))
+        seconds = seconds_of(list(calls.values()), X, n_rounds=rounds)
+    return [
+        {"contender": name, "round": number, "seconds": each, "told": told.get(name, "")}
+        for which, name in enumerate(calls)
+        for number, each in enumerate(seconds[:, which])
+    ] + [
+        {"contender": name, "round": 0, "seconds": np.nan, "told": told[name]}
+        for name in told.keys() - calls
+    ]
 
 
 def main() -> None:
-    """Measure and write, or write the page again."""
+    """Measure what is not measured yet, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=21)
-    parser.add_argument("--seconds", type=float, default=10, help="of a net and rate, about")
-    parser.add_argument("--quick", action="store_true", help="one net, nothing written")
-    parser.add_argument("--page", action="store_true", help="write the page alone")
+    parser.add_argument("--out", type=Path, help="where rows go")
+    parser.add_argument("--quick", action="store_true", help="one net, nothing committed")
     args = parser.parse_args()
-    torch.set_num_threads(1)
-    rows: list[dict[str, Any]] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if args.quick:
-            print(table(pd.DataFrame(measure([(MLP_, 1)], 2, 0))).to_string())
-            return
-        if not args.page:
-            for row in measure(list(CASES), args.rounds, args.seconds):
-                rows.append(row)
-                # At once, as it takes a while and what is measured is not to be lost.
-                pd.DataFrame(rows).to_csv(OUT, index=False, float_format="%.7f")
-    times = pd.read_csv(OUT)
-    write_page(times, OUT.with_suffix(".md"))
-    print(table(times).to_string())
+    cells = [
+        {"net": name, "batch": batch, "rate": rate}
+        for name, batches in CASES.items()
+        for batch, rates in batches.items()
+        for rate in rates
+    ]
+    out = out_path(__file__, args.out, args.quick)
+    times = run_cells(cells[:1] if args.quick else cells, work, out)
+    write_page(times, out.with_suffix(".md"))
 
 
 if __name__ == "__main__":

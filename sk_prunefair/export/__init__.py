@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sk_prunefair.export.compact import load_compact, save_compact
     from sk_prunefair.export.onnx_file import to_onnx
     from sk_prunefair.export.sparse import SparseModule, sparse_module
+    from sk_prunefair.export.sparse_file import load_sparse
 else:
     __getattr__, __dir__ = lazy(
         __name__,
@@ -18,7 +19,15 @@ else:
             "compact": ["load_compact", "save_compact"],
             "onnx_file": ["to_onnx"],
             "sparse": ["SparseModule", "sparse_module"],
+            "sparse_file": ["load_sparse"],
         },
     )
 
-__all__ = ["SparseModule", "load_compact", "save_compact", "sparse_module", "to_onnx"]
+__all__ = [
+    "SparseModule",
+    "load_compact",
+    "load_sparse",
+    "save_compact",
+    "sparse_module",
+    "to_onnx",
+]

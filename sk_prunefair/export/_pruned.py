@@ -131,7 +131,7 @@ def read_contents(archive: Archive, header: Header, template: nn.Module) -> Cont
     ValueError
         If the file does not fit the template, is damaged, or contradicts its header.
     """
-    kept = _read_kept(archive, header, template)
+    kept = read_kept(archive, header, template)
     module = shrink_module(template, kept) if kept else template
     stored = read_tensors(archive, header.tensors, module)
     tensors = {name: each.tensor for name, each in stored.items()}
@@ -186,7 +186,7 @@ def shapes_of(module: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
 
 
-def _read_kept(archive: Archive, header: Header, dense: nn.Module) -> Kept:
+def read_kept(archive: Archive, header: Header, dense: nn.Module) -> Kept:
     """Return what is left of each tensor of the dense net; `shrink_module` checks that it fits."""
     shapes, kept = shapes_of(dense), {}
     for name, dims in header.kept.items():

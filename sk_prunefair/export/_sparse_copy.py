@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.utils import parametrize, prune
 
 from sk_prunefair.export._sparse_forms import is_conv1d
+from sk_prunefair.export.sparse_layers import SparseConv2d
 from sk_prunefair.nested import run, without_cache
 
 
@@ -55,14 +56,29 @@ def sparse_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     Layers with hooks are left out, as code of others runs there; so is what derives from a layer.
     """
     for name, part in module.named_modules():
-        has_hooks = part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part)
-        if not has_hooks and (type(part) in (nn.Linear, nn.Conv2d) or is_conv1d(part)):
+        if not has_hooks(part) and (type(part) in (nn.Linear, nn.Conv2d) or is_conv1d(part)):
             yield name, part
 
 
+def has_hooks(part: nn.Module) -> bool:
+    """Whether code of others runs where a module does."""
+    return bool(part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part))
+
+
 @torch.no_grad()
-def inputs_of(module: nn.Module, X: Any) -> tuple[dict[str, tuple[torch.Tensor, int]], Any]:
+def inputs_of(
+    module: nn.Module, X: Any, layers: Iterable[tuple[str, nn.Module]] | None = None
+) -> tuple[dict[str, tuple[torch.Tensor, int]], Any]:
     """Run a net once.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The net.
+    X : object
+        Its input.
+    layers : iterable of tuple of (str, torch.nn.Module), default=None
+        Of which inputs are kept; None is `sparse_layers`.
 
     Returns
     -------
@@ -74,12 +90,12 @@ def inputs_of(module: nn.Module, X: Any) -> tuple[dict[str, tuple[torch.Tensor, 
     """
     found: dict[str, tuple[torch.Tensor, int]] = {}
     handles = []
-    for name, layer in sparse_layers(module):
+    for name, layer in sparse_layers(module) if layers is None else layers:
 
         def keep(layer: nn.Module, args: Any, given: Any, made: Any, name: str = name) -> None:
             tensor = args[0] if args else next(iter(given.values()))
             if name not in found and made.numel():
-                channels = made.shape[-3 if isinstance(layer, nn.Conv2d) else -1]
+                channels = made.shape[-3 if isinstance(layer, (nn.Conv2d, SparseConv2d)) else -1]
                 found[name] = tensor.detach().clone(), made.numel() // channels
 
         handles.append(layer.register_forward_hook(keep, with_kwargs=True))
@@ -103,6 +119,25 @@ def slow_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(is_fast)
 
 
+def replace(module: nn.Module, new: Mapping[int, nn.Module]) -> nn.Module:
+    """Put modules in the place of others, by the id of these, wherever these stand.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Changed, and returned unless it is replaced itself.
+    new : mapping of int to torch.nn.Module
+        By id of what they replace.
+    """
+    for part in list(module.modules()):
+        for name, child in part._modules.items():
+            if id(child) in new:
+                part._modules[name] = new[id(child)]
+    made = new.get(id(module), module)
+    read_no_weights(made, new.values())
+    return made
+
+
 def with_layers(module: nn.Module, new: dict[str, nn.Module]) -> nn.Module:
     """Return a copy with other layers in the place of some, wherever these stand.
 
@@ -114,8 +149,14 @@ def with_layers(module: nn.Module, new: dict[str, nn.Module]) -> nn.Module:
         By name of what they replace.
     """
     made = copy.deepcopy(module, {id(module.get_submodule(name)): new[name] for name in new})
-    ours = {id(layer) for layer in new.values()}
-    for part in made.modules():
+    read_no_weights(made, new.values())
+    return made
+
+
+def read_no_weights(module: nn.Module, layers: Iterable[nn.Module]) -> None:
+    """Keep torch's encoders from reading the weights of these layers."""
+    ours = {id(layer) for layer in layers}
+    for part in module.modules():
         # These read the weights of their layers for a fast path, where they would run dense.
         if isinstance(part, nn.TransformerEncoder) and any(id(p) in ours for p in part.modules()):
             part.use_nested_tensor = False
@@ -123,4 +164,3 @@ def with_layers(module: nn.Module, new: dict[str, nn.Module]) -> nn.Module:
             id(p) in ours for p in part.children()
         ):
             part.activation_relu_or_gelu = 0
-    return made

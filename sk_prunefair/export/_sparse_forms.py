@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from sk_prunefair.export._sparse_live import LiveConv2d, LiveLinear
 from sk_prunefair.export.sparse_layers import (
-    LiveLinear,
     SparseConv2d,
     SparseLinear,
     even_padding,
@@ -22,12 +22,14 @@ DENSE = "dense"
 # Rows of a linear layer, pixels of a convolution, that are worked out at once.
 _BLOCKS = (512, 128, 32)
 # With fewer zeros a sparse product has no chance.
-_LEAST_SPARSITY = 0.5
+LEAST_SPARSITY = 0.5
 # Dead rows or columns have to be this share for a smaller layer to be tried.
 _LEAST_DEAD = 0.05
 # A form is taken where it was at least this much faster in three rounds of four.
 LEAST_GAIN = 1.1
 _SLICE = 0.004  # seconds of a turn, at least
+# A form that takes this many times as long at once is not timed further.
+_HOPELESS = 2.0
 
 Form = Callable[[], nn.Module]
 
@@ -88,37 +90,47 @@ def forms_of(layer: nn.Module, n_rows: int) -> dict[str, Form]:
     """
     weight = matrix_of(layer)
     is_float = weight.dtype in (torch.float32, torch.float64)
-    if not is_float or not _LEAST_SPARSITY <= sparsity_of(weight) < 1:
+    if not is_float or not LEAST_SPARSITY <= sparsity_of(weight) < 1:
         return {}
-    if isinstance(layer, nn.Conv2d):
-        try:
-            even_padding(layer)
-        except ValueError:
-            return {}
-        conv = layer
-        return {
-            _name(block, n_rows, "pixels"): lambda block=block: SparseConv2d(conv, block)  # type: ignore[misc]
-            for block in _blocks(n_rows)
-        }
-    bias = layer.bias
+    bias, live = layer.bias, (weight != 0).flatten(1)
     assert bias is None or isinstance(bias, torch.Tensor)
-    forms: dict[str, Form] = {
-        _name(block, n_rows, "rows"): lambda block=block: SparseLinear(weight, bias, block)  # type: ignore[misc]
-        for block in _blocks(n_rows)
-    }
-    is_live = weight != 0
-    dead = max(1 - is_live.any(dim=d).double().mean().item() for d in (0, 1))
-    if dead >= _LEAST_DEAD:
-        forms["dense, live rows and columns"] = lambda: LiveLinear(weight, bias)
+    forms: dict[str, Form] = {}
+    if isinstance(layer, nn.Conv2d):
+        conv = layer
+        if is_even(conv):
+            for name, block in csr_forms(n_rows, "pixels").items():
+                forms[name] = lambda block=block: SparseConv2d(conv, block)  # type: ignore[misc]
+        live = (weight != 0).flatten(2).any(dim=2)
+    else:
+        for name, block in csr_forms(n_rows, "rows").items():
+            forms[name] = lambda block=block: SparseLinear(weight, bias, block)  # type: ignore[misc]
+    dead = max(1 - live.any(dim=d).double().mean().item() for d in (0, 1))
+    if dead >= _LEAST_DEAD and getattr(layer, "groups", 1) == 1:
+        forms["dense, live rows and columns"] = lambda: (
+            LiveConv2d(layer) if isinstance(layer, nn.Conv2d) else LiveLinear(weight, bias)
+        )
     return forms
 
 
-def _blocks(n_rows: int) -> list[int]:
-    return [_BLOCKS[0], *(size for size in _BLOCKS[1:] if size < n_rows)]
+def is_even(conv: nn.Conv2d) -> bool:
+    """Whether a convolution is padded as `even_padding` knows it."""
+    try:
+        even_padding(conv)
+    except ValueError:
+        return False
+    return True
 
 
-def _name(block: int, n_rows: int, what: str) -> str:
-    return "csr" if block >= n_rows else f"csr, {block} {what} at a time"
+def csr_forms(n_rows: int, what: str) -> dict[str, int]:
+    """Return the blocks that a CSR product may be worked out in, by the name of the form.
+
+    Examples
+    --------
+    >>> csr_forms(64, "rows")
+    {'csr': 512, 'csr, 32 rows at a time': 32}
+    """
+    blocks = [_BLOCKS[0], *(size for size in _BLOCKS[1:] if size < n_rows)]
+    return {"csr" if size >= n_rows else f"csr, {size} {what} at a time": size for size in blocks}
 
 
 def choose(layer: nn.Module, forms: dict[str, Form], X: torch.Tensor) -> Choice:
@@ -137,7 +149,8 @@ def choose(layer: nn.Module, forms: dict[str, Form], X: torch.Tensor) -> Choice:
     if not forms:
         return Choice(DENSE, nan, nan, "no other form for these weights")
     try:
-        seconds = seconds_of([layer, *(form() for form in forms.values())], X)
+        calls = [layer, *(form() for form in forms.values())]
+        seconds = seconds_of(calls, X, hopeless=_HOPELESS)
     except RuntimeError as error:
         return Choice(DENSE, nan, nan, f"torch has no sparse product here: {error}")
     gains = seconds[:, :1] / seconds[:, 1:]
@@ -154,7 +167,10 @@ def choose(layer: nn.Module, forms: dict[str, Form], X: torch.Tensor) -> Choice:
 
 @torch.no_grad()
 def seconds_of(
-    calls: list[Callable[..., object]], X: object, n_rounds: int = 9
+    calls: Sequence[Callable[..., object]],
+    X: object,
+    n_rounds: int = 9,
+    hopeless: float = np.inf,
 ) -> npt.NDArray[np.float64]:
     """Time calls turn by turn, each second round backwards.
 
@@ -162,17 +178,20 @@ def seconds_of(
 
     Parameters
     ----------
-    calls : list of callable
+    calls : sequence of callable
         Each takes X.
     X : object
         The input.
     n_rounds : int, default=9
         Turns of each.
+    hopeless : float, default=inf
+        A call that took this many times as long as the first, before all rounds, is left out if it
+        is long enough to be sure.
 
     Returns
     -------
     ndarray of shape (n_rounds, n_calls), dtype float64
-        Seconds a call.
+        Seconds a call; infinity for one left out.
 
     Raises
     ------
@@ -181,16 +200,18 @@ def seconds_of(
     """
     is_fine = time.get_clock_info("process_time").resolution < 1e-5
     clock = time.process_time if torch.get_num_threads() == 1 and is_fine else time.perf_counter
-    repeats = []
+    once = []
     for call in calls:
         call(X)
         start = clock()
         call(X)
-        repeats.append(max(1, round(_SLICE / max(clock() - start, 1e-7))))
-    seconds = np.empty((n_rounds, len(calls)))
+        once.append(max(clock() - start, 1e-7))
+    repeats = [max(1, round(_SLICE / each)) for each in once]
+    limit = max(_SLICE, hopeless * once[0])
+    timed = [which for which, each in enumerate(once) if which == 0 or each <= limit]
+    seconds = np.full((n_rounds, len(calls)), np.inf)
     for number in range(n_rounds):
-        order = range(len(calls)) if number % 2 == 0 else reversed(range(len(calls)))
-        for which in order:
+        for which in timed if number % 2 == 0 else reversed(timed):
             start = clock()
             for _ in range(repeats[which]):
                 calls[which](X)

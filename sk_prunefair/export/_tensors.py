@@ -28,9 +28,15 @@ def write_tensors(
     masks: Mapping[str, torch.Tensor],
     folder: str = "",
 ) -> dict[str, TensorEntry]:
-    """Write a net's tensors below a folder of the archive; return what the header says of them."""
+    """Write a net's tensors below a folder of the archive; return what the header says of them.
+
+    Parameters that are -0.0, as `torch.nn.utils.prune` makes them, are written as 0.
+    """
     entries = {}
+    parameters = {name for name, _ in module.named_parameters(remove_duplicate=False)}
     for name, tensor in module.state_dict().items():
+        if name in parameters and tensor.is_floating_point() and tensor.element_size() > 1:
+            tensor = tensor + 0.0
         parts, entries[name] = _encode(tensor, masks.get(name))
         for part, content in parts.items():
             write_part(archive, f"{folder}{part}/{name}", content)
@@ -47,7 +53,7 @@ def read_tensors(
     own = module.state_dict()
     check_tensors(entries, own)
     return {
-        name: _decode(archive, folder, name, entries[name], tensor.dtype)
+        name: read_tensor(archive, folder, name, entries[name], tensor.dtype)
         for name, tensor in own.items()
     }
 
@@ -107,9 +113,10 @@ def read_bits(archive: Archive, name: str, count: int) -> npt.NDArray[np.bool_]:
     return np.unpackbits(content, count=count).view(bool)
 
 
-def _decode(
+def read_tensor(
     archive: Archive, folder: str, name: str, entry: TensorEntry, dtype: torch.dtype
 ) -> Stored:
+    """Return a tensor of the file, of this dtype, and which of its numbers stood there."""
     n, width, kept = entry.numel, entry.width, np.ones(entry.numel, dtype=bool)
     n_stored = n
     if entry.n_stored is not None:

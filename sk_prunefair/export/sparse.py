@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
 from sk_prunefair.checks import check_number
-from sk_prunefair.export._sparse_copy import inputs_of, plain_copy, slow_attention, with_layers
-from sk_prunefair.export._sparse_forms import (
-    DENSE,
-    Choice,
-    choose,
-    forms_of,
-    matrix_of,
-    seconds_of,
-    sparsity_of,
-)
+from sk_prunefair.export._sparse_choose import COLUMNS, choose_all, kept_dense
+from sk_prunefair.export._sparse_copy import inputs_of, plain_copy, with_layers
+from sk_prunefair.export._sparse_forms import DENSE
 from sk_prunefair.export._sparse_input import checked_example, checked_module
-from sk_prunefair.nested import n_rows, run, tensors_of
+from sk_prunefair.export._sparse_net import (
+    attentions_of,
+    candidates_of,
+    difference,
+    fastest,
+    prepare,
+    with_attentions,
+)
+from sk_prunefair.nested import n_rows
 
 if TYPE_CHECKING:
     from sk_prunefair.protocol import CoreNet
-
-_COLUMNS = [
-    "layer",
-    "kind",
-    "shape",
-    "input",
-    "sparsity",
-    "form",
-    "seconds_dense",
-    "seconds_chosen",
-    "speedup",
-    "why",
-]
 
 
 class SparseModule(nn.Module):
@@ -49,21 +36,24 @@ class SparseModule(nn.Module):
     ----------
     module : torch.nn.Module
         The net; its parameters require no gradients.
-    choices : pandas.DataFrame
-        As `sparse_module` describes it.
+    choices, candidates : pandas.DataFrame
+        As `sparse_module` describes them.
     summary : str
         What was chosen, for ``str``.
 
     Attributes
     ----------
-    module, choices
+    module, choices, candidates
         As given.
     """
 
-    def __init__(self, module: nn.Module, choices: pd.DataFrame, summary: str) -> None:
+    def __init__(
+        self, module: nn.Module, choices: pd.DataFrame, candidates: pd.DataFrame, summary: str
+    ) -> None:
         super().__init__()
         self.module = module
         self.choices = choices
+        self.candidates = candidates
         self.summary = summary
         self.eval()
 
@@ -100,13 +90,16 @@ def sparse_module(
 ) -> SparseModule:
     """Return a net with the same outputs that runs at its sparsity on a CPU.
 
-    Each ``Linear`` (those of attention in Hugging Face models too), ``Conv1D`` of transformers and
-    ``Conv2d`` is timed on what it is given for ``example``: dense; as a CSR product of MKL, whole
-    and in blocks of rows or pixels, a k×k convolution by way of its patches; and, where rows or
-    columns of a weight are zero throughout, dense without those. Another form than dense is taken
-    where it is faster by a tenth or more in three rounds of four. Layers of one shape and about one
-    sparsity are timed once. A net that is not faster as a whole stays dense. Everything else, and
-    `torch.nn.MultiheadAttention`, stays as it is.
+    First, where `torch.fx` can trace the net, batch norms are folded into the layer before them,
+    and channels go that are constant or that nothing reads, what their biases pass on included.
+    Then each ``Linear`` (those of attention in Hugging Face models too), ``Conv1D`` of
+    transformers, ``Conv2d`` and projection of `torch.nn.MultiheadAttention` is timed on what it is
+    given for ``example``: dense; as a CSR product of MKL, whole and in blocks of rows or pixels, a
+    k×k convolution by way of its patches; and, where rows or columns of a weight are zero
+    throughout, dense without those. Another form than dense is taken where it is faster by a tenth
+    or more in three rounds of four. Layers of one shape and about one sparsity are timed once. Last
+    the net as a whole is timed: as it was, prepared, with the layers chosen, and, where it takes
+    images, with channels last in memory; the fastest is returned.
 
     Parameters
     ----------
@@ -128,7 +121,9 @@ def sparse_module(
         It evaluates, without gradients, and raises RuntimeError when set to training. ``choices``
         has a row for each layer: ``layer``, ``kind``, ``shape`` of the weight, ``input`` shape,
         ``sparsity``, ``form``, ``seconds_dense`` and ``seconds_chosen`` for a call (medians; NaN
-        where nothing was timed), ``speedup`` and ``why``; ``str`` tells them in plain text.
+        where nothing was timed), ``speedup`` and ``why``. ``candidates`` has a row for each form of
+        the whole net: ``net``, ``seconds``, ``speedup`` over the dense one, whether it was
+        ``chosen``, and ``why``: what was done to it. ``str`` tells both in plain text.
 
     Raises
     ------
@@ -152,87 +147,41 @@ def sparse_module(
     ['0', '2']
     """
     check_number("tolerance", tolerance, least=0)
-    module = checked_module(source)
-    dense = plain_copy(module)
+    dense = plain_copy(checked_module(source))
     X = checked_example(example, dense, source)
-    with _threads(threads):
-        inputs, expected = inputs_of(dense, X)
-        rows, new = _choose_all(dense, inputs)
-        fast = with_layers(dense, new)
-        gain = 1.0
-        if new:
-            _check_outputs(expected, fast, X, tolerance)
-            seconds = seconds_of([lambda X: run(dense, X), lambda X: run(fast, X)], X, n_rounds=3)
-            gain = float(np.median(seconds[:, 0] / seconds[:, 1]))
-        if gain < 1:
-            fast, why = dense, f"sparse layers, but the whole net was {gain:.2f} × as fast"
-            rows = [row if row["form"] == DENSE else _kept_dense(row, why) for row in rows]
+    with threads_set(threads):
+        _, expected = inputs_of(dense, X)
+        prepared, done = prepare(dense, X, expected, tolerance)
+        attentions = attentions_of(prepared)
+        split = with_layers(prepared, attentions) if attentions else prepared
+        rows, new = choose_all(split, inputs_of(split, X)[0])
+        sparse = with_layers(with_attentions(prepared, attentions, new), new) if new else None
+        if sparse is not None and (wrong := difference(expected, sparse, X, tolerance)):
+            raise ValueError(f"{wrong}; pass a larger tolerance, or a net in float64")
+        nets = candidates_of(dense, prepared, sparse, done, X)
+        best, candidates = fastest(nets, X)
         n_threads = torch.get_num_threads()
-    choices = pd.DataFrame(rows, columns=_COLUMNS)
-    return SparseModule(fast, choices, _summary(choices, max(gain, 1.0), n_rows(X), n_threads))
+    if new and not nets[best].is_sparse:
+        gain = candidates["speedup"][[each.is_sparse for each in nets]].max()
+        why = f"sparse layers, but the whole net was {gain:.2f} × as fast with them"
+        rows = [row if row["form"] == DENSE else kept_dense(row, why) for row in rows]
+    choices = pd.DataFrame(rows, columns=COLUMNS)
+    summary = summary_of(choices, candidates, n_rows(X), n_threads)
+    return SparseModule(nets[best].module, choices, candidates, summary)
 
 
-def _choose_all(
-    dense: nn.Module, inputs: Mapping[str, tuple[torch.Tensor, int]]
-) -> tuple[list[dict[str, Any]], dict[str, nn.Module]]:
-    """Return a row of the table for each layer, and the layers that come in the place of some."""
-    rows: list[dict[str, Any]] = []
-    new: dict[str, nn.Module] = {}
-    known: dict[Any, Choice] = {}
-    for name, (given, n) in inputs.items():
-        layer = dense.get_submodule(name)
-        key, forms = _alike(layer, given), forms_of(layer, n)
-        if key not in known or known[key].form not in (DENSE, *forms):
-            known[key] = choose(layer, forms, given)
-        choice = known[key]
-        if choice.form != DENSE:
-            new[name] = forms[choice.form]()
-        rows.append(_row(name, layer, given, choice))
-    return rows, new
-
-
-def _alike(layer: nn.Module, given: torch.Tensor) -> Any:
-    """Return what is equal for layers of which one is timed: shapes, and about the same zeros."""
-    weight = matrix_of(layer)
-    kept = max(1 - sparsity_of(weight), 1e-9)
-    is_live = (weight != 0).flatten(1)
-    dead = [round(20 * is_live.any(dim=d).double().mean().item()) for d in (0, 1)]
-    # Shares of kept weights that differ by less than a seventh count as one.
-    zeros = (round(np.log(kept) / np.log(1.15)), *dead)
-    return (type(layer), layer.extra_repr(), weight.dtype, given.shape, given.stride(), zeros)
-
-
-def _row(name: str, layer: nn.Module, given: torch.Tensor, choice: Choice) -> dict[str, Any]:
-    return {
-        "layer": name,
-        "kind": type(layer).__name__,
-        "shape": tuple(layer.weight.shape),  # type: ignore[arg-type]
-        "input": tuple(given.shape),
-        "sparsity": sparsity_of(matrix_of(layer)),
-        "form": choice.form,
-        "seconds_dense": choice.dense,
-        "seconds_chosen": choice.chosen,
-        "speedup": choice.dense / choice.chosen,
-        "why": choice.why,
-    }
-
-
-def _kept_dense(row: Mapping[str, Any], why: str) -> dict[str, Any]:
-    return {
-        **row,
-        "form": DENSE,
-        "seconds_chosen": row["seconds_dense"],
-        "speedup": 1.0,
-        "why": why,
-    }
-
-
-def _summary(choices: pd.DataFrame, gain: float, n_samples: int, n_threads: int) -> str:
+def summary_of(
+    choices: pd.DataFrame, candidates: pd.DataFrame, n_samples: int, n_threads: int
+) -> str:
+    """Return both tables in plain text."""
     n_changed = int((choices["form"] != DENSE).sum())
+    [chosen] = candidates[candidates["chosen"]].to_dict("records")
     lines = [
         f"SparseModule: {n_changed} of {len(choices)} layers in another form than dense; the net "
-        f"{gain:.2f} × as fast for {n_samples} samples, {n_threads} thread(s)"
+        f"{chosen['speedup']:.2f} × as fast for {n_samples} samples, {n_threads} thread(s)"
     ]
+    told = f": {chosen['why']}" if chosen["why"] else ""
+    lines += [f"  the whole net: {chosen['net']}{told}"]
     lines += [
         f"  {row['layer']} {row['kind']}{list(row['shape'])}, {row['sparsity']:.1%} zeros: "
         f"{row['form']} ({row['why']})"
@@ -242,7 +191,8 @@ def _summary(choices: pd.DataFrame, gain: float, n_samples: int, n_threads: int)
 
 
 @contextmanager
-def _threads(threads: int | None) -> Iterator[None]:
+def threads_set(threads: int | None) -> Iterator[None]:
+    """Have torch run on this many threads for a while; None keeps what is set."""
     before = torch.get_num_threads()
     if threads is not None:
         check_number("threads", threads, least=1)
@@ -251,19 +201,3 @@ def _threads(threads: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@torch.no_grad()
-def _check_outputs(expected: Any, fast: nn.Module, X: Any, tolerance: float) -> None:
-    """Raise ValueError unless the outputs agree."""
-    with slow_attention():
-        found = run(fast, X)
-    for before, after in zip(tensors_of(expected), tensors_of(found), strict=True):
-        before, after = before.double(), after.double()
-        scale = max(1.0, before.abs().max().item()) if before.numel() else 1.0
-        worst = (before - after).abs().max().item() if before.numel() else 0.0
-        if not worst <= tolerance * scale:
-            raise ValueError(
-                f"outputs for example differ by {worst:.3g}, more than tolerance={tolerance:g} "
-                f"times {scale:.3g}; pass a larger tolerance, or a net in float64"
-            )

@@ -19,7 +19,8 @@ Pair = tuple[int, int]
 
 
 @contextmanager
-def _no_beta_warning() -> Iterator[None]:
+def no_beta_warning() -> Iterator[None]:
+    """Keep quiet that torch's CSR layout may change."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state")
         yield
@@ -31,7 +32,7 @@ class _Csr(nn.Module):
     Parameters
     ----------
     weight : torch.Tensor of shape (n_outputs, n_inputs), float32 or float64
-        Dense; its zeros are left out.
+        Dense, its zeros are left out; or of layout ``torch.sparse_csr``.
     bias : torch.Tensor of shape (n_outputs,) or None
         None is zeros.
     block : int
@@ -44,15 +45,15 @@ class _Csr(nn.Module):
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, block: int) -> None:
         super().__init__()
         weight = weight.detach()
-        with _no_beta_warning():
-            matrix = weight.to_sparse_csr()
+        with no_beta_warning():
+            matrix = weight.to_sparse_csr()  # itself where it is one
         self.shape = (int(weight.shape[0]), int(weight.shape[1]))
         self.block = block
         self.register_buffer("row_starts", matrix.crow_indices().int())
         self.register_buffer("columns", matrix.col_indices().int())
         # Parameters, as other code looks there for the dtype and the device of a net.
         self.values = nn.Parameter(matrix.values().clone(), requires_grad=False)
-        bias = weight.new_zeros(len(weight)) if bias is None else bias.detach().clone()
+        bias = matrix.values().new_zeros(self.shape[0]) if bias is None else bias.detach().clone()
         self.bias = nn.Parameter(bias, requires_grad=False)
         self._made: torch.Tensor | None = None
 
@@ -62,7 +63,7 @@ class _Csr(nn.Module):
         made = self._made
         if made is None or made.values().data_ptr() != self.values.data_ptr():
             parts = (self.row_starts, self.columns, self.values.detach())
-            with _no_beta_warning():
+            with no_beta_warning():
                 made = torch.sparse_csr_tensor(*parts, self.shape, check_invariants=False)
             self._made = made
         return made
@@ -84,7 +85,7 @@ class SparseLinear(_Csr):
     Parameters
     ----------
     weight : torch.Tensor of shape (n_outputs, n_inputs), float32 or float64
-        Dense; its zeros are left out.
+        Dense, its zeros are left out; or of layout ``torch.sparse_csr``.
     bias : torch.Tensor of shape (n_outputs,) or None
         None is zeros.
     block : int, default=512
@@ -106,6 +107,11 @@ class SparseLinear(_Csr):
         super().__init__(weight, bias, block)
         self.out_features, self.in_features = self.shape
 
+    def dense(self) -> nn.Linear:
+        """Return the layer with a dense weight."""
+        made = nn.Linear(self.in_features, self.out_features, device="meta")
+        return _filled(made, self)
+
     @torch.no_grad()
     def forward(self, X: torch.Tensor) -> torch.Tensor:
         """Return the product for X of shape (..., n_inputs), contiguous."""
@@ -123,64 +129,6 @@ class SparseLinear(_Csr):
         return output.view(*X.shape[:-1], self.out_features)
 
 
-class LiveLinear(nn.Module):
-    """A dense linear layer without the rows and columns of its weight that are zero throughout.
-
-    A row of zeros gives its bias, whatever the input; the input of a column of zeros counts for
-    nothing, as long as it is finite.
-
-    Parameters
-    ----------
-    weight : torch.Tensor of shape (n_outputs, n_inputs)
-        Dense.
-    bias : torch.Tensor of shape (n_outputs,) or None
-        None is zeros.
-
-    Examples
-    --------
-    >>> layer = LiveLinear(torch.tensor([[0.0, 2.0], [0.0, 0.0]]), torch.tensor([1.0, 3.0]))
-    >>> layer.small.weight.shape
-    torch.Size([1, 1])
-    >>> layer(torch.tensor([[5.0, 7.0]]))
-    tensor([[15.,  3.]])
-    """
-
-    rows: torch.Tensor
-    columns: torch.Tensor
-
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
-        super().__init__()
-        weight = weight.detach()
-        self.out_features, self.in_features = weight.shape
-        is_live = weight != 0
-        self.register_buffer("rows", is_live.any(dim=1).nonzero()[:, 0])
-        self.register_buffer("columns", is_live.any(dim=0).nonzero()[:, 0])
-        bias = weight.new_zeros(len(weight)) if bias is None else bias.detach().clone()
-        self.bias = nn.Parameter(bias, requires_grad=False)
-        small = nn.Linear(
-            len(self.columns), len(self.rows), dtype=weight.dtype, device="meta"
-        ).to_empty(device=weight.device)
-        small.weight = nn.Parameter(weight[self.rows][:, self.columns], requires_grad=False)
-        small.bias = nn.Parameter(bias[self.rows], requires_grad=False)
-        self.small = small
-
-    @property
-    def weight(self) -> torch.Tensor:
-        """What is left of the weight."""
-        return self.small.weight
-
-    @torch.no_grad()
-    def forward(self, X: torch.Tensor) -> torch.Tensor:
-        """Return the product for X of shape (..., n_inputs)."""
-        if len(self.columns) < self.in_features:
-            X = X.index_select(-1, self.columns)
-        output: torch.Tensor = self.small(X)
-        if len(self.rows) == self.out_features:
-            return output
-        whole = self.bias.expand(*output.shape[:-1], -1).contiguous()
-        return whole.index_copy_(-1, self.rows, output)
-
-
 class SparseConv2d(_Csr):
     """A convolution as a CSR product: of the pixels where it is 1×1, else of patches (im2col).
 
@@ -190,6 +138,8 @@ class SparseConv2d(_Csr):
         Dense, padded with zeros, as many on both sides; groups are blocks of the matrix.
     block : int, default=512
         Pixels of the output at once, of one image or several.
+    matrix : torch.Tensor of shape (n_outputs, n_inputs × kernel), default=None
+        The weight, layout ``torch.sparse_csr``; None takes the convolution's own.
 
     Raises
     ------
@@ -206,10 +156,26 @@ class SparseConv2d(_Csr):
     True
     """
 
-    def __init__(self, conv: nn.Conv2d, block: int = 512) -> None:
-        super().__init__(_as_matrix(conv), conv.bias, block)
+    def __init__(
+        self, conv: nn.Conv2d, block: int = 512, matrix: torch.Tensor | None = None
+    ) -> None:
+        super().__init__(_as_matrix(conv) if matrix is None else matrix, conv.bias, block)
         self.kernel_size, self.stride = _pair(conv.kernel_size), _pair(conv.stride)
         self.dilation, self.padding = _pair(conv.dilation), even_padding(conv)
+
+    def dense(self) -> nn.Conv2d:
+        """Return the convolution with a dense weight."""
+        (height, width), (n_outputs, n_inputs) = self.kernel_size, self.shape
+        made = nn.Conv2d(
+            n_inputs // (height * width),
+            n_outputs,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.dilation,
+            device="meta",
+        )
+        return _filled(made, self)
 
     @torch.no_grad()
     def forward(self, X: torch.Tensor) -> torch.Tensor:
@@ -283,3 +249,10 @@ def _as_matrix(conv: nn.Conv2d) -> torch.Tensor:
     """Return the weight as (n_outputs, n_inputs × kernel), zeros between groups."""
     flat = conv.weight.detach().flatten(1)
     return torch.block_diag(*flat.chunk(conv.groups)) if conv.groups > 1 else flat
+
+
+def _filled(layer: Any, sparse: _Csr) -> Any:
+    weight = sparse.weight.to_dense().view(layer.weight.shape)
+    layer.weight = nn.Parameter(weight, requires_grad=False)
+    layer.bias = nn.Parameter(sparse.bias.detach().clone(), requires_grad=False)
+    return layer.eval()

@@ -83,10 +83,19 @@ def test_constraint_trials_committed_trial_is_reproduced(benchmark_module, trial
     assert found["rate"].tolist() == committed["rate"].tolist()
 
 
-def test_sparse_quick_run_writes_nothing():
-    before = (BENCHMARKS / "sparse.csv").read_bytes()
-    run_quick("sparse")
-    assert (BENCHMARKS / "sparse.csv").read_bytes() == before
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sparse_blocks", "sparse_memory"])
+def test_sparse_quick_runs_write_nothing(name):
+    before = (BENCHMARKS / f"{name}.csv").read_bytes()
+    run_quick(name)
+    assert (BENCHMARKS / f"{name}.csv").read_bytes() == before
+
+
+def test_sparse_quick_run_writes_rows_and_page(tmp_path):
+    run_quick("sparse", "--out", tmp_path / "rows.csv")
+    rows = pd.read_csv(tmp_path / "rows.csv")
+    assert set(rows["contender"]) >= {"dense", "masked", "sparse module", "channels"}
+    assert "## Side by side" in (tmp_path / "rows.md").read_text()
 
 
 def test_field_quick_run_writes_rows_and_page(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import zipfile
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from torch import nn
+from torch.nn.utils import prune
 
 from sk_prunefair.export import load_compact, save_compact
 from sk_prunefair.export.compact import holds_dense
@@ -379,3 +381,14 @@ def test_load_compact_module_file_of_version_before_same_output():
     with torch.no_grad():
         output = module(torch.from_numpy(expected["X"])).numpy()
     np.testing.assert_allclose(output, expected["module"], atol=1e-6)
+
+
+def test_save_compact_zeros_of_torchs_masks_take_no_space(tmp_path):
+    net = nn.Linear(100, 100)
+    prune.l1_unstructured(net, "weight", 0.9)
+    prune.remove(net, "weight")
+    assert torch.signbit(net.weight[net.weight == 0]).any()
+    save_compact(net, tmp_path / "net.zip")
+    with zipfile.ZipFile(tmp_path / "net.zip") as archive:
+        assert json.loads(archive.read("header.json"))["tensors"]["weight"]["kept"] == 1000
+    assert torch.equal(load_compact(tmp_path / "net.zip", nn.Linear(100, 100)).weight, net.weight)

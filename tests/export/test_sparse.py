@@ -15,8 +15,9 @@ from torch.nn.utils import parametrizations, prune
 
 from sk_prunefair import FairPrunedClassifier, compare_models
 from sk_prunefair.compression import measure_latency
-from sk_prunefair.export import _sparse_forms, sparse, sparse_module
-from sk_prunefair.export.sparse_layers import LiveLinear, SparseConv2d, SparseLinear
+from sk_prunefair.export import _sparse_forms, _sparse_net, sparse, sparse_module
+from sk_prunefair.export._sparse_live import LiveConv2d, LiveLinear
+from sk_prunefair.export.sparse_layers import SparseConv2d, SparseLinear
 from sk_prunefair.modules import MLP
 
 
@@ -38,18 +39,23 @@ def small_net(dtype=torch.float32):
 
 @pytest.fixture
 def force(monkeypatch):
-    """Make a form come out as the fastest, without timing: the first, or one by its number."""
+    """Make a form come out as the fastest, without timing: the first, or one by its number.
 
-    def forced(which=0, seconds=0.1):
-        def fake(calls, X, n_rounds=9):
+    Unless ``prepares``, nothing is done to the net before, so that all its layers are there.
+    """
+
+    def forced(which=0, seconds=0.1, prepares=False):
+        def fake(calls, X, n_rounds=9, hopeless=np.inf):
             for call in calls:
                 call(X)
             taken = np.ones((4, len(calls)))
             taken[:, min(which + 1, len(calls) - 1)] = seconds
             return taken
 
+        if not prepares:
+            monkeypatch.setattr(sparse, "prepare", lambda dense, *args: (dense, ""))
         monkeypatch.setattr(_sparse_forms, "seconds_of", fake)
-        monkeypatch.setattr(sparse, "seconds_of", fake)
+        monkeypatch.setattr(_sparse_net, "seconds_of", fake)
 
     return forced
 
@@ -88,6 +94,16 @@ def test_live_linear_dead_rows_and_columns_equals_dense_and_is_smaller(bias):
     close(layer(X), dense(X))
 
 
+def test_live_convolution_dead_filters_and_channels_equals_dense_and_is_smaller():
+    dense = nn.Conv2d(4, 5, 3, padding=1, stride=2)
+    dense.weight.data[[1, 4]] = 0
+    dense.weight.data[:, [0, 2, 3]] = 0
+    layer = LiveConv2d(dense)
+    assert layer.small.weight.shape == (3, 1, 3, 3)
+    for X in (torch.randn(2, 4, 6, 7), torch.randn(4, 6, 7)):
+        close(layer(X), dense(X).detach())
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -116,13 +132,15 @@ def test_sparse_convolution_every_setting_equals_dense(settings, block):
 @pytest.mark.parametrize(
     "settings", [{"padding_mode": "reflect", "padding": 1}, {"padding": "same"}], ids=str
 )
-def test_sparse_convolution_uneven_padding_stays_dense(settings, force):
+def test_sparse_convolution_uneven_padding_has_no_product(settings, force):
     force()
     conv = thin(nn.Conv2d(2, 3, 2, **settings))
     with pytest.raises(ValueError, match="padding"):
         SparseConv2d(conv)
-    fast = sparse_module(nn.Sequential(conv), torch.randn(2, 2, 6, 6))
-    assert fast.choices["form"].tolist() == ["dense"]
+    X = torch.randn(2, 2, 6, 6)
+    fast = sparse_module(nn.Sequential(conv), X)
+    assert not fast.choices["form"].str.startswith("csr").any()
+    close(fast(X), conv(X).detach())
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])
@@ -242,7 +260,7 @@ def test_sparse_module_dense_where_nothing_is_clearly_faster(force):
 def test_sparse_module_net_not_faster_as_a_whole_stays_dense(force, monkeypatch):
     force()
     slower = np.array([[1.0, 2.0]])
-    monkeypatch.setattr(sparse, "seconds_of", lambda *args, **kwargs: slower)
+    monkeypatch.setattr(_sparse_net, "seconds_of", lambda *args, **kwargs: slower)
     net = small_net()
     fast = sparse_module(net, torch.randn(4, 6))
     assert type(fast.module[0]) is nn.Linear

@@ -155,15 +155,20 @@ def objective_loss(net: CoreNet, y_pred: Any, y_true: torch.Tensor, training: bo
             "a train_step of your own must pass batches whole; use a smaller batch_size"
         )
     weighted = (objective or Objective(net, ())).weighted(trained, columns)
-    reduced = _reduced(net, weighted, y_true)
+    part = columns.get("part")
+    reduced = _reduced(net, weighted, y_true, None if part is None else part.labels)
     return reduced if objective is None else objective.penalised(reduced, losses, columns)
 
 
-def _reduced(net: CoreNet, losses: torch.Tensor, y_true: torch.Tensor) -> torch.Tensor:
+def _reduced(
+    net: CoreNet, losses: torch.Tensor, y_true: torch.Tensor, all_labels: torch.Tensor | None
+) -> torch.Tensor:
     # A get_loss of the user's that calls ours, and skorch's loss_scoring, ask for all losses.
     is_asked_for_all = net.has_own_loss or net.step_ is None
     if criteria.reduction(net.criterion_) == "none" and is_asked_for_all:
         return losses
     has_ignored = net.schema_ is not None and net.schema_.ignored is not None
     y_true = to_tensor(y_true, device=losses.device)
-    return criteria.reduced(net.criterion_, losses, y_true, has_ignored)
+    if all_labels is not None:
+        all_labels = to_tensor(all_labels, device=losses.device)
+    return criteria.reduced(net.criterion_, losses, y_true, has_ignored, all_labels)

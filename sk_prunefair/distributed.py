@@ -35,6 +35,7 @@ What is split, and what is the same on every rank:
 - **Files.** ``save_params``, checkpoints, `sk_prunefair.export` and a report's methods write on the
   main rank alone. Call ``accelerator.wait_for_everyone()`` before another rank reads.
   ``save_params`` and ``load_params`` wait by themselves, and so are to be called on all ranks.
+  A checkpoint's ``f_pickle`` alone is written by every rank.
 
 ``fit``, ``partial_fit``, ``prune`` and ``initialize`` are to be called on all ranks. If one of them
 dies, ``torchrun`` ends the others and shows its error.

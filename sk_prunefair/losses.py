@@ -265,4 +265,6 @@ def reduced(
     if counts is None:
         return losses.mean()
     share = len(losses) / len(known)
-    return losses.sum() / (share * counts.sum()).clamp(min=torch.finfo(losses.dtype).tiny)
+    return losses.sum() / (share * counts.sum().to(losses)).clamp(
+        min=torch.finfo(losses.dtype).tiny
+    )

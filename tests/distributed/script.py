@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration, InitProcessGroupKwargs
 from skorch.callbacks import Checkpoint, EarlyStopping, EpochScoring
@@ -212,6 +213,76 @@ def sampled(accelerator, folder):
     return clf
 
 
+def tables(accelerator, folder):
+    """Train on a frame with an odd index and labels of text, further on, and without labels."""
+    X, y, s = data()
+    frame = pd.DataFrame(X, index=np.arange(len(y))[::-1] * 3)
+    labels, groups = np.where(y, "yes", "no"), pd.Series(s, index=list(range(7, 7 + len(s))))
+    clf = classifier(
+        accelerator,
+        mlp(),
+        EqualLossConstraint(by="reweighting"),
+        Distillation(),
+        max_epochs=2,
+        iterator_train__num_workers=2,
+        iterator_train__drop_last=True,
+    )
+    clf.fit(frame, labels, sensitive_features=groups)
+    clf.partial_fit(frame, labels, sensitive_features=groups)
+    return clf.prune(0.5, frame, finetune_epochs=2)
+
+
+class Rows(torch.utils.data.Dataset):
+    """Items of a dict of inputs, a label and a group."""
+
+    def __init__(self):
+        self.X, self.y, self.group = data(127)
+
+    def __len__(self):
+        return len(self.y)
+
+    def __getitem__(self, index):
+        X = torch.as_tensor(self.X[index])
+        return {"a": X[:3], "b": X[3:]}, int(self.y[index]), self.group[index]
+
+
+class TwoInputs(nn.Module):
+    """A net of two inputs that returns a dict."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = mlp()
+
+    def forward(self, a, b):
+        return {"logits": self.net(torch.cat([a, b], 1)), "hidden": (a, b)}
+
+
+def items(accelerator, folder):
+    """Train on a data set of dicts: 127 rows in batches of 7, the last of them one row."""
+    clf = classifier(accelerator, TwoInputs(), EqualLossConstraint(), batch_size=7)
+    clf.set_params(train_split=None, max_epochs=3)
+    return clf.fit(Rows())
+
+
+def accumulated(accelerator, folder):
+    """Add up the gradients of two batches before each step."""
+    accelerator = Accelerator(
+        cpu=True,
+        gradient_accumulation_steps=2,
+        dataloader_config=DataLoaderConfiguration(split_batches=True),
+    )
+    return recipe(accelerator, folder)
+
+
+def whole(accelerator, folder):
+    """Train on one batch of all rows, some of whose labels are left out of the loss."""
+    X, y, s = data()
+    y = np.where(np.arange(len(y)) % 10 == 0, -100, y)
+    constraint = EqualLossConstraint(violation="absolute", step_size=0.1)
+    clf = classifier(accelerator, mlp(), constraint, batch_size=-1, train_split=None)
+    return clf.fit(X, y, sensitive_features=s)
+
+
 def files(accelerator, folder):
     X, y, s = data()
     clf = recipe(accelerator, folder)
@@ -251,6 +322,9 @@ def outcome(found) -> dict:
     if not isinstance(found, FairPrunedClassifier):
         return {"said": found}
     X, y, s = data()
+    y = found.classes_[y]
+    if isinstance(found.module_, TwoInputs):
+        X = {"a": X[:, :3], "b": X[:, 3:]}
     parts = [found.module_, found.dense_module_, found.criterion_]
     tensors = [tensor for part in parts for tensor in part.state_dict().values()]
     tensors += list(found.masks_.values())

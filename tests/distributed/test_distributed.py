@@ -31,6 +31,10 @@ EXACT = (
     "accuracy_gap",
     "own_constraint",
     "sampled",
+    "tables",
+    "items",
+    "accumulated",
+    "whole",
     "files",
 )
 OTHERS = ("derivatives", "unseeded", "channels", "other_data")
@@ -180,6 +184,7 @@ def test_clone_and_pickle_of_an_accelerated_net(accelerator):
     copied = pickle.loads(pickle.dumps(fresh))
     assert (copied.predict_proba(X) == fresh.predict_proba(X)).all()
     assert copied.sparsity_ == fresh.sparsity_
+    assert copied.get_params()["device"] is None
 
 
 def test_accelerator_keeps_nothing_of_trainings_that_are_over(accelerator):

@@ -14,31 +14,20 @@ from skorch.hf import AccelerateMixin
 from torch import nn
 
 from sk_prunefair import nested
+from sk_prunefair.accelerated.accelerators import (
+    Shell,
+    check_same_data,
+    forget,
+    found_ranks,
+    place,
+)
 from sk_prunefair.data.dataset import GroupDataset
-from sk_prunefair.ranks import ALONE, ProcessRanks, Ranks
+from sk_prunefair.ranks import Ranks
 
 if TYPE_CHECKING:
     from sk_prunefair.fitted_net import FittedNet as _Base
 else:
     _Base = object
-
-# Kinds of accelerate's distributed training that leave the whole net on each process.
-_WHOLE = ("NO", "MULTI_CPU", "MULTI_GPU", "MULTI_XPU", "MULTI_NPU", "MULTI_MLU", "MULTI_MUSA")
-
-
-class Shell(nn.Module):
-    """A module around the net, for accelerate to wrap: the net itself stays as it is.
-
-    Masks, copies, files and reports then see the names and the type of the user's module.
-    """
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the net."""
-        return self.net(*args, **kwargs)
 
 
 class Accelerated(_Base):
@@ -60,7 +49,7 @@ class Accelerated(_Base):
         """The processes that accelerate has found."""
         known = vars(self).get("ranks_")
         if known is None:
-            known = self.ranks_ = _ranks(self.accelerator)
+            known = self.ranks_ = found_ranks(self.accelerator)
         return known
 
     @property
@@ -68,7 +57,7 @@ class Accelerated(_Base):
         """Where the net is: the parameter, or what the accelerator says if that is None."""
         given = vars(self).get("device")
         is_left = given is None and "accelerator" in vars(self)
-        return _place(self.accelerator) if is_left else given
+        return place(self.accelerator) if is_left else given
 
     @device.setter
     def device(self, value: Any) -> None:
@@ -94,10 +83,11 @@ class Accelerated(_Base):
 
     def __setstate__(self, state: Any) -> None:
         # skorch would set the device to what this machine has, and warn of it.
+        given = state["device"]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeviceWarning)
             super().__setstate__(state)
-        vars(self)["device"] = state["device"]
+        vars(self)["device"] = given
 
     def initialize(self) -> Any:
         """Create the net, the same on all ranks; accelerate wraps it when it is trained."""
@@ -121,6 +111,8 @@ class Accelerated(_Base):
     ) -> tuple[GroupDataset, Any]:
         """Split off a validation set, of the same rows on all ranks."""
         parts = super().get_split_datasets(X, y, **fit_params)
+        if parts[1] is None:
+            return parts
         own = [part for part in parts if isinstance(part, GroupDataset)]
         for part, rows in zip(own, self.ranks.main([part.rows for part in own]), strict=True):
             part.rows = rows
@@ -134,7 +126,7 @@ class Accelerated(_Base):
 
     def train(self, data: GroupDataset, epochs: int, *args: Any, **options: Any) -> None:
         """Train for some epochs, on all ranks, which hold the same data."""
-        _check_same_data(self.ranks, data)
+        check_same_data(self.ranks, data)
         with self._prepared():
             super().train(data, epochs, *args, **options)
 
@@ -152,7 +144,7 @@ class Accelerated(_Base):
             yield
         finally:
             vars(self).update(plain, shell_=None, inner_=None)
-            _forget(self.accelerator, prepared)
+            forget(self.accelerator, prepared)
 
     def _other_parts(self) -> list[nn.Module]:
         """Return what has parameters and is not the net, such as a criterion that is learned."""
@@ -177,6 +169,11 @@ class Accelerated(_Base):
             return super().infer(x, **fit_params)
         output = super().infer(nested.take(x, ranks.part(n_rows)), **fit_params)
         return nested.map_tensors(lambda t: ranks.concatenate(t) if t.ndim else t, output)
+
+    def train_step(self, batch: Any, **fit_params: Any) -> Any:
+        """Train on a batch; gradients that are accumulated are exchanged in the last step."""
+        with self.accelerator.accumulate(self.shell_):
+            return _skip(self).train_step(batch, **fit_params)
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Take the gradients of a batch: their mean over its rows on all ranks."""
@@ -249,42 +246,3 @@ def adapted(cls: type) -> None:
     """Set `Accelerated` before skorch's mixin among the bases of a class that has the mixin."""
     if issubclass(cls, AccelerateMixin) and not issubclass(cls, Accelerated):
         cls.__bases__ = (Accelerated, *cls.__bases__)
-
-
-def _place(accelerator: Any) -> torch.device:
-    """Return the accelerator's device; files of tensors know no "cpu:0"."""
-    device = torch.device(accelerator.device)
-    return torch.device("cpu") if device.type == "cpu" else device
-
-
-def _ranks(accelerator: Any) -> Ranks:
-    kind = accelerator.distributed_type.name
-    if kind not in _WHOLE:
-        raise ValueError(
-            f"accelerator must leave the whole net on each process, as {', '.join(_WHOLE)} do, got "
-            f"{kind}: masks are of whole tensors"
-        )
-    if accelerator.num_processes == 1:
-        return ALONE
-    splits = getattr(accelerator, "split_batches", False)
-    return ProcessRanks(_place(accelerator), 1 if splits else accelerator.num_processes)
-
-
-def _check_same_data(ranks: Ranks, data: GroupDataset) -> None:
-    """Raise ValueError on all ranks where they do not hold the same rows."""
-    place = torch.arange(1, len(data) + 1, dtype=torch.int64)
-    sums = [(place * column[data.rows]).sum() for column in (data.targets, data.group)]
-    seen = ranks.concatenate(torch.stack([torch.tensor(len(data)), *sums])[None])
-    if (seen != seen[0]).any():
-        raise ValueError(
-            "X, y and sensitive_features must be the same whole data on every process, which takes "
-            f"its own part of each batch; got {seen[:, 0].tolist()} rows, or labels or groups that "
-            "differ"
-        )
-
-
-def _forget(accelerator: Any, prepared: list[Any]) -> None:
-    """Remove from an accelerator what it keeps of the things that it has prepared."""
-    for name in ("_models", "_optimizers"):
-        kept = getattr(accelerator, name, [])
-        kept[:] = [each for each in kept if not any(each is part for part in prepared)]

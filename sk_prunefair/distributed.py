@@ -66,6 +66,9 @@ __all__ = ["AcceleratedFairPrunedClassifier"]
 class AcceleratedFairPrunedClassifier(AccelerateMixin, FairPrunedClassifier):
     """A `sk_prunefair.FairPrunedClassifier` that several processes train together.
 
+    What is pickled holds the accelerator, which works in a process that has made one of its own;
+    `sk_prunefair.export.save_compact` needs none.
+
     Parameters
     ----------
     module, **kwargs

@@ -264,7 +264,5 @@ def reduced(
     counts = mean_weights(criterion, known, has_ignored)
     if counts is None:
         return losses.mean()
-    share = len(losses) / len(known)
-    return losses.sum() / (share * counts.sum().to(losses)).clamp(
-        min=torch.finfo(losses.dtype).tiny
-    )
+    counted = len(losses) / len(known) * counts.sum().to(losses)
+    return losses.sum() / counted.clamp(min=torch.finfo(losses.dtype).tiny)

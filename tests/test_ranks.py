@@ -27,7 +27,7 @@ def ranks_of(count: int) -> list[Ranks]:
 def test_part_every_row_is_one_ranks(n_rows, count):
     rows = list(range(n_rows))
     parts = [rows[each.part(n_rows)] for each in ranks_of(count)]
-    assert sum(parts, []) == rows
+    assert [row for part in parts for row in part] == rows
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 

@@ -221,7 +221,7 @@ def tables(accelerator, folder):
     clf = classifier(
         accelerator,
         mlp(),
-        EqualLossConstraint(by="reweighting"),
+        EqualLossConstraint(phase="before", by="reweighting"),
         Distillation(),
         max_epochs=2,
         iterator_train__num_workers=2,
@@ -322,7 +322,7 @@ def outcome(found) -> dict:
     if not isinstance(found, FairPrunedClassifier):
         return {"said": found}
     X, y, s = data()
-    y = found.classes_[y]
+    y = getattr(found, "classes_inferred_", np.arange(2))[y]
     if isinstance(found.module_, TwoInputs):
         X = {"a": X[:, :3], "b": X[:, 3:]}
     parts = [found.module_, found.dense_module_, found.criterion_]

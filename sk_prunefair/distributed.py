@@ -1,7 +1,7 @@
 """Training one net with several processes, by Hugging Face accelerate.
 
 Every process runs the same script and is given the same whole data, best a memory map, which they
-share: ``torchrun --nproc_per_node 2 train.py`` or ``accelerate launch train.py``. Such a process is
+share: ``torchrun --nproc_per_node 2 train.py``, or ``accelerate launch`` on GPUs. Such a process is
 a *rank*; rank 0 is the main one. `AcceleratedFairPrunedClassifier` is what skorch's
 ``AccelerateMixin`` makes of `sk_prunefair.FairPrunedClassifier`; a class of the user's,
 ``class Net(AccelerateMixin, FairPrunedClassifier)``, is the same.

@@ -204,6 +204,6 @@ class DerivativeConstraint(Constraint):
     def _means(self, net: TrainingNet) -> npt.NDArray[np.float64]:
         """Return the mean of each group's numbers over the steps of all ranks."""
         none = torch.full((len(net.groups_),), torch.nan, device=net.device)
-        steps = torch.stack([*self.epoch_, none]).double()
+        steps = torch.stack([*self.epoch_, none]).cpu().double()
         total, count = net.ranks.sum(torch.stack([steps.nansum(0), (~steps.isnan()).sum(0)]))
-        return (total / count).cpu().numpy()
+        return (total / count).numpy()

@@ -178,10 +178,10 @@ class Distillation(Constraint):
         """Bring up to date which share of what the teacher tells the net reproduces."""
         answers = target.exp()
         rows = [torch.ones_like(distance), distance, (answers * target).sum(1)]
-        sums = ranks.sum(torch.cat([torch.stack(rows), answers.T]).double().sum(1))
+        sums = ranks.sum(torch.cat([torch.stack(rows), answers.T]).sum(1))
         distance, entropy, mean = sums[1] / sums[0], sums[2] / sums[0], sums[3:] / sums[0]
         most = entropy - mean @ mean.log()
-        share = (1 - distance / most.clamp(min=1e-9)).clamp(0, 1).to(target)
+        share = (1 - distance / most.clamp(min=1e-9)).clamp(0, 1)
         self.followed_ = torch.lerp(self.followed_.to(share), share, 1 - MEMORY**EVERY)
 
     def _taught(self, net: TrainingNet, batch: dict[str, Any]) -> torch.Tensor:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration, InitProcessGroupKwargs
-from skorch.callbacks import Checkpoint, EarlyStopping, EpochScoring
+from skorch.callbacks import Checkpoint, EarlyStopping, EpochScoring, LRScheduler
 from skorch.hf import AccelerateMixin
 from torch import nn
 
@@ -149,7 +149,8 @@ def valid(accelerator, folder):
 
 def accuracy_gap(accelerator, folder):
     X, y, s = data()
-    clf = classifier(accelerator, mlp(), AccuracyGapConstraint(tolerance=0.0), pruner="fairgrape")
+    callbacks = AccuracyGapConstraint(tolerance=0.0), LRScheduler("StepLR", step_size=2)
+    clf = classifier(accelerator, mlp(), *callbacks, pruner="fairgrape")
     clf.fit(X, y, sensitive_features=s)
     return clf.prune(0.8, X, y, sensitive_features=s, finetune_epochs=3)
 

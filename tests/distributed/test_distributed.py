@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import pickle
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -219,3 +220,12 @@ def test_missing_accelerate_names_the_extra(monkeypatch):
     monkeypatch.delitem(sys.modules, "sk_prunefair.distributed")
     with pytest.raises(ImportError, match=r"pip install 'sk-prunefair\[distributed\]'"):
         importlib.import_module("sk_prunefair.distributed")
+
+
+def test_example_prints_one_report(capsys):
+    runpy.run_path(
+        str(SCRIPT.parents[2] / "examples" / "several_processes.py"), run_name="__main__"
+    )
+    printed = capsys.readouterr().out
+    assert printed.startswith("1 process(es)")
+    assert printed.count("Pruning by group") == 1

@@ -1,6 +1,6 @@
 """Train, prune and audit one net with several processes.
 
-Run ``torchrun --nproc_per_node 2 examples/several_processes.py``; on its own, with python, it is one
+Run ``torchrun --nproc_per_node 2 examples/several_processes.py``; without torchrun it is one
 process. Needs the extra ``distributed``. Every process has the same data and takes its part of each
 batch; in the end all hold the same net.
 """

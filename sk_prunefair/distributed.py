@@ -37,8 +37,9 @@ What is split, and what is the same on every rank:
   ``save_params`` and ``load_params`` wait by themselves, and so are to be called on all ranks.
   A checkpoint's ``f_pickle`` alone is written by every rank.
 
-``fit``, ``partial_fit``, ``prune`` and ``initialize`` are to be called on all ranks. If one of them
-dies, ``torchrun`` ends the others and shows its error.
+``fit``, ``partial_fit``, ``prune`` and ``initialize`` are to be called on all ranks, curves and
+searches as well, one job at a time; a split at random needs a seed, or ranks have other rows, which
+raises. If one of them dies, ``torchrun`` ends the others and shows its error.
 
 One process is a plain `FairPrunedClassifier`, and several train on the same batches of all ranks as
 one would, as long as the net draws no random numbers of its own, as dropout does.

@@ -29,6 +29,7 @@ from sk_prunefair import (
     EqualGradientConstraint,
     EqualLossConstraint,
     FairPrunedClassifier,
+    PruneRateSearchCV,
 )
 from sk_prunefair.distributed import AcceleratedFairPrunedClassifier
 from sk_prunefair.export import save_compact
@@ -263,6 +264,14 @@ def items(accelerator, folder):
     clf = classifier(accelerator, TwoInputs(), EqualLossConstraint(), batch_size=7)
     clf.set_params(train_split=None, max_epochs=3)
     return clf.fit(Rows())
+
+
+def searched(accelerator, folder):
+    """Search for a rate: every rank does, in step, and the split has a seed."""
+    X, y, s = data()
+    clf = classifier(accelerator, mlp(), EqualLossConstraint(), finetune_epochs=1, max_epochs=2)
+    search = PruneRateSearchCV(clf, rates=[0.3, 0.6], max_accuracy_drop=0.99, random_state=0)
+    return search.fit(X, y, sensitive_features=s).best_estimator_
 
 
 def accumulated(accelerator, folder):

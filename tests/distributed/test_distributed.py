@@ -34,6 +34,7 @@ EXACT = (
     "sampled",
     "tables",
     "items",
+    "searched",
     "accumulated",
     "whole",
     "files",

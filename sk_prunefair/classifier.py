@@ -16,6 +16,7 @@ from sklearn.utils import Tags
 from torch import nn
 
 from sk_prunefair import fitting
+from sk_prunefair.accelerated import adapted
 from sk_prunefair.fitted_net import FittedNet
 from sk_prunefair.pruning import Pruner
 
@@ -151,6 +152,10 @@ class FairPrunedClassifier(FittedNet):
         self.finetune_schedule = finetune_schedule
         self.autocast = autocast
         self.random_state = random_state
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        adapted(cls)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -6,9 +6,12 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+import numpy as np
 import torch
 from skorch.callbacks import Callback
 from torch import nn
+
+from sk_prunefair.ranks import Ranks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,6 +64,10 @@ class TrainingNet(Protocol):
     groups_: pd.Index
     batch_size: int
     criterion_: Any
+
+    @property
+    def ranks(self) -> Ranks:
+        """The processes that train the net together; one, unless it is accelerated."""
 
     @property
     def module_(self) -> nn.Module:
@@ -118,6 +125,7 @@ class _State:
     default: Any
     lives: Lifetime
     rewinds: bool
+    adds_up: bool
 
 
 _SPANS: dict[Lifetime, tuple[Lifetime, ...]] = {
@@ -138,22 +146,30 @@ class Hook(Callback):
     ``on_batch_end`` is given one argument more than other callbacks: ``losses``, the loss of each
     sample of the batch, shape (batch_size,), without weights and outside the graph.
 
+    Where several processes train the net (`sk_prunefair.distributed`), each of them calls the
+    hooks with other rows: all together, ``on_batch_end`` of every process sees each row of an epoch
+    once, in the validation set as well. What is counted or summed up over batches is declared with
+    ``adds_up=True``; it is the sum over all processes when ``on_epoch_end`` is called. A hook that
+    does so, and draws no random numbers of its own, ends each epoch with the same state in every
+    process, and needs nothing else. A hook that must know more of the others asks ``net.ranks``, a
+    `sk_prunefair.ranks.Ranks`.
+
     Examples
     --------
-    >>> class CountBatches(Hook):
+    >>> class CountRows(Hook):
     ...     def initialize(self):
     ...         super().initialize()
-    ...         self.add_state("n_batches_", 0, lives="epoch")
+    ...         self.add_state("n_rows_", 0, lives="epoch", adds_up=True)
     ...         return self
     ...
-    ...     def on_batch_end(self, net, training, **kwargs):
-    ...         self.n_batches_ += training
-    >>> hook = CountBatches().initialize()
-    >>> hook.on_batch_end(None, training=True)
-    >>> hook.n_batches_
-    1
+    ...     def on_batch_end(self, net, training, losses, **kwargs):
+    ...         self.n_rows_ += training * len(losses)
+    >>> hook = CountRows().initialize()
+    >>> hook.on_batch_end(None, training=True, losses=torch.ones(3))
+    >>> hook.n_rows_
+    3
     >>> hook.reset_states("epoch")
-    >>> hook.n_batches_
+    >>> hook.n_rows_
     0
     """
 
@@ -164,7 +180,13 @@ class Hook(Callback):
         return self
 
     def add_state(
-        self, name: str, default: Any, *, lives: Lifetime = "training", rewinds: bool = True
+        self,
+        name: str,
+        default: Any,
+        *,
+        lives: Lifetime = "training",
+        rewinds: bool = True,
+        adds_up: bool = False,
     ) -> None:
         """Declare an attribute of the hook, and set it to its default.
 
@@ -180,17 +202,24 @@ class Hook(Callback):
         rewinds : bool, default=True
             Whether something that lives for a fit goes back to what it was at the end of the dense
             training when the net is pruned again.
+        adds_up : bool, default=False
+            Whether it is a number, an array or a tensor that is summed up over the batches of an
+            epoch, so that it is to be summed over the processes as well; it must live for an epoch.
+            None is left as it is.
 
         Raises
         ------
         ValueError
-            If the name does not end in an underscore, or the lifetime is unknown.
+            If the name does not end in an underscore, the lifetime is unknown, or a state that adds
+            up outlives its epoch.
         """
         if not name.endswith("_"):
             raise ValueError(f"name must end in an underscore, got {name!r}")
         if lives not in _SPANS:
             raise ValueError(f"lives must be one of {sorted(_SPANS)}, got {lives!r}")
-        self.states_[name] = _State(default, lives, rewinds)
+        if adds_up and lives != "epoch":
+            raise ValueError(f"adds_up=True needs lives='epoch', got {lives!r}")
+        self.states_[name] = _State(default, lives, rewinds, adds_up)
         setattr(self, name, copy.deepcopy(default))
 
     def reset_states(self, begins: Lifetime) -> None:
@@ -198,6 +227,19 @@ class Hook(Callback):
         for name, state in self.states_.items():
             if state.lives in _SPANS[begins]:
                 setattr(self, name, copy.deepcopy(state.default))
+
+    def sum_states(self, ranks: Ranks) -> None:
+        """Sum what adds up over the processes; the net calls this at the end of each epoch."""
+        for name, state in self.states_.items():
+            value = getattr(self, name)
+            if not state.adds_up or value is None or ranks.count == 1:
+                continue
+            total = ranks.sum(torch.as_tensor(value))
+            if isinstance(value, np.ndarray):
+                value = total.numpy()
+            else:
+                value = total if isinstance(value, torch.Tensor) else total.item()
+            setattr(self, name, value)
 
     def copy_states(self) -> dict[str, Any]:
         """Return copies of what lives for a fit, by name."""

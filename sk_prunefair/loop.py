@@ -11,6 +11,8 @@ from skorch.dataset import get_len
 
 from sk_prunefair.data.batches import Batch
 from sk_prunefair.hooks import Hook
+from sk_prunefair.nested import map_tensors, take
+from sk_prunefair.ranks import Ranks
 from sk_prunefair.restore import is_library
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ def run_epoch(
     begin, end = _listeners(net, "on_batch_begin"), _listeners(net, "on_batch_end")
     # Those of skorch and of this library leave weights alone between batches.
     others_listen = any(not is_library(callback) for callback in end[1:])
+    is_over = False
     try:
         for batch in iterator:
             net.step_ = Step(batch)
@@ -69,7 +72,7 @@ def run_epoch(
             if training:
                 net.enforce()
             losses.append(torch.as_tensor(step["loss"]).detach())
-            size = _n_rows(batch)
+            size = _size(net, batch)
             batches[-1] |= {prefix + "_loss": losses[-1], prefix + "_batch_size": size}
             for listener in end:
                 listener.on_batch_end(net, **_told(net, listener, batch, training, step))
@@ -78,18 +81,15 @@ def run_epoch(
             # The next batch takes the memory of this one, which is in the cache.
             net.step_ = None
             del batch, step
+        is_over = True
     finally:
         net.step_ = None
-        values = torch.stack(losses).tolist() if losses else []
-        for row, value in zip(batches[first:], values, strict=False):
+        values = torch.stack(losses) if losses else torch.empty(0)
+        if is_over and losses:  # after an error, other ranks may be elsewhere
+            values = net.ranks.sum(values) / net.ranks.count
+        for row, value in zip(batches[first:], values.tolist(), strict=False):
             row[prefix + "_loss"] = value
     net.history.record(prefix + "_batch_count", len(losses))
-
-
-def _n_rows(batch: Any) -> int:
-    if isinstance(batch, Batch):
-        return len(batch[1])
-    return int(get_len(batch[0] if isinstance(batch, (tuple, list)) else batch))
 
 
 def _listeners(net: CoreNet, hook: str) -> list[Any]:
@@ -106,7 +106,10 @@ def _told(
     net: CoreNet, listener: Any, batch: Any, training: bool, step: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the arguments of a callback's ``on_batch_end``: hooks also see losses and groups."""
+    ranks = net.ranks
     if not isinstance(listener, Hook):
+        if ranks.count > 1 and training and getattr(listener, "on_train", False):
+            return _scored(ranks, batch, step)
         return {"batch": batch, "training": training, **step}
     known = net.step_
     assert known is not None
@@ -115,4 +118,35 @@ def _told(
         with torch.no_grad():
             known.losses = net.sample_losses(step["y_pred"], batch[1])
     raw = batch.raw if isinstance(batch, Batch) else batch
-    return {"batch": raw, "training": training, "losses": known.losses, **step}
+    told = {"batch": raw, "training": training, "losses": known.losses, **step}
+    return told if ranks.count == 1 else _counted_once(ranks, told)
+
+
+def _size(net: CoreNet, batch: Any) -> int:
+    """Return the rows of a batch, of all ranks."""
+    part = net.step_.columns.get("part")
+    if part is not None:
+        return len(part.labels)
+    if isinstance(batch, Batch):
+        return len(batch[1])
+    return int(get_len(batch[0] if isinstance(batch, (tuple, list)) else batch))
+
+
+def _scored(ranks: Ranks, batch: Any, step: dict[str, Any]) -> dict[str, Any]:
+    """Return a training batch of all ranks, for a callback that keeps it for a score."""
+    own = batch.columns["part"].own
+    y_pred = map_tensors(ranks.concatenate, take(step["y_pred"], own))
+    whole = (batch[0], batch.columns["part"].labels)
+    return {"batch": whole, "training": True, **step, "y_pred": y_pred}
+
+
+def _counted_once(ranks: Ranks, told: dict[str, Any]) -> dict[str, Any]:
+    """Cut what hooks are told of a batch to the rows that no other rank's hooks are told of."""
+    columns, y = told["batch"]
+    columns = dict(columns)
+    part = columns.pop("part", None)
+    own = ranks.part(len(y)) if part is None else part.own
+    if own != slice(None):
+        columns, y = take(columns, own), y[own]
+        told |= {name: take(told[name], own) for name in ("losses", "y_pred")}
+    return told | {"batch": (columns, y)}

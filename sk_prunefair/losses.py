@@ -238,7 +238,11 @@ def reduction(criterion: Any) -> str:
 
 
 def reduced(
-    criterion: Any, losses: torch.Tensor, y_true: torch.Tensor, has_ignored: bool
+    criterion: Any,
+    losses: torch.Tensor,
+    y_true: torch.Tensor,
+    has_ignored: bool,
+    all_labels: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Return the sum of the losses, or their mean as the criterion itself takes it.
 
@@ -252,10 +256,15 @@ def reduced(
         Encoded labels.
     has_ignored : bool
         As for `mean_weights`.
+    all_labels : torch.Tensor of shape (n_all,), dtype int64, default=None
+        Labels of a batch of which these samples are a part. The means of its parts, each counted by
+        its samples, then have as their mean what the whole batch would give.
     """
+    known = y_true if all_labels is None else all_labels
     if reduction(criterion) == "sum":
-        return losses.sum()
-    counts = mean_weights(criterion, y_true, has_ignored)
+        return losses.sum() * (len(known) / len(losses))
+    counts = mean_weights(criterion, known, has_ignored)
     if counts is None:
         return losses.mean()
-    return losses.sum() / counts.sum().clamp(min=torch.finfo(losses.dtype).tiny)
+    counted = len(losses) / len(known) * counts.sum().to(losses)
+    return losses.sum() / counted.clamp(min=torch.finfo(losses.dtype).tiny)

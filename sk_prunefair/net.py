@@ -94,10 +94,15 @@ class Net(NetState):
         if not isinstance(dataset, GroupDataset):
             return super().get_iterator(dataset, training=training)
         if not (isinstance(iterator, type) and issubclass(iterator, DataLoader)):
+            if training and self.ranks.count > 1:
+                raise ValueError(
+                    f"iterator_train must be a torch DataLoader where {self.ranks.count} processes "
+                    f"share its batches, got {iterator!r}"
+                )
             return LoadedBatches(super().get_iterator(dataset, training=training))
         options = {"batch_size": self.batch_size} | self.get_params_for(prefix)
         draws = functools.partial(self._draw_weights, dataset) if training else None
-        return load_batches(dataset, iterator, options, training, draws)
+        return load_batches(dataset, iterator, options, training, draws, self.ranks)
 
     def _draw_weights(self, data: GroupDataset) -> torch.Tensor | None:
         return None if self.objective_ is None else self.objective_.draw_weights(data)
@@ -116,6 +121,10 @@ class Net(NetState):
                     callback.reset_states("epoch")
         getattr(self, method_name)(self, **kwargs)
         callbacks = [callback for _, callback in self.callbacks_]
+        if method_name == "on_epoch_end":
+            for callback in callbacks:
+                if isinstance(callback, Hook):
+                    callback.sum_states(self.ranks)
         if method_name == "on_train_end":
             callbacks.sort(key=lambda callback: not isinstance(callback, Hook))
         for callback in callbacks:

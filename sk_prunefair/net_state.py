@@ -18,6 +18,7 @@ from sk_prunefair.hooks import Phase
 from sk_prunefair.pruning import Pruned, sparsity
 from sk_prunefair.pruning.masks import Masks
 from sk_prunefair.pruning.pruner import Planner, as_planner, get_pruner
+from sk_prunefair.ranks import ALONE, Ranks
 from sk_prunefair.seeds import seeded
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class NetState(NeuralNetClassifier):
     seed_: int | None = None
     autocast: Any = None
     compiled_: CompiledModules
+    ranks: Ranks = ALONE
 
     # scikit-learn asks that __init__ sets parameters only; skorch sets these beside them.
     history_: Any = None
@@ -129,6 +131,7 @@ class NetState(NeuralNetClassifier):
                 super().initialize()
         finally:
             self.is_initializing_ = False
+        self.ranks.align(self.module_)
         self.snapshots_ = {}
         self._snapshot(0)
         return self

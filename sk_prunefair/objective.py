@@ -157,7 +157,9 @@ def objective_loss(net: CoreNet, y_pred: Any, y_true: torch.Tensor, training: bo
             "a train_step of your own must pass batches whole; use a smaller batch_size"
         )
     weighted = (objective or Objective(net, ())).weighted(trained, columns)
-    reduced = _reduced(net, weighted, y_true)
+    part = columns.get("part")
+    all_labels = None if part is None else labels_on(part.labels, net.device)
+    reduced = _reduced(net, weighted, y_true, all_labels)
     return reduced if objective is None else objective.penalised(reduced, losses, columns)
 
 
@@ -166,10 +168,12 @@ def labels_on(y: Any, device: Any) -> Any:
     return nested.to(y, device) if isinstance(y, torch.Tensor) else to_tensor(y, device=device)
 
 
-def _reduced(net: CoreNet, losses: torch.Tensor, y_true: torch.Tensor) -> torch.Tensor:
+def _reduced(
+    net: CoreNet, losses: torch.Tensor, y_true: torch.Tensor, all_labels: torch.Tensor | None
+) -> torch.Tensor:
     # A get_loss of the user's that calls ours, and skorch's loss_scoring, ask for all losses.
     is_asked_for_all = net.has_own_loss or net.step_ is None
     if criteria.reduction(net.criterion_) == "none" and is_asked_for_all:
         return losses
     has_ignored = net.schema_ is not None and net.schema_.ignored is not None
-    return criteria.reduced(net.criterion_, losses, y_true, has_ignored)
+    return criteria.reduced(net.criterion_, losses, y_true, has_ignored, all_labels)

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from sk_prunefair.protocol import CoreNet
 
 
+# Seeds of ranks lie apart: dropout on other rows is to draw other numbers.
+_RANK = 2**32
+
+
 def train(
     net: CoreNet,
     data: GroupDataset,
@@ -51,7 +55,7 @@ def train(
     """
     hooks = [callback for _, callback in net.callbacks_ if isinstance(callback, Hook)]
     dense_rows = None if net.pruned_ is None else net.pruned_.dense_history
-    step = 1 + len(net.history)
+    step = 1 + len(net.history) + _RANK * net.ranks.index
     if dense_rows is not None:
         net.history_ = own_rows(net.history, len(dense_rows))
     goal = net.prune_rate_ if goal is None else goal

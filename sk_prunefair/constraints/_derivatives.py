@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 from torch import nn
@@ -192,10 +193,17 @@ class DerivativeConstraint(Constraint):
     def on_epoch_end(self, net: TrainingNet, **kwargs: Any) -> None:
         """Record the relative gap between the groups' means over the epoch's steps."""
         gap = np.nan
-        if self.epoch_:
-            means = torch.stack(self.epoch_).nanmean(0).cpu().double().numpy()
+        if self.n_steps_ and self.is_active(net):
+            means = self._means(net)
             known = means[~np.isnan(means)]
             if known.size:
                 gap = np.ptp(known).item() / max(abs(known.mean().item()), sys.float_info.min)
-            self.values_ = pd.Series(means, index=net.groups_, name=self._value_name)
+                self.values_ = pd.Series(means, index=net.groups_, name=self._value_name)
         net.history.record(self._history_key, float(gap))
+
+    def _means(self, net: TrainingNet) -> npt.NDArray[np.float64]:
+        """Return the mean of each group's numbers over the steps of all ranks."""
+        none = torch.full((len(net.groups_),), torch.nan, device=net.device)
+        steps = torch.stack([*self.epoch_, none]).cpu().double()
+        total, count = net.ranks.sum(torch.stack([steps.nansum(0), (~steps.isnan()).sum(0)]))
+        return (total / count).numpy()

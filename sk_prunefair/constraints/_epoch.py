@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sk_prunefair.data.group_means import group_errors, group_means, is_right
+from sk_prunefair.data.group_means import GroupMoments, is_right
+from sk_prunefair.ranks import ALONE, Ranks
 
 
 class EpochRecord:
@@ -21,6 +22,9 @@ class EpochRecord:
         How many different rows of each group there are.
     with_accuracy : bool, default=False
         Whether `accuracies` will be asked for.
+    ranks : Ranks, default=ALONE
+        Over whose rows the means are. They are summed when the first of them is asked for, by all
+        ranks at the same time.
 
     Examples
     --------
@@ -33,9 +37,12 @@ class EpochRecord:
     3.0
     """
 
-    def __init__(self, sizes: npt.NDArray[np.int64], with_accuracy: bool = False) -> None:
+    def __init__(
+        self, sizes: npt.NDArray[np.int64], with_accuracy: bool = False, ranks: Ranks = ALONE
+    ) -> None:
         self.sizes = sizes
         self.with_accuracy = with_accuracy
+        self.ranks = ranks
         self.batches: list[dict[str, torch.Tensor]] = []
 
     def add(self, losses: torch.Tensor, batch: Any, y_pred: Any) -> None:
@@ -48,24 +55,24 @@ class EpochRecord:
         self.batches.append(columns)
 
     @cached_property
-    def _columns(self) -> dict[str, npt.NDArray[Any]]:
+    def _moments(self) -> GroupMoments:
         columns = {
             name: torch.cat([batch[name] for batch in self.batches]).cpu()
             for name in self.batches[0]
         }
         if columns["loss"].dtype == torch.bfloat16:  # which numpy does not know
             columns["loss"] = columns["loss"].float()
-        return {name: values.numpy() for name, values in columns.items()}
+        found = {name: values.numpy() for name, values in columns.items()}
+        names = ["loss", "right"] if self.with_accuracy else ["loss"]
+        own = GroupMoments.of(
+            [found[name] for name in names], found["group"], found.get("weight"), len(self.sizes)
+        )
+        return own.summed(self.ranks)
 
-    def _means(self, column: str) -> npt.NDArray[np.float64]:
-        columns = self._columns
-        weight = columns.get("weight")
-        return group_means(columns[column], columns["group"], weight, len(self.sizes))
-
-    @cached_property
+    @property
     def means(self) -> npt.NDArray[np.float64]:
         """Weighted mean loss of each group, NaN for one that was in no batch."""
-        return self._means("loss")
+        return self._moments.means(0)
 
     @property
     def gap(self) -> float:
@@ -76,10 +83,9 @@ class EpochRecord:
     @property
     def errors(self) -> npt.NDArray[np.float64]:
         """Standard errors of the means, inf for a group of fewer than two rows."""
-        columns = self._columns
-        return group_errors(columns["loss"], columns["group"], columns.get("weight"), self.sizes)
+        return self._moments.errors(0, self.sizes)
 
     @property
     def accuracies(self) -> npt.NDArray[np.float64]:
         """Weighted share of right predictions in each group, NaN for one that was in no batch."""
-        return self._means("right")
+        return self._moments.means(1)

@@ -44,9 +44,9 @@ def draw_factors(factors: Floats, shares: Floats, batch_size: int) -> Floats:
 
 
 def rows_per_batch(net: TrainingNet, n_rows: int) -> int:
-    """Return how many of `n_rows` rows a training batch has, all of them for a size of -1."""
+    """Return how many of `n_rows` rows a batch of all ranks has, all of them for a size of -1."""
     size = net.get_params_for("iterator_train").get("batch_size", net.batch_size)
-    return n_rows if size == -1 else size
+    return n_rows if size == -1 else size * net.ranks.batches
 
 
 class RowFactors:

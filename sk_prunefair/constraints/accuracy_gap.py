@@ -156,6 +156,8 @@ class AccuracyGapConstraint(Constraint):
             return
         right = is_right(y_pred, batch[1])
         group = batch[0]["group"].to(right.device, non_blocking=True)
+        # Those of all ranks, which remember the same and take the same step.
+        group, right = net.ranks.concatenate(torch.stack([group, right.long()], dim=1)).unbind(1)
         self.tracker_.remember(group, right)
         self.tracker_.step(self.tolerance, self.step_size, self.max_multiplier)
 

@@ -135,6 +135,9 @@ class Constraint(Hook):
     ) -> torch.Tensor | None:
         """Return what is added to the mean loss of a training batch.
 
+        Where several processes train the net, that is of this one's rows of the batch; what is
+        trained on is the mean over the processes, each counted by its rows.
+
         Parameters
         ----------
         net : TrainingNet

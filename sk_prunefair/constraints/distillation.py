@@ -13,6 +13,7 @@ from torch import nn
 from sk_prunefair.checks import check_number
 from sk_prunefair.constraints.base import Constraint, Phase
 from sk_prunefair.losses import class_scores, mean_weights, plain_criterion, takes_probabilities
+from sk_prunefair.ranks import Ranks
 
 if TYPE_CHECKING:
     from sk_prunefair.hooks import TrainingNet
@@ -171,14 +172,18 @@ class Distillation(Constraint):
         found = (own / self.temperature).log_softmax(1)
         distance = nn.functional.kl_div(found, target, reduction="none", log_target=True).sum(1)
         if self.n_batches_ % EVERY == 0:
-            self._note(distance.detach(), target)
+            self._note(distance.detach(), target, net.ranks)
         self.n_batches_ += 1
         return self.temperature**2 * distance
 
-    def _note(self, distance: torch.Tensor, target: torch.Tensor) -> None:
+    def _note(self, distance: torch.Tensor, target: torch.Tensor, ranks: Ranks) -> None:
         """Bring up to date which share of what the teacher tells the net reproduces."""
-        most = (target.exp() * (target - target.exp().mean(0).log())).sum(1).mean()
-        share = (1 - distance.mean() / most.clamp(min=1e-9)).clamp(0, 1)
+        answers = target.exp()
+        rows = [torch.ones_like(distance), distance, (answers * target).sum(1)]
+        sums = ranks.sum(torch.cat([torch.stack(rows), answers.T]).sum(1))
+        distance, entropy, mean = sums[1] / sums[0], sums[2] / sums[0], sums[3:] / sums[0]
+        most = entropy - mean @ mean.log()
+        share = (1 - distance / most.clamp(min=1e-9)).clamp(0, 1)
         self.followed_ = torch.lerp(self.followed_.to(share), share, 1 - MEMORY**EVERY)
 
     def _taught(self, net: TrainingNet, batch: dict[str, Any]) -> torch.Tensor:

@@ -215,10 +215,10 @@ class EqualLossConstraint(Constraint):
         self.shares_ = group_shares(dataset_train, n_groups)
         if has_groups:
             sizes = group_sizes(measured, n_groups)
-            self.record_ = EpochRecord(sizes, with_accuracy=self.limit_ is not None)
+            self.record_ = EpochRecord(sizes, self.limit_ is not None, net.ranks)
         multipliers = self.multipliers_.to_numpy()
         if self.violation == "absolute":
-            self.dual_ = LagrangianDual(multipliers, net.device)
+            self.dual_ = LagrangianDual(multipliers, net.device, net.ranks)
             return
         if self.explained is not None and self.is_active(net):
             self.entropies_ = label_entropies(dataset_train, n_groups)

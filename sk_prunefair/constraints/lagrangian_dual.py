@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from sk_prunefair.data.group_means import group_sums
+from sk_prunefair.ranks import ALONE, Ranks
 
 
 class LagrangianDual:
@@ -27,6 +28,8 @@ class LagrangianDual:
         λ, at least 0.
     device : str or torch.device, default="cpu"
         Where the losses are.
+    ranks : Ranks, default=ALONE
+        Over whose rows a batch's means are.
 
     Examples
     --------
@@ -40,7 +43,10 @@ class LagrangianDual:
 
     bounds = (0.0, np.inf)
 
-    def __init__(self, multipliers: npt.NDArray[np.float64], device: Any = "cpu") -> None:
+    def __init__(
+        self, multipliers: npt.NDArray[np.float64], device: Any = "cpu", ranks: Ranks = ALONE
+    ) -> None:
+        self.ranks = ranks
         self.multipliers = torch.tensor(multipliers, dtype=torch.float32, device=device)
         self.violation: torch.Tensor | None = None
         self.violations: list[torch.Tensor] = []
@@ -61,11 +67,17 @@ class LagrangianDual:
             weight = torch.ones_like(losses)
         weight = weight.to(losses.device, non_blocking=True)
         sums, sizes = group_sums(losses, group, weight, len(self.multipliers))
+        # Means are over the batch of all ranks; a rank's part of the penalty is linear in its own
+        # losses, and the mean of the parts, each counted by its rows, is the penalty.
+        all_sums, all_sizes = self.ranks.sum(torch.stack([sums.detach(), sizes]))
         tiny = torch.finfo(sizes.dtype).tiny
-        overall = sums.sum() / sizes.sum().clamp(min=tiny)
-        distances = (sums / sizes.clamp(min=tiny) - overall).abs() * (sizes > 0)
-        self.violation = distances.detach()
-        return self.multipliers.to(distances.dtype) @ distances
+        all_sizes, total = all_sizes.clamp(min=tiny), all_sizes.sum().clamp(min=tiny)
+        signed = (all_sums / all_sizes - all_sums.sum() / total) * (all_sizes > tiny)
+        self.violation = signed.abs()
+        part = columns.get("part")
+        times = 1.0 if part is None else self.ranks.count / part.share
+        own = times * (sums / all_sizes - sums.sum() / total)
+        return self.multipliers.to(own.dtype) @ (signed.sign() * own)
 
     def end_batch(self) -> None:
         """Count the violation of the last penalty; an optimizer may ask for it several times."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from sk_prunefair.losses import class_scores
 
 if TYPE_CHECKING:
     from sk_prunefair.data.dataset import GroupDataset
+    from sk_prunefair.ranks import Ranks
 
 
 def group_sizes(data: GroupDataset, n_groups: int) -> npt.NDArray[np.int64]:
@@ -67,27 +70,82 @@ def group_sums(
     return none.index_add(0, group, weight * values), none.index_add(0, group, weight)
 
 
-def group_errors(
-    values: npt.NDArray[Any],
-    group: npt.NDArray[np.int64],
-    weight: npt.NDArray[Any] | None,
-    sizes: npt.NDArray[np.int64],
-) -> npt.NDArray[np.float64]:
-    """Return the standard error of each group's weighted mean, inf for a group of fewer than two.
+@dataclass(frozen=True)
+class GroupMoments:
+    """Sums over the rows of each group, which add up over parts of the data and over processes.
 
-    Values of a row that was drawn more than once are counted once: there is no more to be known
-    of a group than what its ``sizes`` rows tell. Unequal weights tell less (Kish's effective size).
+    Parameters
+    ----------
+    weights, squares : ndarray of shape (n_groups,)
+        Sums of the weights, and of their squares.
+    first, second : ndarray of shape (n_columns, n_groups)
+        Weighted sums of each column of values, and of their squares.
+
+    Examples
+    --------
+    >>> group = np.array([0, 0, 1])
+    >>> moments = GroupMoments.of([np.array([1.0, 3.0, 5.0])], group, None, 2)
+    >>> moments.means(0), moments.errors(0, np.array([2, 1]))
+    (array([2., 5.]), array([ 1., inf]))
     """
-    n_groups = len(sizes)
-    values = values.astype(np.float64)
-    weight = np.ones_like(values) if weight is None else weight.astype(np.float64)
-    means = group_means(values, group, weight, n_groups)
-    with np.errstate(invalid="ignore"):  # of a net that diverged
-        variance = group_means((values - means[group]) ** 2, group, weight, n_groups)
-    sums, squares = (np.bincount(group, weight**power, minlength=n_groups) for power in (1, 2))
-    effective = np.divide(sums**2, squares, out=np.zeros(n_groups), where=squares > 0)
-    free = np.minimum(effective, sizes) - 1
-    return np.sqrt(np.divide(variance, free, out=np.full(n_groups, np.inf), where=free > 1e-9))
+
+    weights: npt.NDArray[np.float64]
+    squares: npt.NDArray[np.float64]
+    first: npt.NDArray[np.float64]
+    second: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        columns: Sequence[npt.NDArray[Any]],
+        group: npt.NDArray[np.int64],
+        weight: npt.NDArray[Any] | None,
+        n_groups: int,
+    ) -> GroupMoments:
+        """Return the sums of some rows; a weight of None is 1 for each."""
+        weight = np.ones(len(group)) if weight is None else weight.astype(np.float64)
+
+        def total(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+            return np.bincount(group, values, minlength=n_groups).astype(np.float64)
+
+        values = [column.astype(np.float64) for column in columns]
+        return cls(
+            total(weight),
+            total(weight**2),
+            np.stack([total(weight * each) for each in values]),
+            np.stack([total(weight * each**2) for each in values]),
+        )
+
+    def summed(self, ranks: Ranks) -> GroupMoments:
+        """Return the sums over all processes, in one collective operation."""
+        rows = np.vstack([self.weights, self.squares, self.first, self.second])
+        rows = ranks.sum(torch.from_numpy(rows)).numpy()
+        n = len(self.first)
+        return GroupMoments(rows[0], rows[1], rows[2 : 2 + n], rows[2 + n :])
+
+    def means(self, column: int) -> npt.NDArray[np.float64]:
+        """Return the weighted mean in each group, NaN for a group without weight."""
+        return self._over_weights(self.first[column])
+
+    def errors(self, column: int, sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Return the standard error of each group's mean, inf for a group of fewer than two.
+
+        Values of a row that was drawn more than once are counted once: there is no more to be known
+        of a group than what its ``sizes`` rows tell. Unequal weights tell less (Kish's effective
+        size).
+        """
+        with np.errstate(invalid="ignore"):  # of a net that diverged
+            variance = self._over_weights(self.second[column]) - self.means(column) ** 2
+        variance = np.maximum(variance, 0.0)
+        n_groups = len(sizes)
+        effective = np.divide(
+            self.weights**2, self.squares, out=np.zeros(n_groups), where=self.squares > 0
+        )
+        free = np.minimum(effective, sizes) - 1
+        return np.sqrt(np.divide(variance, free, out=np.full(n_groups, np.inf), where=free > 1e-9))
+
+    def _over_weights(self, sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.divide(sums, self.weights, out=np.full(len(sums), np.nan), where=self.weights > 0)
 
 
 def is_right(y_pred: Any, y: torch.Tensor) -> torch.Tensor:

@@ -19,7 +19,9 @@ from sk_prunefair.data.batches import (
     identity_collate,
 )
 from sk_prunefair.data.dataset import GroupDataset, dataset_targets, split_strata
+from sk_prunefair.data.rank_part import RankDataset, same_order
 from sk_prunefair.data.schema import Schema
+from sk_prunefair.ranks import ALONE, Ranks
 
 
 def load_batches(
@@ -28,6 +30,7 @@ def load_batches(
     options: dict[str, Any],
     training: bool,
     draw_weights: Callable[[], torch.Tensor | None] | None,
+    ranks: Ranks = ALONE,
 ) -> Batches | LoadedBatches:
     """Return the batches of a data set, each fetched whole.
 
@@ -44,10 +47,17 @@ def load_batches(
         Whether rows are shuffled unless the options say otherwise.
     draw_weights : callable or None
         As for `BatchRows`, where rows are shuffled.
+    ranks : Ranks, default=ALONE
+        Training batches are split over these.
     """
     options = dict(options)
     if options["batch_size"] == -1:
         options["batch_size"] = len(dataset)
+    elif training:
+        options["batch_size"] *= ranks.batches
+    if training and ranks.count > 1:
+        dataset = RankDataset(dataset, ranks)
+        options |= same_order(options, ranks)
     has_sampler = bool({"sampler", "batch_sampler"} & options.keys())
     options.setdefault("shuffle", training and not has_sampler)
     if "batch_sampler" in options:  # a loader takes nothing beside it that says the same

@@ -21,6 +21,7 @@ from sk_prunefair.export._pruned import (
 )
 from sk_prunefair.export._steps import last_step
 from sk_prunefair.export._tensors import check_values, write_tensors
+from sk_prunefair.ranks import writes_files
 
 if TYPE_CHECKING:
     from sk_prunefair.protocol import CoreNet
@@ -86,6 +87,8 @@ def save_compact(source: nn.Module | CoreNet, path: str | Path, *, dense: bool =
         if net is not None:
             what = "this net cannot be saved"
             check_values(net.state_dict(), net, what, nan_in_buffers=not data)
+    if not writes_files(source):
+        return
     path = Path(path)
     draft = path.with_name(path.name + ".part")
     try:

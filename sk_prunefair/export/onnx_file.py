@@ -23,6 +23,7 @@ from sk_prunefair.export._int8 import check_quantize, checked_calibration, write
 from sk_prunefair.export._steps import last_step
 from sk_prunefair.losses import class_scores, takes_probabilities
 from sk_prunefair.nested import concatenate, float_dtype, n_rows, run, take, to, without_cache
+from sk_prunefair.ranks import writes_files
 
 if TYPE_CHECKING:
     from sk_prunefair.protocol import CoreNet
@@ -98,6 +99,8 @@ def to_onnx(
         ) from error
     check_quantize(quantize, calibration)
     source = last_step(source)
+    if not writes_files(source):
+        return
     if quantize is None:
         _write(source, path, example)
         return

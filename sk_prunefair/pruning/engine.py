@@ -16,7 +16,7 @@ from sk_prunefair.bound import Infer
 from sk_prunefair.checks import check_epochs
 from sk_prunefair.hooks import Hook
 from sk_prunefair.pruning.data import PruningData
-from sk_prunefair.pruning.plan import Plan
+from sk_prunefair.pruning.plan import Plan, unpack_plan
 from sk_prunefair.pruning.pruned import Pruned
 from sk_prunefair.pruning.recalibrate import recalibrate_batch_norm
 from sk_prunefair.pruning.schedules import PruningSchedule
@@ -87,7 +87,13 @@ def make_plan(net: CoreNet, module: nn.Module, rate: float, data: GroupDataset |
     if pruner.needs_data or pruner.needs_example or pruner.needs_initial:
         seen = _seen(net, data)
     with seeded(net.seed_, _PRUNING, net.device):
-        return pruner.plan(module, rate, seen)
+        plan = pruner.plan(module, rate, seen)
+    if net.ranks.count == 1:
+        return plan
+    # Scores of all ranks are of the same rows; what is last in their bits, or drawn, is the main's.
+    same = unpack_plan(module, net.ranks.main(plan.pack()))
+    assert same is not None
+    return same
 
 
 def begin_pruned(net: CoreNet, plan: Plan, start: nn.Module | None = None) -> None:
@@ -238,3 +244,4 @@ def _recalibrate(net: CoreNet, data: GroupDataset) -> None:
     batches = (X for part in parts for X, _ in net.get_iterator(data.subset(part)))
     several = (X for X in batches if nested.n_rows(X) > 1)
     recalibrate_batch_norm(net.module_, several, _inferring(net))
+    net.ranks.align(net.module_)

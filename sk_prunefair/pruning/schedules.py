@@ -60,7 +60,7 @@ class PruningSchedule(Hook):
         """Check the parameters and forget all state."""
         super().initialize()
         self.check(2**31)
-        self.add_state("sums_", None, lives="epoch")
+        self.add_state("sums_", None, lives="epoch", adds_up=True)
         self.add_state("names_", [], lives="epoch")
         return self
 

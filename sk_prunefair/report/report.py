@@ -207,6 +207,9 @@ class FairnessReport(GroupHarm):
             **options,
         )
 
+    writes_files: bool = True
+    """Whether methods write to the paths that they are given; one of several processes does."""
+
     def to_html(self, path: str | PathLike[str] | None = None, **options: Any) -> str:
         """Return the report as one HTML page for readers without Python, and write it to a file.
 
@@ -214,7 +217,7 @@ class FairnessReport(GroupHarm):
         ``promise``, ``monitor``, ``facts``, ``min_count`` and ``pictures``, which need matplotlib,
         the extra ``plot``.
         """
-        return audit_page(self, path, **options)
+        return audit_page(self, path if self.writes_files else None, **options)
 
     def to_dict(self, *, samples: bool = False) -> dict[str, Any]:
         """Return all figures as dicts, lists, texts and numbers, each with its n and interval.
@@ -239,7 +242,7 @@ class FairnessReport(GroupHarm):
             Whether labels, predictions, losses, probabilities and groups are added row by row, as
             `from_json` needs them. Without them the document has figures alone.
         """
-        return to_json(self, path, samples)
+        return to_json(self, path if self.writes_files else None, samples)
 
     @classmethod
     def from_json(cls, source: str | PathLike[str], **options: Any) -> FairnessReport:
@@ -265,7 +268,7 @@ class FairnessReport(GroupHarm):
         Takes the options of `sk_prunefair.report.model_card.model_card`: ``title``, ``dataset``,
         ``task`` and ``metadata``.
         """
-        return model_card(self, path, **options)
+        return model_card(self, path if self.writes_files else None, **options)
 
     def plot(self, **options: Any) -> GroupRiskDisplay:
         """Draw each group's risk by `sk_prunefair.plotting.GroupRiskDisplay.from_frame`.

@@ -33,6 +33,7 @@ PAGES = {
     "promise_violation": "promise_violation.write_page",
     "pruners": "pruners.write_table",
     "recalibration": "recalibration.write_table",
+    "scale_processes": "scale_processes.write_page",
     "slices": "slices.write_page",
     "sparse": "sparse.write_page",
     "theory": "theory.write_page",

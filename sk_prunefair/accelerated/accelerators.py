@@ -1,0 +1,68 @@
+"""What is asked of an `accelerate.Accelerator`, and what it is given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from sk_prunefair.data.dataset import GroupDataset
+from sk_prunefair.ranks import ALONE, ProcessRanks, Ranks
+
+
+class Shell(nn.Module):
+    """A module around the net, for accelerate to wrap: the net itself stays as it is.
+
+    Masks, copies, files and reports then see the names and the type of the user's module.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the net."""
+        return self.net(*args, **kwargs)
+
+
+def place(accelerator: Any) -> torch.device:
+    """Return the accelerator's device; files of tensors know no "cpu:0"."""
+    device = torch.device(accelerator.device)
+    return torch.device("cpu") if device.type == "cpu" else device
+
+
+def found_ranks(accelerator: Any) -> Ranks:
+    """Return the processes that an accelerator has found; ValueError where it splits the net."""
+    kind = accelerator.distributed_type.name
+    if kind != "NO" and not kind.startswith("MULTI_"):
+        raise ValueError(
+            "accelerator must leave the whole net on each process, as MULTI_CPU and MULTI_GPU do, "
+            f"got {kind}: masks are of whole tensors"
+        )
+    if accelerator.num_processes == 1:
+        return ALONE
+    splits = getattr(accelerator, "split_batches", False)
+    return ProcessRanks(place(accelerator), 1 if splits else accelerator.num_processes)
+
+
+def check_same_data(ranks: Ranks, data: GroupDataset) -> None:
+    """Raise ValueError on all ranks where they do not hold the same rows."""
+    if ranks.count == 1:
+        return
+    place = torch.arange(1, len(data) + 1, dtype=torch.int64)
+    sums = [(place * column[data.rows]).sum() for column in (data.targets, data.group)]
+    seen = ranks.concatenate(torch.stack([torch.tensor(len(data)), *sums])[None])
+    if (seen != seen[0]).any():
+        raise ValueError(
+            "X, y and sensitive_features must be the same whole data on every process, which takes "
+            f"its own part of each batch; got {seen[:, 0].tolist()} rows, or labels or groups that "
+            "differ"
+        )
+
+
+def forget(accelerator: Any, prepared: list[Any]) -> None:
+    """Remove from an accelerator what it keeps of the things that it has prepared."""
+    for name in ("_models", "_optimizers"):
+        kept = getattr(accelerator, name, [])
+        kept[:] = [each for each in kept if not any(each is part for part in prepared)]

@@ -1,0 +1,126 @@
+"""A data set whose batches are split over the ranks that train together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch.utils.data import Sampler
+
+from sk_prunefair.data.dataset import GroupDataset, RawBatch
+
+if TYPE_CHECKING:
+    from sk_prunefair.ranks import Ranks
+
+
+class Part(NamedTuple):
+    """Which part of a batch of all ranks a rank has.
+
+    Parameters
+    ----------
+    labels : torch.Tensor of shape (n_rows,), dtype int64
+        Encoded labels of the batch of all ranks.
+    share : float
+        What the mean loss of this part counts in the mean over the ranks, mean 1 over them.
+    own : slice
+        Which rows of those that are here are this rank's to count: all, but for a batch of a few
+        rows, which every rank has whole.
+    """
+
+    labels: torch.Tensor
+    share: float
+    own: slice
+
+
+class RankDataset(GroupDataset):
+    """A view of a data set, of whose batches a rank fetches its own part.
+
+    Each batch has one more column, ``"part"``. A batch of fewer than two rows for each rank is
+    fetched by all of them: a batch norm has no variance of one row.
+
+    Parameters
+    ----------
+    data : GroupDataset
+        The same on all ranks.
+    ranks : Ranks
+        Which rank of how many.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_prunefair.ranks import Ranks
+    >>> second = Ranks()
+    >>> second.index, second.count = 1, 2
+    >>> data = GroupDataset(np.arange(5.0), np.array([0, 1, 0, 1, 0]))
+    >>> batch, y = RankDataset(data, second).batch([4, 3, 2, 1, 0])
+    >>> batch["X"], batch["part"].share
+    (tensor([2., 1., 0.], dtype=torch.float64), 1.2)
+    """
+
+    def __init__(self, data: GroupDataset, ranks: Ranks) -> None:
+        self.__dict__.update(vars(data))
+        self.ranks = ranks
+
+    def batch(
+        self,
+        indices: Sequence[int] | torch.Tensor,
+        collate: Callable[[list[Any]], Any] | None = None,
+    ) -> RawBatch:
+        """Return this rank's part of a batch, fetched whole; as `GroupDataset.batch`."""
+        rows = torch.as_tensor(indices)
+        own = self.ranks.part(len(rows))
+        here = rows if len(rows) < 2 * self.ranks.count else rows[own]
+        batch, y = super().batch(here, collate)
+        labels = self.targets[self.rows[rows]]
+        if len(here) == len(rows):
+            return batch | {"part": Part(labels, 1.0, own)}, y
+        share = self.ranks.count * len(here) / len(rows)
+        return batch | {"part": Part(labels, share, slice(None))}, y
+
+
+class MainOrder(Sampler[Any]):
+    """A sampler of the user's that yields on all ranks what it yields on the main one.
+
+    Parameters
+    ----------
+    sampler : iterable
+        Of row numbers, or of lists of them.
+    ranks : Ranks
+        Who iterates over it at the same time.
+    """
+
+    def __init__(self, sampler: Any, ranks: Ranks) -> None:
+        self.sampler = sampler
+        self.ranks = ranks
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.ranks.main(list(self.sampler) if self.ranks.is_main else None))
+
+
+def same_order(options: Mapping[str, Any], ranks: Ranks) -> dict[str, Any]:
+    """Return the options of a loader that make all ranks draw rows in one order.
+
+    That is what one process would draw, where the net draws no numbers while it is trained: the
+    generator begins where torch's global one of the main rank is, and dropout leaves it alone.
+
+    Parameters
+    ----------
+    options : dict
+        Of a `torch.utils.data.DataLoader`.
+    ranks : Ranks
+        Called on all of them.
+    """
+    given = {name: options[name] for name in ("sampler", "batch_sampler") if name in options}
+    if given:
+        return {name: MainOrder(sampler, ranks) for name, sampler in given.items()}
+    generator = options.get("generator")
+    state = torch.get_rng_state() if generator is None else generator.get_state()
+    if generator is None:
+        generator = torch.Generator()
+        torch.rand(1)  # the next training begins elsewhere
+    generator.set_state(ranks.main(state))
+    return {"generator": generator}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -62,21 +62,23 @@ class RankDataset(GroupDataset):
         self.__dict__.update(vars(data))
         self.ranks = ranks
 
-    def batch(
+    def batches(
         self,
-        indices: Sequence[int] | torch.Tensor,
+        order: torch.Tensor,
+        size: int,
         collate: Callable[[list[Any]], Any] | None = None,
-    ) -> RawBatch:
-        """Return this rank's part of a batch, fetched whole; as `GroupDataset.batch`."""
-        rows = torch.as_tensor(indices)
-        own = self.ranks.part(len(rows))
-        here = rows if len(rows) < 2 * self.ranks.count else rows[own]
-        batch, y = super().batch(here, collate)
-        labels = self.targets[self.rows[rows]]
-        if len(here) == len(rows):
-            return batch | {"part": Part(labels, 1.0, own)}, y
-        share = self.ranks.count * len(here) / len(rows)
-        return batch | {"part": Part(labels, share, slice(None))}, y
+    ) -> Iterator[RawBatch]:
+        """Yield this rank's part of each batch, as `GroupDataset.batches`."""
+        for rows in order.split(size):
+            own = self.ranks.part(len(rows))
+            here = rows if len(rows) < 2 * self.ranks.count else rows[own]
+            batch, y = next(super().batches(here, max(len(here), 1), collate))
+            labels = self.targets[self.rows[rows]]
+            if len(here) == len(rows):
+                part = Part(labels, 1.0, own)
+            else:
+                part = Part(labels, self.ranks.count * len(here) / len(rows), slice(None))
+            yield batch | {"part": part}, y
 
 
 class MainOrder(Sampler[Any]):

@@ -13,11 +13,7 @@ from fairlearn.metrics import MetricFrame
 
 from sk_prunefair.checks import as_losses, check_same_length
 from sk_prunefair.latency.reading import check_table
-from sk_prunefair.metrics import (
-    class_errors,
-    combined_error_variance,
-    symmetric_distance_error,
-)
+from sk_prunefair.metrics import class_errors, combined_error_variance, symmetric_distance_error
 from sk_prunefair.metrics._order import HARMS, most_harmed_first
 from sk_prunefair.names import PRUNING, check_names
 from sk_prunefair.outcome import Outcome

@@ -157,10 +157,10 @@ before; *false alarm* is the share of runs with one.
 
 {table.to_markdown(index=False)}
 
-What a level that holds for ever costs: the bets ask for more rows than a single look at a fixed
-number would. And what it costs not to have it: repeated looks raise false alarms in a share of the
-runs that grows with their number, and a test of all rows so far answers ever more slowly, as a harm
-that begins late is a small part of them.
+–: no alarm within 20,000 rows, in that share of the runs. A level that holds for ever has its price:
+the bets ask for several times the rows of a test without one, and for more the later the harm begins.
+Without it, repeated looks raise a false alarm sooner or later wherever a group is at its limit, and a
+test of all rows so far does not see a harm that begins late, which is a small part of them.
 """
     )
 

@@ -148,6 +148,8 @@ def test_clone_fitted_again_is_the_same_sparse_net(digits):
 def test_load_params_of_a_pruned_net_into_a_fresh_one_equals_it(
     fitted, digits, tmp_path, use_safetensors
 ):
+    if use_safetensors:
+        pytest.importorskip("safetensors")
     X, y, group = digits
     fitted.prune(0.8, X, y, sensitive_features=group, finetune_epochs=1)
     file = tmp_path / "params"

@@ -229,6 +229,9 @@ def _group_accuracies(
     labels = as_labels(y_true, "y_true")
     predictions = as_labels(y_pred, name)
     check_same_length(predictions, name, labels, "y_true")
+    # scikit-learn does not say so in all its versions; every answer would be wrong.
+    if len({isinstance(values[0], str) for values in (labels, predictions)}) > 1:
+        raise ValueError(f"y_true and {name} must hold labels of one kind, got a mix of types")
     return _by_group(accuracy_score, labels, predictions, sensitive_features)
 
 

@@ -29,6 +29,7 @@ PAGES = {
     "poster": "poster_page.write_page",
     "poster_default": "poster_page.write_default",
     "poster_dual": "poster_page.write_dual",
+    "monitor": "monitor.write_page",
     "promise_verdict": "promise_verdict.write_page",
     "promise_violation": "promise_violation.write_page",
     "pruners": "pruners.write_table",

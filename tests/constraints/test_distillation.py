@@ -202,6 +202,8 @@ def test_distillation_larger_teacher_in_dense_training_is_followed(data):
 
 @pytest.mark.parametrize("pruner", ["magnitude", "channel_magnitude"])
 def test_distillation_keeps_the_pruned_net_near_the_dense_one(data, pruner):
+    if pruner == "channel_magnitude":
+        pytest.importorskip("torch_pruning")
     X, y, _ = data
     distances = []
     for callbacks in ([Distillation()], []):

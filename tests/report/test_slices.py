@@ -78,9 +78,10 @@ def test_harmed_slices_without_a_slice_seldom_reports_one(kind):
 
 def test_harmed_slices_nothing_changed_is_empty_with_columns_and_dtypes():
     found = harmed_slices(features(300), np.zeros(300))
+    text = str(pd.Series(["a"]).dtype)  # another one in pandas 2
     assert found.empty
     assert list(found) == COLUMNS
-    assert found.dtypes.astype(str).tolist() == ["str", "int64", *["float64"] * 4]
+    assert found.dtypes.astype(str).tolist() == [text, "int64", *["float64"] * 4]
 
 
 def test_harmed_slices_same_seed_same_slices_whatever_the_index():

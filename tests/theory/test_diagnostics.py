@@ -109,6 +109,7 @@ def test_report_diagnostics_of_items_with_an_odd_index_equal_those_of_arrays(dig
 
 
 def test_group_theory_display_from_an_estimator_shows_its_diagnostics(clf, digits):
+    pytest.importorskip("matplotlib")
     X, y, group = digits
     display = GroupTheoryDisplay.from_estimator(clf, X, clf.classes_[y], sensitive_features=group)
     widths = [bar.get_width() for bar in display.ax_[0].patches]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     )
     from sk_prunefair.mend import mend_head
     from sk_prunefair.report.report import FairnessReport
+    from sk_prunefair.resume import Resume
     from sk_prunefair.selection import NoRateError, PruneRateSearchCV, pruning_curve
 else:
     __getattr__, __dir__ = lazy(
@@ -35,6 +36,7 @@ else:
             ],
             "mend": ["mend_head"],
             "report.report": ["FairnessReport"],
+            "resume": ["Resume"],
             "selection": ["NoRateError", "PruneRateSearchCV", "pruning_curve"],
         },
     )
@@ -50,6 +52,7 @@ __all__ = [
     "FairnessReport",
     "NoRateError",
     "PruneRateSearchCV",
+    "Resume",
     "compare_models",
     "mend_head",
     "pruning_curve",

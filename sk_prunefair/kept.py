@@ -72,3 +72,8 @@ class KeptFolder:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name)
             raise
+
+
+def as_folder(memory: Any) -> KeptFolder | None:
+    """Return the folder that a parameter ``memory`` names, None for None."""
+    return None if memory is None else KeptFolder(memory)

@@ -127,7 +127,8 @@ class _State:
 def _remembered(callback: Any, names: _Names) -> dict[str, bytes]:
     """Return what a callback remembers, by attribute; of the user's, what can be pickled."""
     found = {}
-    for name, value in vars(callback).items():
+    # What a callback itself leaves out when it is pickled, such as a progress bar, does not count.
+    for name, value in (callback.__getstate__() or {}).items():
         if not name.endswith("_") or name == "states_":
             continue
         try:

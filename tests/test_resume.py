@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler, ProgressBar
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import TensorDataset
 
@@ -235,6 +235,26 @@ def test_resume_partial_fit_every_second_epoch_equals_one_that_was_not_killed(sm
     assert dict(found.callbacks_)["kill"].seen == 3  # epochs 3 to 5: the second one was kept last
     assert_same_weights(found.module_, expected.module_)
     assert found.history[:, "epoch"] == [1, 2, 3, 4, 5, 6]
+
+
+def test_resume_with_what_prints_and_what_cannot_be_pickled_trains(small, tmp_path, capsys):
+    class Logger(Callback):
+        def on_train_begin(self, net, **kwargs):
+            self.send_ = lambda row: None
+
+    own = [("bar", ProgressBar()), ("log", Logger()), ("resume", Resume(tmp_path))]
+    clf = classifier(callbacks=own, max_epochs=2, verbose=1)
+    fit_and_prune(clf, *small)
+    assert len(fit_and_prune(clf, *small).history) == 5
+    assert capsys.readouterr().out.count("train_loss") == 1  # the second run trains nothing
+
+    class Unkept(EqualLossConstraint):
+        def on_train_begin(self, net, **kwargs):
+            super().on_train_begin(net, **kwargs)
+            self.send_ = lambda row: None
+
+    with pytest.raises(ValueError, match="send_ of the callback Unkept cannot be kept"):
+        classifier(callbacks=[("c", Unkept()), own[-1]]).fit(*small[:2])
 
 
 def test_resume_clone_and_pickle_keep_the_folder(small, tmp_path):

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from sklearn.model_selection import check_cv, train_test_split
 
 from sk_prunefair.data.groups import encode_groups
 from sk_prunefair.data.inputs import is_dataset
-from sk_prunefair.selection._nets import Data, fit_dense, split_steps, splittable, take_data
+from sk_prunefair.kept import KeptFolder
+from sk_prunefair.selection._nets import Data, fit_all, split_steps, splittable, take_data
 
 
 def fit_dense_part(
@@ -22,6 +22,7 @@ def fit_dense_part(
     has_groups: bool,
     finetune_epochs: int | None,
     random_state: Any,
+    folder: KeptFolder | None = None,
 ) -> tuple[Any, Data, Data | None]:
     """Return a fitted estimator, what to judge it on, and what to fine-tune it on, if anything.
 
@@ -39,6 +40,8 @@ def fit_dense_part(
         As for `PruneRateSearchCV`.
     random_state : int, RandomState instance or None
         Seed of the split.
+    folder : KeptFolder, default=None
+        Where the fitted net is kept.
 
     Raises
     ------
@@ -57,7 +60,7 @@ def fit_dense_part(
         raise ValueError("PruneRateSearchCV requires y to be passed, but the target y is None")
     (X, y, groups), test = hold_out(data, cv, random_state)
     train = X, y, groups if has_groups else None
-    fitted = fit_dense(estimator, *train, n_threads=torch.get_num_threads())
+    [fitted] = fit_all(estimator, [({}, train)], n_jobs=1, verbose=0, folder=folder)
     return fitted, test, train
 
 

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from sk_prunefair.checks import check_length
 from sk_prunefair.data.groups import as_group_frame, encode_groups
 from sk_prunefair.data.sources import count_rows
+from sk_prunefair.kept import as_folder
 from sk_prunefair.promise import NoRateError, Promise
 from sk_prunefair.requests import Request
 from sk_prunefair.selection._nets import (
@@ -64,8 +65,8 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         split. Several folds are refused, as each has a net of its own; nor is the net refitted.
     finetune_epochs : int, default=None
         Epochs at each rate. None takes the estimator's; "prefit" has no data for it.
-    n_jobs : int, default=None
-        Rates at a time, as in `pruning_curve`.
+    n_jobs, memory : int, str or path-like, default=None
+        As in `pruning_curve`: rates at a time, and a folder in which finished nets are kept.
     random_state : int, RandomState instance or None, default=None
         Seed of the split.
     verbose : int, default=0
@@ -141,6 +142,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
+        memory: Any = None,
     ) -> None:
         self.estimator = estimator
         self.rates = rates
@@ -154,6 +156,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
+        self.memory = memory
 
     def fit(self, X: Any, y: Any = None, *, sensitive_features: Any = None) -> PruneRateSearchCV:
         """Train, prune and test; keep the net of the largest rate that passes.
@@ -198,6 +201,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             self.criteria,
         )
         split_steps(self.estimator)
+        folder = as_folder(self.memory)
         given = Request(sliceable(X), y, sensitive_features, None)
         X, y, sensitive_features = given.X, sliceable(given.y), given.sensitive_features
         n_samples = count_rows(X)
@@ -213,15 +217,16 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             has_groups=sensitive_features is not None,
             finetune_epochs=self.finetune_epochs,
             random_state=self.random_state,
+            folder=folder,
         )
         codes, groups = encode_groups(test[2])
         trial = make_trial(fitted, test[0], test[1], train, self.finetune_epochs)
         dense = trial.dense()
-        dense_net = copy.deepcopy(trial.classifier).prune(0.0) if rates[0] == 0 else None
+        best = (0.0, copy.deepcopy(trial.classifier).prune(0.0) if rates[0] == 0 else None)
         rates = [rate for rate in rates if rate > 0]
-        best = (0.0, dense_net)
         binding, tables = None, []
-        runs = run_rates([trial], rates, n_jobs=self.n_jobs, verbose=self.verbose, keep_nets=True)
+        options: dict[str, Any] = {"n_jobs": self.n_jobs, "verbose": self.verbose, "folder": folder}
+        runs = run_rates([trial], rates, keep_nets=True, **options)
         for rate, (pruned, net, beside) in zip(rates, runs, strict=True):
             labels = known_labels(trial.classifier)
             table = promise.judge(beside or dense, pruned, codes, groups, labels)
@@ -234,12 +239,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self
 
     def _keep(
-        self,
-        promise: Promise,
-        tables: list[pd.DataFrame],
-        best: tuple[float, Any],
-        binding: Any,
-        fitted: Any,
+        self, promise: Promise, tables: list[pd.DataFrame], best: Any, binding: Any, fitted: Any
     ) -> None:
         rate, net = best
         results = pd.concat(tables, ignore_index=True)

@@ -11,6 +11,7 @@ page beside it; ``--page`` rewrites the page alone.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from pathlib import Path
@@ -36,21 +37,21 @@ RATES = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 SHAPES = [(5_000, 32), (100_000, 64)]
 
 
-def timed(trial: Any, rate: float) -> float:
-    """Prune, fine-tune and judge one net; return the processor time that took."""
+def timed(trial: Any, rate: float) -> tuple[float, int, float]:
+    """Prune, fine-tune and judge one net; return the time of that, the process, and its time."""
     start = time.thread_time()
     trial.pruned(rate, 1, False)
-    return time.thread_time() - start
+    return time.thread_time() - start, os.getpid(), time.process_time()
 
 
-def processor_time() -> float:
-    """Return the time of this process and all below it, those included that have ended."""
+def times() -> dict[int, float]:
+    """Return the processor time of this process and of all below it, by process."""
     me = psutil.Process()
-    total = 0.0
+    found = {}
     for process in [me, *me.children(recursive=True)]:
         with contextlib.suppress(psutil.Error):
-            total += sum(process.cpu_times()[:4])
-    return total
+            found[process.pid] = sum(process.cpu_times()[:2])
+    return found
 
 
 def make(n_rows: int, n_columns: int) -> Any:
@@ -103,14 +104,19 @@ def measure(backend: str, n_jobs: int | None, trial: Any, rounds: int) -> list[d
     rows = []
     for turn in range(rounds + 1):
         jobs = [Job(f"rate={rate}", trial, (rate,)) for rate in RATES]
-        clock, before = time.perf_counter(), processor_time()
-        work = list(run_jobs(timed, jobs, n_jobs=n_jobs, desc="", verbose=0))
+        clock, before = time.perf_counter(), times()
+        done = list(run_jobs(timed, jobs, n_jobs=n_jobs, desc="", verbose=0))
+        seconds = time.perf_counter() - clock
+        # Ray's workers are gone by now: what they used is what they said last.
+        after = times()
+        for _, process, used in done:
+            after[process] = max(after.get(process, 0.0), used)
         rows.append(
             {
                 "round": turn,
-                "clock": time.perf_counter() - clock,
-                "processor": processor_time() - before,
-                "work": sum(work),
+                "clock": seconds,
+                "processor": sum(used - before.get(pid, 0.0) for pid, used in after.items()),
+                "work": sum(work for work, _, _ in done),
             }
         )
     return rows
@@ -191,6 +197,6 @@ if __name__ == "__main__":
     quick = "--quick" in sys.argv
     out = HERE / ("scale_sweeps_quick.csv" if quick else "scale_sweeps.csv")
     if "--page" not in sys.argv:
-        run(1 if quick else 3, SHAPES[:1] if quick else SHAPES, out)
+        run(1 if quick else 2, SHAPES[:1] if quick else SHAPES, out)
     if not quick:
         (HERE / "scale_sweeps.md").write_text(page(pd.read_csv(out)))

@@ -14,6 +14,8 @@ import torch
 from scipy import sparse
 from torch import nn
 
+from sk_prunefair._version import __version__
+
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, np.generic, torch.dtype, torch.device)
 _PART = 2**24  # bytes that are read at a time, so that a memory-mapped array is never in memory
 
@@ -23,8 +25,9 @@ def fingerprint(*values: Any) -> str:
 
     Numbers, strings, arrays, tensors, frames and sparse matrices count with all they hold; modules
     and optimizers with their state; lists, dicts and objects with their parts; functions and
-    classes with their names. Of an object, attributes that end in an underscore do not count:
-    they are learned. Of a torch data set no items are read, as they may differ each time.
+    classes with their names, of functions also the code. Of an object, attributes that end in an
+    underscore do not count: they are learned. Of a torch data set the attributes count, and no
+    items are read, which may differ each time. So do the versions of torch and of this library.
 
     Parameters
     ----------
@@ -44,7 +47,7 @@ def fingerprint(*values: Any) -> str:
     False
     """
     digest = hashlib.sha256()
-    _feed(digest.update, values, ())
+    _feed(digest.update, (torch.__version__, __version__, values), ())
     return digest.hexdigest()[:40]
 
 
@@ -63,8 +66,8 @@ def _feed(update: Callable[[Any], None], value: Any, within: tuple[int, ...]) ->
     elif isinstance(value, torch.Tensor):
         plain = value.detach().cpu()
         update(f"{plain.dtype}{tuple(plain.shape)}".encode())
-        for part in plain.reshape(len(plain) if plain.ndim else 1, -1).split(_rows(plain)):
-            update(part.contiguous().view(torch.uint8).numpy().data)
+        for part in plain.reshape(-1).split(_PART):
+            update(part.view(torch.uint8).numpy().data)
     elif isinstance(value, (pd.DataFrame, pd.Series, pd.Index)):
         _feed_array(update, pd.util.hash_pandas_object(value).to_numpy())
         names = list(value.columns) if isinstance(value, pd.DataFrame) else [value.name]
@@ -108,15 +111,16 @@ def _parts(value: Any) -> list[Any]:
         return [value.get_state()]
     if isinstance(value, functools.partial):
         return [value.func, value.args, value.keywords]
-    if isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType)):
+    if isinstance(value, types.FunctionType):
+        code = value.__code__
+        constants = [each for each in code.co_consts if isinstance(each, _PLAIN)]
+        held = [cell.cell_contents for cell in value.__closure__ or ()]
+        named = [value.__module__, value.__qualname__]
+        return [*named, code.co_code, code.co_names, constants, value.__defaults__, held]
+    if isinstance(value, (type, types.BuiltinFunctionType)):
         return [value.__module__, value.__qualname__]
     if isinstance(value, types.MethodType):
         return [value.__func__, value.__self__]
-    if isinstance(value, torch.utils.data.Dataset) or not hasattr(value, "__dict__"):
-        return [len(value)] if hasattr(value, "__len__") else []
-    return [
-        part
-        for name in sorted(vars(value))
-        if name[-1] != "_"
-        for part in (name, vars(value)[name])
-    ]
+    size = [len(value)] if hasattr(value, "__len__") else []
+    attributes = vars(value) if hasattr(value, "__dict__") else {}
+    return [*size, {name: part for name, part in attributes.items() if not name.endswith("_")}]

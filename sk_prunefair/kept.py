@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
+
 
 class KeptFolder:
     """Files by the fingerprint of what they were computed from; none is ever half written.
@@ -64,7 +66,7 @@ class KeptFolder:
         handle, name = tempfile.mkstemp(dir=self.folder, prefix=key[:8], suffix=".part")
         try:
             with os.fdopen(handle, "wb") as file:
-                pickle.dump(value, file, protocol=pickle.HIGHEST_PROTOCOL)
+                cloudpickle.dump(value, file)  # also classes of a notebook, in a worker
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(name, self.path(key))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sk_prunefair.checks import check_epochs
-from sk_prunefair.data.sources import ArraySource, SparseSource
 from sk_prunefair.fingerprint import fingerprint
 from sk_prunefair.hooks import Hook
 from sk_prunefair.kept import KeptFolder
@@ -62,8 +61,8 @@ class Resume(Hook):
     Notes
     -----
     Of callbacks that are neither skorch's nor a `sk_prunefair.hooks.Hook`, those attributes are
-    kept that end in an underscore and can be pickled. Of a torch Dataset only the number of items,
-    labels and groups count in the fingerprint.
+    kept that end in an underscore and can be pickled. Of a torch Dataset its attributes count in
+    the fingerprint, not its items; a change of the code of a class is not noticed.
 
     Examples
     --------
@@ -201,12 +200,9 @@ def data_is_known(data: GroupDataset) -> list[Any]:
     Parameters
     ----------
     data : GroupDataset
-        Arrays count with all they hold, a data set with its length.
+        Arrays count with all they hold, a data set with its attributes.
     """
-    source: Any = data.source
-    held = {ArraySource: "tensors", SparseSource: "matrix"}.get(type(source))
-    inputs = len(source) if held is None else getattr(source, held)
-    return [inputs, data.rows, data.targets, data.group, data.sample_weight]
+    return [data.source, data.rows, data.targets, data.group, data.sample_weight]
 
 
 def _start(net: CoreNet, data: GroupDataset) -> list[Any]:

@@ -127,8 +127,7 @@ class _State:
 def _remembered(callback: Any, names: _Names) -> dict[str, bytes]:
     """Return what a callback remembers, by attribute; of the user's, what can be pickled."""
     found = {}
-    # What a callback itself leaves out when it is pickled, such as a progress bar, does not count.
-    for name, value in (callback.__getstate__() or {}).items():
+    for name, value in vars(callback).items():
         if not name.endswith("_") or name == "states_":
             continue
         try:
@@ -139,7 +138,8 @@ def _remembered(callback: Any, names: _Names) -> dict[str, bytes]:
             _Pickler(file, names).dump(value)
             found[name] = file.getvalue()
         except Exception as error:
-            if is_library(callback):
+            # What a callback itself leaves out, such as a progress bar, need not be kept.
+            if is_library(callback) and name in callback.__getstate__():
                 raise ValueError(
                     f"{name} of the callback {type(callback).__name__} cannot be kept: {error!r}"
                 ) from error

@@ -254,7 +254,9 @@ def test_resume_with_what_prints_and_what_cannot_be_pickled_trains(small, tmp_pa
             self.send_ = lambda row: None
 
     with pytest.raises(ValueError, match="send_ of the callback Unkept cannot be kept"):
-        classifier(callbacks=[("c", Unkept()), own[-1]]).fit(*small[:2])
+        classifier(callbacks=[("c", Unkept()), own[-1]]).fit(
+            *small[:2], sensitive_features=small[2]
+        )
 
 
 def test_resume_clone_and_pickle_keep_the_folder(small, tmp_path):

@@ -81,7 +81,8 @@ def pruning_curve(
         Folder in which every fitted net and every finished rate is kept as soon as it is there. A
         curve that was killed and is asked for again goes on from there. A file is found by all that
         it was computed from, so that one folder may serve several curves. On a cluster, all workers
-        must see the folder. Files are pickles: load those alone that you trust.
+        must see the folder. A change of the code of a class is not noticed. Files are pickles: load
+        those alone that you trust.
 
     Returns
     -------

@@ -143,12 +143,12 @@ def run(rounds: int, shapes: list[tuple[int, int]], out: Path) -> None:
     pd.DataFrame(rows).to_csv(out, index=False, float_format="%.4g")
 
 
-def page(rows: pd.DataFrame) -> str:
-    """Return the page of the rows."""
+def write_page(rows: pd.DataFrame, path: Path) -> None:
+    """Write the page of the rows."""
     lines, sizes = [], []
     for (n_rows, n_columns), part in rows.groupby(["rows", "columns"]):
         once, each = part[["bytes_once", "bytes_each"]].iloc[0] / 1e6
-        sizes.append(f"{once:.1f} MB once against {each:.0f} MB ({n_rows:,} rows)")
+        sizes.append(f"{once:.1f} against {each:.0f} MB ({n_rows:,} rows)")
         for backend in BACKENDS:
             mine = part[part.backend == backend]
             beside = mine.processor - mine.work
@@ -167,9 +167,9 @@ def page(rows: pd.DataFrame) -> str:
                 }
             )
     table = pd.DataFrame(lines).to_markdown(index=False, disable_numparse=True)
-    return PAGE.format(
-        n_rates=len(RATES), n_rounds=int(rows["round"].max()), table=table, sizes=", ".join(sizes)
-    )
+    n_rounds = int(rows["round"].max())
+    sent = "; ".join(sizes)
+    path.write_text(PAGE.format(n_rates=len(RATES), n_rounds=n_rounds, table=table, sizes=sent))
 
 
 PAGE = """\
@@ -183,13 +183,13 @@ machine was shared and busy: other processes take caches and memory bandwidth.
 
 {table}
 
-What is sent: {sizes} if each net came with its data. On one machine loky maps it into memory, Ray
-keeps it in its store of objects, and Dask sends it to each worker once.
+What is sent, once against with each net: {sizes}. On one machine loky maps
+it into memory, Ray keeps it in its store of objects, and Dask sends it to each worker once.
 
 Threads take turns, since torch's random generator is one for all of them: two are no faster than
-one. joblib's backend for Ray starts its workers anew for each sweep, so that its overhead holds two
-imports of torch: it pays where a net trains for minutes. A backend changes no number: the results
-are the same, bit for bit.
+one. joblib's backend for Ray starts its workers anew for each sweep: its overhead holds two imports
+of torch, and its work the first calls of torch in them. It pays where a net trains for minutes. The
+numbers of a sweep are the same on every backend, bit for bit.
 """
 
 
@@ -199,4 +199,4 @@ if __name__ == "__main__":
     if "--page" not in sys.argv:
         run(1 if quick else 2, SHAPES[:1] if quick else SHAPES, out)
     if not quick:
-        (HERE / "scale_sweeps.md").write_text(page(pd.read_csv(out)))
+        write_page(pd.read_csv(out), HERE / "scale_sweeps.md")

@@ -6,6 +6,7 @@ import contextlib
 import os
 import pickle
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ class KeptFolder:
     ----------
     folder : str or path-like
         Made when something is written.
+    dumps : callable, default=cloudpickle.dumps
+        From a value to the bytes of a pickle.
 
     Examples
     --------
@@ -32,7 +35,8 @@ class KeptFolder:
     ({'rate': 0.5}, None)
     """
 
-    def __init__(self, folder: Any) -> None:
+    def __init__(self, folder: Any, dumps: Callable[[Any], bytes] = cloudpickle.dumps) -> None:
+        self.dumps = dumps
         try:
             self.folder = Path(folder)
         except TypeError:
@@ -66,7 +70,7 @@ class KeptFolder:
         handle, name = tempfile.mkstemp(dir=self.folder, prefix=key[:8], suffix=".part")
         try:
             with os.fdopen(handle, "wb") as file:
-                cloudpickle.dump(value, file)  # also classes of a notebook, in a worker
+                file.write(self.dumps(value))
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(name, self.path(key))
@@ -74,8 +78,3 @@ class KeptFolder:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name)
             raise
-
-
-def as_folder(memory: Any) -> KeptFolder | None:
-    """Return the folder that a parameter ``memory`` names, None for None."""
-    return None if memory is None else KeptFolder(memory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import pickle
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from joblib.parallel import get_active_backend
 from tqdm import tqdm
 
 from sk_prunefair.kept import KeptFolder
-from sk_prunefair.selection._shipping import packed, unpacked
+from sk_prunefair.selection._shipping import dumps, packed, unpacked
 
 
 @dataclass(frozen=True)
@@ -132,9 +133,10 @@ def _parallel(
     n_workers = usual if n_jobs is None else n_jobs
     is_here = getattr(backend, "supports_sharedmem", False) or n_workers == 1
     send = _Sender(backend, is_here)
-    return parallel(
+    done = parallel(
         joblib.delayed(_do)(work, job.args, folder, job.key, *send(job.shared)) for job in jobs
     )
+    return (pickle.loads(each.pickled) if isinstance(each, _Packed) else each for each in done)
 
 
 class _Counted(joblib.Parallel):
@@ -201,7 +203,19 @@ def _do(
     result = work(shared, *args)
     if folder is not None and key is not None:
         folder.write(key, result)
-    return result
+    return result if isinstance(first, _Here) else _Packed(dumps(result))
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """A result on its way from a worker."""
+
+    pickled: bytes
+
+
+def as_folder(memory: Any) -> KeptFolder | None:
+    """Return the folder that a parameter ``memory`` names, None for None."""
+    return None if memory is None else KeptFolder(memory, dumps)
 
 
 def is_death(error: BaseException) -> bool:

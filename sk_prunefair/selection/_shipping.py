@@ -12,12 +12,14 @@ import pickle
 import warnings
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import numpy.typing as npt
 import torch
 from cloudpickle import Pickler
 
 from sk_prunefair.data.sources import ArraySource
+from sk_prunefair.net_state import NetState
 
 # Pickle's fifth protocol keeps buffers apart, so that neither side copies them.
 _PROTOCOL = 5
@@ -55,13 +57,39 @@ def unpacked(arrays: list[npt.NDArray[Any]]) -> Any:
     return pickle.loads(head.data, buffers=[buffer.data for buffer in buffers])
 
 
+def dumps(value: Any) -> bytes:
+    """Return the pickle of a result, nets of classes included that only a script or notebook has.
+
+    Parameters
+    ----------
+    value : object
+        For `pickle.loads`.
+    """
+    file = io.BytesIO()
+    _Pickler(file, protocol=_PROTOCOL).dump(value)
+    return file.getvalue()
+
+
 class _Pickler(Pickler):
     """Data is taken as numpy arrays, as torch's own pickles hold a copy of each tensor."""
 
     def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, NetState):
+            # skorch pickles modules by the names of their classes, which a worker may not know.
+            file = io.BytesIO()
+            torch.save(vars(value), file, pickle_module=cloudpickle)
+            return _net, (type(value), file.getvalue(), str(value.device))
         if type(value) is ArraySource:
             return _array_source, (_arrays(value.tensors),)
         return super().reducer_override(value)
+
+
+def _net(kind: type[NetState], saved: bytes, device: str) -> NetState:
+    net = object.__new__(kind)
+    is_here = torch.cuda.is_available() or not device.startswith("cuda")
+    where = None if is_here else "cpu"
+    vars(net).update(torch.load(io.BytesIO(saved), weights_only=False, map_location=where))
+    return net
 
 
 def _arrays(tensors: Any) -> Any:

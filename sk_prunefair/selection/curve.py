@@ -12,7 +12,6 @@ from sklearn.model_selection import check_cv
 
 from sk_prunefair.data.groups import as_group_frame, encode_groups
 from sk_prunefair.data.sources import count_rows
-from sk_prunefair.kept import as_folder
 from sk_prunefair.outcome import Outcome, lost_labels
 from sk_prunefair.selection._nets import (
     Data,
@@ -24,6 +23,7 @@ from sk_prunefair.selection._nets import (
     splittable,
     take_data,
 )
+from sk_prunefair.selection._parallel import as_folder
 
 
 def pruning_curve(

@@ -16,7 +16,6 @@ from sklearn.utils.validation import check_is_fitted
 from sk_prunefair.checks import check_length
 from sk_prunefair.data.groups import as_group_frame, encode_groups
 from sk_prunefair.data.sources import count_rows
-from sk_prunefair.kept import as_folder
 from sk_prunefair.promise import NoRateError, Promise
 from sk_prunefair.requests import Request
 from sk_prunefair.selection._nets import (
@@ -29,6 +28,7 @@ from sk_prunefair.selection._nets import (
     split_steps,
     with_classifier,
 )
+from sk_prunefair.selection._parallel import as_folder
 from sk_prunefair.selection.hold_out import fit_dense_part
 
 

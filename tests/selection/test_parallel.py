@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import os
+import pickle
 from concurrent.futures import BrokenExecutor
 
 import joblib
@@ -19,8 +21,8 @@ from sk_prunefair.data.dataset import GroupDataset
 from sk_prunefair.kept import KeptFolder
 from sk_prunefair.pruning import MagnitudePruner
 from sk_prunefair.selection._parallel import Job, _Sender, run_jobs
-from sk_prunefair.selection._shipping import packed, unpacked
-from tests.conftest import assert_same_weights, classifier
+from sk_prunefair.selection._shipping import dumps, packed, unpacked
+from tests.conftest import SmallNet, assert_same_weights, classifier
 
 
 class NoGenerator(ThreadingBackend):
@@ -142,6 +144,19 @@ def test_packed_data_is_apart_from_its_pickle_and_comes_back_the_same():
     assert y.tolist() == [1, 1]
     np.testing.assert_array_equal(found["raw"], X)
     assert torch.equal(found["words"].batch([3])[0]["X"]["a"], torch.from_numpy(X[[3]]))
+
+
+def test_dumps_net_of_a_class_that_only_a_script_has_comes_back(digits):
+    class OwnNet(SmallNet):
+        pass
+
+    X, y, _ = (values[:200] for values in digits)
+    clf = classifier(OwnNet, max_epochs=1).fit(X, y).prune(0.5)
+    for found in (pickle.loads(dumps([clf]))[0], unpacked(packed(clf))):
+        assert_same_weights(found.module_, clf.module_)
+        assert_same_weights(found.dense_module_, clf.dense_module_)
+        again = copy.deepcopy(clf).prune(0.7, X, y, finetune_epochs=1)
+        assert_same_weights(found.prune(0.7, X, y, finetune_epochs=1).module_, again.module_)
 
 
 def test_sender_data_is_the_same_argument_of_every_job():

@@ -113,7 +113,8 @@ def pruning_curve(
 
     Examples
     --------
-    >>>     >>> from sk_prunefair import FairPrunedClassifier
+    >>> import torch
+    >>> from sk_prunefair import FairPrunedClassifier
     >>> from sk_prunefair.datasets import load_digits
     >>> from sk_prunefair.modules import MLP
     >>> digits = load_digits()

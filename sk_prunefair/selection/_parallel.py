@@ -93,7 +93,7 @@ def _computed(
     bar: tqdm[Any],
     folder: KeptFolder | None,
 ) -> Iterator[Any]:
-    n_done = 0
+    n_done, n_known = 0, bar.n
     try:
         for result in _parallel(work, jobs, n_jobs, bar, folder):
             yield result
@@ -102,8 +102,8 @@ def _computed(
     except Exception as error:
         if not is_death(error):
             raise
-    for job in jobs[n_done:]:
-        bar.n = jobs.index(job)
+    for position, job in enumerate(jobs[n_done:], start=n_done):
+        bar.n = n_known + position
         # Out of memory is what kills most of them: alone there is more of it.
         try:
             [result] = _parallel(work, [job], 2, bar, folder)

@@ -157,10 +157,11 @@ before; *false alarm* is the share of runs with one.
 
 {table.to_markdown(index=False)}
 
-–: no alarm within 20,000 rows, in that share of the runs. A level that holds for ever has its price:
-the bets ask for several times the rows of a test without one, and for more the later the harm begins.
-Without it, repeated looks raise a false alarm sooner or later wherever a group is at its limit, and a
-test of all rows so far does not see a harm that begins late, which is a small part of them.
+–: no alarm within 20,000 rows, in that share of the runs. A level that holds for ever has its
+price: the bets ask for several times the rows of a test without one, and for more the later the
+harm begins. Without it, repeated looks raise a false alarm sooner or later wherever a group is at
+its limit, and a test of all rows so far does not see a harm that begins late, which is a small part
+of them.
 """
     )
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sk_prunefair.monitor import GroupMonitor
     from sk_prunefair.promise import required_samples
     from sk_prunefair.report.report import FairnessReport
+    from sk_prunefair.resume import Resume
     from sk_prunefair.selection import NoRateError, PruneRateSearchCV, pruning_curve
 else:
     __getattr__, __dir__ = lazy(
@@ -39,6 +40,7 @@ else:
             "monitor": ["GroupMonitor"],
             "promise": ["required_samples"],
             "report.report": ["FairnessReport"],
+            "resume": ["Resume"],
             "selection": ["NoRateError", "PruneRateSearchCV", "pruning_curve"],
         },
     )
@@ -55,6 +57,7 @@ __all__ = [
     "GroupMonitor",
     "NoRateError",
     "PruneRateSearchCV",
+    "Resume",
     "compare_models",
     "mend_head",
     "pruning_curve",

@@ -34,6 +34,7 @@ from sk_prunefair.packed import PackedNet, is_stale
 from sk_prunefair.parts import make_module, trained_parts
 from sk_prunefair.pruning import engine
 from sk_prunefair.requests import known_schema, settled
+from sk_prunefair.resume import Resume
 from sk_prunefair.training import train
 
 
@@ -119,6 +120,8 @@ class Net(NetState):
             for _, callback in getattr(self, "callbacks_", []):
                 if isinstance(callback, Hook):
                     callback.reset_states("epoch")
+                if isinstance(callback, Resume):
+                    callback.go_on(self)
         getattr(self, method_name)(self, **kwargs)
         callbacks = [callback for _, callback in self.callbacks_]
         if method_name == "on_epoch_end":
@@ -127,6 +130,8 @@ class Net(NetState):
                     callback.sum_states(self.ranks)
         if method_name == "on_train_end":
             callbacks.sort(key=lambda callback: not isinstance(callback, Hook))
+        if method_name == "on_epoch_end":  # it keeps what all others have come to
+            callbacks.sort(key=lambda callback: isinstance(callback, Resume))
         for callback in callbacks:
             getattr(callback, method_name)(self, **kwargs)
         if method_name != "on_grad_computed":  # the optimizer's step comes after it

@@ -32,12 +32,13 @@ if hasattr(os, "register_at_fork"):
 def seeded(seed: int | None, step: int, device: Any = "cpu") -> Iterator[None]:
     """Draw from torch's generator as the seed and the step say, and put it back afterwards.
 
-    Threads that draw from seeds take turns, so that each gets what it would get alone.
+    Threads take turns, so that each gets what it would get alone. Those without a seed do so, too:
+    in between they would draw from the generator that another has seeded.
 
     Parameters
     ----------
     seed : int or None
-        None changes nothing: what is inside draws from the generator as it is.
+        None leaves the generator alone: what is inside draws from it as it is.
     step : int
         Part of the seed, so that one training after another does not draw the same.
     device : str or torch.device, default="cpu"
@@ -53,7 +54,8 @@ def seeded(seed: int | None, step: int, device: Any = "cpu") -> Iterator[None]:
     True
     """
     if seed is None:
-        yield
+        with _TURNS.lock:
+            yield
         return
     is_cuda = device is not None and torch.device(device).type == "cuda"
     devices = range(torch.cuda.device_count()) if is_cuda else []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sk_prunefair.epochs import joined_rows, own_rows
 from sk_prunefair.hooks import Hook, Training
 from sk_prunefair.objective import Objective
+from sk_prunefair.resume import take_up
 from sk_prunefair.seeds import seeded
 from sk_prunefair.skorch_state import begin_schedules, continue_schedules, count_best
 
@@ -66,9 +67,10 @@ def train(
     try:
         with seeded(net.seed_, step, net.device):
             _begin(net, hooks, X, y)
+            left = take_up(net, data, epochs)
             # As in skorch, an interrupted training leaves a net that can be used.
             with contextlib.suppress(KeyboardInterrupt):
-                net.fit_loop(data, data.y, epochs=epochs, _routing_method=routed_as, **fit_params)
+                net.fit_loop(data, data.y, epochs=left, _routing_method=routed_as, **fit_params)
             net.notify("on_train_end", X=X, y=y)
             if goal > net.prune_rate_:  # a schedule that was stopped early
                 net.raise_rate(goal, data)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import copy
 import threading
-import warnings
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, NamedTuple
 
-import joblib
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -20,12 +18,15 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import indexable
 from torch import nn
-from tqdm import tqdm
 
 from sk_prunefair.checks import check_rate
 from sk_prunefair.data.inputs import is_dataset
 from sk_prunefair.data.sources import ItemSource, count_rows, take_rows
+from sk_prunefair.fingerprint import fingerprint
+from sk_prunefair.kept import KeptFolder
 from sk_prunefair.outcome import Outcome
+from sk_prunefair.resume import data_is_known, what_is_known
+from sk_prunefair.selection._parallel import Job, run_jobs
 
 Data = tuple[Any, Any, Any]  # X, y, sensitive features
 
@@ -45,6 +46,16 @@ class Trial:
     def dense(self) -> Outcome:
         """Run the dense net once; before any rates are under way."""
         return outcome_of(self.classifier, self.classifier.dense_module_, self.data)
+
+    def known(self) -> list[Any]:
+        """Return all that a run depends on beside its rate, for a fingerprint."""
+        classifier = self.classifier
+        return [
+            what_is_known(classifier),
+            known_labels(classifier),
+            data_is_known(self.data),
+            self.finetuning,
+        ]
 
     def pruned(self, rate: float, n_threads: int, keep_net: bool) -> Run:
         """Prune and run once; return what the net does and, if it is to be kept, a copy of it."""
@@ -82,26 +93,54 @@ def run_rates(
     n_jobs: int | None,
     verbose: int,
     keep_nets: bool = False,
+    folder: KeptFolder | None = None,
+    names: Iterable[Mapping[str, Any]] = ({},),
 ) -> Generator[Run]:
     """Yield what `Trial.pruned` returns for all rates of the first trial, then of the next.
 
-    The work goes through joblib's backend in force.
+    The work goes through joblib's backend in force; errors call a trial by its names.
     """
     n_threads = torch.get_num_threads()
-    pairs = [(trial, rate) for trial in trials for rate in rates]
-    jobs = (joblib.delayed(trial.pruned)(rate, n_threads, keep_nets) for trial, rate in pairs)
-    done = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
-    disable = None if verbose else True
-    try:
-        with tqdm(total=len(pairs), desc="pruning", disable=disable) as bar:
-            for run in done:
-                bar.update()
-                yield run
-    finally:
-        with warnings.catch_warnings():
-            # joblib warns of what is stopped; what nobody asks for any more shall not run.
-            warnings.simplefilter("ignore", UserWarning)
-            done.close()
+    jobs = []
+    for trial, called in zip(trials, names, strict=True):
+        start = None if folder is None else fingerprint("rate", trial.known(), keep_nets)
+        for rate in rates:
+            key = start and fingerprint(start, rate)
+            name = ", ".join(f"{k}={v}" for k, v in {"rate": rate, **called}.items())
+            jobs.append(Job(name, trial, (rate, n_threads, keep_nets), key))
+    return run_jobs(
+        Trial.pruned, jobs, n_jobs=n_jobs, desc="pruning", verbose=verbose, folder=folder
+    )
+
+
+def fit_all(
+    estimator: Any,
+    fits: Iterable[tuple[Mapping[str, Any], Any]],
+    *,
+    n_jobs: int | None,
+    verbose: int,
+    folder: KeptFolder | None = None,
+) -> list[Any]:
+    """Return a clone fitted, unpruned, on each data, with parameters for its classifier.
+
+    Parameters
+    ----------
+    estimator : FairPrunedClassifier or Pipeline that ends in one
+        Cloned.
+    fits : list of (dict, data)
+        Names of each, of which ``random_state`` is also a parameter, and what it is trained on.
+    n_jobs, verbose, folder
+        As for `run_jobs`.
+    """
+    n_threads = torch.get_num_threads()
+    jobs = []
+    for names, data in fits:
+        params = {key: names[key] for key in names.keys() & {"random_state"}}
+        name = ", ".join(f"{key}={value}" for key, value in names.items())
+        key = None if folder is None else fingerprint("fit", clone(estimator), data, params)
+        jobs.append(Job(f"the training {name}".strip(), data, (estimator, n_threads, params), key))
+    done = run_jobs(fit_dense, jobs, n_jobs=n_jobs, desc="training", verbose=verbose, folder=folder)
+    return list(done)
 
 
 def split_steps(estimator: Any) -> tuple[Pipeline | None, Any]:
@@ -118,8 +157,9 @@ def split_steps(estimator: Any) -> tuple[Pipeline | None, Any]:
     return front, classifier
 
 
-def fit_dense(estimator: Any, X: Any, y: Any, groups: Any, *, n_threads: int, **params: Any) -> Any:
+def fit_dense(data: Data, estimator: Any, n_threads: int, params: Mapping[str, Any]) -> Any:
     """Fit a clone, unpruned, with further parameters for its classifier."""
+    X, y, groups = data
     front, classifier = split_steps(clone(estimator))
     classifier.set_params(prune_rate=None, **params)
     with _like_the_caller(n_threads):

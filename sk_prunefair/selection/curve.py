@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import joblib
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 from sklearn.model_selection import check_cv
-from tqdm import tqdm
 
 from sk_prunefair.data.groups import as_group_frame, encode_groups
 from sk_prunefair.data.sources import count_rows
@@ -19,13 +16,14 @@ from sk_prunefair.outcome import Outcome, lost_labels
 from sk_prunefair.selection._nets import (
     Data,
     check_rates,
-    fit_dense,
+    fit_all,
     make_trial,
     run_rates,
     split_steps,
     splittable,
     take_data,
 )
+from sk_prunefair.selection._parallel import as_folder
 
 
 def pruning_curve(
@@ -43,6 +41,7 @@ def pruning_curve(
     cv: Any = None,
     n_jobs: int | None = None,
     verbose: int = 1,
+    memory: Any = None,
 ) -> pd.DataFrame:
     """Prune a net at each rate, and evaluate it group by group.
 
@@ -71,12 +70,19 @@ def pruning_curve(
         on one part and evaluated on the other.
     n_jobs : int, default=None
         Jobs at a time, one rate each, through joblib: ``joblib.parallel_config(backend="dask")``
-        spreads them over machines. The frame is the same, bit for bit, given a ``random_state``.
+        or ``"ray"`` spreads them over machines, and data is sent once, not once per rate. The frame
+        is the same, bit for bit, given a ``random_state``.
         Each job uses ``torch.get_num_threads()`` threads: with several jobs on one machine, call
         ``torch.set_num_threads(1)`` before. Threads of one process (the "threading" backend) take
         turns, as they share torch's random generator.
     verbose : int, default=1
         0 shows no progress bar; nor does one show where nobody is watching.
+    memory : str or path-like, default=None
+        Folder in which every fitted net and every finished rate is kept as soon as it is there. A
+        curve that was killed and is asked for again goes on from there. A file is found by all that
+        it was computed from, so that one folder may serve several curves. On a cluster, all workers
+        must see the folder. A change of the code of a class is not noticed. Files are pickles: load
+        those alone that you trust.
 
     Returns
     -------
@@ -101,6 +107,9 @@ def pruning_curve(
         If `estimator` cannot be pruned.
     ValueError
         If an argument is malformed, or what is to be trained on is missing or given twice.
+    RuntimeError
+        If the process of a worker died twice on the same job; the message names the rate and the
+        repeat. After the first time the jobs that were not done are run one at a time.
 
     Examples
     --------
@@ -130,13 +139,17 @@ def pruning_curve(
     repeats = list(_repeats((X, y, groups), train, cv, random_states))
     if not repeats:
         raise ValueError("random_states and cv must hold at least one repeat, got none")
-    fits = _fit_all(estimator, repeats, random_states is None and cv is None, n_jobs, verbose)
+    options: dict[str, Any] = {"n_jobs": n_jobs, "verbose": verbose, "folder": as_folder(memory)}
+    fits = [estimator]
+    if random_states is not None or cv is not None:
+        fits = fit_all(estimator, [(names, fit_on) for names, fit_on, _ in repeats], **options)
     trials = [
         make_trial(fitted, test[0], test[1], fit_on, finetune_epochs)
         for fitted, (_, fit_on, test) in zip(fits, repeats, strict=True)
     ]
     dense = [trial.dense() for trial in trials]
-    pruned = run_rates(trials, checked_rates, n_jobs=n_jobs, verbose=verbose)
+    called = [names for names, _, _ in repeats]
+    pruned = run_rates(trials, checked_rates, names=called, **options)
     rows: list[dict[str, Any]] = []
     for before, (names, _, test) in zip(dense, repeats, strict=True):
         codes, labels = encode_groups(test[2])
@@ -179,24 +192,6 @@ def _repeats(
     for repeat, ((split_name, fit_on, test_on), seed) in enumerate(pairs):
         names = {"repeat": repeat} if is_repeated else {}
         yield names | seed | split_name, fit_on, test_on
-
-
-def _fit_all(
-    estimator: Any, repeats: list[Any], is_fitted: bool, n_jobs: int | None, verbose: int
-) -> list[Any]:
-    if is_fitted:
-        return [estimator]
-    n_threads = torch.get_num_threads()
-    jobs = [
-        joblib.delayed(fit_dense)(estimator, *fit_on, n_threads=n_threads, **_seed(names))
-        for names, fit_on, _ in repeats
-    ]
-    done = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
-    return list(tqdm(done, total=len(jobs), desc="training", disable=None if verbose else True))
-
-
-def _seed(names: dict[str, int]) -> dict[str, int]:
-    return {key: names[key] for key in names.keys() & {"random_state"}}
 
 
 def _rows(

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 from sklearn.model_selection import (
     GroupShuffleSplit,
     TimeSeriesSplit,
@@ -18,7 +17,8 @@ from sklearn.model_selection import (
 
 from sk_prunefair.data.groups import as_group_frame, encode_groups
 from sk_prunefair.data.inputs import is_dataset
-from sk_prunefair.selection._nets import Data, fit_dense, split_steps, splittable, take_data
+from sk_prunefair.kept import KeptFolder
+from sk_prunefair.selection._nets import Data, fit_all, split_steps, splittable, take_data
 
 
 def fit_dense_part(
@@ -31,6 +31,7 @@ def fit_dense_part(
     random_state: Any,
     units: Any = None,
     check: Callable[[pd.DataFrame], Any],
+    folder: KeptFolder | None = None,
 ) -> tuple[Any, Data, Data | None]:
     """Return a fitted estimator, what to judge it on, and what to fine-tune it on, if anything.
 
@@ -52,6 +53,8 @@ def fit_dense_part(
         Whose rows are not torn apart: persons, households, days.
     check : callable
         Called with the held-out frame of groups, before anything is trained.
+    folder : KeptFolder, default=None
+        Where the fitted net is kept.
 
     Raises
     ------
@@ -72,7 +75,7 @@ def fit_dense_part(
     (X, y, groups), test = hold_out(data, cv, random_state, units)
     check(test[2])
     train = X, y, groups if has_groups else None
-    fitted = fit_dense(estimator, *train, n_threads=torch.get_num_threads())
+    [fitted] = fit_all(estimator, [({}, train)], n_jobs=1, verbose=0, folder=folder)
     return fitted, test, train
 
 

@@ -28,6 +28,7 @@ from sk_prunefair.selection._nets import (
     split_steps,
     with_classifier,
 )
+from sk_prunefair.selection._parallel import as_folder
 from sk_prunefair.selection.hold_out import fit_dense_part
 from sk_prunefair.selection.sequence import Tested, fixed_sequence
 
@@ -45,7 +46,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     Parameters
     ----------
     estimator : FairPrunedClassifier or Pipeline that ends in one
-        Cloned and fitted, or with ``cv="prefit"`` copied; its ``prune_rate`` is ignored.
+        Cloned and fitted, or with ``cv="prefit"`` copied.
     rates : iterable of float in [0, 1), default=(0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
         Rates to try. With 0.0 among them the dense net is returned, not an error, if none passes.
     max_accuracy_drop : float in [0, 1), default=0.02
@@ -67,8 +68,8 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         which nobody ships. Nor is the net refitted.
     finetune_epochs : int, default=None
         Epochs at each rate. None takes the estimator's; "prefit" has no data for it.
-    n_jobs : int, default=None
-        Rates at a time, as in `pruning_curve`.
+    n_jobs, memory : int, str or path-like, default=None
+        As in `pruning_curve`: rates at a time, and a folder in which finished nets are kept.
     random_state : int, RandomState instance or None, default=None
         Seed of the split.
     verbose : int, default=0
@@ -93,16 +94,13 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         ``risk_lower``, ``risk_upper`` (bounds), ``fairness_violation``, ``violation_bound``, all of
         clipped losses; with `criteria` also ``criterion``, the one with the largest p-value, and
         ``criterion_p_value``. Rates after the first that fails are not tried.
-    classes_ : ndarray of shape (n_classes,)
-        The labels.
-    n_features_in_, feature_names_in_ : int, ndarray of str
-        Where `best_estimator_` has them.
+    classes_, n_features_in_, feature_names_in_ : ndarray, int, ndarray of str
+        As `best_estimator_` has them.
 
     Notes
     -----
-    *Pairs.* Both nets see the same samples, of which only those count that one of them gets right;
-    see `sk_prunefair.selection.drop_p_value` for the test, which is exact at any sample size.
-    *Groups.* Each is tested at the full level: the promise is broken as soon as it is broken to one
+    *Pairs.* Of the samples those count that one net alone gets right; the test is exact at any
+    sample size, see `sk_prunefair.selection.drop_p_value`. *Groups.* Each is tested at the full level: the promise is broken as soon as it is broken to one
     (intersection-union test). *Rates.* They are tested in order up to the first failure, a fixed
     sequence, which needs no correction either (Learn then Test, Angelopoulos et al. 2021).
 
@@ -146,6 +144,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
+        memory: Any = None,
     ) -> None:
         self.estimator = estimator
         self.rates = rates
@@ -159,6 +158,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
+        self.memory = memory
 
     def fit(
         self, X: Any, y: Any = None, *, sensitive_features: Any = None, groups: Any = None
@@ -212,6 +212,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             self.criteria,
         )
         split_steps(self.estimator)
+        folder = as_folder(self.memory)
         given = Request(sliceable(X), y, sensitive_features, None)
         X, y, sensitive_features = given.X, sliceable(given.y), given.sensitive_features
         n_samples = count_rows(X)
@@ -229,14 +230,15 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             random_state=self.random_state,
             units=groups,
             check=lambda held_out: promise.warn_of_small_groups(*encode_groups(held_out)),
+            folder=folder,
         )
         codes, names = encode_groups(test[2])
         trial = make_trial(fitted, test[0], test[1], train, self.finetune_epochs)
         dense, labels = trial.dense(), known_labels(trial.classifier)
         dense_net = copy.deepcopy(trial.classifier).prune(0.0) if rates[0] == 0 else None
         rates = [rate for rate in rates if rate > 0]
-        runs = run_rates([trial], rates, n_jobs=self.n_jobs, verbose=self.verbose, keep_nets=True)
-        with contextlib.closing(runs):
+        options: dict[str, Any] = {"n_jobs": self.n_jobs, "verbose": self.verbose, "folder": folder}
+        with contextlib.closing(run_rates([trial], rates, keep_nets=True, **options)) as runs:
             tested = fixed_sequence(promise, rates, runs, dense, codes, names, labels)
         self._keep(promise, rates, tested, dense_net, fitted)
         return self
@@ -245,16 +247,16 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self, promise: Promise, rates: list[float], tested: Tested, dense_net: Any, fitted: Any
     ) -> None:
         rate, net = (0.0, dense_net) if tested.net is None else (tested.best, tested.net)
+        results = tested.results("rate", rates)
         if net is None:
             raise NoRateError(
                 f"no rate keeps the promise with confidence={self.confidence}; already at "
                 f"{rates[0]:g}, {promise.why_not(tested.tables[0])}. Hold more data out, "
                 "promise less, try smaller rates, or put 0.0 among the rates to get the dense net",
-                tested.results("rate", rates),
+                results,
             )
         check_rate_of(net, rate)
-        self.best_rate_, self.binding_group_ = rate, tested.binding
-        self.results_ = tested.results("rate", rates)
+        self.best_rate_, self.binding_group_, self.results_ = rate, tested.binding, results
         self.best_estimator_ = with_classifier(fitted, split_steps(fitted)[0], net)
         self.classes_ = net.classes_
         for name in ("n_features_in_", "feature_names_in_"):
@@ -272,7 +274,7 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples,)
-            Labels from ``classes_``.
+            Labels.
         """
         check_is_fitted(self)
         return self.best_estimator_.predict(X)

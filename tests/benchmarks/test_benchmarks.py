@@ -35,6 +35,7 @@ PAGES = {
     "pruners": "pruners.write_table",
     "recalibration": "recalibration.write_table",
     "scale_processes": "scale_processes.write_page",
+    "scale_sweeps": "scale_sweeps.write_page",
     "slices": "slices.write_page",
     "sparse": "sparse.write_page",
     "theory": "theory.write_page",

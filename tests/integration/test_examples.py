@@ -183,3 +183,43 @@ def test_example_of_a_gate_gives_options_that_there_are():
     args = make_parser().parse_args(["audit", *command])
     assert args.groups == ["race", "sex"]
     assert args.junit == Path("audit.xml")
+
+
+@pytest.mark.slow
+def test_example_dask_sweep_prints_each_rate_and_seed():
+    pytest.importorskip("distributed")
+    done = run("examples/dask_sweep.py")
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(r"^0\.[589] +(\S+) +(\S+) +(\S+)$", done.stdout, re.M)
+    assert len(rows) == 3
+    assert np.array(rows, dtype=float).mean() > 0.4
+
+
+@pytest.mark.slow
+def test_example_ray_sweep_finds_a_rate():
+    pytest.importorskip("ray")
+    done = run("examples/ray_sweep.py")
+    assert done.returncode == 0, done.stderr
+    assert "prune 60%; beyond it, False binds" in done.stdout
+
+
+@pytest.mark.slow
+def test_example_ray_tune_prints_all_trials():
+    pytest.importorskip("ray.tune")
+    done = run("-W", "default", "examples/ray_tune.py")
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"^ +0\.\d+ +0\.\d ", done.stdout, re.M)) == 4
+
+
+def test_example_optuna_search_stops_trials_and_prints_nets_that_none_beats():
+    pytest.importorskip("optuna")
+    done = run("examples/optuna_search.py", 8)
+    assert done.returncode == 0, done.stderr
+    assert int(re.findall(r"8 trials, (\d+) stopped early", done.stdout)[0]) > 0
+    found = [
+        [float(n) for n in row]
+        for row in re.findall(r"^ +\d+ +(\S+) +\S+ +\S+ +(\S+), (\S+)$", done.stdout, re.M)
+    ]
+    assert len(found) > 1
+    for left, accuracy, xi in found:  # none beats another in all three, up to how they are printed
+        assert not any(other[0] < left and other[1] > accuracy and other[2] < xi for other in found)

@@ -1,0 +1,126 @@
+"""A digest of values: the same for the same values in another process, on another day."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import types
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import sparse
+from torch import nn
+
+from sk_prunefair._version import __version__
+
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, np.generic, torch.dtype, torch.device)
+_PART = 2**24  # bytes that are read at a time, so that a memory-mapped array is never in memory
+
+
+def fingerprint(*values: Any) -> str:
+    """Return a digest of values, for a file of what was computed from them.
+
+    Numbers, strings, arrays, tensors, frames and sparse matrices count with all they hold; modules
+    and optimizers with their state; lists, dicts and objects with their parts; functions and
+    classes with their names, of functions also the code. Of an object, attributes that end in an
+    underscore do not count: they are learned. Of a torch data set the attributes count, and no
+    items are read, which may differ each time. So do the versions of torch and of this library.
+
+    Parameters
+    ----------
+    *values : object
+        What the digest is of.
+
+    Returns
+    -------
+    str
+        40 hexadecimal digits.
+
+    Examples
+    --------
+    >>> fingerprint([1, 2.0]) == fingerprint([1, 2.0])
+    True
+    >>> fingerprint(torch.ones(2)) == fingerprint(torch.zeros(2))
+    False
+    """
+    digest = hashlib.sha256()
+    _feed(digest.update, (torch.__version__, __version__, values), ())
+    return digest.hexdigest()[:40]
+
+
+def _feed(update: Callable[[Any], None], value: Any, within: tuple[int, ...]) -> None:
+    """Pass a value on, its type first; ``within`` are the ids of what it is a part of."""
+    if id(value) in within:
+        update(b"circle")
+        return
+    within = (*within, id(value))
+    kind = type(value)
+    update(f"<{kind.__module__}.{kind.__qualname__}>".encode())
+    if isinstance(value, _PLAIN):
+        update(repr(value).encode())
+    elif isinstance(value, np.ndarray) and value.dtype.kind != "O":
+        _feed_array(update, value)
+    elif isinstance(value, torch.Tensor):
+        plain = value.detach().cpu()
+        update(f"{plain.dtype}{tuple(plain.shape)}".encode())
+        for part in plain.reshape(-1).split(_PART):
+            update(part.view(torch.uint8).numpy().data)
+    elif isinstance(value, (pd.DataFrame, pd.Series, pd.Index)):
+        _feed_array(update, pd.util.hash_pandas_object(value).to_numpy())
+        names = list(value.columns) if isinstance(value, pd.DataFrame) else [value.name]
+        update(repr(names).encode())
+    else:
+        parts = _parts(value)
+        update(str(len(parts)).encode())
+        for part in parts:
+            _feed(update, part, within)
+
+
+def _feed_array(update: Callable[[Any], None], array: Any) -> None:
+    update(f"{array.dtype.str}{array.shape}".encode())
+    flat = array.reshape(1) if array.ndim == 0 else array
+    step = _rows(flat)
+    for first in range(0, len(flat), step):
+        update(np.ascontiguousarray(flat[first : first + step]).tobytes())
+
+
+def _rows(array: Any) -> int:
+    n_rows = len(array) if array.ndim else 1
+    return max(1, n_rows * _PART // max(int(array.nbytes), 1))
+
+
+def _parts(value: Any) -> list[Any]:
+    """Return what something is made of, in an order that does not depend on the process."""
+    if isinstance(value, Mapping):
+        return [part for key in sorted(value, key=repr) for part in (key, value[key])]
+    if isinstance(value, (list, tuple)):
+        return list(value)
+    if isinstance(value, np.ndarray):
+        return [value.shape, *value.ravel().tolist()]
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=repr)
+    if sparse.issparse(value):
+        rows = value.tocsr()
+        return [rows.shape, rows.data, rows.indices, rows.indptr]
+    if isinstance(value, (nn.Module, torch.optim.Optimizer)):
+        return [value.state_dict()]
+    if isinstance(value, (torch.Generator, np.random.RandomState)):
+        return [value.get_state()]
+    if isinstance(value, functools.partial):
+        return [value.func, value.args, value.keywords]
+    if isinstance(value, types.FunctionType):
+        code = value.__code__
+        constants = [each for each in code.co_consts if isinstance(each, _PLAIN)]
+        held = [cell.cell_contents for cell in value.__closure__ or ()]
+        named = [value.__module__, value.__qualname__]
+        return [*named, code.co_code, code.co_names, constants, value.__defaults__, held]
+    if isinstance(value, (type, types.BuiltinFunctionType)):
+        return [value.__module__, value.__qualname__]
+    if isinstance(value, types.MethodType):
+        return [value.__func__, value.__self__]
+    size = [len(value)] if hasattr(value, "__len__") else []
+    attributes = vars(value) if hasattr(value, "__dict__") else {}
+    return [*size, {name: part for name, part in attributes.items() if not name.endswith("_")}]

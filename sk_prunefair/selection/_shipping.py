@@ -1,0 +1,108 @@
+"""What several jobs share, sent to the workers once: its arrays apart from all else.
+
+joblib maps large arrays among a call's arguments into memory once for all processes of a machine
+(loky), Dask scatters them to its workers, and Ray has a store of objects; but each looks at
+arguments alone, not inside them. So that what is inside becomes arguments.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import warnings
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import numpy.typing as npt
+import torch
+from cloudpickle import Pickler
+
+from sk_prunefair.data.sources import ArraySource
+from sk_prunefair.net_state import NetState
+
+# Pickle's fifth protocol keeps buffers apart, so that neither side copies them.
+_PROTOCOL = 5
+
+
+def packed(shared: Any) -> list[npt.NDArray[Any]]:
+    """Return an object as arrays: the first is its pickle, the others the memory of its arrays.
+
+    Parameters
+    ----------
+    shared : object
+        Whatever can be pickled; functions and classes of a notebook can.
+
+    Returns
+    -------
+    list of ndarray
+        For `unpacked`; none of the arrays inside is copied.
+
+    Examples
+    --------
+    >>> arrays = packed({"X": np.arange(3)})
+    >>> unpacked(arrays)
+    {'X': array([0, 1, 2])}
+    """
+    buffers: list[pickle.PickleBuffer] = []
+    file = io.BytesIO()
+    _Pickler(file, protocol=_PROTOCOL, buffer_callback=buffers.append).dump(shared)
+    head = np.frombuffer(file.getvalue(), dtype=np.uint8)
+    return [head, *(np.frombuffer(buffer.raw(), dtype=np.uint8) for buffer in buffers)]
+
+
+def unpacked(arrays: list[npt.NDArray[Any]]) -> Any:
+    """Return the object again; its arrays are views of those given, and cannot be written to."""
+    head, *buffers = arrays
+    return pickle.loads(head.data, buffers=[buffer.data for buffer in buffers])
+
+
+def dumps(value: Any) -> bytes:
+    """Return the pickle of a result, nets of classes included that only a script or notebook has.
+
+    Parameters
+    ----------
+    value : object
+        For `pickle.loads`.
+    """
+    file = io.BytesIO()
+    _Pickler(file, protocol=_PROTOCOL).dump(value)
+    return file.getvalue()
+
+
+class _Pickler(Pickler):
+    """Data is taken as numpy arrays, as torch's own pickles hold a copy of each tensor."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, NetState):
+            # skorch pickles modules by the names of their classes, which a worker may not know.
+            file = io.BytesIO()
+            torch.save(vars(value), file, pickle_module=cloudpickle)
+            return _net, (type(value), file.getvalue(), str(value.device))
+        if type(value) is ArraySource:
+            return _array_source, (_arrays(value.tensors),)
+        return super().reducer_override(value)
+
+
+def _net(kind: type[NetState], saved: bytes, device: str) -> NetState:
+    net = object.__new__(kind)
+    is_here = torch.cuda.is_available() or not device.startswith("cuda")
+    where = None if is_here else "cpu"
+    vars(net).update(torch.load(io.BytesIO(saved), weights_only=False, map_location=where))
+    return net
+
+
+def _arrays(tensors: Any) -> Any:
+    if isinstance(tensors, dict):
+        return {name: _arrays(tensor) for name, tensor in tensors.items()}
+    is_array = tensors.device.type == "cpu" and tensors.dtype is not torch.bfloat16
+    return tensors.detach().contiguous().numpy() if is_array else tensors
+
+
+def _array_source(arrays: Any) -> ArraySource:
+    with warnings.catch_warnings():
+        # Rows are copied out of it, never written to.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        if isinstance(arrays, dict):
+            return ArraySource({name: torch.as_tensor(array) for name, array in arrays.items()})
+        return ArraySource(torch.as_tensor(arrays))

@@ -1,0 +1,184 @@
+"""All that the rest of a training depends on, as a value that can be written to a file."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sk_prunefair.pruning.plan import unpack_plan
+from sk_prunefair.restore import is_library
+
+if TYPE_CHECKING:
+    from sk_prunefair.protocol import CoreNet
+
+
+def state_of(net: CoreNet) -> dict[str, Any]:
+    """Return what the rest of a training depends on, between two epochs.
+
+    Parameters
+    ----------
+    net : CoreNet
+        In the middle of its training.
+
+    Returns
+    -------
+    dict
+        States of modules, criteria and optimizers; masks; history; what callbacks remember, as
+        pickles that refer to the net's own tensors by name; random generators.
+    """
+    names = _names(net)
+    return {
+        "parts": {
+            name: part.state_dict()
+            for name, part in net.trained_parts().items()
+            if hasattr(part, "state_dict")
+        },
+        "is_training": net.module_.training,
+        "plan": None if net.pruned_ is None else net.pruned_.plan.pack(),
+        "history": list(net.history),
+        "snapshots": {epoch: each.state_dict() for epoch, each in net.snapshots_.items()},
+        "callbacks": {name: _remembered(callback, names) for name, callback in net.callbacks_},
+        "generators": _generators(net),
+    }
+
+
+def set_state(net: CoreNet, kept: Mapping[str, Any]) -> None:
+    """Set a net to what `state_of` returned, but for the random generators.
+
+    Parameters
+    ----------
+    net : CoreNet
+        At the beginning of the same training.
+    kept : mapping
+        What `state_of` returned.
+    """
+    for name, state in kept["parts"].items():
+        getattr(net, name).load_state_dict(state)
+    net.module_.train(kept["is_training"])
+    if net.pruned_ is not None:
+        plan = unpack_plan(net.pruned_.dense, kept["plan"])
+        assert plan is not None
+        net.pruned_ = replace(net.pruned_, plan=plan)
+    net.history[:] = kept["history"]
+    for epoch, state in kept["snapshots"].items():
+        net.snapshots_[epoch] = copy.deepcopy(net.dense_module_)
+        net.snapshots_[epoch].load_state_dict(state)
+    found = {name: part for part, name in _names(net).values()}
+    for name, callback in net.callbacks_:
+        for attribute, pickled in kept["callbacks"].get(name, {}).items():
+            value = _Unpickler(pickled, found).load()
+            if isinstance(value, _State):
+                getattr(callback, attribute).load_state_dict(value.state)
+            else:
+                setattr(callback, attribute, value)
+
+
+def set_generators(net: Any, states: Mapping[str, Any]) -> None:
+    """Set torch's, numpy's and Python's generators, and that of the net's own iterator.
+
+    Parameters
+    ----------
+    net : CoreNet
+        Says which device's, and which iterator.
+    states : mapping
+        ``"generators"`` of what `state_of` returned.
+    """
+    torch.set_rng_state(states["torch"])
+    np.random.set_state(states["numpy"])  # noqa: NPY002 (the generator that others draw from)
+    random.setstate(states["python"])
+    if states["cuda"] is not None:
+        torch.cuda.set_rng_state(states["cuda"], net.device)
+    if states["iterator"] is not None:
+        _own_generator(net).set_state(states["iterator"])
+
+
+def _generators(net: Any) -> dict[str, Any]:
+    own = _own_generator(net)
+    is_cuda = torch.device(net.device or "cpu").type == "cuda"
+    return {
+        "torch": torch.get_rng_state(),
+        "numpy": np.random.get_state(),  # noqa: NPY002 (as above)
+        "python": random.getstate(),
+        "cuda": torch.cuda.get_rng_state(net.device) if is_cuda else None,
+        "iterator": None if own is None else own.get_state(),
+    }
+
+
+def _own_generator(net: Any) -> Any:
+    return net.get_params_for("iterator_train").get("generator")
+
+
+@dataclass(frozen=True)
+class _State:
+    """The state of something that is made anew when a training begins, as a schedule is."""
+
+    state: Any
+
+
+def _remembered(callback: Any, names: _Names) -> dict[str, bytes]:
+    """Return what a callback remembers, by attribute; of the user's, what can be pickled."""
+    found = {}
+    for name, value in vars(callback).items():
+        if not name.endswith("_") or name == "states_":
+            continue
+        try:
+            is_stateful = hasattr(value, "load_state_dict") and not isinstance(value, type)
+            if is_stateful and id(value) not in names:
+                value = _State(value.state_dict())
+            file = io.BytesIO()
+            _Pickler(file, names).dump(value)
+            found[name] = file.getvalue()
+        except Exception as error:
+            # What a callback itself leaves out, such as a progress bar, need not be kept.
+            if is_library(callback) and name in callback.__getstate__():
+                raise ValueError(
+                    f"{name} of the callback {type(callback).__name__} cannot be kept: {error!r}"
+                ) from error
+    return found
+
+
+# What a net consists of: each part, and its name, by the part's id.
+_Names = dict[int, tuple[Any, tuple[str, ...]]]
+
+
+def _names(net: CoreNet) -> _Names:
+    owners = {"dense_module_": net.dense_module_} | net.trained_parts()
+    parts: list[tuple[Any, tuple[str, ...]]] = [(net, ("net",))]
+    for owner, part in owners.items():
+        parts.append((part, (owner,)))
+        if isinstance(part, nn.Module):
+            tensors = [*part.named_parameters(), *part.named_buffers()]
+            parts += [(tensor, (owner, name)) for name, tensor in tensors]
+    return {id(part): (part, name) for part, name in parts}
+
+
+class _Pickler(pickle.Pickler):
+    """Writes names in the place of the net's own tensors, modules and optimizers."""
+
+    def __init__(self, file: Any, names: _Names) -> None:
+        super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
+        self.names = names
+
+    def persistent_id(self, value: Any) -> Any:
+        known = self.names.get(id(value))
+        return None if known is None else known[1]
+
+
+class _Unpickler(pickle.Unpickler):
+    """Puts the net's own tensors, modules and optimizers in the place of their names."""
+
+    def __init__(self, pickled: bytes, parts: Mapping[tuple[str, ...], Any]) -> None:
+        super().__init__(io.BytesIO(pickled))
+        self.parts = parts
+
+    def persistent_load(self, name: Any) -> Any:
+        return self.parts[name]

@@ -100,9 +100,9 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     Notes
     -----
     *Pairs.* Of the samples those count that one net alone gets right; the test is exact at any
-    sample size, see `sk_prunefair.selection.drop_p_value`. *Groups.* Each is tested at the full level: the promise is broken as soon as it is broken to one
-    (intersection-union test). *Rates.* They are tested in order up to the first failure, a fixed
-    sequence, which needs no correction either (Learn then Test, Angelopoulos et al. 2021).
+    sample size, see `sk_prunefair.selection.drop_p_value`. *Groups.* Each is tested at the full
+    level (intersection-union test). *Rates.* They are tested in order up to the first failure, a
+    fixed sequence, which needs no correction either (Learn then Test, Angelopoulos et al. 2021).
 
     The promise is about the populations that the held-out groups are drawn from, one sample
     independent of the other, and about this net; a group that is absent is promised nothing. Rows

@@ -13,8 +13,9 @@ from sk_prunefair.checks import check_count
 from sk_prunefair.compare.models import Model, as_model, predict_in_batches
 from sk_prunefair.compare.sizes import stored_sizes
 from sk_prunefair.data.inputs import is_dataset, refuse_streams
+from sk_prunefair.data.items import split_item
 from sk_prunefair.data.labels import quick_labels
-from sk_prunefair.data.sources import as_source, is_arrow, split_item
+from sk_prunefair.data.sources import as_source, is_arrow
 from sk_prunefair.report.predictions import Prediction
 from sk_prunefair.report.report import FairnessReport
 

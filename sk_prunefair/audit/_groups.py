@@ -39,11 +39,10 @@ def groups_section(report: AuditedReport, frame: pd.DataFrame, min_count: int) -
     """
     n_groups = len(frame)
     noun = "group" if n_groups == 1 else f"{n_groups:,} groups"
-    of_all = report.samples[["is_right_dense", "is_right_pruned"]].mean()
     return section(
         "groups",
         "Groups, those that lost most accuracy first" if n_groups > 1 else "The one group",
-        _picture(frame, (of_all.iloc[0], of_all.iloc[1], len(report.samples)), report, min_count),
+        _picture(frame, (*report.overall_accuracy, report.n_samples), report, min_count),
         folded(
             f"All numbers of the {noun}",
             _table(frame, report, min_count),

@@ -62,6 +62,7 @@ def examine(
     *,
     bound: float,
     confidence: float,
+    counts: npt.NDArray[np.int64] | None = None,
 ) -> Evidence:
     """Test whether a criterion falls by no more than a bound in one group.
 
@@ -82,6 +83,8 @@ def examine(
         What it may lose.
     confidence : float in (0, 1)
         1 − α.
+    counts : ndarray of shape (n_rows,), dtype int64, default=None
+        How many rows each one stands for, of values of 0 and 1; None is one.
 
     Returns
     -------
@@ -93,7 +96,7 @@ def examine(
         nothing = (np.nan, np.nan, np.nan, criterion.scale)
         return Evidence(0, *nothing, 1.0, False, 1.0, needed, needed)
     if criterion.is_binary:
-        return _exact(before, after, criterion, bound, confidence)
+        return _exact(before, after, counts, criterion, bound, confidence)
     per_round, changes = 1.0, before - after
     if criterion.by_class:
         changes, before, after = (rounds(each, truth) for each in (changes, before, after))
@@ -142,10 +145,17 @@ def rounds(values: Values, truth: npt.NDArray[np.int64]) -> Values:
 
 
 def _exact(
-    before: Values, after: Values, criterion: Criterion, bound: float, confidence: float
+    before: Values,
+    after: Values,
+    counts: npt.NDArray[np.int64] | None,
+    criterion: Criterion,
+    bound: float,
+    confidence: float,
 ) -> Evidence:
     level = 1 - confidence
-    count, lost, won = len(before), int((before > after).sum()), int((after > before).sum())
+    weights = np.ones(len(before), dtype=np.int64) if counts is None else counts
+    count = int(weights.sum())
+    lost, won = int(weights[before > after].sum()), int(weights[after > before].sum())
     p_value, p_harm = drop_p_value(count, lost, won, bound, level / 20), 1.0
     is_testable = drop_p_value(count, 0, 0, bound, level / 20) <= level
     least = most = np.nan
@@ -160,8 +170,8 @@ def _exact(
         p_harm = drop_p_value(count, won, lost, -bound, level / 1000)
     return Evidence(
         count,
-        criterion.shown(before.mean()),
-        criterion.shown(after.mean()),
+        criterion.shown(float(before @ weights) / count),
+        criterion.shown(float(after @ weights) / count),
         (lost - won) / count,
         drop_upper_bound(count, lost, won, confidence),
         p_value,

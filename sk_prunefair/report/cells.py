@@ -20,6 +20,8 @@ class Cells:
         Sensitive features, as `sk_prunefair.data.groups.as_group_frame` returns them.
     levels : pandas.DataFrame of shape (n_samples, n_controls), default=None
         Control features.
+    weights : ndarray of shape (n_samples,), dtype int64, default=None
+        How many samples each row stands for; None is one.
 
     Attributes
     ----------
@@ -43,7 +45,13 @@ class Cells:
     (['f', 'm'], array([1, 3]), array([2., 3.]))
     """
 
-    def __init__(self, groups: pd.DataFrame, levels: pd.DataFrame | None = None) -> None:
+    def __init__(
+        self,
+        groups: pd.DataFrame,
+        levels: pd.DataFrame | None = None,
+        weights: npt.NDArray[np.int64] | None = None,
+    ) -> None:
+        self.weights = weights
         codes, names = encode_groups(groups)
         self.group = names.to_flat_index()[codes]
         self.level: pd.Index | None = None
@@ -62,7 +70,7 @@ class Cells:
             self.starts = np.searchsorted(level_of, np.arange(len(level_names)))
         self.codes, self.frame = codes, columns
         self.controls = [] if levels is None else [*levels.columns]
-        self.counts = np.bincount(codes)
+        self.counts = np.bincount(codes, weights).astype(np.int64, copy=False)
         self.index = (
             pd.Index(columns.iloc[:, 0])
             if columns.shape[1] == 1
@@ -71,8 +79,9 @@ class Cells:
 
     def sums(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the sum of a value per sample, over each cell."""
-        weights = np.asarray(values, dtype=float)
-        return np.bincount(self.codes, weights, len(self.counts)).astype(float, copy=False)
+        each = np.asarray(values, dtype=float)
+        each = each if self.weights is None else each * self.weights
+        return np.bincount(self.codes, each, len(self.counts)).astype(float, copy=False)
 
     def means(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the mean of a value per sample, over each cell."""

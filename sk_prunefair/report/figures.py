@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import norm
 
+from sk_prunefair.report.kinds import group_moments
 from sk_prunefair.stats.intervals import mean_interval, spread_interval
 from sk_prunefair.stats.tango import tango_interval
 from sk_prunefair.stats.wilson import wilson_interval
@@ -101,7 +102,7 @@ def group_figures(report: GroupComparison) -> list[dict[str, Any]]:
 
 def overall_figures(report: GroupComparison) -> dict[str, Any]:
     """Return the figures of all samples, as `group_figures` has those of a group."""
-    moments = _moments(_values(report)).iloc[0]
+    moments = _moments(report, np.zeros(len(report.cells.codes), dtype=np.int64)).iloc[0]
     return _own(moments, *report.names)
 
 
@@ -110,7 +111,7 @@ def gap_figures(report: GroupComparison) -> dict[str, Any]:
 
     Without them where there are control features: a gap is then the largest of several.
     """
-    frame, n = report.by_group, len(report.samples)
+    frame, n = report.by_group, report.n_samples
     level = 1 - (1 - CONFIDENCE) / len(frame)
     z = float(norm.isf((1 - level) / 2))
     moments = sample_moments(report)
@@ -136,32 +137,26 @@ def _gap(report: GroupComparison, value: Any, n: int, ends: tuple[float, float])
 def sample_moments(report: GroupComparison) -> pd.DataFrame:
     """Return counts, means and deviations of what each sample says, by group, as the frames do."""
     cells = report.cells
-    return _moments(_values(report), cells.codes).set_axis(cells.index)
+    return _moments(report, cells.codes).set_axis(cells.index)
 
 
-def _values(report: GroupComparison) -> pd.DataFrame:
-    samples = report.samples
-    before, after = samples["is_right_dense"], samples["is_right_pruned"]
-    values = {
+def _moments(report: GroupComparison, codes: npt.NDArray[np.int64]) -> pd.DataFrame:
+    dense, pruned = report.outcomes
+    before, after = dense.is_right.astype(float), pruned.is_right.astype(float)
+    values: dict[str, npt.NDArray[np.float64]] = {
         "right_dense": before,
         "right_pruned": after,
         "lost": before * (1 - after),
         "won": after * (1 - before),
     }
-    if report.has_losses:
+    if dense.losses is not None and pruned.losses is not None:
         values |= {
-            "loss_dense": samples["loss_dense"],
-            "loss_pruned": samples["loss_pruned"],
-            "risk": samples["loss_pruned"] - samples["loss_dense"],
+            "loss_dense": dense.losses,
+            "loss_pruned": pruned.losses,
+            "risk": pruned.losses - dense.losses,
         }
-    return pd.DataFrame(values)
-
-
-def _moments(values: pd.DataFrame, codes: npt.NDArray[np.int64] | None = None) -> pd.DataFrame:
-    grouped = values.groupby(np.zeros(len(values), dtype=int) if codes is None else codes)
-    frame = grouped.mean().assign(n=grouped.size())
-    spread = [name for name in ("loss_dense", "loss_pruned", "risk") if name in values]
-    return frame.join(grouped[spread].std().add_suffix("_deviation")) if spread else frame
+    squares = None if report.kinds is None else report.kinds.squares
+    return group_moments(values, codes, report.cells.weights, squares)
 
 
 def _own(row: pd.Series, before: str, after: str) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def _metric(kind: str, name: str, figure: Mapping[str, Any]) -> dict[str, Any]:
 
 def _sections(report: GroupComparison, figures: Figures, name: str, dataset: str) -> list[str]:
     before, after = report.names
-    n = len(report.samples)
+    n = report.n_samples
     parts = [
         f"# {cell(name)}",
         f"What {report.names.process} did to each group, on {n:,} samples ({cell(dataset)}): "

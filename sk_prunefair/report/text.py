@@ -19,13 +19,16 @@ class TextReport(Protocol):
     """What the text of a report is made of; `sk_prunefair.FairnessReport` has it."""
 
     names: Names
-    samples: pd.DataFrame
     control_features: pd.DataFrame | None
     compression: pd.Series | None
 
     @property
     def findings(self) -> list[str]:
         """What no average shows."""
+
+    @property
+    def overall_accuracy(self) -> tuple[float, float]:
+        """Of each net, over all samples."""
 
     @property
     def accuracy_gap(self) -> pd.Series:
@@ -81,8 +84,7 @@ def summary(report: TextReport) -> str:
     gap, expected = report.accuracy_gap, report.accuracy_gap_floor
     overall = "within control levels"
     if report.control_features is None:
-        accuracy = report.samples[["is_right_dense", "is_right_pruned"]].mean()
-        overall = "{:.3f} → {:.3f}".format(*accuracy)
+        overall = "{:.3f} → {:.3f}".format(*report.overall_accuracy)
     first = f"accuracy {overall}, accuracy gap {gap.iloc[0]:.3f} → {gap.iloc[1]:.3f}"
     if report.fairness_violation is not None:
         first += f", fairness violation ξ = {report.fairness_violation:.3f}"

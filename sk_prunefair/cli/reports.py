@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from sk_prunefair.checks import check_count
 from sk_prunefair.classifier import FairPrunedClassifier
+from sk_prunefair.cli.chunks import report_of_models, report_of_tables
 from sk_prunefair.cli.data import (
     Columns,
     Part,
@@ -22,7 +24,7 @@ from sk_prunefair.cli.data import (
     read_parts,
     read_tables,
 )
-from sk_prunefair.cli.labels import labels_like, match_labels
+from sk_prunefair.cli.labels import labels_like, match_labels, matched_labels
 from sk_prunefair.cli.objects import named_estimator, named_model, named_step
 from sk_prunefair.compare.models import as_model, predict_in_batches
 from sk_prunefair.compare.sizes import stored_sizes
@@ -68,6 +70,10 @@ def make_report(args: argparse.Namespace) -> Audit:
     }
     if sum(kinds.values()) != 1:
         raise ValueError(f"one of {', '.join(kinds)} must be given, to say what is compared")
+    if args.chunk_rows is not None:
+        check_count("--chunk-rows", args.chunk_rows)
+        if args.net is not None:
+            raise ValueError("--chunk-rows goes with models or predictions, not with --net")
     if args.curve and args.net is None:
         raise ValueError("--curve prunes a saved net, and goes with --net")
     if args.predictions is not None:
@@ -171,12 +177,20 @@ def _of_models(args: argparse.Namespace) -> Audit:
             groups.append(part.groups)
             yield part.X
 
+    options = {"names": args.names, "compression": stored_sizes(*sources.values())}
+    facts = {"Data": _named(args.data), **dict(zip(args.names, given.values(), strict=True))}
+    told = match_labels(np.asarray(args.classes, dtype=object), None) if args.classes else None
+    if args.chunk_rows is not None:
+        report = report_of_models(
+            models, args.data, columns, args.chunk_rows, classes=told, **options
+        )
+        return Audit(report, None, facts)
     predictions = predict_in_batches(models, inputs())
     classes = next((each.classes for each in predictions if each.classes is not None), None)
     labels = [each.labels for each in predictions if each.labels is not None]
     truth = np.concatenate(y)
-    if classes is None and args.classes:
-        classes = match_labels(np.asarray(args.classes, dtype=object), None)
+    if classes is None:
+        classes = told
     report = FairnessReport.from_predictions(
         match_labels(truth, classes)
         if classes is not None or not labels
@@ -184,10 +198,8 @@ def _of_models(args: argparse.Namespace) -> Audit:
         *predictions,
         sensitive_features=pd.concat(groups, ignore_index=True),
         classes=classes if args.classes else None,
-        names=args.names,
-        compression=stored_sizes(*sources.values()),
+        **options,
     )
-    facts = {"Data": _named(args.data), **dict(zip(args.names, given.values(), strict=True))}
     return Audit(report, None, facts)
 
 
@@ -202,8 +214,20 @@ def _of_predictions(args: argparse.Namespace) -> Audit:
     if args.data:
         raise ValueError("--predictions holds labels and groups itself: --data goes with models")
     _refuse(args, ("features", "drop", "preprocess", "train"), "--predictions")
-    y, dense, compressed, groups = _predictions(args)
     classes = None if args.classes is None else np.asarray(args.classes, dtype=object)
+    facts = {"Predictions": _named(args.predictions)}
+    if args.chunk_rows is not None:
+        report = report_of_tables(
+            args.predictions,
+            args.chunk_rows,
+            label=_label(args),
+            groups=args.groups,
+            predicted=[_predicted(args, "dense"), _predicted(args, "compressed")],
+            classes=classes,
+            names=args.names,
+        )
+        return Audit(report, None, facts)
+    y, dense, compressed, groups = _predictions(args)
     y = match_labels(y, classes, "--predictions")
     given = {"dense": dense, "compressed": compressed}
     both = [_matched(as_prediction(each, name), y, name) for name, each in given.items()]
@@ -214,22 +238,14 @@ def _of_predictions(args: argparse.Namespace) -> Audit:
         classes=None if classes is None else classes.tolist(),
         names=args.names,
     )
-    return Audit(report, None, {"Predictions": _named(args.predictions)})
+    return Audit(report, None, facts)
 
 
 def _matched(prediction: Prediction, y: Any, name: str) -> Prediction:
-    """Return predicted labels in the kind of the truth: texts of integers as integers."""
     labels = prediction.labels
     if labels is None:
         return prediction
-    labels = labels_like(labels, y)
-    known, found = set(y.tolist()), set(labels.tolist())
-    if len(known) > 1 and not known & found:  # written otherwise, such as 1 and True
-        raise ValueError(
-            f"--{name}-pred must hold labels as --label does, {sorted(known, key=str)[:5]}; got "
-            f"{sorted(found, key=str)[:5]}"
-        )
-    return prediction._replace(labels=labels)
+    return prediction._replace(labels=matched_labels(labels, y, name))
 
 
 def _predictions(args: argparse.Namespace) -> tuple[Any, Any, Any, pd.DataFrame]:
@@ -248,15 +264,19 @@ def _predictions(args: argparse.Namespace) -> tuple[Any, Any, Any, pd.DataFrame]
         )
         return y, dense, compressed, numbered_groups(groups)
     columns = [_predicted(args, "dense"), _predicted(args, "compressed")]
-    if args.label is None or not args.groups:
-        raise ValueError("--label and --groups must name columns of --predictions")
-    texts = [args.label, *args.groups, *(c for each in columns if len(each) == 1 for c in each)]
+    texts = [_label(args), *args.groups, *(c for each in columns if len(each) == 1 for c in each)]
     frames = [part for path in args.predictions for part in read_tables(path, texts)]
     frame = pd.concat(frames, ignore_index=True)
     check_columns(frame, [args.label, *args.groups, *columns[0], *columns[1]], "--predictions")
     check_known(frame, texts, "--predictions")
     dense, compressed = (frame[each].to_numpy() for each in columns)
     return frame[args.label].to_numpy(), dense, compressed, frame[list(args.groups)]
+
+
+def _label(args: argparse.Namespace) -> str:
+    if args.label is None or not args.groups:
+        raise ValueError("--label and --groups must name columns of --predictions")
+    return str(args.label)
 
 
 def _predicted(args: argparse.Namespace, name: str) -> list[str]:

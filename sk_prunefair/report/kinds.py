@@ -83,7 +83,7 @@ class Kinds(NamedTuple):
             distance = weights * (each - means[name][codes]) ** 2
             if squares is not None:
                 distance = distance + squares[name]
-            spread[name] = np.bincount(codes, distance, n_kinds)
+            spread[name] = np.asarray(np.bincount(codes, distance, n_kinds), dtype=float)
         return cls(firsts, sizes.round().astype(np.int64), means, spread)
 
     @classmethod

@@ -179,6 +179,9 @@ class FairPrunedClassifier(FittedNet):
               items.
             - A `datasets.Dataset`: its columns of numbers go to the module by name, read batch by
               batch; ``X.select_columns`` says which.
+            - A `numpy.memmap`, or a dict of such: read, checked and cast batch by batch, never
+              copied whole. For HDF5, Zarr and the like pass a torch dataset; one with
+              ``__getitems__(rows)`` is asked for a batch at a time.
 
             In dicts and columns, ``labels`` and ``label`` are y and never reach the module.
         y : array-like of shape (n_samples,), default=None

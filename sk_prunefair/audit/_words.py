@@ -51,7 +51,7 @@ def methods(report: AuditedReport, has_curve: bool) -> dict[str, str]:
         f"certain: p tells. The verdict takes the smallest p of {tested}{times} and speaks of a "
         f"difference where that is at most {LEVEL}."
     )
-    if report.change.n_boot:
+    if report.n_boot:
         said["quantiles"] = (
             f"Of the bootstrap: the samples are drawn again with replacement, both {names.kind}s "
             "on the same draw."
@@ -90,7 +90,7 @@ def limits(
     names, said = report.names, list[Html | str]()
     if (frame["count"] < min_count).any():
         said.append(_small_groups(frame, min_count))
-    if not report.change.n_boot:
+    if not report.n_boot:
         said.append("No intervals were asked for: the groups show estimates alone.")
     else:
         said.append(

@@ -37,8 +37,8 @@ class AuditedReport(Protocol):
         """Whether each sample has the same loss with both."""
 
     @property
-    def change(self) -> Any:
-        """What changed between the two, with ``n_boot``."""
+    def n_boot(self) -> int | None:
+        """Bootstrap draws; None where there are no intervals."""
 
     @property
     def findings(self) -> list[str]:

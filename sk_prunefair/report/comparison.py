@@ -116,18 +116,17 @@ class GroupComparison:
         return samples_of(self.labels, *self.outcomes, self.cells)
 
     @property
+    def n_boot(self) -> int | None:
+        """Bootstrap draws; None where there are no intervals."""
+        return self._bootstrap.n_boot
+
+    @property
     def n_samples(self) -> int:
         """Number of samples."""
         return int(self.cells.counts.sum())
 
     def need_samples(self, what: str) -> None:
-        """Raise ValueError where only sums of the samples are known.
-
-        Parameters
-        ----------
-        what : str
-            What needs them, with its verb.
-        """
+        """Raise ValueError where only sums are known; `what` says who needs more, with a verb."""
         if self.kinds is not None:
             raise ValueError(
                 f"{what} the samples one by one, which a report of parts has only sums of: pass "

@@ -90,11 +90,11 @@ def group_figures(report: GroupComparison) -> list[dict[str, Any]]:
     """
     frame, moments = report.by_group, sample_moments(report)
     moments = moments.reindex(frame.index)  # booleans would be a mask to loc
-    before, after = report.names
+    own = _own(moments, *report.names)
     users = report.user_metrics()
     return [
         {"group": dict(zip(map(str, frame.index.names), _key(key), strict=True)), "count": int(n)}
-        | _own(moments.iloc[row], before, after)
+        | own[row]
         | _users(users, key, int(n), report.names)
         for row, (key, n) in enumerate(frame["count"].items())
     ]
@@ -102,8 +102,8 @@ def group_figures(report: GroupComparison) -> list[dict[str, Any]]:
 
 def overall_figures(report: GroupComparison) -> dict[str, Any]:
     """Return the figures of all samples, as `group_figures` has those of a group."""
-    moments = _moments(report, np.zeros(len(report.cells.codes), dtype=np.int64)).iloc[0]
-    return _own(moments, *report.names)
+    moments = _moments(report, np.zeros(len(report.cells.codes), dtype=np.int64))
+    return _own(moments, *report.names)[0]
 
 
 def gap_figures(report: GroupComparison) -> dict[str, Any]:
@@ -159,25 +159,43 @@ def _moments(report: GroupComparison, codes: npt.NDArray[np.int64]) -> pd.DataFr
     return group_moments(values, codes, report.cells.weights, squares)
 
 
-def _own(row: pd.Series, before: str, after: str) -> dict[str, Any]:
-    n = int(row["n"])
-    found: dict[str, Any] = {"accuracy": {}}
-    for name, role in ((before, "dense"), (after, "pruned")):
-        share = row[f"right_{role}"]
-        found["accuracy"][name] = figure(share, n, *wilson_interval(share, n, _Z))
-    lost, won = round(n * row["lost"]), round(n * row["won"])
-    found["accuracy_drop"] = figure((lost - won) / n, n, *tango_interval(n, lost, won, CONFIDENCE))
-    if "risk" not in row:
-        return found
-    found["loss"] = {
-        name: _mean(row, f"loss_{role}", n) for name, role in ((before, "dense"), (after, "pruned"))
+def _own(moments: pd.DataFrame, before: str, after: str) -> list[dict[str, Any]]:
+    """Return the figures of each row of moments."""
+    n = moments["n"].to_numpy()
+    lost, won = (np.rint(n * moments[each]).to_numpy(dtype=int) for each in ("lost", "won"))
+    roles = ((before, "dense"), (after, "pruned"))
+    accuracies = {
+        name: _figures(
+            moments[f"right_{role}"], n, *wilson_interval(moments[f"right_{role}"], n, _Z)
+        )
+        for name, role in roles
     }
-    return found | {"excessive_risk": _mean(row, "risk", n)}
+    drops = _figures((lost - won) / n, n, *tango_interval(n, lost, won, CONFIDENCE))
+    found = [
+        {"accuracy": {name: each[row] for name, each in accuracies.items()}, "accuracy_drop": drop}
+        for row, drop in enumerate(drops)
+    ]
+    if "risk" not in moments:
+        return found
+    losses = {name: _means(moments, f"loss_{role}") for name, role in roles}
+    risks = _means(moments, "risk")
+    return [
+        own
+        | {"loss": {name: each[row] for name, each in losses.items()}}
+        | {"excessive_risk": risks[row]}
+        for row, own in enumerate(found)
+    ]
 
 
-def _mean(row: pd.Series, name: str, n: int) -> dict[str, Any]:
-    ends = mean_interval(row[name], row[f"{name}_deviation"], n, CONFIDENCE)
-    return figure(row[name], n, *ends)
+def _means(moments: pd.DataFrame, name: str) -> list[dict[str, Any]]:
+    n = moments["n"].to_numpy()
+    ends = mean_interval(moments[name], moments[f"{name}_deviation"], n, CONFIDENCE)
+    return _figures(moments[name], n, *ends)
+
+
+def _figures(*columns: Any) -> list[dict[str, Any]]:
+    """Return a figure for each row of values, counts and ends."""
+    return [figure(*row) for row in zip(*map(np.asarray, columns), strict=True)]
 
 
 def _users(

@@ -12,6 +12,9 @@ from sk_prunefair.metrics._order import ExtremeGroups
 from sk_prunefair.names import Names
 from sk_prunefair.promise.findings import label_findings as label_findings
 
+SHOWN = 20
+"""Groups in a table for readers, those that were harmed most; frames and JSON have all."""
+
 _NUMBER = "{:z.3f}".format
 
 
@@ -63,18 +66,32 @@ def layer_findings(empty_layers: Sequence[str], compression: pd.Series | None) -
 
 def report_text(report: TextReport) -> str:
     """Return findings, the table of groups and what follows from it, as plain text."""
-    table = report.to_frame().to_string(float_format=_NUMBER)
+    frame = report.to_frame()
+    table = frame.head(SHOWN).to_string(float_format=_NUMBER)
+    if rest := _rest(frame):
+        table += f"\n{rest}"
     before, after = report.names
     title = f"{report.names.process.capitalize()} by group ({before} → {after})"
     first = [title, *report.findings]
     return "\n".join([*first, table, "", summary(report)])
 
 
+def _rest(frame: pd.DataFrame) -> str:
+    """Return how many groups the table leaves out; nothing where it has all."""
+    n_left = len(frame) - SHOWN
+    if n_left <= 0:
+        return ""
+    return f"… {n_left:,} more group{'s' * (n_left > 1)}, which were harmed less: to_frame()"
+
+
 def report_html(report: TextReport) -> str:
     """Return the same as `report_text` for a notebook; names are escaped."""
     first = "".join(f"<p><strong>{html.escape(each)}</strong></p>" for each in report.findings)
     # pandas escapes group names, which come from users' data.
-    table = report.to_frame().to_html(float_format=_NUMBER, escape=True, border=0)
+    frame = report.to_frame()
+    table = frame.head(SHOWN).to_html(float_format=_NUMBER, escape=True, border=0)
+    if rest := _rest(frame):
+        table += f"<p>{html.escape(rest)}</p>"
     words = html.escape(summary(report)).replace("\n", "<br>")
     return f"<div>{first}{table}<p>{words}</p></div>"
 

@@ -32,6 +32,7 @@ PAGES = {
     "promise_violation": "promise_violation.write_page",
     "pruners": "pruners.write_table",
     "recalibration": "recalibration.write_table",
+    "scale": "scale_page.write_page",
     "slices": "slices.write_page",
     "sparse": "sparse.write_page",
 }

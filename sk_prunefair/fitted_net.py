@@ -18,10 +18,12 @@ from sk_prunefair.data.labels import quick_labels
 from sk_prunefair.evaluation import Evaluation, evaluate
 from sk_prunefair.losses import first_output, takes_one_logit
 from sk_prunefair.net import Net
+from sk_prunefair.net_parts import NetParts, known_groups
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.outputs import as_probabilities, check_shape
 from sk_prunefair.pruning.masks import empty_layers
 from sk_prunefair.report import FairnessReport
+from sk_prunefair.report.parts import add_up
 from sk_prunefair.requests import Request, encode, known_schema
 from sk_prunefair.theory import comparable, group_diagnostics
 
@@ -99,6 +101,7 @@ class FittedNet(Net):
         diagnostics: bool | Mapping[str, Any] = False,
         latency: bool = False,
         random_state: int | np.random.RandomState | None = None,
+        samples: bool = True,
     ) -> FairnessReport:
         """Compare the dense and the pruned net on the same data, group by group.
 
@@ -121,6 +124,9 @@ class FittedNet(Net):
             dict holds its options, such as ``{"max_samples": 500}``.
         latency : bool, default=False
             Whether ``compression`` has the seconds that each net takes for one sample.
+        samples : bool, default=True
+            Whether the report keeps what both nets do on each sample, some 80 bytes. Without, it is
+            made as by `FairnessReport.from_parts`, which says what needs the samples.
 
         Returns
         -------
@@ -131,16 +137,24 @@ class FittedNet(Net):
         data = self.labelled_dataset(X, y)
         if sensitive_features is None and data.encode is None:
             sensitive_features = Request(X, y, None, None).sensitive_features
+        options: dict[str, Any] = {
+            "metrics": metrics,
+            "n_boot": n_boot,
+            "ci_quantiles": ci_quantiles,
+            "random_state": random_state,
+        }
         wants_reasons = diagnostics is not False
+        if not samples:
+            if wants_reasons:
+                raise ValueError("diagnostics need the samples: samples=False goes without them")
+            parts = NetParts(self, data, self._both(), sensitive_features, control_features)
+            found = add_up(parts).arguments() | {"classes": parts.classes}
+            return FairnessReport(**found, **self._saved(parts.example, latency), **options)
         seen = evaluate(self, data, *self._both(), keep_inputs=wants_reasons)
         dense, pruned = seen.outcomes[0], seen.outcomes[-1]
         if sensitive_features is None:
             sensitive_features = seen.said
-        if sensitive_features is None:
-            raise ValueError(
-                "sensitive_features must be given, or X yield (X, y, group): the group of each "
-                "sample"
-            )
+        known_groups(sensitive_features)
         schema = known_schema(self)
         return FairnessReport(
             schema.decode(dense.truth),
@@ -155,22 +169,20 @@ class FittedNet(Net):
             ),
             sensitive_features=sensitive_features,
             control_features=control_features,
-            metrics=metrics,
-            empty_layers=empty_layers(self.masks_),
-            compression=compression_summary(
-                self.dense_module_,
-                self.module_,
-                self.masks_,
-                seen.example,
-                latency,
-            ),
+            **self._saved(seen.example, latency),
             diagnostics=(
                 self._diagnostics(seen, sensitive_features, diagnostics) if wants_reasons else None
             ),
-            n_boot=n_boot,
-            ci_quantiles=ci_quantiles,
-            random_state=random_state,
+            **options,
         )
+
+    def _saved(self, example: Any, latency: bool) -> dict[str, Any]:
+        """Return what a report says of the net itself."""
+        both = self.dense_module_, self.module_
+        return {
+            "empty_layers": empty_layers(self.masks_),
+            "compression": compression_summary(*both, self.masks_, example, latency),
+        }
 
     def _both(self) -> list[nn.Module]:
         """Return the dense net, and the pruned one where there is one."""

@@ -37,6 +37,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("objective", "evaluation", "loop", "packed"),
     ("training",),
     ("net", "fitting", "theory"),
+    ("net_parts",),
     ("fitted_net",),
     ("classifier", "export", "selection", "compare"),
     ("mend",),

@@ -18,7 +18,7 @@ from sk_prunefair.metrics import accuracy_gap_floor
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.report.cells import Cells
 
-_MAX_DRAWN = 1_000_000  # numbers, for the expected gap of one net
+_MAX_DRAWN = 200_000  # numbers, for the expected gap of one net
 
 
 def group_columns(features: Any, n_samples: int, name: str = "sensitive_features") -> pd.DataFrame:

@@ -57,6 +57,39 @@ def test_fit_of_memmap_equals_fit_of_array(tmp_path, table, dtype):
     assert nets[1].n_features_in_ == 6
 
 
+@pytest.mark.parametrize("rows", [50, 100_000])
+def test_report_without_samples_equals_the_one_with(tmp_path, table, rows, monkeypatch):
+    monkeypatch.setattr("sk_prunefair.net_parts.PART_ROWS", rows)
+    X, y, group = table
+    words = np.array(["no", "yes"])[y]
+    net = make_net(batch_size=16, prune_rate=0.7).fit(X, words, sensitive_features=group)
+    mapped, level = stored(tmp_path / "X", X), np.arange(400) % 2
+    given = {"sensitive_features": group, "control_features": level}
+    found = net.fairness_report(mapped, words, **given, samples=False)
+    expected = net.fairness_report(mapped, words, **given)
+    assert str(found) == str(expected)
+    assert found.labels.tolist() == ["no", "yes"]
+    assert len(found.samples) < 400 == found.n_samples
+    with pytest.raises(ValueError, match="diagnostics need the samples"):
+        net.fairness_report(X, words, **given, samples=False, diagnostics=True)
+    with pytest.raises(ValueError, match="sensitive_features must be given"):
+        net.fairness_report(X, words, samples=False)
+    items = list(zip(torch.tensor(X), words.tolist(), group.tolist(), strict=True))
+    of_items = net.fairness_report(Listed(items), samples=False)
+    assert str(of_items) == str(net.fairness_report(X, words, sensitive_features=group))
+
+
+class Listed(torch.utils.data.Dataset):
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, row):
+        return self.items[row]
+
+
 def test_fit_dict_of_memmaps_equals_dict_of_arrays(tmp_path, table):
     class Two(nn.Module):
         def __init__(self, n_token=1):

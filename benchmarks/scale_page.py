@@ -95,7 +95,12 @@ def _memory(table: pd.DataFrame) -> list[str]:
         found = part.set_index("step")["value"]
         cells = [f"{found[s]:,.0f} MB ({found[s] * 2**20 / rows:,.0f} B a row)" for s in MEMORY]
         lines.append(f"| {rows:,} | {groups:,} | {' | '.join(cells)} |")
-    slopes = _slopes(table)
+    lines += [
+        "",
+        "What a process has freed but not given back counts before a step, so that parts, each of",
+        "100,000 rows, may add nothing to it.",
+    ]
+    slopes = _slopes(table[table["step"].isin(["epoch", "report"])])
     if len(slopes):
         lines += ["", "Slope of memory over rows, log-log:", "", *_slope_table(slopes, MEMORY)]
     return lines

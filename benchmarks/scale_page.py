@@ -48,6 +48,7 @@ def write_page(table: pd.DataFrame, path: Path) -> None:
         "`EqualLossConstraint`, of a small net, so that the net does not hide what groups cost.",
         *_seconds(table[table["part"] == "time"]),
         *_memory(table[table["part"] == "memory"]),
+        *_audit(table[table["part"] == "audit"]),
         *_file(table[table["part"] == "file"]),
     ]
     known = {name: words for name, words in OTHERS.items() if (HERE.parent / name).exists()}
@@ -104,6 +105,20 @@ def _memory(table: pd.DataFrame) -> list[str]:
     if len(slopes):
         lines += ["", "Slope of memory over rows, log-log:", "", *_slope_table(slopes, MEMORY)]
     return lines
+
+
+def _audit(table: pd.DataFrame) -> list[str]:
+    if table.empty:
+        return []
+    found = table.set_index("step")["value"]
+    return [
+        "",
+        f"## {found['n_samples']:,.0f} rows, {table['n_groups'].iloc[0]} groups, in parts",
+        "",
+        f"`from_parts` takes {found['seconds']:,.0f} s of one thread beyond what makes the rows.",
+        f"The process holds {found['private']:,.0f} MB of private memory at most, with Python and",
+        f"torch. `str(report)` then takes {found['text']:.2g} s.",
+    ]
 
 
 def _file(table: pd.DataFrame) -> list[str]:

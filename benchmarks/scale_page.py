@@ -65,6 +65,8 @@ def _seconds(table: pd.DataFrame) -> list[str]:
         groups = list(seconds.columns)
         heads = [f"{n:,} groups" for n in groups]
         lines += ["", f"## {rows:,} rows: seconds, and times those of two groups", ""]
+        if part["turn"].max() == 0:
+            lines += ["One round, two groups first, while other jobs went on.", ""]
         lines += [f"| | {' | '.join(heads)} |", "|---" * (len(groups) + 1) + "|"]
         by_turn = part.pivot_table(index=["step", "turn"], columns="n_groups", values="value")
         ratios = by_turn.div(by_turn[groups[0]], axis=0).groupby("step").median()

@@ -46,10 +46,10 @@ def group_means(
     n_groups: int,
 ) -> npt.NDArray[np.float64]:
     """Return the weighted mean of the values in each group, NaN for a group without weight."""
-    values = values.astype(np.float64)
-    weight = np.ones_like(values) if weight is None else weight
+    values = values.astype(np.float64, copy=False)
     sizes = np.bincount(group, weight, minlength=n_groups)
-    sums = np.bincount(group, weight * values, minlength=n_groups)
+    weighted = values if weight is None else weight * values
+    sums = np.bincount(group, weighted, minlength=n_groups)
     return np.divide(sums, sizes, out=np.full(n_groups, np.nan), where=sizes > 0)
 
 
@@ -79,12 +79,19 @@ def group_errors(
     of a group than what its ``sizes`` rows tell. Unequal weights tell less (Kish's effective size).
     """
     n_groups = len(sizes)
-    values = values.astype(np.float64)
-    weight = np.ones_like(values) if weight is None else weight.astype(np.float64)
-    means = group_means(values, group, weight, n_groups)
+    weight = None if weight is None else weight.astype(np.float64)
+    # In place: each is as large as a column of the data.
+    squared = values.astype(np.float64)
+    means = group_means(squared, group, weight, n_groups)
     with np.errstate(invalid="ignore"):  # of a net that diverged
-        variance = group_means((values - means[group]) ** 2, group, weight, n_groups)
-    sums, squares = (np.bincount(group, weight**power, minlength=n_groups) for power in (1, 2))
+        squared -= means[group]
+        np.square(squared, out=squared)
+        variance = group_means(squared, group, weight, n_groups)
+    del squared
+    powers = (None, None) if weight is None else (weight, weight**2)
+    sums, squares = (
+        np.bincount(group, power, minlength=n_groups).astype(np.float64) for power in powers
+    )
     effective = np.divide(sums**2, squares, out=np.zeros(n_groups), where=squares > 0)
     free = np.minimum(effective, sizes) - 1
     return np.sqrt(np.divide(variance, free, out=np.full(n_groups, np.inf), where=free > 1e-9))

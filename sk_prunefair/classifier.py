@@ -118,9 +118,9 @@ class FairPrunedClassifier(FittedNet):
     ...     MLP, criterion=torch.nn.CrossEntropyLoss, lr=0.5, verbose=0, random_state=0
     ... )
     >>> clf = clf.fit(digits.data, digits.target, sensitive_features=digits.target)
-    >>> clf.prune(0.9).sparsity_.__round__(3)
-    0.9
-    >>> report = clf.fairness_report(digits.data, digits.target, sensitive_features=digits.target)
+    >>> report = clf.prune(0.9).fairness_report(
+    ...     digits.data, digits.target, sensitive_features=digits.target
+    ... )
     >>> bool(report.fairness_violation > 0)
     True
     """
@@ -192,6 +192,9 @@ class FairPrunedClassifier(FittedNet):
               items.
             - A `datasets.Dataset`: its columns of numbers go to the module by name, read batch by
               batch; ``X.select_columns`` says which.
+            - A `numpy.memmap`, or a dict of such: read, checked and cast batch by batch, never
+              copied whole. For HDF5, Zarr and the like pass a torch dataset; one with
+              ``__getitems__(rows)`` is asked for a batch at a time.
 
             In dicts and columns, ``labels`` and ``label`` are y and never reach the module.
         y : array-like of shape (n_samples,), default=None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -67,13 +69,33 @@ def evaluate(
     keep_inputs : bool, default=False
         Whether the inputs are wanted afterwards.
     """
+    [seen] = evaluate_in_parts(net, data, *modules, keep_inputs=keep_inputs)
+    return seen
+
+
+def evaluate_in_parts(
+    net: CoreNet,
+    data: GroupDataset,
+    *modules: nn.Module,
+    keep_inputs: bool = False,
+    rows: float = math.inf,
+) -> Iterator[Evaluation]:
+    """Yield what `evaluate` returns of so many rows at a time, rounded up to whole batches.
+
+    Parameters
+    ----------
+    net, data, *modules, keep_inputs
+        As for `evaluate`.
+    rows : float, default=inf
+        After how many the next part begins.
+    """
     net.check_training_readiness()
     net.enforce()
     modes = [module.training for module in modules]
     for module in modules:
         module.eval()
     try:
-        return _run(net, data, modules, keep_inputs)
+        yield from _run(net, data, modules, keep_inputs, rows)
     finally:
         for module, mode in zip(modules, modes, strict=True):
             module.train(mode)
@@ -81,27 +103,49 @@ def evaluate(
 
 @torch.no_grad()
 def _run(
-    net: CoreNet, data: GroupDataset, modules: tuple[nn.Module, ...], keep_inputs: bool
-) -> Evaluation:
+    net: CoreNet,
+    data: GroupDataset,
+    modules: tuple[nn.Module, ...],
+    keep_inputs: bool,
+    rows: float,
+) -> Iterator[Evaluation]:
     views = [net.with_module(module) for module in modules]
-    found: list[list[_Batch]] = [[] for _ in modules]
-    truth: list[torch.Tensor] = []
-    seen = Evaluation()
-    said: list[Any] = []
+    part = _Part(len(modules))
     for batch in net.get_iterator(data, training=False):
         X, y = batch
-        if seen.example is None:
-            seen.example = placed(take(X, slice(0, 1)), net.device)
+        if part.seen.example is None:
+            part.seen.example = placed(take(X, slice(0, 1)), net.device)
         if keep_inputs:
-            seen.X.append(X)
-        truth.append(y)
-        said.extend(getattr(batch, "columns", {}).get("said") or [])
-        for view, parts in zip(views, found, strict=True):
-            parts.append(_outcome(view, X, y))
-    labels = torch.cat(truth).numpy().astype(np.int64)
-    seen.said = said or None
-    seen.outcomes = [_joined(parts, labels) for parts in found]
-    return seen
+            part.seen.X.append(X)
+        part.truth.append(y)
+        part.said.extend(getattr(batch, "columns", {}).get("said") or [])
+        for view, found in zip(views, part.found, strict=True):
+            found.append(_outcome(view, X, y))
+        if part.n_rows >= rows:
+            yield part.finished()
+            part = _Part(len(modules))
+    if part.truth:
+        yield part.finished()
+
+
+class _Part:
+    """Batches of one part, not put together yet."""
+
+    def __init__(self, n_modules: int) -> None:
+        self.seen = Evaluation()
+        self.found: list[list[_Batch]] = [[] for _ in range(n_modules)]
+        self.truth: list[torch.Tensor] = []
+        self.said: list[Any] = []
+
+    @property
+    def n_rows(self) -> int:
+        return sum(map(len, self.truth))
+
+    def finished(self) -> Evaluation:
+        labels = torch.cat(self.truth).numpy().astype(np.int64)
+        self.seen.said = self.said or None
+        self.seen.outcomes = [_joined(parts, labels) for parts in self.found]
+        return self.seen
 
 
 class _Batch(NamedTuple):

@@ -21,10 +21,12 @@ from sk_prunefair.latency import latency_options
 from sk_prunefair.latency.reading import with_times
 from sk_prunefair.losses import first_output, takes_one_logit
 from sk_prunefair.net import Net
+from sk_prunefair.net_parts import NetParts, known_groups
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.outputs import as_probabilities, check_shape
 from sk_prunefair.pruning.masks import empty_layers
 from sk_prunefair.report import FairnessReport
+from sk_prunefair.report.parts import add_up
 from sk_prunefair.requests import Request, encode, known_schema
 from sk_prunefair.theory import comparable, group_diagnostics
 
@@ -102,6 +104,7 @@ class FittedNet(Net):
         diagnostics: bool | Mapping[str, Any] = False,
         latency: bool | Mapping[str, Any] = False,
         random_state: int | np.random.RandomState | None = None,
+        samples: bool = True,
     ) -> FairnessReport:
         """Compare the dense and the pruned net on the same data, group by group.
 
@@ -132,6 +135,9 @@ class FittedNet(Net):
             them; "sparse" is left out where choosing its layers would take longer than
             ``seconds``. ``{"contenders": ["dense", "masked"]}`` is quick. ``compression`` has the
             seconds of both nets for one sample besides.
+        samples : bool, default=True
+            Whether the report keeps what both nets do on each sample, some 80 bytes. Without, it is
+            made as by `FairnessReport.from_parts`, which says what needs the samples.
 
         Returns
         -------
@@ -143,24 +149,26 @@ class FittedNet(Net):
         data = self.labelled_dataset(X, y)
         if sensitive_features is None and data.encode is None:
             sensitive_features = Request(X, y, None, None).sensitive_features
+        options: dict[str, Any] = {
+            "metrics": metrics,
+            "n_boot": n_boot,
+            "ci_quantiles": ci_quantiles,
+            "random_state": random_state,
+            "verbose": self.verbose,
+        }
         wants_reasons = diagnostics is not False
+        if not samples:
+            if wants_reasons:
+                raise ValueError("diagnostics need the samples: samples=False goes without them")
+            parts = NetParts(self, data, self._both(), sensitive_features, control_features)
+            found = add_up(parts).arguments() | {"classes": parts.classes}
+            return FairnessReport(**found, **self._saved(parts.example, data, timing), **options)
         seen = evaluate(self, data, *self._both(), keep_inputs=wants_reasons)
         dense, pruned = seen.outcomes[0], seen.outcomes[-1]
         if sensitive_features is None:
             sensitive_features = seen.said
-        if sensitive_features is None:
-            raise ValueError(
-                "sensitive_features must be given, or X yield (X, y, group): the group of each "
-                "sample"
-            )
+        known_groups(sensitive_features)
         schema = known_schema(self)
-        saved: pd.Series | None = compression_summary(
-            self.dense_module_, self.module_, self.masks_, seen.example
-        )
-        table = None
-        if timing is not None:
-            table = net_latency(self, data, **timing)
-            saved = with_times(saved, table, "dense", form_of(self))
         return FairnessReport(
             schema.decode(dense.truth),
             dense_pred=schema.decode(dense.labels),
@@ -174,18 +182,22 @@ class FittedNet(Net):
             ),
             sensitive_features=sensitive_features,
             control_features=control_features,
-            metrics=metrics,
-            empty_layers=empty_layers(self.masks_),
-            compression=saved,
-            latency=table,
+            **self._saved(seen.example, data, timing),
             diagnostics=(
                 self._diagnostics(seen, sensitive_features, diagnostics) if wants_reasons else None
             ),
-            n_boot=n_boot,
-            ci_quantiles=ci_quantiles,
-            random_state=random_state,
-            verbose=self.verbose,
+            **options,
         )
+
+    def _saved(self, example: Any, data: GroupDataset, timing: Any) -> dict[str, Any]:
+        """Return what a report says of the net itself."""
+        both = self.dense_module_, self.module_
+        saved: pd.Series | None = compression_summary(*both, self.masks_, example)
+        table = None
+        if timing is not None:
+            table = net_latency(self, data, **timing)
+            saved = with_times(saved, table, "dense", form_of(self))
+        return {"empty_layers": empty_layers(self.masks_), "compression": saved, "latency": table}
 
     def _both(self) -> list[nn.Module]:
         """Return the dense net, and the pruned one where there is one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,9 +18,11 @@ from sk_prunefair.checks import check_choice, check_number
 from sk_prunefair.constraints.base import Constraint
 from sk_prunefair.data.dataset import GroupDataset
 from sk_prunefair.data.inputs import is_dataset, settle_dtype
+from sk_prunefair.data.items import split_item
 from sk_prunefair.data.labels import read_labels
+from sk_prunefair.data.mapped import MappedRows
 from sk_prunefair.data.schema import ONE_GROUP, Schema
-from sk_prunefair.data.sources import count_rows, is_arrow, split_item
+from sk_prunefair.data.sources import count_rows, is_arrow
 from sk_prunefair.hooks import Phase
 from sk_prunefair.losses import ignored_label
 from sk_prunefair.nested import float_dtype
@@ -105,20 +108,22 @@ def encoded(
 
 def settled(net: CoreNet, schema: Schema, inputs: Any) -> Any:
     """Return an array in the dtype that the net takes; all other inputs as they are."""
-    if not isinstance(inputs, np.ndarray):
+    if not isinstance(inputs, np.ndarray | MappedRows):
         return inputs
     dtype = None if schema.inputs is None else schema.inputs.dtype
-    return settle_dtype(inputs, dtype or taken_dtype(net, inputs))
+    settle = functools.partial(settle_dtype, dtype=dtype or taken_dtype(net, inputs))
+    return inputs.settled(settle) if isinstance(inputs, MappedRows) else settle(inputs)
 
 
 def with_dtype(net: CoreNet, schema: Schema, inputs: Any) -> Schema:
     """Return the schema with the dtype that the net takes such an array in, from now on."""
-    if not isinstance(inputs, np.ndarray) or schema.inputs is None or schema.inputs.dtype:
+    is_array = isinstance(inputs, np.ndarray | MappedRows)
+    if not is_array or schema.inputs is None or schema.inputs.dtype:
         return schema
     return replace(schema, inputs=replace(schema.inputs, dtype=taken_dtype(net, inputs)))
 
 
-def taken_dtype(net: CoreNet, inputs: npt.NDArray[Any]) -> str:
+def taken_dtype(net: CoreNet, inputs: npt.NDArray[Any] | MappedRows) -> str:
     """Return what a net takes an array as: integers where it runs on them as they are, else floats.
 
     A net that begins with an embedding runs on integers and on nothing else; one that begins with

@@ -41,7 +41,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("resume",),
     ("training",),
     ("net", "fitting", "theory", "export"),
-    ("contenders",),
+    ("contenders", "net_parts"),
     ("fitted_net",),
     ("accelerated",),
     ("classifier", "selection", "compare"),

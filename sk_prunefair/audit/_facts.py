@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
+
 from sk_prunefair.audit._html import Html, definitions, join, name
 from sk_prunefair.audit._numbers import percent
 from sk_prunefair.audit.protocol import AuditedReport
@@ -16,15 +18,16 @@ _MAX_CLASSES = 30
 def facts_of(report: AuditedReport, facts: Mapping[str, Any]) -> Html:
     """Return what the user says of data and model, and what the report knows of them."""
     samples = report.samples
-    counts = samples["group"].value_counts()
-    classes = samples["y_true"].value_counts().sort_index()
+    n = pd.Series(1 if report.kinds is None else report.kinds.counts, index=samples.index)
+    counts = n.groupby(samples["group"]).sum()
+    classes = n.groupby(samples["y_true"]).sum()
     shown = Html(
         "; ".join(join("{}: {}", name(label), n) for label, n in classes[:_MAX_CLASSES].items())
     )
     if len(classes) > _MAX_CLASSES:
         shown = join("{}; and {} more", shown, len(classes) - _MAX_CLASSES)
     terms: dict[str, Any] = {
-        "Samples": len(samples),
+        "Samples": report.n_samples,
         "Groups": join("{}, of {} to {} samples", len(counts), counts.min(), counts.max()),
         "Classes and their samples": shown,
     }

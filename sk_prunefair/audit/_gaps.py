@@ -49,7 +49,14 @@ def gap_table(report: AuditedReport, n_shuffles: int = N_SHUFFLES) -> pd.DataFra
     rows = []
     for level, members in samples.groupby("level", dropna=False).indices.items():
         codes = pd.factorize(samples["group"].iloc[members])[0]
-        measured, shuffled, p_value = shuffled_gaps(values.iloc[members], codes, n_shuffles)
+        options: dict[str, Any] = {}
+        if report.kinds is not None:
+            options["counts"] = report.kinds.counts[members]
+            risk = report.kinds.squares.get("risk")
+            options["squares"] = {} if risk is None else {len(values.columns) - 1: risk[members]}
+        measured, shuffled, p_value = shuffled_gaps(
+            values.iloc[members], codes, n_shuffles, **options
+        )
         keys = {"level": level, "gap": values.columns}
         rows.append(
             pd.DataFrame(keys | {"measured": measured, "shuffled": shuffled, "p_value": p_value})

@@ -16,8 +16,10 @@ from sk_prunefair.names import Names
 from sk_prunefair.plotting.group_risk import quantile_columns
 
 MAX_DRAWN = 24
+MAX_LISTED = 1000  # in a table that is folded; to_frame() and JSON have all
 _MAX_OPEN = 12  # a longer table is folded
 _MAX_NAME = 80  # characters beside a picture; tables have all
+_SOME = f"All numbers of the {MAX_LISTED:,} of {{}} that lost most"
 _SORTED = "sorted by accuracy lost"
 _UNITS = {
     "accuracy_drop": "accuracy lost, points",
@@ -39,13 +41,12 @@ def groups_section(report: AuditedReport, frame: pd.DataFrame, min_count: int) -
     """
     n_groups = len(frame)
     noun = "group" if n_groups == 1 else f"{n_groups:,} groups"
-    of_all = report.samples[["is_right_dense", "is_right_pruned"]].mean()
     return section(
         "groups",
         "Groups, those that lost most accuracy first" if n_groups > 1 else "The one group",
-        _picture(frame, (of_all.iloc[0], of_all.iloc[1], len(report.samples)), report, min_count),
+        _picture(frame, (*report.overall_accuracy, report.n_samples), report, min_count),
         folded(
-            f"All numbers of the {noun}",
+            f"All numbers of the {noun}" if n_groups <= MAX_LISTED else _SOME.format(noun),
             _table(frame, report, min_count),
             is_open=n_groups <= _MAX_OPEN,
         ),
@@ -124,7 +125,8 @@ def _row(
     )
 
 
-def _table(frame: pd.DataFrame, report: AuditedReport, min_count: int) -> Html:
+def _table(groups: pd.DataFrame, report: AuditedReport, min_count: int) -> Html:
+    frame = groups.head(MAX_LISTED)
     # Not a dict: a sensitive feature may be called "samples".
     columns: list[tuple[str, Iterable[Any]]] = [
         (_spaced(", ".join(map(str, frame.index.names))), map(name, frame.index)),
@@ -143,7 +145,8 @@ def _table(frame: pd.DataFrame, report: AuditedReport, min_count: int) -> Html:
             columns.append((_heading(column, report.names), _cells(column, frame[column])))
     header, cells = zip(*columns, strict=True)
     rule = f"{_SORTED}, then by excessive risk" if report.has_losses else _SORTED
-    return table(f"By group, {rule}", header, zip(*cells, strict=True), "by-group")
+    of_all = f", {len(frame):,} of {len(groups):,} groups" * (len(frame) < len(groups))
+    return table(f"By group, {rule}{of_all}", header, zip(*cells, strict=True), "by-group")
 
 
 def _cells(column: str, values: pd.Series) -> Iterable[Any]:

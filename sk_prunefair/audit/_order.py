@@ -23,9 +23,10 @@ def harmed_first(frame: pd.DataFrame, report: AuditedReport) -> pd.DataFrame:
     pandas.DataFrame
         The same rows; a group that the report lacks comes last.
     """
-    samples = report.samples
-    lost = samples["is_right_dense"] - samples["is_right_pruned"]
-    dropped = lost.groupby(samples["group"]).mean().to_dict()
+    lost = report.samples["is_right_dense"] - report.samples["is_right_pruned"]
+    n = pd.Series(1 if report.kinds is None else report.kinds.counts, index=lost.index)
+    sums = pd.DataFrame({"lost": lost * n, "n": n}).groupby(report.samples["group"]).sum()
+    dropped = (sums["lost"] / sums["n"]).to_dict()
     drops = [dropped.get(group, -1.0) for group in frame.index.to_flat_index()]
     sorted_frame = most_harmed_first(frame.assign(accuracy_drop=drops))
     return sorted_frame[frame.columns]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from sk_prunefair.audit._groups import MAX_LISTED
 from sk_prunefair.audit._html import Html, folded, name, section, table
 from sk_prunefair.audit._order import harmed_first
 from sk_prunefair.audit.protocol import AuditedReport
@@ -17,7 +18,7 @@ _ABOUT = (
 
 def reasons_section(report: AuditedReport, diagnostics: pd.DataFrame) -> Html:
     """Return the diagnostics of a report, in the order of its groups."""
-    frame = harmed_first(diagnostics, report)
+    frame = harmed_first(diagnostics, report).head(MAX_LISTED)
     of_groups = ", ".join(map(str, frame.index.names))
     header = [str(each).replace("_", " ") for each in (of_groups, *frame)]
     columns = [map(name, frame.index), *(frame[column] for column in frame)]

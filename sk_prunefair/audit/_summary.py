@@ -96,12 +96,11 @@ def _card(term: str, value: Html, *more: Html) -> Html:
 
 
 def _accuracy(report: AuditedReport) -> Html:
-    samples = report.samples
-    before, after = samples["is_right_dense"].mean(), samples["is_right_pruned"].mean()
+    before, after = report.overall_accuracy
     return _card(
         "Accuracy, all samples",
         Html(f"{percent(before)} → {percent(after)}"),
-        join("{}, n = {}", _in_points(before - after), len(samples)),
+        join("{}, n = {}", _in_points(before - after), report.n_samples),
     )
 
 

@@ -25,7 +25,7 @@ def verdict(report: AuditedReport, frame: pd.DataFrame, gaps: pd.DataFrame) -> H
     process = report.names.process
     if (unchanged := _unchanged(report)) is not None:
         template = f"{process.capitalize()} changed nothing on these {{}} samples: {{}}."
-        return join(template, len(report.samples), Html(unchanged))
+        return join(template, report.n_samples, Html(unchanged))
     if len(frame) == 1:
         return Html("All samples belong to one group: nothing can be said about differences.")
     tests = gaps[gaps["gap"].isin([VIOLATION, DROPS])]
@@ -52,9 +52,8 @@ _HARMS = ("accuracy_drop", "excessive_risk")
 
 def _unchanged(report: AuditedReport) -> str | None:
     """Return what is the same with both models, None where something changed."""
-    samples, models = report.samples, f"both {report.names.kind}s"
+    models = f"both {report.names.kind}s"
     if report.has_losses:
-        is_same = bool((samples["loss_pruned"] == samples["loss_dense"]).all())
-        return f"{models} have the same losses" if is_same else None
+        return f"{models} have the same losses" if report.is_loss_unchanged else None
     is_same = np.array_equal(report.outcomes[0].labels, report.outcomes[1].labels)
     return f"{models} give each the same label" if is_same else None

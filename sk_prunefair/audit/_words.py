@@ -34,7 +34,7 @@ def methods(report: AuditedReport, has_curve: bool) -> dict[str, str]:
     said |= {
         "accuracy gap": f"Largest minus smallest group accuracy of one {names.kind}.",
         "gap by chance": f"The gap that remains, on average, when the groups of the "
-        f"{len(report.samples):,} samples are shuffled at random, {N_SHUFFLES} times: what chance "
+        f"{report.n_samples:,} samples are shuffled at random, {N_SHUFFLES} times: what chance "
         "alone makes of groups of these sizes.",
     }
     if has_curve:

@@ -186,7 +186,7 @@ def _subtitle(report: AuditedReport) -> Html:
     noun = "group" if counts == 1 else "groups"
     return join(
         f"{{}} → {{}}: {{}} samples, {{}} {noun}",
-        *(names.dense_model, names.compressed_model, len(report.samples), counts),
+        *(names.dense_model, names.compressed_model, report.n_samples, counts),
     )
 
 

@@ -19,15 +19,31 @@ class AuditedReport(Protocol):
     latency: pd.DataFrame | None
     diagnostics: pd.DataFrame | None
     empty_layers: tuple[str, ...]
-    samples: pd.DataFrame
+    kinds: Any
 
     @property
     def change(self) -> Any:
         """What changed between the two."""
 
     @property
+    def samples(self) -> pd.DataFrame:
+        """What is known of each sample, or of each of ``kinds`` where there are such."""
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples."""
+
+    @property
+    def overall_accuracy(self) -> tuple[float, float]:
+        """Share of all samples that each of the two gets right."""
+
+    @property
+    def is_loss_unchanged(self) -> bool:
+        """Whether each sample has the same loss with both."""
+
+    @property
     def n_boot(self) -> int | None:
-        """Draws of a bootstrap; None where there are no intervals."""
+        """Bootstrap draws; None where there are no intervals."""
 
     @property
     def findings(self) -> list[str]:

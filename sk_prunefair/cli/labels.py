@@ -74,6 +74,24 @@ def labels_like(y: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[An
     return np.array([str(label) for label in y], dtype=object)
 
 
+def matched_labels(labels: npt.NDArray[Any], y: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+    """Return predicted labels in the kind of the truth: texts of integers as integers.
+
+    Raises
+    ------
+    ValueError
+        If none of them is among the truth, as those that are written otherwise.
+    """
+    labels = labels_like(labels, y)
+    known, found = set(y.tolist()), set(labels.tolist())
+    if len(known) > 1 and not known & found:  # written otherwise, such as 1 and True
+        raise ValueError(
+            f"--{name}-pred must hold labels as --label does, {sorted(known, key=str)[:5]}; got "
+            f"{sorted(found, key=str)[:5]}"
+        )
+    return labels
+
+
 def _canonical(label: Any) -> str:
     """Return how an integer is written, of what may be one; nothing for all else.
 

@@ -50,8 +50,8 @@ def write_tables(
     folder : Path
         Made where it is not there.
     report : FairnessReport
-        To ``groups.csv``, ``summary.csv`` and ``exemplars.csv``; times, where they were measured,
-        to ``latency.csv``.
+        To ``groups.csv``, ``summary.csv`` and, unless it was made of parts, ``exemplars.csv``;
+        times, where they were measured, to ``latency.csv``.
     curve : DataFrame or None
         To ``curve.csv``.
     verdict : Verdict or None
@@ -59,7 +59,8 @@ def write_tables(
     """
     folder.mkdir(parents=True, exist_ok=True)
     report.to_frame().to_csv(folder / "groups.csv")
-    report.exemplars.to_csv(folder / "exemplars.csv", index_label="row")
+    if report.kinds is None:
+        report.exemplars.to_csv(folder / "exemplars.csv", index_label="row")
     frames = dict(zip(report.names, (report.dense, report.pruned), strict=True))
     summary: dict[str, Any] = {
         f"accuracy_{name}": frame.overall["accuracy"] for name, frame in frames.items()

@@ -105,6 +105,13 @@ def _add_data(audit: argparse.ArgumentParser) -> None:
         metavar="MODULE:NAME",
         help="function from a table to features, or a fitted transformer, for raw tables",
     )
+    add(
+        "--chunk-rows",
+        type=int,
+        metavar="N",
+        help="read so many rows at a time and keep sums: files may be larger than memory; what "
+        "needs single rows, exemplars.csv, is left out",
+    )
     add("--curve", nargs="+", type=float, metavar="RATE", help="also prune --net to these rates")
     add(
         "--train",

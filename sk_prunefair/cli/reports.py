@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from sk_prunefair.checks import check_count
 from sk_prunefair.classifier import FairPrunedClassifier
+from sk_prunefair.cli.chunks import report_of_models, report_of_tables
 from sk_prunefair.cli.data import (
     Columns,
     Part,
@@ -22,9 +24,10 @@ from sk_prunefair.cli.data import (
     read_parts,
     read_tables,
 )
-from sk_prunefair.cli.labels import labels_like, match_labels
+from sk_prunefair.cli.labels import labels_like, match_labels, matched_labels
 from sk_prunefair.cli.objects import named_estimator, named_model, named_step
 from sk_prunefair.compare.models import as_model, predict_in_batches
+from sk_prunefair.compare.sizes import stored_sizes
 from sk_prunefair.compare.timing import costs_of
 from sk_prunefair.export.compact import holds_dense, load_compact
 from sk_prunefair.latency import latency_options
@@ -70,6 +73,10 @@ def make_report(args: argparse.Namespace) -> Audit:
     }
     if sum(kinds.values()) != 1:
         raise ValueError(f"one of {', '.join(kinds)} must be given, to say what is compared")
+    if args.chunk_rows is not None:
+        check_count("--chunk-rows", args.chunk_rows)
+        if args.net is not None:
+            raise ValueError("--chunk-rows goes with models or predictions, not with --net")
     if args.curve and args.net is None:
         raise ValueError("--curve prunes a saved net, and goes with --net")
     if args.predictions is not None:
@@ -176,12 +183,21 @@ def _of_models(args: argparse.Namespace) -> Audit:
             yield part.X
 
     timing = latency_options(_latency(args), OPTIONS)
+    facts = {"Data": _named(args.data), **dict(zip(args.names, given.values(), strict=True))}
+    told = match_labels(np.asarray(args.classes, dtype=object), None) if args.classes else None
+    if args.chunk_rows is not None:
+        if timing is not None:
+            raise ValueError("--latency does not go with --chunk-rows")
+        options = {"names": args.names, "classes": told}
+        options["compression"] = stored_sizes(*sources.values())
+        report = report_of_models(models, args.data, columns, args.chunk_rows, **options)
+        return Audit(report, None, facts)
     predictions = predict_in_batches(models, inputs())
     classes = next((each.classes for each in predictions if each.classes is not None), None)
     labels = [each.labels for each in predictions if each.labels is not None]
     truth = np.concatenate(y)
-    if classes is None and args.classes:
-        classes = match_labels(np.asarray(args.classes, dtype=object), None)
+    if classes is None:
+        classes = told
     report = FairnessReport.from_predictions(
         match_labels(truth, classes)
         if classes is not None or not labels
@@ -192,12 +208,10 @@ def _of_models(args: argparse.Namespace) -> Audit:
         names=args.names,
         **costs_of(sources["dense"], sources["compressed"], first[0], args.names, BATCH, timing),
     )
-    facts = {"Data": _named(args.data), **dict(zip(args.names, given.values(), strict=True))}
     return Audit(report, None, facts)
 
 
 def _latency(args: argparse.Namespace) -> bool | dict[str, Any]:
-    """Return what --latency asks for."""
     return {"batch_sizes": args.latency} if args.latency else args.latency is not None
 
 
@@ -214,12 +228,23 @@ def _of_predictions(args: argparse.Namespace) -> Audit:
     _refuse(args, ("features", "drop", "preprocess", "train"), "--predictions")
     if args.latency is not None:
         raise ValueError("--latency times models, and does not go with --predictions")
-    y, dense, compressed, groups = _predictions(args)
     classes = None if args.classes is None else np.asarray(args.classes, dtype=object)
+    facts = {"Predictions": _named(args.predictions)}
+    if args.chunk_rows is not None:
+        report = report_of_tables(
+            args.predictions,
+            args.chunk_rows,
+            label=_label(args),
+            groups=args.groups,
+            predicted=[_predicted(args, "dense"), _predicted(args, "compressed")],
+            classes=classes,
+            names=args.names,
+        )
+        return Audit(report, None, facts)
+    y, *given, groups = _predictions(args)
     y = match_labels(y, classes, "--predictions")
-    given = {"dense": dense, "compressed": compressed}
-    found = {name: as_prediction(each, name)._replace(name=name) for name, each in given.items()}
-    both = [_matched(each, y, name) for name, each in found.items()]
+    found = zip(("dense", "compressed"), given, strict=True)
+    both = [_matched(as_prediction(each, n)._replace(name=n), y, n) for n, each in found]
     report = FairnessReport.from_predictions(
         y,
         *both,
@@ -227,22 +252,13 @@ def _of_predictions(args: argparse.Namespace) -> Audit:
         classes=None if classes is None else classes.tolist(),
         names=args.names,
     )
-    return Audit(report, None, {"Predictions": _named(args.predictions)})
+    return Audit(report, None, facts)
 
 
 def _matched(prediction: Prediction, y: Any, name: str) -> Prediction:
-    """Return predicted labels in the kind of the truth: texts of integers as integers."""
-    labels = prediction.labels
-    if labels is None:
+    if prediction.labels is None:
         return prediction
-    labels = labels_like(labels, y)
-    known, found = set(y.tolist()), set(labels.tolist())
-    if len(known) > 1 and not known & found:  # written otherwise, such as 1 and True
-        raise ValueError(
-            f"--{name}-pred must hold labels as --label does, {sorted(known, key=str)[:5]}; got "
-            f"{sorted(found, key=str)[:5]}"
-        )
-    return prediction._replace(labels=labels)
+    return prediction._replace(labels=matched_labels(prediction.labels, y, name))
 
 
 def _predictions(args: argparse.Namespace) -> tuple[Any, Any, Any, pd.DataFrame]:
@@ -256,20 +272,22 @@ def _predictions(args: argparse.Namespace) -> tuple[Any, Any, Any, pd.DataFrame]
                 raise ValueError(
                     f"--predictions must hold the arrays {list(fields)}, {missing[0]!r} is missing"
                 )
-        y, dense, compressed, groups = (
-            np.concatenate([each[name] for each in arrays]) for name in fields
-        )
-        return y, dense, compressed, numbered_groups(groups)
+        *found, groups = (np.concatenate([each[name] for each in arrays]) for name in fields)
+        return *found, numbered_groups(groups)
     columns = [_predicted(args, "dense"), _predicted(args, "compressed")]
-    if args.label is None or not args.groups:
-        raise ValueError("--label and --groups must name columns of --predictions")
-    texts = [args.label, *args.groups, *(c for each in columns if len(each) == 1 for c in each)]
+    texts = [_label(args), *args.groups, *(c for each in columns if len(each) == 1 for c in each)]
     frames = [part for path in args.predictions for part in read_tables(path, texts)]
     frame = pd.concat(frames, ignore_index=True)
     check_columns(frame, [args.label, *args.groups, *columns[0], *columns[1]], "--predictions")
     check_known(frame, texts, "--predictions")
     dense, compressed = (frame[each].to_numpy() for each in columns)
     return frame[args.label].to_numpy(), dense, compressed, frame[list(args.groups)]
+
+
+def _label(args: argparse.Namespace) -> str:
+    if args.label is None or not args.groups:
+        raise ValueError("--label and --groups must name columns of --predictions")
+    return str(args.label)
 
 
 def _predicted(args: argparse.Namespace, name: str) -> list[str]:

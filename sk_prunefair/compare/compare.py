@@ -13,8 +13,9 @@ from sk_prunefair.checks import check_count
 from sk_prunefair.compare.models import Model, as_model, predict_in_batches
 from sk_prunefair.compare.timing import costs_of
 from sk_prunefair.data.inputs import is_dataset, refuse_streams
+from sk_prunefair.data.items import split_item
 from sk_prunefair.data.labels import quick_labels
-from sk_prunefair.data.sources import as_source, is_arrow, split_item
+from sk_prunefair.data.sources import as_source, is_arrow
 from sk_prunefair.latency import latency_options
 from sk_prunefair.latency.compare import OPTIONS
 from sk_prunefair.report.predictions import Prediction

@@ -140,9 +140,11 @@ class BatchRows(Sampler[torch.Tensor]):
         weights = self.draw_weights() if self.draw_weights is not None else None
         if weights is not None:
             # Systematic sampling along a random order: less noise than drawing with replacement.
-            shares = weights[order].double().cumsum(0)
+            # In place: of many rows each of these is as large as a column of the data.
+            shares = weights[order].double().cumsum_(0)
             offset = torch.rand(1, generator=self.generator).double()
-            marks = (shares / shares[-1] * self.n_rows + offset).floor().long()
+            marks = shares.div_(shares[-1].clone()).mul_(self.n_rows).add_(offset).floor_().long()
+            del shares, weights
             marks[-1] = self.n_rows
             order = order.repeat_interleave(marks.diff(prepend=marks.new_zeros(1)))
             order = order[self._shuffled(len(order))]

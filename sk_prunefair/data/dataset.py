@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from skorch.dataset import Dataset as SkorchDataset
 
+from sk_prunefair.data.items import held, split_item
 from sk_prunefair.data.labels import dataset_targets
 from sk_prunefair.data.sources import (
     ArraySource,
@@ -18,8 +19,6 @@ from sk_prunefair.data.sources import (
     as_source,
     as_tensor,
     count_rows,
-    held,
-    split_item,
 )
 from sk_prunefair.nested import take
 

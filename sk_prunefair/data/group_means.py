@@ -49,10 +49,10 @@ def group_means(
     n_groups: int,
 ) -> npt.NDArray[np.float64]:
     """Return the weighted mean of the values in each group, NaN for a group without weight."""
-    values = values.astype(np.float64)
-    weight = np.ones_like(values) if weight is None else weight
+    values = values.astype(np.float64, copy=False)
     sizes = np.bincount(group, weight, minlength=n_groups)
-    sums = np.bincount(group, weight * values, minlength=n_groups)
+    weighted = values if weight is None else weight * values
+    sums = np.bincount(group, weighted, minlength=n_groups)
     return np.divide(sums, sizes, out=np.full(n_groups, np.nan), where=sizes > 0)
 
 

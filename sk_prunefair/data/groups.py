@@ -107,7 +107,7 @@ def encode_groups(
         # Otherwise race and sex in the other order would be taken for each other.
         frame = frame[list(groups.names)]
     # Only one row of each group is sorted and looked up.
-    codes, firsts = _distinct_rows(frame)
+    codes, firsts = distinct_rows(frame)
     if groups is None:
         in_order = firsts.sort_values(list(frame.columns))
         groups = _row_index(in_order)
@@ -125,7 +125,7 @@ def encode_groups(
     return place[codes], groups
 
 
-def _distinct_rows(frame: pd.DataFrame) -> tuple[npt.NDArray[np.int64], pd.DataFrame]:
+def distinct_rows(frame: pd.DataFrame) -> tuple[npt.NDArray[np.int64], pd.DataFrame]:
     """Return for each row which of the distinct ones it is, and these, as they first occur."""
     codes, uniques = pd.factorize(frame.iloc[:, 0])
     n = len(uniques)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,13 +16,13 @@ from sklearn.utils.validation import validate_data
 from skorch.dataset import ERROR_MSG_1_ITEM, ERROR_MSG_MORE_THAN_2_ITEMS
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from sk_prunefair.data.items import LABEL_KEYS, split_item
+from sk_prunefair.data.mapped import MappedRows, is_mapped
 from sk_prunefair.data.sources import (
-    LABEL_KEYS,
     ArrowSource,
     count_rows,
     field_array,
     is_arrow,
-    split_item,
 )
 
 
@@ -70,7 +71,8 @@ def check_inputs(X: Any, estimator: Any, known: InputSchema | None) -> tuple[Any
     X : array-like, sparse matrix, dict of arrays, torch or Arrow data set
         Features. Arrays and tables keep their kind until a net tells what it takes, see
         `settle_dtype`; the arrays of a dict keep theirs: integers become int64, floats float32,
-        doubles stay. A data set stays as it is.
+        doubles stay. A data set stays as it is. A memory-mapped array becomes `MappedRows`, whose
+        values are checked batch by batch, as they are read.
     estimator : estimator
         Whose name and tags scikit-learn's checks use; they set attributes on it.
     known : InputSchema or None
@@ -96,9 +98,11 @@ def check_inputs(X: Any, estimator: Any, known: InputSchema | None) -> tuple[Any
     if isinstance(X, torch.Tensor):
         X = X.detach().cpu()
         X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
+    of_file = MappedRows.of(X) if is_mapped(X) else None
     inputs = validate_data(
         estimator,
-        X,
+        X if of_file is None else of_file.array,
+        ensure_all_finite=of_file is None,
         dtype=np.float32 if issparse(X) else "numeric",
         allow_nd=True,
         accept_sparse="csr",
@@ -118,7 +122,7 @@ def check_inputs(X: Any, estimator: Any, known: InputSchema | None) -> tuple[Any
                 f"X must be a dict of arrays {sorted(known.fields)} as in fit, got "
                 f"{type(X).__name__}"
             )
-    return inputs, schema
+    return inputs if of_file is None else of_file, schema
 
 
 def settle_dtype(inputs: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
@@ -211,15 +215,19 @@ def _check_fields(X: Mapping[str, Any], known: InputSchema | None) -> tuple[Any,
     return arrays, schema
 
 
-def _fields_schema(arrays: Mapping[str, npt.NDArray[Any]], learn: bool) -> InputSchema:
+def _fields_schema(arrays: Mapping[str, Any], learn: bool) -> InputSchema:
     fields = {name: tuple(values.shape[1:]) for name, values in arrays.items()}
     dtypes = {name: field_dtype(values.dtype) for name, values in arrays.items()}
     sizes = {
-        name: int(values.max()) + 1 if dtypes[name] == "int64" else int(values.shape[1])
+        name: int(_largest(values)) + 1 if dtypes[name] == "int64" else int(values.shape[1])
         for name, values in arrays.items()
-        if learn and values.size and (dtypes[name] == "int64" or values.ndim == 2)
+        if learn and len(values) and (dtypes[name] == "int64" or values.ndim == 2)
     }
     return InputSchema(fields=fields, dtypes=dtypes, sizes=sizes)
+
+
+def _largest(values: Any) -> Any:
+    return values.array.max() if isinstance(values, MappedRows) else values.max()
 
 
 def field_dtype(dtype: np.dtype[Any]) -> str:
@@ -249,8 +257,10 @@ def _check_shapes(found: InputSchema, known: InputSchema) -> None:
             )
 
 
-def _field(values: Any, name: str) -> npt.NDArray[Any]:
-    """Return one array of a dict, checked."""
+def _field(values: Any, name: str) -> Any:
+    """Return one array of a dict, checked; one of a file is, as its rows are read."""
+    if is_mapped(values):
+        return MappedRows.of(values).settled(functools.partial(_field, name=name))
     array = field_array(values, name)
     if array.dtype.kind != "f":
         return array

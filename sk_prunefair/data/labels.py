@@ -8,7 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
 
-from sk_prunefair.data.sources import LABEL_KEYS, held, is_arrow, plain, split_item
+from sk_prunefair.data.items import LABEL_KEYS, held, plain, read_items, split_item
+from sk_prunefair.data.sources import is_arrow
+
+_AT_ONCE = 1024  # items; what they hold beside labels is dropped
 
 Read = tuple[npt.NDArray[Any] | None, list[Any] | None]
 
@@ -68,9 +71,19 @@ def read_labels(dataset: Any) -> Read:
     quick = quick_labels(dataset)
     if quick is not None:
         return quick
-    items = [split_item(dataset[row])._replace(X=None) for row in range(len(dataset))]
-    y, group = held(items)
-    return (None if y is None else np.asarray(y)), group
+    labels: list[Any] = []
+    groups: list[Any] = []
+    for start in range(0, len(dataset), _AT_ONCE):
+        rows = list(range(start, min(start + _AT_ONCE, len(dataset))))
+        items = [split_item(item) for item in read_items(dataset, rows)]
+        for values, found in zip((labels, groups), held(items), strict=True):
+            values += [] if found is None else found
+    # Where some items hold none, none are taken.
+    n = len(dataset)
+    return (
+        np.asarray(labels) if len(labels) == n else None,
+        groups if len(groups) == n else None,
+    )
 
 
 def quick_labels(dataset: Any) -> Read | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from array import array as number_array
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,18 +13,8 @@ from scipy import sparse
 from sklearn.utils import _safe_indexing
 from torch.utils.data import Dataset, Subset, default_collate
 
-from sk_prunefair.nested import map_tensors, take
-
-LABEL_KEYS = ("labels", "label")
-"""Where a dict holds these, they are y and never go to the module, as in transformers."""
-
-
-class Item(NamedTuple):
-    """What one item of a data set, or a batch of them, holds; None for what it does not."""
-
-    X: Any
-    y: Any = None
-    group: Any = None
+from sk_prunefair.data.items import LABEL_KEYS, Item, held, read_items, split_item
+from sk_prunefair.data.mapped import MappedRows, is_mapped
 
 
 class Source(Protocol):
@@ -43,38 +34,51 @@ def as_source(inputs: Any) -> Source:
 
     Parameters
     ----------
-    inputs : array, tensor, dict of arrays, scipy sparse matrix, torch or Arrow data set
-        The features.
+    inputs : array, tensor, MappedRows, dict of these, scipy sparse matrix, data set
+        The features; the data set is one of torch or Arrow.
     """
     if is_arrow(inputs):
         return ArrowSource(inputs)
     if sparse.issparse(inputs):
         return SparseSource(inputs)
     if isinstance(inputs, Mapping):
-        return ArraySource({name: as_tensor(values) for name, values in inputs.items()})
-    is_array = isinstance(inputs, (np.ndarray, torch.Tensor)) and not isinstance(inputs, Dataset)
-    return ArraySource(as_tensor(inputs)) if is_array else ItemSource(inputs)
+        return ArraySource({name: _column(values) for name, values in inputs.items()})
+    is_array = isinstance(inputs, (np.ndarray, torch.Tensor, MappedRows))
+    is_array = is_array and not isinstance(inputs, Dataset)
+    return ArraySource(_column(inputs)) if is_array else ItemSource(inputs)
+
+
+Column = torch.Tensor | MappedRows
 
 
 class ArraySource:
-    """A tensor, or a dict of tensors."""
+    """A tensor, an array of which the rows stand in a file, or a dict of such."""
 
-    def __init__(self, tensors: torch.Tensor | dict[str, torch.Tensor]) -> None:
-        self.tensors = tensors
+    def __init__(self, columns: Column | dict[str, Column]) -> None:
+        self.columns = columns
 
     def __len__(self) -> int:
-        return count_rows(self.tensors)
+        return count_rows(self.columns)
 
     def fetch(self, rows: torch.Tensor) -> Item:  # noqa: D102 (as in Source)
-        return Item(map_tensors(lambda tensor: _selected(tensor, rows), self.tensors))
+        if isinstance(self.columns, dict):
+            return Item({name: _rows_of(each, rows) for name, each in self.columns.items()})
+        return Item(_rows_of(self.columns, rows))
 
     def sample(self, row: int) -> Any:  # noqa: D102
-        return take(self.tensors, row)
+        X = self.fetch(torch.tensor([row])).X
+        return {name: each[0] for name, each in X.items()} if isinstance(X, dict) else X[0]
 
 
-def _selected(tensor: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    # A third of the time of tensor[rows], but of one device alone.
-    return tensor.index_select(0, rows) if tensor.device == rows.device else tensor[rows]
+def _column(values: Any) -> Column:
+    return MappedRows.of(values) if is_mapped(values) else as_tensor(values)
+
+
+def _rows_of(column: Column, rows: torch.Tensor) -> torch.Tensor:
+    if not isinstance(column, torch.Tensor):
+        return torch.from_numpy(column[rows.numpy()])
+    # A third of the time of column[rows], but of one device alone.
+    return column.index_select(0, rows) if column.device == rows.device else column[rows]
 
 
 class SparseSource:
@@ -94,7 +98,10 @@ class SparseSource:
 
 
 class ItemSource:
-    """A torch data set of ``X``, ``(X, y)``, ``(X, y, group)`` or dicts."""
+    """A torch data set of ``X``, ``(X, y)``, ``(X, y, group)`` or dicts.
+
+    One that has ``__getitems__``, as torch's loaders know it, is asked for a batch at a time.
+    """
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
@@ -103,7 +110,7 @@ class ItemSource:
         return len(self.dataset)
 
     def fetch(self, rows: torch.Tensor) -> Item:  # noqa: D102
-        items = [split_item(self.dataset[row]) for row in rows.tolist()]
+        items = [split_item(item) for item in read_items(self.dataset, rows.tolist())]
         return Item(default_collate([item.X for item in items]), *held(items))
 
     def sample(self, row: int) -> Any:  # noqa: D102
@@ -199,42 +206,6 @@ def _holds_numbers(feature: Any) -> bool:
     return str(getattr(feature, "dtype", "")).startswith(("int", "uint", "float", "bool"))
 
 
-def split_item(item: Any) -> Item:
-    """Return X, y and group of an item: ``X``, ``(X, y)``, ``(X, y, group)`` or a dict.
-
-    Examples
-    --------
-    >>> split_item({"input_ids": [1, 2], "labels": 0})
-    Item(X={'input_ids': [1, 2]}, y=0, group=None)
-    """
-    found = Item(*item) if isinstance(item, (tuple, list)) else Item(item)
-    if not isinstance(found.X, Mapping):
-        return found
-    y = found.y
-    for key in LABEL_KEYS:
-        y = found.X.get(key) if y is None else y
-    X = {name: values for name, values in found.X.items() if name not in LABEL_KEYS}
-    return Item(X, y, found.group)
-
-
-def held(items: Sequence[Item]) -> tuple[list[Any] | None, list[Any] | None]:
-    """Return the labels and the groups of items, None where they hold none."""
-    y = [plain(item.y) for item in items]
-    group = [plain(item.group) for item in items]
-    return (
-        None if any(value is None for value in y) else y,
-        None if any(value is None for value in group) else group,
-    )
-
-
-def plain(value: Any) -> Any:
-    """Return a number of torch or numpy as one of Python."""
-    if isinstance(value, torch.Tensor):
-        return value.item() if value.numel() == 1 else value.numpy()
-    is_one = isinstance(value, (np.ndarray, np.generic)) and value.size == 1
-    return value.item() if is_one else value
-
-
 def take_rows(X: Any, rows: npt.NDArray[np.int64]) -> Any:
     """Return some rows of inputs as a user gives them, in the form that they have.
 
@@ -250,12 +221,14 @@ def take_rows(X: Any, rows: npt.NDArray[np.int64]) -> Any:
     >>> take_rows({"a": [4, 5, 6]}, np.array([2, 0]))
     {'a': [6, 4]}
     """
+    if is_mapped(X):
+        return MappedRows.of(X).take(rows)
     if sparse.issparse(X):
         return X.tocsr()[rows]
     if isinstance(X, Mapping):
         return {name: take_rows(values, rows) for name, values in X.items()}
     if isinstance(X, Dataset):
-        return Subset(X, rows.tolist())
+        return Subset(X, number_array("q", rows.tobytes()))  # of 8 bytes, where a list has 40
     if hasattr(X, "column_names") and hasattr(X, "with_format"):
         return X.select(rows)
     return _safe_indexing(X, rows)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -9,6 +11,7 @@ import pandas as pd
 from sk_prunefair.checks import as_labels, check_same_length
 
 _RATES = ["fpr", "fnr"]
+_CHANGES = [f"{rate}_change" for rate in _RATES]
 
 
 def class_errors(
@@ -49,17 +52,60 @@ def class_errors(
     classes = pd.Index(sorted(set(truth.tolist())))
     if len(classes) < 2:
         raise ValueError(f"y_true must hold at least two classes, got {classes.tolist()}")
-    is_of = np.array([truth == each for each in classes])
-    sizes = {"fpr": (~is_of).sum(axis=1), "fnr": is_of.sum(axis=1)}
-    frame = pd.DataFrame(index=classes)
-    for name, values in preds.items():
-        is_given = np.array([values == each for each in classes])
-        frame[f"fpr_{name}"] = (is_given & ~is_of).sum(axis=1) / sizes["fpr"]
-        frame[f"fnr_{name}"] = (~is_given & is_of).sum(axis=1) / sizes["fnr"]
+    codes, known = pd.factorize(np.concatenate([truth, *preds.values()]))
+    of_truth, of_dense, of_pruned = np.split(codes, 3)
+    frame = class_errors_of_codes(of_truth, of_dense, of_pruned, known)
+    return frame.loc[classes].set_axis(classes)
+
+
+def class_errors_of_codes(
+    truth: npt.NDArray[np.int64],
+    dense: npt.NDArray[np.int64],
+    pruned: npt.NDArray[np.int64],
+    labels: npt.NDArray[Any],
+    weights: npt.NDArray[Any] | None = None,
+) -> pd.DataFrame:
+    """Return the same of codes, in the order of the labels, those that the truth lacks left out.
+
+    Parameters
+    ----------
+    truth, dense, pruned : ndarray of shape (n_samples,), dtype int64
+        Positions among the labels.
+    labels : ndarray of shape (n_labels,)
+        What they stand for.
+    weights : ndarray of shape (n_samples,), default=None
+        How many samples each row stands for; None is one.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As of `class_errors`, its ``attrs`` with ``combined_error_variance`` and
+        ``symmetric_distance_error``.
+    """
+
+    def counted(codes: npt.NDArray[np.int64], which: Any = slice(None)) -> npt.NDArray[Any]:
+        of = None if weights is None else weights[which]
+        return np.bincount(codes[which], of, len(labels))[is_known]
+
+    is_known = np.bincount(truth, minlength=len(labels)) > 0
+    n_of = counted(truth)
+    sizes = {"fpr": n_of.sum() - n_of, "fnr": n_of}
+    frame = pd.DataFrame(index=pd.Index(labels[is_known]))
+    for name, codes in (("dense", dense), ("pruned", pruned)):
+        n_right = counted(truth, codes == truth)
+        frame[f"fpr_{name}"] = (counted(codes) - n_right) / sizes["fpr"]
+        frame[f"fnr_{name}"] = (n_of - n_right) / sizes["fnr"]
     for rate in _RATES:
-        dense = frame[f"{rate}_dense"]
-        divisor = np.maximum(dense, 0.5 / sizes[rate])
-        frame[f"{rate}_change"] = (frame[f"{rate}_pruned"] - dense) / divisor
+        before = frame[f"{rate}_dense"]
+        divisor = np.maximum(before, 0.5 / sizes[rate])
+        frame[f"{rate}_change"] = (frame[f"{rate}_pruned"] - before) / divisor
+    changes = frame[_CHANGES].to_numpy(dtype=float)
+    frame.attrs["combined_error_variance"] = float(
+        ((changes - changes.mean(axis=0)) ** 2).sum(axis=1).mean()
+    )
+    frame.attrs["symmetric_distance_error"] = float(
+        np.abs(changes[:, 0] - changes[:, 1]).mean() / np.sqrt(2)
+    )
     return frame
 
 
@@ -86,8 +132,7 @@ def combined_error_variance(
     >>> combined_error_variance([0, 0, 1, 1], [0, 1, 1, 1], [0, 1, 0, 1])
     2.0
     """
-    changes = _changes(y_true, dense_pred, pruned_pred)
-    return float(((changes - changes.mean(axis=0)) ** 2).sum(axis=1).mean())
+    return float(class_errors(y_true, dense_pred, pruned_pred).attrs["combined_error_variance"])
 
 
 def symmetric_distance_error(
@@ -112,12 +157,4 @@ def symmetric_distance_error(
     >>> round(symmetric_distance_error([0, 0, 1, 1], [0, 1, 1, 1], [0, 1, 0, 1]), 3)
     1.414
     """
-    changes = _changes(y_true, dense_pred, pruned_pred)
-    return float(np.abs(changes[:, 0] - changes[:, 1]).mean() / np.sqrt(2))
-
-
-def _changes(
-    y_true: npt.ArrayLike, dense_pred: npt.ArrayLike, pruned_pred: npt.ArrayLike
-) -> npt.NDArray[np.float64]:
-    frame = class_errors(y_true, dense_pred, pruned_pred)
-    return frame[[f"{rate}_change" for rate in _RATES]].to_numpy(dtype=float)
+    return float(class_errors(y_true, dense_pred, pruned_pred).attrs["symmetric_distance_error"])

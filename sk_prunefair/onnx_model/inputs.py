@@ -12,7 +12,8 @@ import torch
 from scipy.sparse import issparse
 
 from sk_prunefair.data.inputs import is_dataset
-from sk_prunefair.data.sources import LABEL_KEYS, as_source
+from sk_prunefair.data.items import LABEL_KEYS
+from sk_prunefair.data.sources import as_source
 
 _DTYPES: dict[str, Any] = {
     **{f"tensor({name})": name for name in ("float16", "bool", "string")},

@@ -14,6 +14,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 LINES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "p", "h")
 MAX_NAME = 32
+MAX_GROUPS = 40
 # They join letters and emoji; all other characters of their kind are invisible or turn text around.
 JOINERS = "\u200c\u200d"
 
@@ -105,6 +106,15 @@ def panels(ax: Any, n_panels: int, width: float, height: float) -> Any:
     figure, axes = pyplot().subplots(1, n_panels, figsize=(width, height), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12)
     return axes
+
+
+def largest_of(n_drawn: int, n_groups: int) -> list[str]:
+    """Return a note where not all groups are drawn.
+
+    >>> largest_of(40, 500), largest_of(3, 3)
+    (['the largest 40 of 500 groups'], [])
+    """
+    return [f"the largest {n_drawn:,} of {n_groups:,} groups"] * (n_drawn < n_groups)
 
 
 def label_rows(axis: Any, groups: Iterable[Any], counts: Iterable[int] | None = None) -> None:

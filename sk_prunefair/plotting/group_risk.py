@@ -8,7 +8,15 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 
-from sk_prunefair.plotting._common import COLOURS, check_columns, label_rows, one_axis
+from sk_prunefair.checks import check_count
+from sk_prunefair.plotting._common import (
+    COLOURS,
+    MAX_GROUPS,
+    check_columns,
+    label_rows,
+    largest_of,
+    one_axis,
+)
 from sk_prunefair.plotting._display import EstimatorDisplay
 
 SOURCE = "report.to_frame()"
@@ -26,6 +34,8 @@ class GroupRiskDisplay(EstimatorDisplay):
         quantile to its largest; without them none are drawn.
     metric : {"excessive_risk", "accuracy_drop"}, default="excessive_risk"
         What to draw.
+    max_groups : int, default=40
+        Of more groups those with the largest values are drawn, and the title says so.
 
     Attributes
     ----------
@@ -43,10 +53,13 @@ class GroupRiskDisplay(EstimatorDisplay):
     ['m (400)', 'f (30)']
     """
 
-    _options: ClassVar[tuple[str, ...]] = ("metric",)
+    _options: ClassVar[tuple[str, ...]] = ("metric", "max_groups")
 
-    def __init__(self, frame: pd.DataFrame, *, metric: str = "excessive_risk") -> None:
+    def __init__(
+        self, frame: pd.DataFrame, *, metric: str = "excessive_risk", max_groups: int = MAX_GROUPS
+    ) -> None:
         self.frame = frame
+        self.max_groups = max_groups
         self.metric = metric
 
     @classmethod
@@ -69,7 +82,9 @@ class GroupRiskDisplay(EstimatorDisplay):
         if self.metric not in LABELS:
             raise ValueError(f"metric must be one of {list(LABELS)}, got {self.metric!r}")
         check_columns(self.frame, ["count", self.metric], "frame", SOURCE)
-        frame = self.frame.sort_values(self.metric)
+        check_count("max_groups", self.max_groups)
+        frame = self.frame.sort_values(self.metric).tail(self.max_groups)
+        notes = largest_of(len(frame), len(self.frame))
         values, places = frame[self.metric].to_numpy(dtype=float), np.arange(len(frame))
         self.ax_ = one_axis(ax, 6.5, 1.2 + 0.3 * len(frame))
         self.figure_ = self.ax_.figure
@@ -78,8 +93,9 @@ class GroupRiskDisplay(EstimatorDisplay):
         if ends:
             low, high = frame[ends[0][1]], frame[ends[-1][1]]
             self.ax_.hlines(places, low, high, color=COLOURS[0], linewidth=2, alpha=0.6)
-            interval = f"lines: bootstrap quantiles {ends[0][0]:g} to {ends[-1][0]:g}"
-            self.ax_.set_title(interval, fontsize="small", loc="left")
+            notes.append(f"lines: bootstrap quantiles {ends[0][0]:g} to {ends[-1][0]:g}")
+        if notes:
+            self.ax_.set_title("; ".join(notes), fontsize="small", loc="left")
         self.ax_.plot(values, places, "o", color=COLOURS[0])
         self.ax_.set_xlabel(LABELS[self.metric])
         self.ax_.margins(y=0.6 / len(frame))

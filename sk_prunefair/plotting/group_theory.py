@@ -7,7 +7,14 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from sk_prunefair.plotting._common import COLOURS, check_columns, label_rows, panels
+from sk_prunefair.plotting._common import (
+    COLOURS,
+    MAX_GROUPS,
+    check_columns,
+    label_rows,
+    largest_of,
+    panels,
+)
 from sk_prunefair.plotting._display import EstimatorDisplay
 
 THEORY_PANELS = {
@@ -31,7 +38,8 @@ class GroupTheoryDisplay(EstimatorDisplay):
     ----------
     diagnostics : pandas.DataFrame
         By group: ``size``, ``gradient_norm``, ``boundary_closeness``, ``hessian_max_eigenvalue``,
-        ``excessive_risk``, as ``FairnessReport.diagnostics`` has them.
+        ``excessive_risk``, as ``FairnessReport.diagnostics`` has them. Of more than 40 groups those
+        with the largest excessive risk are drawn; the rank correlations are of all.
 
     Attributes
     ----------
@@ -80,11 +88,12 @@ class GroupTheoryDisplay(EstimatorDisplay):
             This display, with ``ax_`` and ``figure_``.
         """
         check_columns(self.diagnostics, THEORY_PANELS, "diagnostics", "the diagnostics of a report")
-        frame = self.diagnostics.sort_values("size")
+        largest = self.diagnostics.sort_values("excessive_risk").tail(MAX_GROUPS)
+        frame = largest.sort_values("size")
         self.ax_ = panels(ax, len(THEORY_PANELS), 13, 1.6 + 0.35 * len(frame))
         self.figure_ = self.ax_[0].figure
         places = np.arange(len(frame))
-        ranks = frame[list(THEORY_PANELS)].rank().corr()["excessive_risk"]
+        ranks = self.diagnostics[list(THEORY_PANELS)].rank().corr()["excessive_risk"]
         for axis, (name, label) in zip(self.ax_, THEORY_PANELS.items(), strict=True):
             axis.barh(places, frame[name], color=COLOURS[0], height=0.7)
             axis.axvline(0, color="black", linewidth=0.8)
@@ -98,4 +107,6 @@ class GroupTheoryDisplay(EstimatorDisplay):
             if axis is not self.ax_[0]:
                 axis.set_yticklabels([])
             axis.locator_params(axis="x", nbins=3)
+        if note := largest_of(len(frame), len(self.diagnostics)):
+            self.figure_.suptitle(f"{note[0]}, by excessive risk", fontsize="medium")
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import pandas as pd
 
 from sk_prunefair.plotting._common import (
@@ -19,6 +20,7 @@ from sk_prunefair.stats.wilson import wilson_interval
 
 SOURCE = "the frame of pruning_curve"
 MAX_TOGETHER = 6
+MAX_DRAWN = 24
 N_COLUMNS = 3
 LABELS = {
     "accuracy": "accuracy",
@@ -35,7 +37,8 @@ class PruningCurveDisplay(EstimatorDisplay):
     Wilson intervals of an accuracy that was measured once, and cover nothing but the drawing of the
     test samples. Where the frame has repeats, lines are means over them and bands reach from the
     smallest to the largest. More than six groups get a panel each, the others behind in grey; in
-    axes of your own they share these, without bands.
+    axes of your own they share these, without bands. Of more than 24 groups those that are worst
+    off at the highest rate are drawn.
 
     Parameters
     ----------
@@ -97,12 +100,15 @@ class PruningCurveDisplay(EstimatorDisplay):
             raise ValueError(f"metric must be one of {list(LABELS)}, got {self.metric!r}")
         check_columns(self.curve, ["rate", "group", "count", self.metric], "curve", SOURCE)
         n_repeats = self.curve["repeat"].nunique() if "repeat" in self.curve else 1
-        summary = _summary(self.curve, self.metric, n_repeats)
+        curve, n_groups = _worst(self.curve, self.metric)
+        summary = _summary(curve, self.metric, n_repeats)
         is_apart = ax is None and len(set(summary["group"])) > MAX_TOGETHER
         lines = _lines(summary, max_length=24 if is_apart else 32)
         note = "bands: 95 % Wilson intervals" if self.metric == "accuracy" else "measured once"
         if n_repeats > 1:
             note = f"mean and range of {n_repeats} repeats"
+        if len(curve) < len(self.curve):
+            note += f"; the {MAX_DRAWN} of {n_groups:,} groups that are worst off at the last"
         if is_apart:
             self._plot_apart(lines, note)
         else:
@@ -172,6 +178,17 @@ class PruningCurveDisplay(EstimatorDisplay):
 def _fill_band(axis: Any, rows: pd.DataFrame, color: str) -> None:
     if "low" in rows:
         axis.fill_between(rows["rate"], rows["low"], rows["high"], color=color, alpha=0.2, lw=0)
+
+
+def _worst(curve: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, int]:
+    """Return the rows of groups that are worst off at the highest rate, and the number of all."""
+    codes, groups = pd.factorize(curve["group"])
+    if len(groups) <= MAX_DRAWN:
+        return curve, len(groups)
+    values = curve[metric] if metric == "accuracy" else -curve[metric]
+    is_last = (curve["rate"] == curve["rate"].max()).to_numpy()
+    worst = values[is_last].groupby(codes[is_last]).mean().nsmallest(MAX_DRAWN).index
+    return curve[np.isin(codes, worst)], len(groups)
 
 
 def _lines(summary: pd.DataFrame, max_length: int) -> list[tuple[str, pd.DataFrame]]:

@@ -13,6 +13,7 @@ from sk_prunefair.promise.criteria import Criterion
 from sk_prunefair.stats.betting import mean_lower_bound, mean_p_value, mean_upper_bound
 
 Values = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def examine(
     *,
     bound: float,
     confidence: float,
+    counts: npt.NDArray[np.int64] | None = None,
 ) -> Evidence:
     """Test whether a criterion falls by no more than a bound in one group.
 
@@ -79,13 +81,16 @@ def examine(
         What it may lose.
     confidence : float in (0, 1)
         1 − α.
+    counts : ndarray of shape (n_rows,), dtype int64, default=None
+        How many rows each one stands for, of values of 0 and 1; None is one.
 
     Returns
     -------
     Evidence
         Valid by itself, whatever the number of rows; without rows nothing is proven.
     """
-    [found] = examine_groups(criterion, [before], [after], [truth], bound, confidence)
+    weights = None if counts is None else [counts]
+    [found] = examine_groups(criterion, [before], [after], [truth], bound, confidence, weights)
     return found
 
 
@@ -96,10 +101,11 @@ def examine_groups(
     truth: Sequence[npt.NDArray[np.int64]],
     bound: float,
     confidence: float,
+    weights: Sequence[Counts] | None = None,
 ) -> list[Evidence]:
     """Return what `examine` returns of each group, all groups together."""
     if criterion.is_binary:
-        return _exact(criterion, before, after, bound, confidence)
+        return _exact(criterion, before, after, bound, confidence, weights)
     return [
         _by_bets(criterion, *each, bound, confidence)
         for each in zip(before, after, truth, strict=True)
@@ -174,24 +180,27 @@ def _exact(
     after: Sequence[Values],
     bound: float,
     confidence: float,
+    weights: Sequence[Counts] | None,
 ) -> list[Evidence]:
+    if weights is None:
+        weights = [np.ones(len(old), dtype=np.int64) for old in before]
     counts = [
-        (len(old), int((old > new).sum()), int((new > old).sum()))
-        for old, new in zip(before, after, strict=True)
+        (int(n.sum()), int(n[old > new].sum()), int(n[new > old].sum()))
+        for n, old, new in zip(weights, before, after, strict=True)
     ]
     proofs = iter(prove([each for each in counts if each[0]], bound, confidence))
     nothing = _nothing(criterion, rows_if_unchanged(bound, confidence))
     return [
         Evidence(
             n,
-            criterion.shown(old.mean()),
-            criterion.shown(new.mean()),
+            criterion.shown(float(old @ each) / n),
+            criterion.shown(float(new @ each) / n),
             (lost - won) / n,
             **next(proofs)._asdict(),
         )
         if n
         else nothing
-        for (n, lost, won), old, new in zip(counts, before, after, strict=True)
+        for (n, lost, won), each, old, new in zip(counts, weights, before, after, strict=True)
     ]
 
 

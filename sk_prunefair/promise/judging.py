@@ -40,6 +40,7 @@ def judge(
     harmless: float | None = None,
     loss_bound: float = 5.0,
     names: Names = PRUNING,
+    counts: npt.NDArray[np.int64] | None = None,
 ) -> Verdict:
     """Judge whether no group loses more than was promised, as far as held-out rows can tell.
 
@@ -75,6 +76,9 @@ def judge(
         Where losses are clipped, in nats for cross entropy.
     names : Names
         What the two are called, in the findings.
+    counts : ndarray of shape (n_samples,), dtype int64, default=None
+        How many rows each one stands for; None is one. What is tested by bets then raises, as its
+        rows are not known: all but the exact tests.
 
     Returns
     -------
@@ -114,6 +118,8 @@ def judge(
     check_number("harmless", harmless, above=0, or_none=True)
     codes, group_names = _check_groups(codes, groups, dense, compressed)
     made = as_criteria(criteria, labels, max_drop=max_accuracy_drop, loss_bound=loss_bound)
+    if counts is not None:
+        _check_counted([criterion for criterion, _ in made], max_violation)
     # Bets need an order that does not depend on the values; files are often sorted.
     order = np.random.default_rng(0).permutation(len(codes))
     by_group = [order[codes[order] == code] for code in range(len(group_names))]
@@ -121,7 +127,7 @@ def judge(
         (group, criterion.name, bound, criterion.where_possible, evidence)
         for criterion, bound in made
         for group, evidence in enumerate(
-            _by_group(criterion, bound, dense, compressed, by_group, confidence)
+            _by_group(criterion, bound, dense, compressed, by_group, confidence, counts)
         )
         if evidence.count or not criterion.where_possible
     ]
@@ -134,6 +140,7 @@ def judge(
             scale=scale,
             is_binary=changes.dtype.kind == "i",
             confidence=confidence,
+            counts=None if counts is None else [counts[each] for each in by_group],
         )
         rows += [(group, name, margin, None, evidence) for group, evidence in enumerate(found)]
     findings = tuple(label_findings(dense, compressed, labels, names))
@@ -148,7 +155,7 @@ def judge(
 
 
 def judge_samples(
-    group: pd.Series, dense: Outcome, compressed: Outcome, labels: Any, **options: Any
+    group: pd.Series | pd.Index, dense: Outcome, compressed: Outcome, labels: Any, **options: Any
 ) -> Verdict:
     """Judge as `judge` does, with the name of each row's group in the place of codes.
 
@@ -171,12 +178,26 @@ def _by_group(
     compressed: Outcome,
     by_group: list[npt.NDArray[np.int64]],
     confidence: float,
+    counts: npt.NDArray[np.int64] | None,
 ) -> list[Evidence]:
     before, after = criterion.checked_values(dense), criterion.checked_values(compressed)
     concerned, truth = criterion.concerned(dense.truth), dense.truth
     kept = [each[concerned[each]] for each in by_group]
     old, new = ([values[each] for each in kept] for values in (before, after))
-    return examine_groups(criterion, old, new, [truth[each] for each in kept], bound, confidence)
+    weights = None if counts is None else [counts[each] for each in kept]
+    of_truth = [truth[each] for each in kept]
+    return examine_groups(criterion, old, new, of_truth, bound, confidence, weights)
+
+
+def _check_counted(criteria: Sequence[Criterion], max_violation: float | None) -> None:
+    """Raise ValueError where something is not tested by counts."""
+    bets = [f"the criterion {each.name!r}" for each in criteria if not each.is_binary]
+    bets += ["max_violation"] if max_violation is not None else []
+    if bets:
+        raise ValueError(
+            f"{bets[0]} is tested by bets on the rows one by one, of which only sums are known: "
+            "pass all rows at once, or criteria that are tested by counts"
+        )
 
 
 def _comparisons(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,13 @@ _MAX_STEPS = 20_000
 
 
 def examine_pairs(
-    changes: Sequence[Values], *, margin: float, scale: float, is_binary: bool, confidence: float
+    changes: Sequence[Values],
+    *,
+    margin: float,
+    scale: float,
+    is_binary: bool,
+    confidence: float,
+    counts: Sequence[npt.NDArray[np.int64]] | None = None,
 ) -> list[Evidence]:
     r"""Test for each group whether it loses more than any other by a margin.
 
@@ -50,6 +57,8 @@ def examine_pairs(
         Whether each change is -1, 0 or 1.
     confidence : float in (0, 1)
         1 − α.
+    counts : sequence of ndarray of shape (n_rows,), dtype int64, default=None
+        By group, how many rows each one stands for, where changes are binary; None is one.
 
     Returns
     -------
@@ -59,12 +68,16 @@ def examine_pairs(
     """
     if len(changes) < 2:
         return []
-    tests = [_tests(each, scale, is_binary, confidence) for each in changes]
-    drops = np.array([each.mean() for each in changes])
+    given: Sequence[Values | _Counted] = changes
+    if is_binary:
+        weights = counts or [np.ones(len(each), dtype=np.int64) for each in changes]
+        given = [_Counted.of(each, n) for each, n in zip(changes, weights, strict=True)]
+    tests = [_tests(each, scale, confidence) for each in given]
+    drops = np.array([each.mean() for each in given])
     p_values = two_squared_z_p_value(_least_sums(tests, drops, margin, 1 - confidence))
     np.fill_diagonal(p_values, 0)
     return [
-        _evidence(group, changes, drops, p_values[group], margin, confidence)
+        _evidence(group, given, drops, p_values[group], margin, confidence)
         for group in range(len(changes))
     ]
 
@@ -72,11 +85,30 @@ def examine_pairs(
 Test = Callable[[float], float]
 
 
-def _tests(changes: Values, scale: float, is_binary: bool, confidence: float) -> tuple[Test, Test]:
+@dataclass(frozen=True)
+class _Counted:
+    """Changes of -1, 0 and 1, of which the counts are all that there is to know."""
+
+    n: int
+    lost: int
+    won: int
+
+    @classmethod
+    def of(cls, changes: Values, counts: npt.NDArray[np.int64]) -> _Counted:
+        lost, won = (int(counts[each].sum()) for each in (changes > 0, changes < 0))
+        return cls(int(counts.sum()), lost, won)
+
+    def __len__(self) -> int:
+        return self.n
+
+    def mean(self) -> float:
+        return (self.lost - self.won) / self.n
+
+
+def _tests(changes: Values | _Counted, scale: float, confidence: float) -> tuple[Test, Test]:
     """Return p-values of "the drop is at least c" and "the drop is at most c", as functions."""
-    if is_binary:
-        counts = len(changes), int((changes > 0).sum()), int((changes < 0).sum())
-        n, lost, won = counts
+    if isinstance(changes, _Counted):
+        n, lost, won = changes.n, changes.lost, changes.won
         level = (1 - confidence) / 20
 
         def exact(n_lost: int, n_won: int, c: float) -> float:
@@ -156,7 +188,7 @@ def _scores(p_value: Test, grid: Values, drop: float, level: float) -> Values:
 
 def _evidence(
     group: int,
-    changes: Sequence[Values],
+    changes: Sequence[Values | _Counted],
     drops: Values,
     p_values: Values,
     margin: float,
@@ -178,7 +210,10 @@ def _evidence(
     return Evidence(count, np.nan, np.nan, drop, np.nan, p_value, True, 1.0, min(least, most), most)
 
 
-def _variance(changes: Values) -> float:
+def _variance(changes: Values | _Counted) -> float:
     """Return the variance with one more row of the largest change, so that it is never 0."""
+    if isinstance(changes, _Counted):
+        n, lost, won = changes.n + 1, changes.lost + 1, changes.won
+        return (lost + won) / n - ((lost - won) / n) ** 2
     largest = np.abs(changes).max() or 1.0
     return float(np.append(changes, largest).var())

@@ -20,6 +20,8 @@ class Cells:
         Sensitive features, as `sk_prunefair.data.groups.as_group_frame` returns them.
     levels : pandas.DataFrame of shape (n_samples, n_controls), default=None
         Control features.
+    weights : ndarray of shape (n_samples,), dtype int64, default=None
+        How many samples each row stands for; None is one.
 
     Attributes
     ----------
@@ -33,8 +35,6 @@ class Cells:
         Samples of each cell.
     starts : ndarray of shape (n_levels,), dtype int64
         The first cell of each level; 0 alone without control features.
-    group, level : pandas.Index of shape (n_samples,), or None
-        The name of each sample's group and level, a tuple where there are several columns.
 
     Examples
     --------
@@ -43,14 +43,17 @@ class Cells:
     (['f', 'm'], array([1, 3]), array([2., 3.]))
     """
 
-    def __init__(self, groups: pd.DataFrame, levels: pd.DataFrame | None = None) -> None:
+    def __init__(
+        self,
+        groups: pd.DataFrame,
+        levels: pd.DataFrame | None = None,
+        weights: npt.NDArray[np.int64] | None = None,
+    ) -> None:
+        self.weights = weights
         codes, names = encode_groups(groups)
-        self.group = names.to_flat_index()[codes]
-        self.level: pd.Index | None = None
         columns, self.starts = names.to_frame(index=False), np.zeros(1, dtype=np.int64)
         if levels is not None:
             outer, level_names = encode_groups(levels)
-            self.level = level_names.to_flat_index()[outer]
             codes = outer * len(names) + codes
             [found] = np.nonzero(np.bincount(codes))
             place = np.zeros(len(names) * len(level_names), dtype=np.int64)
@@ -62,17 +65,28 @@ class Cells:
             self.starts = np.searchsorted(level_of, np.arange(len(level_names)))
         self.codes, self.frame = codes, columns
         self.controls = [] if levels is None else [*levels.columns]
-        self.counts = np.bincount(codes)
+        self.counts = np.bincount(codes, weights).astype(np.int64, copy=False)
         self.index = (
             pd.Index(columns.iloc[:, 0])
             if columns.shape[1] == 1
             else pd.MultiIndex.from_frame(columns)
         )
 
+    @property
+    def group(self) -> pd.Index:
+        """The name of each sample's group, a tuple where there are several columns."""
+        return _flat(self.frame.drop(columns=self.controls))[self.codes]
+
+    @property
+    def level(self) -> pd.Index | None:
+        """The name of each sample's control level, None without control features."""
+        return _flat(self.frame[self.controls])[self.codes] if self.controls else None
+
     def sums(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the sum of a value per sample, over each cell."""
-        weights = np.asarray(values, dtype=float)
-        return np.bincount(self.codes, weights, len(self.counts)).astype(float, copy=False)
+        each = np.asarray(values, dtype=float)
+        each = each if self.weights is None else each * self.weights
+        return np.bincount(self.codes, each, len(self.counts)).astype(float, copy=False)
 
     def means(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the mean of a value per sample, over each cell."""
@@ -82,3 +96,10 @@ class Cells:
         """Return the cells as a MetricFrame takes features, one row per cell."""
         found = {"sensitive_features": self.frame.drop(columns=self.controls)}
         return found | ({"control_features": self.frame[self.controls]} if self.controls else {})
+
+
+def _flat(columns: pd.DataFrame) -> pd.Index:
+    """Return one name per row, a tuple of several columns."""
+    if columns.shape[1] == 1:
+        return pd.Index(columns.iloc[:, 0])
+    return pd.MultiIndex.from_frame(columns).to_flat_index()

@@ -11,9 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 from fairlearn.metrics import MetricFrame
 
-from sk_prunefair.checks import as_losses, check_same_length
 from sk_prunefair.latency.reading import check_table
-from sk_prunefair.metrics import class_errors, combined_error_variance, symmetric_distance_error
+from sk_prunefair.metrics._classes import class_errors_of_codes
 from sk_prunefair.metrics._order import HARMS, most_harmed_first
 from sk_prunefair.names import PRUNING, check_names
 from sk_prunefair.outcome import Outcome
@@ -28,10 +27,12 @@ from sk_prunefair.report.frames import (
     net_frame,
     net_values,
 )
+from sk_prunefair.report.kinds import Kinds
 from sk_prunefair.report.labels import as_labels_of_one_kind
 from sk_prunefair.report.mean_frame import Bootstrap, MeanFrame
 from sk_prunefair.report.predictions import aligned_scores
 from sk_prunefair.report.progress import bootstrap_bar
+from sk_prunefair.report.rows import both_losses, labels_of, samples_of
 from sk_prunefair.report.text import label_findings, layer_findings
 
 
@@ -64,7 +65,11 @@ class GroupComparison:
         ci_quantiles: list[float] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 1,
+        kinds: Kinds | None = None,
     ) -> None:
+        self.kinds = kinds
+        if metrics is not None:
+            self.need_samples("metrics need")
         self.names = check_names(names)
         self.compression = compression
         check_table(latency)
@@ -73,9 +78,8 @@ class GroupComparison:
         self.empty_layers = tuple(empty_layers)
         answers = {"dense_pred": dense_pred, "pruned_pred": pruned_pred}
         truth, *predicted = as_labels_of_one_kind(y_true, answers)
-        losses = _both_losses(truth, dense_losses, pruned_losses)
-        self.labels = _labels(truth, predicted, classes)
-        self._labels_given = truth, *predicted
+        losses = both_losses(truth, dense_losses, pruned_losses)
+        self.labels = labels_of(truth, predicted, classes)
         codes = [np.searchsorted(self.labels, each) for each in predicted]
         scores = [
             aligned_scores(values, name, self.labels, classes, truth)
@@ -93,9 +97,8 @@ class GroupComparison:
             controls = group_columns(control_features, len(truth), "control_features")
             check_distinct(groups, controls)
             self.control_features = controls
-        self.cells = cells = Cells(groups, controls)
+        self.cells = cells = Cells(groups, controls, None if kinds is None else kinds.counts)
         self._means = group_means(cells, dense, pruned)
-        self.samples = _samples(truth, dense, pruned, cells)
         self._asked: tuple[MetricFrame, MetricFrame] | None = None
         if metrics is not None:
             # What fails of the user's metrics does so here.
@@ -115,6 +118,41 @@ class GroupComparison:
             self._asked = of_dense, of_pruned
 
     @cached_property
+    def samples(self) -> pd.DataFrame:
+        """What is known of each sample, or kind of sample."""
+        return samples_of(self.labels, *self.outcomes, self.cells)
+
+    @property
+    def n_boot(self) -> int | None:
+        """Bootstrap draws; None where there are no intervals."""
+        return self._bootstrap.n_boot
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples."""
+        return int(self.cells.counts.sum())
+
+    def need_samples(self, what: str) -> None:
+        """Raise ValueError where only sums are known; `what` says who needs more, with a verb."""
+        if self.kinds is not None:
+            told = "the samples one by one, which a report of parts has only sums of"
+            raise ValueError(f"{what} {told}: pass all rows at once")
+
+    @property
+    def is_loss_unchanged(self) -> bool:
+        """Whether each sample has the same loss with both nets, as far as losses are known."""
+        if self.kinds is not None and self.kinds.squares.get("risk", np.zeros(1)).any():
+            return False
+        dense, pruned = self.outcomes
+        return self.has_losses and np.array_equal(dense.known_losses, pruned.known_losses)
+
+    @property
+    def overall_accuracy(self) -> tuple[float, float]:
+        """Share of all samples that each net gets right."""
+        dense, pruned = (self.cells.sums(each.is_right).sum() for each in self.outcomes)
+        return dense / self.n_samples, pruned / self.n_samples
+
+    @cached_property
     def dense(self) -> MetricFrame:
         """Accuracy, loss, count and the user's metrics of the dense net."""
         return self._net_frame(0)
@@ -127,18 +165,20 @@ class GroupComparison:
     @cached_property
     def change(self) -> MetricFrame:
         """Excessive risk and accuracy drop, from sample to sample."""
-        return MeanFrame(self.cells, changes(*self.outcomes), self._bootstrap)
-
-    @property
-    def n_boot(self) -> int | None:
-        """Number of bootstrap draws; None where there are no intervals."""
-        return self._bootstrap.n_boot
+        values = changes(*self.outcomes)
+        squares = self._squares({"excessive_risk": "risk"})
+        return MeanFrame(self.cells, values, self._bootstrap, squares=squares)
 
     def _net_frame(self, place: int) -> MetricFrame:
         if self._asked is not None:
             return self._asked[place]
         values = net_values(self.outcomes[place])
-        return MeanFrame(self.cells, values, self._bootstrap, with_count=True)
+        squares = self._squares({"loss": ("loss_dense", "loss_pruned")[place]})
+        return MeanFrame(self.cells, values, self._bootstrap, with_count=True, squares=squares)
+
+    def _squares(self, names: Mapping[str, str]) -> dict[str, npt.NDArray[np.float64]]:
+        known = {} if self.kinds is None else self.kinds.squares
+        return {name: known[kept] for name, kept in names.items() if kept in known}
 
     @property
     def has_losses(self) -> bool:
@@ -166,11 +206,9 @@ class GroupComparison:
     @property
     def class_errors(self) -> pd.DataFrame:
         """Error rates of each class before and after, and how unequally they changed."""
-        given = self._labels_given
-        frame = class_errors(*given)
-        frame.attrs["combined_error_variance"] = combined_error_variance(*given)
-        frame.attrs["symmetric_distance_error"] = symmetric_distance_error(*given)
-        return frame
+        dense, pruned = self.outcomes
+        weights = self.cells.weights
+        return class_errors_of_codes(dense.truth, dense.labels, pruned.labels, self.labels, weights)
 
     @property
     def excessive_risk(self) -> pd.Series | None:
@@ -260,39 +298,3 @@ class GroupComparison:
             f"{name}_q{quantile:g}": frame[name].reindex(self._means.index)
             for quantile, frame in quantiles
         }
-
-
-def _both_losses(
-    truth: npt.NDArray[Any], dense: npt.ArrayLike | None, pruned: npt.ArrayLike | None
-) -> list[npt.NDArray[np.float64] | None]:
-    """Return the losses of both nets, None where those of one are not known."""
-    if dense is None or pruned is None:
-        return [None, None]
-    losses = [as_losses(dense, "dense_losses"), as_losses(pruned, "pruned_losses")]
-    for values, name in zip(losses, ("dense_losses", "pruned_losses"), strict=True):
-        check_same_length(values, name, truth, "y_true")
-    return [*losses]
-
-
-def _labels(
-    truth: npt.NDArray[Any], predicted: list[npt.NDArray[Any]], classes: Any
-) -> npt.NDArray[Any]:
-    known = [truth, *predicted]
-    if classes is not None:
-        known += as_labels_of_one_kind(truth, {"classes": classes}, same_length=False)[1:]
-    # Of numbers pandas finds those that differ without sorting all.
-    found = [pd.unique(each) if each.dtype.kind in "biuf" else np.unique(each) for each in known]
-    return np.unique(np.concatenate(found))
-
-
-def _samples(
-    truth: npt.NDArray[Any], dense: Outcome, pruned: Outcome, cells: Cells
-) -> pd.DataFrame:
-    columns = {
-        "y_true": truth,
-        "is_right_dense": dense.is_right.astype(float),
-        "is_right_pruned": pruned.is_right.astype(float),
-    }
-    if dense.losses is not None and pruned.losses is not None:
-        columns |= {"loss_dense": dense.losses, "loss_pruned": pruned.losses}
-    return pd.DataFrame(columns | {"group": cells.group, "level": cells.level})

@@ -40,7 +40,7 @@ def to_dict(report: GroupComparison, samples: bool = False) -> dict[str, Any]:
         "format": FORMAT,
         "made_by": f"sk_prunefair {__version__}",
         "names": list(report.names),
-        "n_samples": len(report.samples),
+        "n_samples": report.n_samples,
         "confidence": CONFIDENCE,
         "labels": [plain(label) for label in report.labels],
         "findings": report.findings,
@@ -51,14 +51,19 @@ def to_dict(report: GroupComparison, samples: bool = False) -> dict[str, Any]:
         "empty_layers": list(report.empty_layers),
         "diagnostics": _diagnostics(report.diagnostics),
     }
-    return found | {"samples": _samples(report)} if samples else found
+    if samples:
+        report.need_samples("samples=True needs")
+        found["samples"] = _samples(report)
+    return found
 
 
 def to_json(
-    report: GroupComparison, path: str | PathLike[str] | None = None, samples: bool = True
+    report: GroupComparison, path: str | PathLike[str] | None = None, samples: bool | None = None
 ) -> str:
     """Return a report as a JSON document, and write it to a file."""
-    document = json.dumps(to_dict(report, samples), allow_nan=False, ensure_ascii=False)
+    has_samples = report.kinds is None
+    found = to_dict(report, has_samples if samples is None else samples)
+    document = json.dumps(found, allow_nan=False, ensure_ascii=False)
     if path is not None:
         Path(path).write_text(document, encoding="utf-8")
     return document

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import norm
 
+from sk_prunefair.report.kinds import group_moments
 from sk_prunefair.stats.intervals import mean_interval, spread_interval
 from sk_prunefair.stats.tango import tango_interval
 from sk_prunefair.stats.wilson import wilson_interval
@@ -90,11 +91,11 @@ def group_figures(report: GroupComparison) -> list[dict[str, Any]]:
     """
     frame, moments = report.by_group, sample_moments(report)
     moments = moments.reindex(frame.index)  # booleans would be a mask to loc
-    before, after = report.names
+    own = _own(moments, *report.names)
     users = report.user_metrics()
     return [
         {"group": dict(zip(map(str, frame.index.names), _key(key), strict=True)), "count": int(n)}
-        | _own(moments.iloc[row], before, after)
+        | own[row]
         | _users(users, key, int(n), report.names)
         for row, (key, n) in enumerate(frame["count"].items())
     ]
@@ -102,8 +103,8 @@ def group_figures(report: GroupComparison) -> list[dict[str, Any]]:
 
 def overall_figures(report: GroupComparison) -> dict[str, Any]:
     """Return the figures of all samples, as `group_figures` has those of a group."""
-    moments = _moments(_values(report)).iloc[0]
-    return _own(moments, *report.names)
+    moments = _moments(report, np.zeros(len(report.cells.codes), dtype=np.int64))
+    return _own(moments, *report.names)[0]
 
 
 def gap_figures(report: GroupComparison) -> dict[str, Any]:
@@ -111,7 +112,7 @@ def gap_figures(report: GroupComparison) -> dict[str, Any]:
 
     Without them where there are control features: a gap is then the largest of several.
     """
-    frame, n = report.by_group, len(report.samples)
+    frame, n = report.by_group, report.n_samples
     level = 1 - (1 - CONFIDENCE) / len(frame)
     z = float(norm.isf((1 - level) / 2))
     moments = sample_moments(report)
@@ -143,61 +144,68 @@ def _gap(report: GroupComparison, value: Any, n: int, ends: tuple[float, float])
 def sample_moments(report: GroupComparison) -> pd.DataFrame:
     """Return counts, means and deviations of what each sample says, by group, as the frames do."""
     cells = report.cells
-    return _moments(_values(report), cells.codes).set_axis(cells.index)
+    return _moments(report, cells.codes).set_axis(cells.index)
 
 
-def _values(report: GroupComparison) -> pd.DataFrame:
-    samples = report.samples
-    before, after = samples["is_right_dense"], samples["is_right_pruned"]
-    values = {
+def _moments(report: GroupComparison, codes: npt.NDArray[np.int64]) -> pd.DataFrame:
+    dense, pruned = report.outcomes
+    before, after = dense.is_right.astype(float), pruned.is_right.astype(float)
+    values: dict[str, npt.NDArray[np.float64]] = {
         "right_dense": before,
         "right_pruned": after,
         "lost": before * (1 - after),
         "won": after * (1 - before),
     }
-    if report.has_losses:
+    if dense.losses is not None and pruned.losses is not None:
         values |= {
-            "loss_dense": samples["loss_dense"],
-            "loss_pruned": samples["loss_pruned"],
-            "risk": samples["loss_pruned"] - samples["loss_dense"],
+            "loss_dense": dense.losses,
+            "loss_pruned": pruned.losses,
+            "risk": pruned.losses - dense.losses,
         }
-    return pd.DataFrame(values)
+    kinds = report.kinds
+    own = () if kinds is None else (kinds.squares, kinds.cubes)
+    return group_moments(values, codes, report.cells.weights, *own)
 
 
-def _moments(values: pd.DataFrame, codes: npt.NDArray[np.int64] | None = None) -> pd.DataFrame:
-    codes = np.zeros(len(values), dtype=np.int64) if codes is None else codes
-    grouped = values.groupby(codes)
-    frame = grouped.mean().assign(n=grouped.size())
-    spread = [name for name in ("loss_dense", "loss_pruned", "risk") if name in values]
-    for name in spread:
-        deviation = grouped[name].std()
-        cubes = (values[name].to_numpy() - frame[name].to_numpy()[codes]) ** 3
-        cubes = np.bincount(codes, cubes) / frame["n"]
-        frame[f"{name}_deviation"] = deviation
-        frame[f"{name}_skewness"] = cubes / deviation.where(deviation > 0) ** 3
-    return frame
-
-
-def _own(row: pd.Series, before: str, after: str) -> dict[str, Any]:
-    n = int(row["n"])
-    found: dict[str, Any] = {"accuracy": {}}
-    for name, role in ((before, "dense"), (after, "pruned")):
-        share = row[f"right_{role}"]
-        found["accuracy"][name] = figure(share, n, *wilson_interval(share, n, _Z))
-    lost, won = round(n * row["lost"]), round(n * row["won"])
-    found["accuracy_drop"] = figure((lost - won) / n, n, *tango_interval(n, lost, won, CONFIDENCE))
-    if "risk" not in row:
-        return found
-    found["loss"] = {
-        name: _mean(row, f"loss_{role}", n) for name, role in ((before, "dense"), (after, "pruned"))
+def _own(moments: pd.DataFrame, before: str, after: str) -> list[dict[str, Any]]:
+    """Return the figures of each row of moments."""
+    n = moments["n"].to_numpy()
+    lost, won = (np.rint(n * moments[each]).to_numpy(dtype=int) for each in ("lost", "won"))
+    roles = ((before, "dense"), (after, "pruned"))
+    accuracies = {
+        name: _figures(
+            moments[f"right_{role}"], n, *wilson_interval(moments[f"right_{role}"], n, _Z)
+        )
+        for name, role in roles
     }
-    return found | {"excessive_risk": _mean(row, "risk", n)}
+    drops = _figures((lost - won) / n, n, *tango_interval(n, lost, won, CONFIDENCE))
+    found = [
+        {"accuracy": {name: each[row] for name, each in accuracies.items()}, "accuracy_drop": drop}
+        for row, drop in enumerate(drops)
+    ]
+    if "risk" not in moments:
+        return found
+    losses = {name: _means(moments, f"loss_{role}") for name, role in roles}
+    risks = _means(moments, "risk")
+    return [
+        own
+        | {"loss": {name: each[row] for name, each in losses.items()}}
+        | {"excessive_risk": risks[row]}
+        for row, own in enumerate(found)
+    ]
 
 
-def _mean(row: pd.Series, name: str, n: int) -> dict[str, Any]:
-    deviation, skewness = row[f"{name}_deviation"], row[f"{name}_skewness"]
-    ends = mean_interval(row[name], deviation, n, CONFIDENCE, skewness)
-    return figure(row[name], n, *ends)
+def _means(moments: pd.DataFrame, name: str) -> list[dict[str, Any]]:
+    n = moments["n"].to_numpy()
+    deviation, skewness = moments[f"{name}_deviation"], moments[f"{name}_skewness"]
+    return _figures(
+        moments[name], n, *mean_interval(moments[name], deviation, n, CONFIDENCE, skewness)
+    )
+
+
+def _figures(*columns: Any) -> list[dict[str, Any]]:
+    """Return a figure for each row of values, counts and ends."""
+    return [figure(*row) for row in zip(*map(np.asarray, columns), strict=True)]
 
 
 def _users(

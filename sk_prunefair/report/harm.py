@@ -24,6 +24,7 @@ class GroupHarm(GroupComparison):
         them: truth, both answers, both confidences where they are known, group, and what happened
         ("lost", "gained" or "changed"). Indexed by the position of the sample.
         """
+        self.need_samples("exemplars need")
         groups = self.sensitive_features
         return exemplars(*self.outcomes, self.labels, groups, names=self.names)
 
@@ -44,6 +45,7 @@ class GroupHarm(GroupComparison):
             ``rule``, ``count``, ``drop``, ``lower``, ``upper``, ``p_value``; found on one half of
             the rows, tested on the other. Empty where nothing holds.
         """
+        self.need_samples("harmed_slices needs")
         dense, compressed = self.outcomes
         harm = dense.is_right.astype(int) - compressed.is_right.astype(int)
         return harmed_slices(features, harm, **options)
@@ -56,6 +58,7 @@ class GroupHarm(GroupComparison):
         interval of its change. Takes the options of `sk_prunefair.metrics.practice.practice_frame`:
         ``pos_label``, ``n_boot``, ``confidence``, ``random_state``.
         """
+        self.need_samples("practice_frame needs")
         groups = self.sensitive_features
         given: dict[str, Any] = {"names": self.names, **options}
         return practice_frame(*self.outcomes, self.labels, groups, **given)
@@ -67,6 +70,7 @@ class GroupHarm(GroupComparison):
         for 0.8) and the difference of shares of changed answers, with paired intervals. Takes the
         options of `practice_frame`.
         """
+        self.need_samples("practice_summary needs")
         groups = self.sensitive_features
         given: dict[str, Any] = {"names": self.names, **options}
         return practice_summary(*self.outcomes, self.labels, groups, **given)
@@ -81,7 +85,8 @@ class GroupHarm(GroupComparison):
             rows enough to prove anything.
         **options : dict
             ``max_violation``, ``confidence``, ``criteria`` (what may not fall), ``harmless`` and
-            ``loss_bound``, as `sk_prunefair.promise.judge` takes them.
+            ``loss_bound``, as `sk_prunefair.promise.judge` takes them. A report of parts judges
+            what an exact test of counts judges.
 
         Returns
         -------
@@ -91,6 +96,7 @@ class GroupHarm(GroupComparison):
         given: dict[str, Any] = {
             "max_accuracy_drop": max_accuracy_drop,
             "names": self.names,
+            "counts": self.cells.weights,
             **options,
         }
-        return judge_samples(self.samples["group"], *self.outcomes, self.labels, **given)
+        return judge_samples(self.cells.group, *self.outcomes, self.labels, **given)

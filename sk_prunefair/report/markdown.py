@@ -62,7 +62,7 @@ def groups_table(report: GroupComparison, figures: Figures, most: int | None = N
     if report.control_features is None:
         everyone = figures.overall | {
             "group": dict.fromkeys(rows[0]["group"], "all"),
-            "count": len(report.samples),
+            "count": report.n_samples,
         }
         rows = [*rows, everyone]
     for row in rows:

@@ -12,7 +12,7 @@ from fairlearn.metrics import MetricFrame
 
 from sk_prunefair.checks import check_count
 from sk_prunefair.report.cells import Cells
-from sk_prunefair.stats.group_draws import drawn_sums
+from sk_prunefair.stats.group_draws import drawn_kinds, drawn_sums
 
 
 class Bootstrap(NamedTuple):
@@ -67,6 +67,9 @@ class MeanFrame(MetricFrame):
         Intervals.
     with_count : bool, default=False
         Whether ``count`` is a metric.
+    squares : mapping of str to ndarray of shape (n_samples,), default=None
+        Where rows of the cells stand for several samples: the sum of squared distances of their
+        values from the row's.
 
     Examples
     --------
@@ -82,7 +85,9 @@ class MeanFrame(MetricFrame):
         values: Mapping[str, npt.NDArray[np.float64]],
         bootstrap: Bootstrap,
         with_count: bool = False,
+        squares: Mapping[str, npt.NDArray[np.float64]] | None = None,
     ) -> None:
+        self._squares = dict(squares or {})
         self._cells, self._values, self._bootstrap = cells, dict(values), bootstrap
         metrics: dict[str, Any] = dict.fromkeys(values, _mean)
         params: dict[str, dict[str, Any]] = {
@@ -154,7 +159,15 @@ class MeanFrame(MetricFrame):
             raise ValueError("intervals need n_boot and ci_quantiles, which were not given")
         if self._draws is None:
             rng = np.random.default_rng(self._bootstrap.seed)
-            self._draws = drawn_sums(self._cells.codes, [*self._values.values()], self.n_boot, rng)
+            cells, values = self._cells, self._values
+            squares = [self._squares.get(name) for name in values]
+            self._draws = (
+                drawn_sums(cells.codes, [*values.values()], self.n_boot, rng)
+                if cells.weights is None
+                else drawn_kinds(
+                    cells.codes, [*values.values()], cells.weights, squares, self.n_boot, rng
+                )
+            )
         return self._draws
 
     def _means(self, sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

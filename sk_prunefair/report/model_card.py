@@ -16,6 +16,8 @@ from sk_prunefair.report.text import costs
 if TYPE_CHECKING:
     from sk_prunefair.report.comparison import GroupComparison
 
+_MOST = 50  # groups, those that lost most
+
 _LIMITS = (
     "Whether the samples were held out from training, and whether they are like those that the "
     "model will meet, is not known from the figures.",
@@ -75,7 +77,7 @@ def _metadata(
 ) -> dict[str, Any]:
     after, gaps = report.names.compressed, figures.gaps
     results = [_metric("accuracy", "accuracy, all samples", figures.overall["accuracy"][after])]
-    for group in figures.groups:
+    for group in figures.groups[:_MOST]:
         label = ", ".join(f"{key}={value}" for key, value in group["group"].items())
         results += [
             _metric("accuracy", f"accuracy, {label}", group["accuracy"][after]),
@@ -104,14 +106,15 @@ def _metric(kind: str, name: str, figure: Mapping[str, Any]) -> dict[str, Any]:
 
 def _sections(report: GroupComparison, figures: Figures, name: str, dataset: str) -> list[str]:
     before, after = report.names
-    n = len(report.samples)
+    n = report.n_samples
     parts = [
         f"# {cell(name)}",
         f"What {report.names.process} did to each group, on {n:,} samples ({cell(dataset)}): "
         f"{cell(before)} → {cell(after)}. Intervals are of {CONFIDENCE:.0%} confidence.",
         *(f"**{cell(found)}**" for found in report.findings),
         "## Groups, the most harmed first",
-        groups_table(report, figures),
+        groups_table(report, figures, _MOST),
+        *_left_out(figures),
         "## Gaps between groups",
         "\n".join(gap_lines(figures.gaps)),
     ]
@@ -130,3 +133,8 @@ def _sections(report: GroupComparison, figures: Figures, name: str, dataset: str
         "\n".join(f"- {limit}" for limit in _LIMITS),
         f"Made by sk_prunefair {__version__}.",
     ]
+
+
+def _left_out(figures: Figures) -> list[str]:
+    n_groups = len(figures.groups)
+    return [f"The {_MOST} of {n_groups:,} groups that lost most."] if n_groups > _MOST else []

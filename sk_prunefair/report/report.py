@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from os import PathLike
 from typing import Any
-
-import numpy.typing as npt
 
 from sk_prunefair.audit import audit_page
 from sk_prunefair.plotting import GroupRiskDisplay
 from sk_prunefair.report.document import read, to_dict, to_json
-from sk_prunefair.report.harm import GroupHarm
-from sk_prunefair.report.labels import as_plain_labels
 from sk_prunefair.report.model_card import model_card
-from sk_prunefair.report.predictions import answers, as_prediction
+from sk_prunefair.report.predicted import PredictedReport
 from sk_prunefair.report.text import report_html, report_text
 
 
-class FairnessReport(GroupHarm):
+class FairnessReport(PredictedReport):
     """The dense and the compressed model over the same data, side by side, by group.
 
     `FairPrunedClassifier.fairness_report` makes one of a net and its pruned net,
@@ -64,6 +59,8 @@ class FairnessReport(GroupHarm):
         difference too high where groups are alike (``benchmarks/intervals.md``).
     verbose : int, default=1
         0 shows no progress bar of that bootstrap; nor does one show where nobody is watching.
+    kinds : Kinds, default=None
+        How many samples each row stands for, as `from_parts` knows; None is one.
 
     Attributes
     ----------
@@ -129,84 +126,6 @@ class FairnessReport(GroupHarm):
     0.3
     """
 
-    @classmethod
-    def from_predictions(
-        cls,
-        y_true: npt.ArrayLike,
-        dense_pred: Any,
-        compressed_pred: Any,
-        *,
-        sensitive_features: Any,
-        classes: npt.ArrayLike | None = None,
-        names: Sequence[str] = ("dense", "compressed"),
-        **options: Any,
-    ) -> FairnessReport:
-        """Compare two models by what they predict: probabilities, or labels.
-
-        Parameters
-        ----------
-        y_true : array-like of shape (n_samples,)
-            Labels.
-        dense_pred, compressed_pred : array-like
-            Labels, shape (n_samples,), or probabilities, shape (n_samples, n_classes). From
-            probabilities follow labels (the most probable one) and losses (the cross entropy, in
-            nats; probabilities below 1.2e-7 count as that). Unless both are probabilities there
-            are no losses.
-        sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
-            The group of each sample; columns intersect.
-        classes : array-like of shape (n_classes,), default=None
-            What the columns of probabilities stand for. None takes the names of a DataFrame's
-            columns; without those the integers from 0 where labels are such and fewer than the
-            columns, else the sorted labels.
-        names : pair of str, default=("dense", "compressed")
-            What the two are called, in columns and sentences.
-        **options : dict
-            ``control_features``, ``metrics``, ``compression``, ``n_boot`` and the like, as the
-            class takes them.
-
-        Returns
-        -------
-        FairnessReport
-            With what the predictions tell, and nothing made up.
-
-        Raises
-        ------
-        ValueError
-            If they are neither labels nor probabilities, or columns cannot be told.
-
-        Examples
-        --------
-        >>> report = FairnessReport.from_predictions(
-        ...     ["no", "yes", "no", "yes"],
-        ...     [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.4, 0.6]],
-        ...     [[0.9, 0.1], [0.3, 0.7], [0.4, 0.6], [0.4, 0.6]],
-        ...     sensitive_features=["a", "a", "b", "b"],
-        ...     names=("fp32", "int8"),
-        ... )
-        >>> report.accuracy_gap.to_dict()
-        {'fp32': 0.0, 'int8': 0.5}
-        >>> report.excessive_risk.round(3).to_dict()
-        {'a': 0.067, 'b': 0.28}
-        """
-        truth = as_plain_labels(y_true, "y_true")
-        given = {"dense_pred": dense_pred, "compressed_pred": compressed_pred}
-        found = [as_prediction(each, name, classes) for name, each in given.items()]
-        predictions = {each.name or name: each for name, each in zip(given, found, strict=True)}
-        known, (dense, compressed) = answers(truth, predictions, classes)
-        return cls(
-            y_true,
-            dense_pred=dense.labels,
-            pruned_pred=compressed.labels,
-            dense_losses=dense.losses,
-            pruned_losses=compressed.losses,
-            dense_scores=dense.scores,
-            pruned_scores=compressed.scores,
-            classes=known,
-            sensitive_features=sensitive_features,
-            names=names,
-            **options,
-        )
-
     writes_files: bool = True
     """Whether methods write to the paths that they are given; one of several processes does."""
 
@@ -229,7 +148,9 @@ class FairnessReport(GroupHarm):
         """
         return to_dict(self, samples)
 
-    def to_json(self, path: str | PathLike[str] | None = None, *, samples: bool = True) -> str:
+    def to_json(
+        self, path: str | PathLike[str] | None = None, *, samples: bool | None = None
+    ) -> str:
         """Return `to_dict` as a JSON document, and write it to a file.
 
         `sk_prunefair.report.document.schema` has the JSON schema.
@@ -238,9 +159,10 @@ class FairnessReport(GroupHarm):
         ----------
         path : str or path-like, default=None
             File to write, in UTF-8.
-        samples : bool, default=True
+        samples : bool, default=None
             Whether labels, predictions, losses, probabilities and groups are added row by row, as
-            `from_json` needs them. Without them the document has figures alone.
+            `from_json` needs them. Without them the document has figures alone. None adds them
+            where the report has them: all but one `from_parts` has.
         """
         return to_json(self, path if self.writes_files else None, samples)
 

@@ -13,6 +13,9 @@ from sk_prunefair.metrics._order import ExtremeGroups
 from sk_prunefair.names import Names
 from sk_prunefair.promise.findings import label_findings as label_findings
 
+SHOWN = 20
+"""Groups in a table for readers, those that were harmed most; frames and JSON have all."""
+
 _NUMBER = "{:z.3f}".format
 
 
@@ -20,7 +23,6 @@ class TextReport(Protocol):
     """What the text of a report is made of; `sk_prunefair.FairnessReport` has it."""
 
     names: Names
-    samples: pd.DataFrame
     control_features: pd.DataFrame | None
     compression: pd.Series | None
     latency: pd.DataFrame | None
@@ -28,6 +30,10 @@ class TextReport(Protocol):
     @property
     def findings(self) -> list[str]:
         """What no average shows."""
+
+    @property
+    def overall_accuracy(self) -> tuple[float, float]:
+        """Of each net, over all samples."""
 
     @property
     def accuracy_gap(self) -> pd.Series:
@@ -62,18 +68,32 @@ def layer_findings(empty_layers: Sequence[str], compression: pd.Series | None) -
 
 def report_text(report: TextReport) -> str:
     """Return findings, the table of groups and what follows from it, as plain text."""
-    table = report.to_frame().to_string(float_format=_NUMBER)
+    frame = report.to_frame()
+    table = frame.head(SHOWN).to_string(float_format=_NUMBER)
+    if rest := _rest(frame):
+        table += f"\n{rest}"
     before, after = report.names
     title = f"{report.names.process.capitalize()} by group ({before} → {after})"
     first = [title, *report.findings]
     return "\n".join([*first, table, "", summary(report)])
 
 
+def _rest(frame: pd.DataFrame) -> str:
+    """Return how many groups the table leaves out; nothing where it has all."""
+    n_left = len(frame) - SHOWN
+    if n_left <= 0:
+        return ""
+    return f"… {n_left:,} more group{'s' * (n_left > 1)}, which were harmed less: to_frame()"
+
+
 def report_html(report: TextReport) -> str:
     """Return the same as `report_text` for a notebook; names are escaped."""
     first = "".join(f"<p><strong>{html.escape(each)}</strong></p>" for each in report.findings)
     # pandas escapes group names, which come from users' data.
-    table = report.to_frame().to_html(float_format=_NUMBER, escape=True, border=0)
+    frame = report.to_frame()
+    table = frame.head(SHOWN).to_html(float_format=_NUMBER, escape=True, border=0)
+    if rest := _rest(frame):
+        table += f"<p>{html.escape(rest)}</p>"
     words = html.escape(summary(report)).replace("\n", "<br>")
     return f"<div>{first}{table}<p>{words}</p></div>"
 
@@ -83,8 +103,7 @@ def summary(report: TextReport) -> str:
     gap, expected = report.accuracy_gap, report.accuracy_gap_floor
     overall = "within control levels"
     if report.control_features is None:
-        accuracy = report.samples[["is_right_dense", "is_right_pruned"]].mean()
-        overall = "{:.3f} → {:.3f}".format(*accuracy)
+        overall = "{:.3f} → {:.3f}".format(*report.overall_accuracy)
     first = f"accuracy {overall}, accuracy gap {gap.iloc[0]:.3f} → {gap.iloc[1]:.3f}"
     if report.fairness_violation is not None:
         first += f", fairness violation ξ = {report.fairness_violation:.3f}"

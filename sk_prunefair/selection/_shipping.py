@@ -80,7 +80,7 @@ class _Pickler(Pickler):
             torch.save(vars(value), file, pickle_module=cloudpickle)
             return _net, (type(value), file.getvalue(), str(value.device))
         if type(value) is ArraySource:
-            return _array_source, (_arrays(value.tensors),)
+            return _array_source, (_arrays(value.columns),)
         return super().reducer_override(value)
 
 
@@ -92,11 +92,12 @@ def _net(kind: type[NetState], saved: bytes, device: str) -> NetState:
     return net
 
 
-def _arrays(tensors: Any) -> Any:
-    if isinstance(tensors, dict):
-        return {name: _arrays(tensor) for name, tensor in tensors.items()}
-    is_array = tensors.device.type == "cpu" and tensors.dtype is not torch.bfloat16
-    return tensors.detach().contiguous().numpy() if is_array else tensors
+def _arrays(columns: Any) -> Any:
+    if isinstance(columns, dict):
+        return {name: _arrays(column) for name, column in columns.items()}
+    is_tensor = isinstance(columns, torch.Tensor)
+    is_plain = is_tensor and columns.device.type == "cpu" and columns.dtype is not torch.bfloat16
+    return columns.detach().contiguous().numpy() if is_plain else columns
 
 
 def _array_source(arrays: Any) -> ArraySource:
@@ -104,5 +105,9 @@ def _array_source(arrays: Any) -> ArraySource:
         # Rows are copied out of it, never written to.
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         if isinstance(arrays, dict):
-            return ArraySource({name: torch.as_tensor(array) for name, array in arrays.items()})
-        return ArraySource(torch.as_tensor(arrays))
+            return ArraySource({name: _column(array) for name, array in arrays.items()})
+        return ArraySource(_column(arrays))
+
+
+def _column(array: Any) -> Any:
+    return torch.as_tensor(array) if isinstance(array, np.ndarray) else array

@@ -269,12 +269,10 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, ...)
-            Features.
 
         Returns
         -------
         ndarray of shape (n_samples,)
-            Labels.
         """
         check_is_fitted(self)
         return self.best_estimator_.predict(X)

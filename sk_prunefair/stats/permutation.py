@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,7 +14,13 @@ MANY_ROWS, ROWS_PER_GROUP = 20_000, 100
 
 
 def shuffled_gaps(
-    values: npt.ArrayLike, codes: npt.NDArray[np.int64], n_shuffles: int, random_state: int = 0
+    values: npt.ArrayLike,
+    codes: npt.NDArray[np.int64],
+    n_shuffles: int,
+    random_state: int = 0,
+    *,
+    counts: npt.NDArray[np.int64] | None = None,
+    squares: Mapping[int, npt.NDArray[np.float64]] | None = None,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return the largest differences of group means, their mean under shuffling, and p-values.
 
@@ -35,6 +43,10 @@ def shuffled_gaps(
         Number of shuffles.
     random_state : int, default=0
         Seed.
+    counts : ndarray of shape (n_samples,), dtype int64, default=None
+        How many samples each row stands for; None is one. Sums are then drawn in any case.
+    squares : mapping of int to ndarray of shape (n_samples,), default=None
+        By column, the sum of squared distances from the value of the samples of each row.
 
     Returns
     -------
@@ -48,9 +60,12 @@ def shuffled_gaps(
     >>> measured.tolist(), shuffled.round(1).tolist(), p_value.tolist()
     ([1.0], [0.1], [0.01])
     """
-    columns, counts = np.ascontiguousarray(np.asarray(values, dtype=float).T), np.bincount(codes)
-    overall = columns.mean(axis=1, keepdims=True)
-    errors = np.sqrt(1 / counts - 1 / len(codes)) if len(counts) > 1 else np.ones(1)
+    columns = np.ascontiguousarray(np.asarray(values, dtype=float).T)
+    weights = np.ones(len(codes)) if counts is None else counts.astype(float)
+    sizes = np.bincount(codes, weights).astype(np.int64)
+    n = int(sizes.sum())
+    overall = (columns @ weights)[:, None] / n
+    errors = np.sqrt(1 / sizes - 1 / n) if len(sizes) > 1 else np.ones(1)
     rng = np.random.default_rng(random_state)
 
     def measure(means: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -58,12 +73,15 @@ def shuffled_gaps(
         return np.array([np.ptp(means, axis=-1), distances.max(axis=-1)])
 
     def group_means(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        return np.array([np.bincount(codes, column) / counts for column in columns])
+        return np.array([np.bincount(codes, weights * each) / sizes for each in columns])
 
     gap, distance = measure(group_means(codes))
-    if len(codes) > max(MANY_ROWS, ROWS_PER_GROUP * len(counts)):
-        sums = [shuffled_sums(column, counts, n_shuffles, rng) for column in columns]
-        draws = np.array([measure(means) for means in np.stack(sums, axis=1) / counts])
+    if counts is not None or n > max(MANY_ROWS, ROWS_PER_GROUP * len(sizes)):
+        sums = [
+            shuffled_sums(column, sizes, n_shuffles, rng, counts, (squares or {}).get(i))
+            for i, column in enumerate(columns)
+        ]
+        draws = np.array([measure(means) for means in np.stack(sums, axis=1) / sizes])
     else:
         draws = np.array([measure(group_means(rng.permutation(codes))) for _ in range(n_shuffles)])
     # Sums of the same numbers in another order may differ in the last digits.

@@ -28,17 +28,28 @@ class Bins(NamedTuple):
     deviations: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, column: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]) -> Bins:
+    def of(
+        cls,
+        column: npt.NDArray[np.float64],
+        edges: npt.NDArray[np.float64],
+        weights: npt.NDArray[np.int64] | None = None,
+        within: npt.NDArray[np.float64] | None = None,
+    ) -> Bins:
         """Return bins between edges; those without rows are left out.
+
+        A row may stand for as many as its weight says, with a sum of squares within them.
 
         >>> Bins.of(np.array([0.0, 1.0, 1.0]), np.array([0.5, 2.0])).counts.tolist()
         [1, 2]
         """
         codes = np.searchsorted(edges, column, side="right")
-        counts = np.bincount(codes)
+        n = np.ones(len(codes)) if weights is None else weights
+        counts = np.bincount(codes, n).astype(np.int64)
         codes, counts = (np.cumsum(counts > 0) - 1)[codes], counts[counts > 0]
-        means = np.bincount(codes, column) / counts
-        squares = np.bincount(codes, (column - means[codes]) ** 2)
+        means = np.bincount(codes, n * column) / counts
+        squares = np.bincount(codes, n * (column - means[codes]) ** 2)
+        if within is not None:
+            squares += np.bincount(codes, within)
         # What is left of equal values is rounding.
         squares[squares <= 1e-20 * counts * (1 + means**2)] = 0
         return cls(counts, means, np.sqrt(squares / np.maximum(counts - 1, 1)))
@@ -49,6 +60,8 @@ def shuffled_sums(
     sizes: npt.NDArray[np.int64],
     n_shuffles: int,
     rng: np.random.Generator,
+    counts: npt.NDArray[np.int64] | None = None,
+    squares: npt.NDArray[np.float64] | None = None,
 ) -> npt.NDArray[np.float64]:
     """Return the sums of a column over groups whose rows are shuffled.
 
@@ -70,6 +83,10 @@ def shuffled_sums(
         Number of shuffles.
     rng : numpy.random.Generator
         What draws.
+    counts : ndarray of shape (n_samples,), dtype int64, default=None
+        How many samples each row stands for; None is one. None is then given to a group by itself.
+    squares : ndarray of shape (n_samples,), default=None
+        Sums of squared distances from the value, of the samples of each row.
 
     Returns
     -------
@@ -85,7 +102,7 @@ def shuffled_sums(
     """
     left = np.tile(sizes, (n_shuffles, 1))
     sums, values = np.zeros(left.shape), _few_values(column)
-    if values is None:
+    if values is None and counts is None:
         n_extreme = min(_MAX_EXTREME, len(column) // 20)
         order = np.argsort(np.abs(column - np.median(column)))
         column, extreme = np.split(column[order], [len(column) - n_extreme])
@@ -94,7 +111,7 @@ def shuffled_sums(
         sums += np.bincount(cells, weights, left.size).reshape(left.shape)
         left -= np.bincount(cells, minlength=left.size).reshape(left.shape)
     edges = np.quantile(column, _EDGES) if values is None else values[1:]
-    bins = Bins.of(column, np.unique(edges))
+    bins = Bins.of(column, np.unique(edges), counts, squares)
     drawn = shuffled_tables(bins.counts, left, rng)
     for j, (count, mean, deviation) in enumerate(zip(*bins, strict=True)):
         rows = drawn[:, :, j]

@@ -34,6 +34,7 @@ PAGES = {
     "promise_violation": "promise_violation.write_page",
     "pruners": "pruners.write_table",
     "recalibration": "recalibration.write_table",
+    "scale": "scale_page.write_page",
     "scale_processes": "scale_processes.write_page",
     "scale_sweeps": "scale_sweeps.write_page",
     "slices": "slices.write_page",

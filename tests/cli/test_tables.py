@@ -116,3 +116,84 @@ def test_cli_models_get_the_classes_that_are_named_and_booleans_as_numbers(nets,
 def test_cli_models_with_columns_of_predictions_exit_with_2(nets, capsys):
     assert main([*MODELS, "--dense-pred", "d"]) == 2
     assert "--dense-pred does not go with models" in capsys.readouterr().err
+
+
+def assert_same(found, expected):
+    """Compare two documents; numbers to the last digits of a sum."""
+    for key, each in expected.items():
+        if isinstance(each, dict):
+            assert_same(found[key], each)
+        elif key in ("groups", "errors"):
+            for one, other in zip(found[key], each, strict=True):
+                assert_same(one, other)
+        else:
+            assert found[key] == (pytest.approx(each) if isinstance(each, float) else each)
+
+
+def audit_twice(capsys, make, *options, n_rows="7"):
+    """Return what is said of all rows at once, and of a few at a time."""
+    said = []
+    for chunked in ((), ("--chunk-rows", n_rows)):
+        status = make(
+            "--json", "found.json", "--tables", f"tables{len(chunked)}", *options, *chunked
+        )
+        said.append((status, capsys.readouterr().out, json.loads(Path("found.json").read_text())))
+    (status, text, figures), (status_of_chunks, text_of_chunks, figures_of_chunks) = said
+    assert (status, text) == (status_of_chunks, text_of_chunks)
+    assert_same(figures_of_chunks, figures)
+    assert Path("tables0/exemplars.csv").exists()
+    assert not Path("tables2/exemplars.csv").exists()
+    return figures
+
+
+@pytest.mark.parametrize("options", [ANSWERS, SCORES], ids=["labels", "scores"])
+def test_cli_chunked_predictions_equal_all_rows_at_once(table, capsys, options):
+    figures = audit_twice(capsys, lambda *more: audit(table, *options, *more))
+    assert figures["labels"] == [0, 1]
+    assert {row["group"]["s"] for row in figures["groups"]} == {"01", "1"}
+
+
+def test_cli_chunked_labels_are_integers_only_where_all_parts_hold_such(table, capsys):
+    texts = table.assign(
+        y=table["y"].astype(str), d=table["d"].astype(str), c=table["c"].astype(str)
+    )
+    texts.loc[70:, ["y", "d", "c"]] = "two"
+    figures = audit_twice(capsys, lambda *more: audit(texts, *ANSWERS, *more))
+    assert figures["labels"] == ["0", "1", "two"]
+
+
+def test_cli_chunked_promise_is_judged_by_counts(table, capsys):
+    rows = pd.concat([table] * 4, ignore_index=True)
+    promise = ["--max-accuracy-drop", "0.4", "--out", "page.html"]
+    figures = audit_twice(capsys, lambda *more: audit(rows, *ANSWERS, *promise, *more))
+    assert figures["promise"]["kept"]
+    assert "Promise kept" in Path("page.html").read_text()
+    assert audit(rows, *ANSWERS, *promise, "--criteria", "loss", "--chunk-rows", "9") == 2
+    assert "pass all rows at once" in capsys.readouterr().err
+
+
+def test_cli_chunked_parquet_equals_csv(table, capsys):
+    pytest.importorskip("pyarrow")
+    audit(table, *ANSWERS, "--json", "csv.json")
+    table.to_parquet("t.parquet")
+    given = ["audit", "--predictions", "t.parquet", "--label", "y", "--groups", "s", *ANSWERS]
+    assert main([*given, "--json", "parquet.json", "--chunk-rows", "9"]) == 0
+    csv, parquet = (json.loads(Path(f"{name}.json").read_text()) for name in ("csv", "parquet"))
+    assert_same(parquet["overall"], csv["overall"])
+
+
+def test_cli_chunk_rows_malformed_or_of_npz_exits_with_2(table, capsys):
+    assert audit(table, *ANSWERS, "--chunk-rows", "0") == 2
+    assert "--chunk-rows must be an integer >= 1, got 0" in capsys.readouterr().err
+    np.savez("t.npz", y=[0, 1], dense=[0, 1], compressed=[0, 1], groups=[0, 1])
+    given = ["audit", "--predictions", "t.npz", "--label", "y", "--groups", "s", *ANSWERS]
+    assert main([*given, "--chunk-rows", "5"]) == 2
+    assert "--chunk-rows reads .csv and .parquet files, got 't.npz'" in capsys.readouterr().err
+    assert main(["audit", "--net", "n.zip", "--estimator", "a:b", "--data", "t.csv",
+                 "--chunk-rows", "5"]) == 2  # fmt: skip
+    assert "not with --net" in capsys.readouterr().err
+
+
+def test_cli_chunked_models_equal_all_rows_at_once(nets, capsys):
+    options = MODELS[: MODELS.index("--json")]
+    audit_twice(capsys, lambda *more: main([*options, *more]), "--classes", "no", "yes")

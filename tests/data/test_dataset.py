@@ -46,7 +46,7 @@ def test_whole_batches_in_a_loader_cover_every_row_once(data, num_workers):
     batches = list(loader)
     assert [len(y) for _, y in batches] == [4, 4, 3]
     seen = torch.cat([batch["X"] for batch, _ in batches])
-    assert torch.equal(seen.sort(0).values, data.source.tensors.sort(0).values)
+    assert torch.equal(seen.sort(0).values, data.source.columns.sort(0).values)
 
 
 @pytest.mark.parametrize("drop_last", [False, True])

@@ -118,9 +118,8 @@ class FairPrunedClassifier(FittedNet):
     ...     MLP, criterion=torch.nn.CrossEntropyLoss, lr=0.5, verbose=0, random_state=0
     ... )
     >>> clf = clf.fit(digits.data, digits.target, sensitive_features=digits.target)
-    >>> report = clf.prune(0.9).fairness_report(
-    ...     digits.data, digits.target, sensitive_features=digits.target
-    ... )
+    >>> clf = clf.prune(0.9)
+    >>> report = clf.fairness_report(digits.data, digits.target, sensitive_features=digits.target)
     >>> bool(report.fairness_violation > 0)
     True
     """

@@ -272,8 +272,8 @@ def _predictions(args: argparse.Namespace) -> tuple[Any, Any, Any, pd.DataFrame]
                 raise ValueError(
                     f"--predictions must hold the arrays {list(fields)}, {missing[0]!r} is missing"
                 )
-        *found, groups = (np.concatenate([each[name] for each in arrays]) for name in fields)
-        return *found, numbered_groups(groups)
+        y, *both, groups = (np.concatenate([each[name] for each in arrays]) for name in fields)
+        return y, both[0], both[1], numbered_groups(groups)
     columns = [_predicted(args, "dense"), _predicted(args, "compressed")]
     texts = [_label(args), *args.groups, *(c for each in columns if len(each) == 1 for c in each)]
     frames = [part for path in args.predictions for part in read_tables(path, texts)]

@@ -30,6 +30,11 @@ ARGUMENTS: dict[str, list[str]] = {
     "transformer": [],
     "audit_page": [],
     "monitor": [],
+    "dask_sweep": [],
+    "ray_sweep": [],
+    "ray_tune": [],
+    "several_processes": [],
+    "optuna_search": [],
 }
 
 

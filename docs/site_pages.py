@@ -26,7 +26,10 @@ ROOMS = {
     "sk_prunefair.modules": "Nets",
     "sk_prunefair.tables": "Tables",
     "sk_prunefair.datasets": "Data sets",
+    "sk_prunefair.resume": "Training taken up again",
+    "sk_prunefair.distributed": "Several processes",
     "sk_prunefair.hooks": "What a callback may ask of the net",
+    "sk_prunefair.deprecation": "What is going away",
 }
 # Methods of skorch that have something to say here, too.
 VERBS = [
@@ -42,7 +45,7 @@ VERBS = [
 EXAMPLES = [
     *("quickstart", "own_constraint", "tabular", "audit_page", "how_far", "pretrained"),
     *("monitor", "transformer", "theory", "adult_pipeline", "audit_int8", "optuna_search"),
-    *("ray_sweep", "dask_sweep", "faces"),
+    *("dask_sweep", "ray_sweep", "ray_tune", "several_processes", "faces"),
 ]
 SHORT_EXAMPLES = EXAMPLES[:2]
 
@@ -166,14 +169,14 @@ def site_links(text: str, *, inside: str) -> str:
 def with_output(text: str, name: str, docs: Path) -> str:
     """Add to the page of an example what it printed last, and a picture of its groups."""
     parts = []
-    output, picture = docs / "outputs" / f"{name}.txt", docs / "pictures" / f"gallery_{name}.png"
+    output = docs / "outputs" / f"{name}.txt"
     if output.exists():
-        parts.append(
-            f"Output\n------\n\n.. literalinclude:: /outputs/{name}.txt\n   :language: text\n"
-        )
-    if picture.exists():
-        alt = "Accuracy and excessive risk of each group, as the last report has them"
-        parts.append(f".. image:: /pictures/gallery_{name}.png\n   :alt: {alt}\n")
+        shown = f".. literalinclude:: /outputs/{name}.txt\n   :language: text"
+        parts.append(f"Output\n------\n\n{shown}\n")
+    script = docs.parent / "examples" / f"{name}.py"
+    thumbnail = script.exists() and re.search(r'thumbnail_path = "(.*)"', script.read_text())
+    if thumbnail:
+        parts.append(f".. image:: /{thumbnail[1]}\n   :alt: Groups, as this example has them\n")
     footer = ".. _sphx_glr_download_"
     head, mark, tail = text.partition(footer)
     return "\n".join([head, *parts, "", mark + tail]) if mark else text

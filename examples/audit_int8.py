@@ -122,4 +122,4 @@ with tempfile.TemporaryDirectory() as folder:
 # What to take from it (one seed): eight bits change few answers, of all groups alike. It is the
 # pruning that moves accuracy between groups, and eight bits on top of it leave that as it is.
 
-# sphinx_gallery_thumbnail_path = "pictures/gallery_audit_int8.png"
+# sphinx_gallery_thumbnail_path = "pictures/risk_digits.png"

@@ -1,4 +1,8 @@
-"""One curve over seeds and rates, spread over the workers of Dask.
+"""
+A sweep on Dask
+===============
+
+One curve over seeds and rates, spread over the workers of Dask.
 
 Without an argument two workers start on this machine; with the address of a scheduler, such as
 ``tcp://host:8786``, those of a cluster do the work. Data is sent to each worker once. What is
@@ -52,3 +56,5 @@ def main(address=None, folder=None):
 
 if __name__ == "__main__":  # the workers import this file
     main(*sys.argv[1:])
+
+# sphinx_gallery_thumbnail_path = "pictures/curve_digits.png"

@@ -65,4 +65,4 @@ clf.fit(X, y, sensitive_features=group)
 clf.prune(0.9, X, y, sensitive_features=group, finetune_epochs=3)
 print(clf.fairness_report(X_test, y_test, sensitive_features=group_test))
 
-# sphinx_gallery_thumbnail_path = "pictures/gallery_faces.png"
+# sphinx_gallery_thumbnail_path = "pictures/theory_faces.png"

@@ -89,4 +89,4 @@ search("race × sex", groups)
 # the data can show. By race × sex it can show nothing: a few dozen samples of the smallest groups
 # cannot tell no loss from one of three points; the search says so, and how many samples would.
 
-# sphinx_gallery_thumbnail_path = "pictures/gallery_how_far.png"
+# sphinx_gallery_thumbnail_path = "pictures/curve_digits.png"

@@ -1,4 +1,8 @@
-"""Accuracy, fairness violation ξ and size at once, searched with Optuna.
+"""
+Several objectives with Optuna
+==============================
+
+Accuracy, fairness violation ξ and size at once, searched with Optuna.
 
 Three numbers that cannot all be best: the search returns the nets that none beats in all three.
 Optuna's own pruning of trials (``trial.report``, ``trial.should_prune``) is for one objective only
@@ -112,3 +116,5 @@ for best in sorted(study.best_trials, key=lambda trial: trial.values[2]):
     shown = report.pruned.overall["accuracy"], report.fairness_violation
     print(f"{best.number:5}  {left:12.3f}  {shown[0]:8.3f}  {shown[1]:6.3f}   ", end="")
     print(f"{accuracy:.3f}, {xi:.3f}")
+
+# sphinx_gallery_thumbnail_path = "pictures/tradeoff_digits.png"

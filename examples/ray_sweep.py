@@ -1,4 +1,8 @@
-"""The largest rate that hurts no group, and a curve over seeds, on the workers of Ray.
+"""
+A search on Ray
+===============
+
+The largest rate that hurts no group, and a curve over seeds, on the workers of Ray.
 
 Without an argument Ray starts two workers on this machine; with an address, such as ``auto`` or
 ``ray://host:10001``, those of a cluster do the work. joblib's backend for Ray starts its workers
@@ -47,3 +51,5 @@ def main(address=None):
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+
+# sphinx_gallery_thumbnail_path = "pictures/curve_digits.png"

@@ -1,4 +1,8 @@
-"""Settings of the fine-tuning, searched with Ray Tune, which stops trials on the history.
+"""
+Ray Tune
+========
+
+Settings of the fine-tuning, searched with Ray Tune, which stops trials on the history.
 
 Each trial is a process of its own. A callback reports every epoch of the fine-tuning; the scheduler
 (ASHA) ends the trials that fall behind. Like Optuna's, it compares one number, here the validation
@@ -79,3 +83,5 @@ def main(address=None):
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+
+# sphinx_gallery_thumbnail_path = "pictures/mitigation.png"

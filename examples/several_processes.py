@@ -1,4 +1,8 @@
-"""Train, prune and audit one net with several processes.
+"""
+Several processes
+=================
+
+Train, prune and audit one net with several processes.
 
 Run ``torchrun --nproc_per_node 2 examples/several_processes.py``; without torchrun it is one
 process. Needs the extra ``distributed``. Every process has the same data and takes its part of each
@@ -49,3 +53,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+# sphinx_gallery_thumbnail_path = "pictures/gallery_quickstart.png"

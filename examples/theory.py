@@ -98,4 +98,4 @@ try:
 except ImportError as error:
     print(f"\n{error}")
 
-# sphinx_gallery_thumbnail_path = "pictures/gallery_theory.png"
+# sphinx_gallery_thumbnail_path = "pictures/theory_adult.png"

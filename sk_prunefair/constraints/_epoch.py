@@ -12,6 +12,8 @@ import torch
 from sk_prunefair.data.group_means import GroupMoments, is_right
 from sk_prunefair.ranks import ALONE, Ranks
 
+_PENDING = 2**17
+
 
 class EpochRecord:
     """The losses of the batches of one epoch, and maybe which predictions were right.
@@ -44,18 +46,33 @@ class EpochRecord:
         self.with_accuracy = with_accuracy
         self.ranks = ranks
         self.batches: list[dict[str, torch.Tensor]] = []
+        self.n_pending = 0
+        self.own: GroupMoments | None = None
 
     def add(self, losses: torch.Tensor, batch: Any, y_pred: Any) -> None:
-        """Keep what is known of a batch on its device, without waiting for that."""
+        """Keep what is known of a batch on its device, without waiting for that.
+
+        Of many rows the sums are kept: one wait for a device in some hundred thousand rows.
+        """
         columns = {"loss": losses, "group": batch[0]["group"]}
         if "sample_weight" in batch[0]:
             columns["weight"] = batch[0]["sample_weight"]
         if self.with_accuracy:
             columns["right"] = is_right(y_pred, batch[1])
         self.batches.append(columns)
+        self.n_pending += len(losses)
+        if self.n_pending >= _PENDING:
+            self._add_up()
 
     @cached_property
     def _moments(self) -> GroupMoments:
+        if self.batches:
+            self._add_up()
+        assert self.own is not None
+        return self.own.summed(self.ranks)
+
+    def _add_up(self) -> None:
+        """Put the sums of the rows that wait in the place of these."""
         columns = {
             name: torch.cat([batch[name] for batch in self.batches]).cpu()
             for name in self.batches[0]
@@ -64,10 +81,11 @@ class EpochRecord:
             columns["loss"] = columns["loss"].float()
         found = {name: values.numpy() for name, values in columns.items()}
         names = ["loss", "right"] if self.with_accuracy else ["loss"]
-        own = GroupMoments.of(
+        moments = GroupMoments.of(
             [found[name] for name in names], found["group"], found.get("weight"), len(self.sizes)
         )
-        return own.summed(self.ranks)
+        self.own = moments if self.own is None else self.own + moments
+        self.batches, self.n_pending = [], 0
 
     @property
     def means(self) -> npt.NDArray[np.float64]:

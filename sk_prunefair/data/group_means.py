@@ -116,6 +116,14 @@ class GroupMoments:
             np.stack([total(weight * each**2) for each in values]),
         )
 
+    def __add__(self, other: GroupMoments) -> GroupMoments:
+        return GroupMoments(
+            self.weights + other.weights,
+            self.squares + other.squares,
+            self.first + other.first,
+            self.second + other.second,
+        )
+
     def summed(self, ranks: Ranks) -> GroupMoments:
         """Return the sums over all processes, in one collective operation."""
         rows = np.vstack([self.weights, self.squares, self.first, self.second])

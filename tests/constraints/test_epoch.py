@@ -28,3 +28,21 @@ def test_epoch_record_of_bfloat16_losses_works():
     batch = {"group": torch.tensor([0, 0])}, torch.tensor([0, 0])
     record.add(torch.tensor([1.0, 2.0], dtype=torch.bfloat16), batch, y_pred=None)
     assert record.means.tolist() == [1.5]
+
+
+def test_epoch_record_of_many_rows_keeps_sums_alone(monkeypatch):
+    found = []
+    for pending in (10**6, 50):
+        monkeypatch.setattr("sk_prunefair.constraints._epoch._PENDING", pending)
+        record = EpochRecord(np.array([40, 30, 1]), with_accuracy=True)
+        draws = np.random.default_rng(1)
+        for _ in range(12):
+            group = torch.tensor(draws.integers(0, 2, 20))
+            y = torch.tensor(draws.integers(0, 2, 20))
+            weight = torch.tensor(draws.uniform(0.5, 2, 20))
+            batch = {"group": group, "sample_weight": weight}
+            record.add(torch.tensor(draws.exponential(size=20)), (batch, y), torch.eye(2)[1 - y])
+        assert len(record.batches) == (12 if pending > 50 else 0)
+        found.append([record.means, record.errors, record.accuracies])
+    for whole, summed in zip(*found, strict=True):
+        np.testing.assert_allclose(summed, whole)

@@ -121,7 +121,7 @@ def judge(
         (group, criterion.name, bound, criterion.where_possible, evidence)
         for criterion, bound in made
         for group, evidence in enumerate(
-            _by_group(criterion, bound, dense, compressed, by_group, confidence)
+            evidence_of_groups(criterion, bound, dense, compressed, by_group, confidence)
         )
         if evidence.count or not criterion.where_possible
     ]
@@ -164,7 +164,7 @@ def judge_samples(
     return judge(dense, compressed, codes, index, labels, **options)
 
 
-def _by_group(
+def evidence_of_groups(
     criterion: Criterion,
     bound: float,
     dense: Outcome,
@@ -172,6 +172,7 @@ def _by_group(
     by_group: list[npt.NDArray[np.int64]],
     confidence: float,
 ) -> list[Evidence]:
+    """Return what the rows of each group prove about a criterion."""
     before, after = criterion.checked_values(dense), criterion.checked_values(compressed)
     concerned, truth = criterion.concerned(dense.truth), dense.truth
     kept = [each[concerned[each]] for each in by_group]

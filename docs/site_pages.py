@@ -15,6 +15,8 @@ ROOMS = {
     "sk_prunefair.report": "The report",
     "sk_prunefair.compare": "Any two classifiers",
     "sk_prunefair.promise": "The promise",
+    "sk_prunefair.acceptance": "Acceptance criteria",
+    "sk_prunefair.documents": "Documents",
     "sk_prunefair.monitor": "After the release",
     "sk_prunefair.selection": "Curves and searches",
     "sk_prunefair.metrics": "Metrics and scorers",

@@ -11,14 +11,14 @@ import numpy.typing as npt
 from sk_prunefair.audit import audit_page
 from sk_prunefair.plotting import GroupRiskDisplay
 from sk_prunefair.report.document import read, to_dict, to_json
-from sk_prunefair.report.harm import GroupHarm
+from sk_prunefair.report.documented import DocumentedReport
 from sk_prunefair.report.labels import as_plain_labels
 from sk_prunefair.report.model_card import model_card
 from sk_prunefair.report.predictions import answers, as_prediction
 from sk_prunefair.report.text import report_html, report_text
 
 
-class FairnessReport(GroupHarm):
+class FairnessReport(DocumentedReport):
     """The dense and the compressed model over the same data, side by side, by group.
 
     `FairPrunedClassifier.fairness_report` makes one of a net and its pruned net,

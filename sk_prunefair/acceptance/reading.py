@@ -74,7 +74,7 @@ def read_criteria(
     >>> [criterion] = read_criteria({"criteria": [{"metric": "accuracy_drop", "limit": 0.02}]})
     >>> criterion.name, criterion.confidence, criterion.small_groups
     ('accuracy_drop', 0.95, 'fail')
-    >>> read_criteria({"criteria": [{"metric": "acuracy_drop", "limit": 0.02}]})
+    >>> read_criteria({"criteria": [{"metric": "correctness", "limit": 0.02}]})
     Traceback (most recent call last):
         ...
     ValueError: criteria: criteria[0].metric must be one of accuracy_drop, recall_drop, ...

@@ -67,7 +67,7 @@ def _practice(description: str, source: str, *, is_least: bool = False) -> Metri
 METRICS: dict[str, Metric] = {
     "accuracy_drop": _proven("accuracy that a group loses", "accuracy"),
     "recall_drop": _proven(
-        "recall of a class that a group loses; of each class where no label is named",
+        "recall of a class that a group loses; with no label named, of each that it has",
         "recall",
         takes_label=True,
     ),

@@ -33,7 +33,12 @@ def tested_groups(sample: Sample, criterion: AcceptanceCriterion) -> list[Row]:
             each, bound, sample.dense, sample.compressed, rows, criterion.confidence
         )
         names = [sample.names[group] for group in groups]
-        found += [(name, label, one) for name, one in zip(names, evidence, strict=True)]
+        found += [
+            (name, label, one)
+            for name, one in zip(names, evidence, strict=True)
+            # A group without rows of a class that nobody named has no recall to lose.
+            if one.count or label is None or code is not None
+        ]
     if not is_proven:
         return [observed(criterion, one.drop, one.count, name, label) for name, label, one in found]
     n_untested = max(sum(not one.is_testable for *_, one in found), 1)

@@ -13,12 +13,8 @@ from sk_prunefair.acceptance.criteria import AcceptanceCriterion
 from sk_prunefair.acceptance.rows import BROKEN, FEW, KEPT, Row
 from sk_prunefair.promise.verdict import group_name, plain
 
-_COLUMNS = [
-    *("name", "metric", "test", "confidence", "group", "label", "limit", "measured", "bound"),
-    *("n", "p_value", "verdict", "passed"),
-]
 _SHOWN = ["name", "test", "group", "limit", "measured", "bound", "n", "verdict"]
-_MOST = 12
+_MOST = 3  # reasons in a sentence; the table has all
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -56,11 +52,11 @@ class Acceptance:
         """Put the verdicts on all criteria together."""
         table = [_record(criterion, row) for criterion, rows in found for row in rows]
         criteria = [_decided(criterion, rows) for criterion, rows in found]
-        frame = pd.DataFrame(criteria)
+        frame = _frame(criteria)
         return cls(
             kept=bool(frame["passed"].all()) and not findings,
             criteria=frame,
-            table=pd.DataFrame(table, columns=_COLUMNS).astype({"passed": "boolean"}),
+            table=_frame(table).astype({"passed": "boolean"}),
             findings=tuple(findings),
         )
 
@@ -71,7 +67,7 @@ class Acceptance:
         failed = self.criteria[~self.criteria["passed"]]
         if self.kept:
             n_few = int(self.criteria["n_too_few"].sum())
-            few = f", {n_few} times a group with too few rows was left out" if n_few else ""
+            few = f"; left out, with too few rows: {n_few} groups" if n_few else ""
             return f"acceptance criteria kept: all {n}{few}"
         why = [*self.findings, *map(_why, failed.head(_MOST).to_dict("records"))]
         more = " and others" * (len(failed) > _MOST)
@@ -110,6 +106,16 @@ def shown_group(group: Any) -> str:
     if group is None:
         return "between groups"
     return ", ".join(map(str, group)) if isinstance(group, tuple) else str(group)
+
+
+def _frame(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Return records as a frame in which no group and no label becomes NaN for None."""
+    frame = pd.DataFrame(records)
+    for name in ("group", "label"):
+        values = np.empty(len(records), dtype=object)
+        values[:] = [record[name] for record in records]
+        frame[name] = pd.Series(values, dtype=object, index=frame.index)
+    return frame
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -168,8 +168,9 @@ def _accepted(acceptance: Acceptance) -> Iterator[ElementTree.Element]:
         label = "" if row["label"] is None else f", label {row['label']}"
         group = f"{shown_group(row['group'])}{label}"
         case = _case(f"acceptance.{_text(row['name'])}", _text(group))
+        measured = "not known" if pd.isna(row["measured"]) else f"{row['measured']:.4f}"
         said = (
-            f"{row['verdict']}: {row['metric']} is {row['measured']:.4f} over {row['n']} rows, the "
+            f"{row['verdict']}: {row['metric']} is {measured} over {row['n']} rows, the "
             f"limit is {row['limit']:g} ({row['test']})"
         )
         if pd.isna(row["passed"]):

@@ -166,7 +166,10 @@ def _limits(report: GroupComparison, figures: Figures, dataset: str, min_count: 
     worst = [row for row in figures.groups if (row["accuracy_drop"]["low"] or 0) > 0]
     if worst:
         named = "; ".join(slice_name(row["group"]) for row in worst)
-        lines.append(f"Accuracy was lost, beyond what chance makes, in: {named}.")
+        lines.append(
+            f"Accuracy was lost, by an interval of {CONFIDENCE:.0%} of each group by itself, in: "
+            f"{named}."
+        )
     lines += scope(report, dataset)
     return [
         "## Foreseeable limits (point 3)",

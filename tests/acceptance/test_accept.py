@@ -11,6 +11,7 @@ import pytest
 
 from sk_prunefair import FairnessReport
 from sk_prunefair.acceptance import METRICS, read_criteria
+from sk_prunefair.cli.outputs import junit
 from sk_prunefair.report.document import schema
 
 N = 1200
@@ -152,7 +153,7 @@ def test_accept_small_group_fails_or_is_skipped_as_the_file_says(report):
     found, table = judged(report, **keys, small_groups="skip")
     assert found.kept
     assert table["passed"].isna().sum() == 1
-    assert "1 times a group with too few rows" in str(found)
+    assert "left out, with too few rows: 1 groups" in str(found)
 
 
 def test_accept_rows_that_could_prove_nothing_are_too_few(report):
@@ -281,6 +282,25 @@ def test_acceptance_as_json_follows_the_schema(report):
     document = json.dumps(report.to_dict() | {"acceptance": found.to_dict()}, allow_nan=False)
     jsonschema.Draft202012Validator(schema()).validate(json.loads(document))
     assert str(found).startswith("acceptance criteria not kept: ")
+
+
+def test_acceptance_without_label_or_group_says_none_of_nan():
+    y = ["no", "yes"] * 40
+    after = ["no", "yes", "yes", "yes"] * 20
+    report = FairnessReport(y, dense_pred=y, pruned_pred=after, sensitive_features=["a", "b"] * 40)
+    criteria = [{"metric": "accuracy_gap"}, {"metric": "accuracy_drop"}, {"metric": "recall_drop"}]
+    found = report.accept({"criteria": [each | {"limit": 0.1} for each in criteria]})
+    assert [each is None for each in found.criteria["group"]] == [True, False, False]
+    assert [each is None for each in found.criteria["label"]] == [True, True, False]
+    assert found.table.loc[found.table["metric"] == "recall_drop", "label"].tolist() == [
+        "no",
+        "yes",
+    ]
+    named = {"metric": "recall_drop", "label": "no", "limit": 0.1, "name": "no"}
+    both = report.accept({"criteria": [named]})
+    assert both.table["n"].tolist() == [40, 0]
+    assert "nan" not in f"{found}{junit(report, None, found)}{junit(report, None, both)}"
+    assert "between groups" in str(found)
 
 
 def test_accept_takes_what_read_criteria_returned(report):

@@ -228,7 +228,7 @@ def test_technical_documentation_has_groups_limits_and_what_is_open(report, tmp_
     for heading in ("points 2 (g), 3 and 4", "Overall accuracy", "specific groups", "Foreseeable"):
         assert heading in text
     assert "| B | f | 10 | 1.000" in text
-    assert "Accuracy was lost, beyond what chance makes, in: race=B, sex=f." in text
+    assert "of each group by itself, in: race=B, sex=f." in text
     assert "little is known; see their intervals: race=B, sex=f (10)" in text
     assert "demographic\\_parity\\_difference" in text
     assert text.count("*To be completed by the provider:*") == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -93,6 +94,8 @@ def is_same(wanted: Any, value: Any) -> bool:
     >>> is_same(1, "1"), is_same("1.0", 1.0), is_same(True, 1)
     (True, True, False)
     """
+    if isinstance(value, pd.Timestamp) and isinstance(wanted, datetime.date):
+        return bool(pd.Timestamp(wanted) == value)
     if isinstance(wanted, bool) != (str(value) in ("True", "False")):
         return str(wanted) == str(value)
     return bool(wanted == value) or str(wanted) == str(value)

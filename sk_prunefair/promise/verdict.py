@@ -179,4 +179,5 @@ def plain(value: Any) -> Any:
         value = value.item()
     if value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
         return None
-    return value
+    # Such as a date, which a group may be.
+    return value if isinstance(value, str | bool | int | float | None) else str(value)

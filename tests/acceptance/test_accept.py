@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 
 import jsonschema
 import numpy as np
@@ -318,3 +320,43 @@ def test_accept_rows_count_by_position_whatever_the_index(index):
     found, table = judged(report, metric="accuracy", limit=0.9)
     assert found.kept
     assert table["n"].to_dict() == {"a": 20, "b": 20}
+
+
+def test_accept_dates_of_a_file_name_dates_of_the_data(tmp_path):
+    pytest.importorskip("yaml")
+    y = [0, 1] * 4
+    days = pd.to_datetime(["2026-03-01", "2026-03-02"]).repeat(4)
+    report = FairnessReport(y, dense_pred=y, pruned_pred=y, sensitive_features=days)
+    path = tmp_path / "c.yaml"
+    path.write_text("criteria: [{metric: accuracy, limit: 1, groups: [2026-03-02]}]")
+    found = report.accept(path)
+    assert found.table["group"].tolist() == [days[-1]]
+    assert json.loads(json.dumps(found.to_dict()))["table"][0]["group"] == "2026-03-02 00:00:00"
+    json.dumps(report.promise(0.9, criteria="accuracy").to_dict())
+
+
+@pytest.mark.parametrize("how", ["copy", "pickle"])
+def test_acceptance_survives_copies(report, how):
+    found, _ = judged(report, metric="accuracy")
+    again = copy.deepcopy(found) if how == "copy" else pickle.loads(pickle.dumps(found))
+    assert str(again) == str(found)
+    pd.testing.assert_frame_equal(again.table, found.table)
+
+
+def test_accept_rows_in_any_order_give_the_same_verdicts(report):
+    dense, after = report.outcomes
+    order = np.random.default_rng(1).permutation(N)
+    groups = report.sensitive_features.iloc[order]
+    shuffled = FairnessReport(
+        dense.truth[order],
+        dense_pred=dense.labels[order],
+        pruned_pred=after.labels[order],
+        sensitive_features=groups,
+    )
+    criteria = {
+        "criteria": [
+            {"metric": "accuracy_drop", "limit": 0.1},
+            {"metric": "accuracy_gap", "limit": 0.1},
+        ]
+    }
+    pd.testing.assert_frame_equal(shuffled.accept(criteria).table, report.accept(criteria).table)

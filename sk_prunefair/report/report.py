@@ -211,8 +211,8 @@ class FairnessReport(DocumentedReport):
         """Return the report as one HTML page for readers without Python, and write it to a file.
 
         Takes the options of `sk_prunefair.audit.audit_page`: ``title``, ``curve``, ``slices``,
-        ``promise``, ``monitor``, ``facts``, ``min_count`` and ``pictures``, which need matplotlib,
-        the extra ``plot``.
+        ``promise``, ``acceptance``, ``monitor``, ``facts``, ``min_count`` and ``pictures``, which
+        need matplotlib, the extra ``plot``.
         """
         return audit_page(self, path, **options)
 

@@ -31,9 +31,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("stats", "data", "datasets", "modules", "tables", "autodiff", "fingerprint", "kept"),
     ("hooks", "skorch_state", "metrics", "onnx_model", "latency", "runs"),
     ("restore", "plotting", "promise"),
-    ("audit",),
+    ("audit", "acceptance"),
     ("pruning", "report"),
-    ("constraints", "compression", "monitor"),
+    ("constraints", "compression", "monitor", "documents"),
     ("protocol",),
     ("acceleration",),
     ("outputs", "requests", "parts", "net_state"),
@@ -50,7 +50,12 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("__init__", "__main__", "dataset"),
 )
 # What an upper room does for a lower one is imported where it is used, inside a function.
-LATE = {("report", "audit"), ("report", "plotting"), ("plotting", "selection")}
+LATE = {
+    ("report", "audit"),
+    ("report", "plotting"),
+    ("report", "documents"),
+    ("plotting", "selection"),
+}
 
 # Lines of a file at most.
 MOST_LINES = 300

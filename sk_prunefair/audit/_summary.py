@@ -12,7 +12,7 @@ from sk_prunefair.audit._groups import count_of
 from sk_prunefair.audit._html import Html, join, name
 from sk_prunefair.audit._numbers import lost, percent, points, size
 from sk_prunefair.audit._verdict import verdict
-from sk_prunefair.audit.protocol import AuditedPromise, AuditedReport
+from sk_prunefair.audit.protocol import AuditedAcceptance, AuditedPromise, AuditedReport
 from sk_prunefair.latency.reading import seconds_text
 from sk_prunefair.metrics._order import ExtremeGroups
 
@@ -25,6 +25,7 @@ def summary(
     gaps: pd.DataFrame,
     promise: AuditedPromise | None,
     min_count: int,
+    acceptance: AuditedAcceptance | None = None,
 ) -> Html:
     """Return what a reader should know who reads nothing else.
 
@@ -38,6 +39,8 @@ def summary(
         What became of a promise.
     min_count : int
         Groups with fewer samples are flagged.
+    acceptance : AuditedAcceptance or None
+        What became of the criteria of a file.
     """
     cards = [_accuracy(report), _lost_most(frame, min_count)]
     if len(frame) > 1:
@@ -48,7 +51,8 @@ def summary(
         '<section id="summary" aria-label="summary">\n'
         f"{_findings(report.findings)}"
         f'<p class="verdict">{verdict(report, frame, gaps)}</p>\n'
-        f"{_promise(promise)}"
+        f"{'' if promise is None else _kept(promise.kept, promise_sentence(promise))}"
+        f"{'' if acceptance is None else _kept(acceptance.kept, acceptance_sentence(acceptance))}"
         f'<dl class="cards">\n{"".join(cards)}</dl>\n</section>\n'
     )
 
@@ -80,14 +84,15 @@ def _findings(findings: Sequence[str]) -> Html:
     )
 
 
-def _promise(promise: AuditedPromise | None) -> Html:
-    if promise is None:
-        return Html("")
-    kind, mark = ("kept", "✓") if promise.kept else ("broken", "✗")
-    return join(
-        f'<p class="promise {kind}"><span aria-hidden="true">{mark}</span> {{}}</p>\n',
-        promise_sentence(promise),
-    )
+def acceptance_sentence(acceptance: AuditedAcceptance) -> str:
+    """Return what became of the criteria of a file."""
+    return acceptance.sentence[:1].upper() + acceptance.sentence[1:]
+
+
+def _kept(is_kept: bool, sentence: str) -> Html:
+    kind, mark = ("kept", "✓") if is_kept else ("broken", "✗")
+    template = f'<p class="promise {kind}"><span aria-hidden="true">{mark}</span> {{}}</p>\n'
+    return join(template, sentence)
 
 
 def _card(term: str, value: Html, *more: Html) -> Html:

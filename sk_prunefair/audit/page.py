@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from sk_prunefair.audit._acceptance import acceptance_section
 from sk_prunefair.audit._curve import CURVE, curve_section
 from sk_prunefair.audit._facts import facts_of
 from sk_prunefair.audit._gaps import VIOLATION, gap_table
@@ -26,7 +27,12 @@ from sk_prunefair.audit._slices import SLICES, slices_section
 from sk_prunefair.audit._style import STYLE
 from sk_prunefair.audit._summary import summary
 from sk_prunefair.audit._words import limits, methods
-from sk_prunefair.audit.protocol import AuditedMonitor, AuditedPromise, AuditedReport
+from sk_prunefair.audit.protocol import (
+    AuditedAcceptance,
+    AuditedMonitor,
+    AuditedPromise,
+    AuditedReport,
+)
 from sk_prunefair.checks import check_count
 from sk_prunefair.plotting._common import check_columns, plain_text
 
@@ -36,6 +42,7 @@ _LINKS = {
     "groups": "Groups",
     "slices": "Slices",
     "promise": "Promise",
+    "acceptance": "Acceptance criteria",
     "monitor": "Since the release",
     "gaps": "Gaps and chance",
     "rates": "Other rates",
@@ -56,6 +63,7 @@ def audit_page(
     curve: pd.DataFrame | None = None,
     slices: pd.DataFrame | None = None,
     promise: AuditedPromise | None = None,
+    acceptance: AuditedAcceptance | None = None,
     monitor: AuditedMonitor | None = None,
     facts: Mapping[str, Any] | None = None,
     min_count: int = 30,
@@ -90,6 +98,8 @@ def audit_page(
     promise : AuditedPromise, default=None
         What became of a promise to every group, such as `sk_prunefair.promise.Verdict`: ``kept``,
         ``table``, and text whose first line is a sentence.
+    acceptance : Acceptance, default=None
+        What became of the criteria of a file, as `FairnessReport.accept` returns it.
     monitor : GroupMonitor, default=None
         What was seen since the release; or another `AuditedMonitor`.
     facts : mapping, default=None
@@ -146,6 +156,7 @@ def audit_page(
         groups_section(report, frame, few),
         slices_section(slices) if slices is not None else "",
         promise_section(promise, report.names) if promise is not None else "",
+        acceptance_section(acceptance) if acceptance is not None else "",
         monitor_section(monitor) if monitor is not None else "",
         section("gaps", "Gaps between groups, beside what chance makes of them", _gaps(gaps))
         if len(frame) > 1
@@ -166,7 +177,7 @@ def audit_page(
             items(limits(report, frame, few, curve is not None)),
         ),
     ]
-    first = summary(report, frame, gaps, promise, few)
+    first = summary(report, frame, gaps, promise, few, acceptance)
     heading = f"What {report.names.process} did to each group" if title is None else title
     page = _document(heading, _subtitle(report), first, sections)
     if path is not None:

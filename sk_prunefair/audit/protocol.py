@@ -70,6 +70,22 @@ class AuditedPromise(Protocol):
         """What was tested."""
 
 
+class AuditedAcceptance(Protocol):
+    """What became of the criteria of a file; `sk_prunefair.acceptance.Acceptance` is one."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether all are kept, as far as the rows can tell."""
+
+    @property
+    def sentence(self) -> str:
+        """What became of them."""
+
+    @property
+    def criteria(self) -> pd.DataFrame:
+        """One row per criterion."""
+
+
 class AuditedMonitor(Protocol):
     """What was seen since the release; `sk_prunefair.GroupMonitor` is one."""
 

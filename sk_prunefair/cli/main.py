@@ -28,9 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 if the promise is kept or none was given, 1 if it is not kept as far as the data can tell
-        or, promise or none, if the compressed model gives every sample one label, or none a label
-        that the dense one gave, 2 if the audit could not be made; then standard error says why.
+        0 if promise and acceptance criteria are kept or none were given, 1 if they are not as far
+        as the data can tell or, promise or none, if the compressed model gives every sample one
+        label, or none a label that the dense one gave, 2 if the audit could not be made; then
+        standard error says why.
 
     Examples
     --------
@@ -50,10 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _audit(args: argparse.Namespace) -> int:
+    from sk_prunefair.acceptance import read_criteria
     from sk_prunefair.cli.outputs import write_outputs
     from sk_prunefair.cli.reports import make_report
 
     _check_promise(args)
+    criteria = None if args.accept is None else read_criteria(args.accept)
     audit = make_report(args)
     report = audit.report
     verdict: Verdict | None = None
@@ -66,13 +69,16 @@ def _audit(args: argparse.Namespace) -> int:
             loss_bound=args.loss_bound,
             confidence=args.confidence,
         )
+    acceptance = None if criteria is None else report.accept(criteria)
     lost = report.label_findings
-    approved = (verdict is None or verdict.kept) and not lost
-    write_outputs(args, audit, verdict, approved)
+    approved = all(each is None or each.kept for each in (verdict, acceptance)) and not lost
+    write_outputs(args, audit, verdict, acceptance, approved)
     print(report)
     if verdict is not None:
         print(f"\n{verdict}")
-    elif lost:
+    if acceptance is not None:
+        print(f"\n{acceptance}")
+    if lost and verdict is None and acceptance is None:
         print(f"\nnot approved: {'; '.join(lost)}")
     if "Other pruning rates" in audit.facts:
         print(f"\nother pruning rates: {audit.facts['Other pruning rates']}")

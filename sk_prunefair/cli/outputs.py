@@ -4,44 +4,60 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pandas as pd
 
+from sk_prunefair.acceptance import Acceptance
+from sk_prunefair.acceptance.result import shown_group
 from sk_prunefair.cli.reports import Audit
+from sk_prunefair.documents import named_columns
 from sk_prunefair.promise import Verdict
 from sk_prunefair.report import FairnessReport
 from sk_prunefair.report.markdown import comment
 
 
 def write_outputs(
-    args: argparse.Namespace, audit: Audit, verdict: Verdict | None, approved: bool
+    args: argparse.Namespace,
+    audit: Audit,
+    verdict: Verdict | None,
+    acceptance: Acceptance | None,
+    approved: bool,
 ) -> None:
     """Write all that was asked for."""
     report, curve, facts = audit
     if args.out is not None:
         options = {"title": args.title, "curve": curve, "facts": facts, "promise": verdict}
+        options["acceptance"] = acceptance
         report.to_html(args.out, pictures=args.pictures, **options)
     if args.tables is not None:
-        write_tables(args.tables, report, curve, verdict)
+        write_tables(args.tables, report, curve, verdict, acceptance)
     if args.json is not None:
         found = report.to_dict() | {
             "approved": approved,
             "promise": None if verdict is None else verdict.to_dict(),
+            "acceptance": None if acceptance is None else acceptance.to_dict(),
             "facts": facts,
         }
         args.json.write_text(json.dumps(found, allow_nan=False, ensure_ascii=False), "utf-8")
     if args.markdown is not None:
-        args.markdown.write_text(comment(report, verdict, title=args.title), "utf-8")
+        said = comment(report, verdict, title=args.title, acceptance=acceptance)
+        args.markdown.write_text(said, "utf-8")
     if args.junit is not None:
-        args.junit.write_bytes(junit(report, verdict))
+        args.junit.write_bytes(junit(report, verdict, acceptance))
+    if args.documents is not None:
+        write_documents(args.documents, report, args.title, facts)
 
 
 def write_tables(
-    folder: Path, report: FairnessReport, curve: pd.DataFrame | None, verdict: Verdict | None
+    folder: Path,
+    report: FairnessReport,
+    curve: pd.DataFrame | None,
+    verdict: Verdict | None,
+    acceptance: Acceptance | None = None,
 ) -> None:
     """Write what an audit found as CSV files into a folder.
 
@@ -56,6 +72,8 @@ def write_tables(
         To ``curve.csv``.
     verdict : Verdict or None
         To ``promise.csv``.
+    acceptance : Acceptance or None
+        To ``acceptance.csv``, by criterion and group.
     """
     folder.mkdir(parents=True, exist_ok=True)
     report.to_frame().to_csv(folder / "groups.csv")
@@ -78,14 +96,39 @@ def write_tables(
         curve.to_csv(folder / "curve.csv", index=False)
     if verdict is not None:
         verdict.table.to_csv(folder / "promise.csv", index=False)
+    if acceptance is not None:
+        acceptance.table.to_csv(folder / "acceptance.csv", index=False)
 
 
-def junit(report: FairnessReport, verdict: Verdict | None) -> bytes:
+def write_documents(
+    folder: Path, report: FairnessReport, title: str | None, facts: Mapping[str, str]
+) -> None:
+    """Write the documents that are made of one audit into a folder, made where it is not there.
+
+    Impact ratios are written where columns are called ``sex`` and ``race``, or as their kin, and
+    there are two labels.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    data = facts.get("Data", facts.get("Predictions", "held-out samples"))
+    options: dict[str, Any] = {"dataset": data}
+    report.to_cyclonedx(folder / "model.cdx.json", name=title, **options)
+    report.to_technical_documentation(folder / "accuracy_by_group.md", title=title, **options)
+    named = named_columns(report.sensitive_features)
+    if named is not None and len(report.labels) == 2:
+        report.impact_ratios(**named).to_markdown(folder / "impact_ratios.md", **options)
+
+
+def junit(
+    report: FairnessReport, verdict: Verdict | None, acceptance: Acceptance | None = None
+) -> bytes:
     """Return test results as CI servers read them: one test per group and criterion.
 
-    What was not tested is skipped; what no average shows is a failure of its own.
+    What was not tested is skipped. A label that is lost is a failure of its own, as it is of the
+    exit status; layers without weights are said, and fail nothing.
     """
-    cases = list(_cases(report, verdict))
+    cases = [*_cases(report, verdict)]
+    if acceptance is not None:
+        cases += _accepted(acceptance)
     suite = ElementTree.Element(
         "testsuite",
         name="sk_prunefair audit",
@@ -99,8 +142,11 @@ def junit(report: FairnessReport, verdict: Verdict | None) -> bytes:
 
 def _cases(report: FairnessReport, verdict: Verdict | None) -> Iterator[ElementTree.Element]:
     labels = _case("labels", "all labels are still given")
-    for finding in report.findings:
+    for finding in report.label_findings:
         ElementTree.SubElement(labels, "failure", message=_text(finding))
+    others = [each for each in report.findings if each not in report.label_findings]
+    if others:
+        ElementTree.SubElement(labels, "system-out").text = _text("; ".join(others))
     yield labels
     if verdict is None:
         return
@@ -115,6 +161,31 @@ def _cases(report: FairnessReport, verdict: Verdict | None) -> Iterator[ElementT
         elif not row["passed"]:
             ElementTree.SubElement(case, "failure", message=seen)
         yield case
+
+
+def _accepted(acceptance: Acceptance) -> Iterator[ElementTree.Element]:
+    """Return one test per criterion and group, and one per criterion that no group lets be kept."""
+    for row in acceptance.table.to_dict("records"):
+        label = "" if row["label"] is None else f", label {row['label']}"
+        group = f"{shown_group(row['group'])}{label}"
+        case = _case(f"acceptance.{_text(row['name'])}", _text(group))
+        measured = "not known" if pd.isna(row["measured"]) else f"{row['measured']:.4f}"
+        said = (
+            f"{row['verdict']}: {row['metric']} is {measured} over {row['n']} rows, the "
+            f"limit is {row['limit']:g} ({row['test']})"
+        )
+        if pd.isna(row["passed"]):
+            ElementTree.SubElement(case, "skipped", message=said)
+        elif not row["passed"]:
+            ElementTree.SubElement(case, "failure", message=said)
+        yield case
+    # Where each of its groups was skipped, nothing above fails.
+    failed = set(acceptance.table.loc[acceptance.table["passed"].eq(False), "name"])
+    for row in acceptance.criteria[~acceptance.criteria["passed"]].to_dict("records"):
+        if row["name"] not in failed:
+            case = _case("acceptance", _text(row["name"]))
+            ElementTree.SubElement(case, "failure", message="no group has rows enough")
+            yield case
 
 
 def _case(kind: str, name: str) -> ElementTree.Element:

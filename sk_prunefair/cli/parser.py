@@ -21,9 +21,9 @@ A model is an .onnx file, a .pt2 file, or module:name of a fitted estimator, a t
 function. net.zip was written by sk_prunefair.export.save_compact(clf, "net.zip", dense=True), and
 model.py has a function make() that returns an unfitted FairPrunedClassifier.
 
-exit status: 0 the promise is kept, or none was given; 1 it is not, as far as the data can tell, or
-the compressed model gives every sample one label, or none a label that the dense one gave; 2 the
-audit could not be made.
+exit status: 0 the promise and the criteria are kept, or none were given; 1 they are not, as far as
+the data can tell, or the compressed model gives every sample one label, or none a label that the
+dense one gave; 2 the audit could not be made.
 """
 
 
@@ -129,6 +129,11 @@ def _add_outputs(audit: argparse.ArgumentParser) -> None:
     add("--json", type=Path, metavar="FILE", help="all figures, with their intervals")
     add("--markdown", type=Path, metavar="FILE", help="for the comment on a pull request")
     add("--junit", type=Path, metavar="FILE", help="test results as CI servers read them")
+    help_documents = (
+        "folder for a CycloneDX model card, accuracy by group for a technical documentation and, "
+        "of columns sex and race, impact ratios"
+    )
+    add("--documents", type=Path, metavar="FOLDER", help=help_documents)
     add("--title", help="of page and comment")
     help_latency = (
         "also measure how long the models take, turn by turn, for so many samples at once (1 64), "
@@ -163,3 +168,8 @@ def _add_promise(audit: argparse.ArgumentParser) -> None:
     )
     add("--loss-bound", type=float, default=5.0, help="losses are clipped to it for ξ (5)")
     add("--confidence", type=float, default=0.95, help="of the tests (0.95)")
+    help_accept = (
+        "acceptance criteria, beside the promise or without one: a .json file or, with the extra "
+        "yaml, a YAML file"
+    )
+    add("--accept", type=Path, metavar="FILE", help=help_accept)

@@ -127,7 +127,7 @@ def judge(
         (group, criterion.name, bound, criterion.where_possible, evidence)
         for criterion, bound in made
         for group, evidence in enumerate(
-            _by_group(criterion, bound, dense, compressed, by_group, confidence, counts)
+            evidence_of_groups(criterion, bound, dense, compressed, by_group, confidence, counts)
         )
         if evidence.count or not criterion.where_possible
     ]
@@ -171,7 +171,7 @@ def judge_samples(
     return judge(dense, compressed, codes, index, labels, **options)
 
 
-def _by_group(
+def evidence_of_groups(
     criterion: Criterion,
     bound: float,
     dense: Outcome,
@@ -180,6 +180,7 @@ def _by_group(
     confidence: float,
     counts: npt.NDArray[np.int64] | None,
 ) -> list[Evidence]:
+    """Return what the rows of each group prove about a criterion."""
     before, after = criterion.checked_values(dense), criterion.checked_values(compressed)
     concerned, truth = criterion.concerned(dense.truth), dense.truth
     kept = [each[concerned[each]] for each in by_group]

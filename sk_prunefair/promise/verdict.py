@@ -95,12 +95,12 @@ class Verdict:
         """
         return {
             "kept": self.kept,
-            "binding_group": _plain(self.binding_group),
+            "binding_group": plain(self.binding_group),
             "confidence": self.confidence,
             "findings": list(self.findings),
             "sentence": self.sentence,
             "table": [
-                {name: _plain(value) for name, value in row.items()}
+                {name: plain(value) for name, value in row.items()}
                 for row in self.table.to_dict("records")
             ],
         }
@@ -167,15 +167,17 @@ def _rows(row: dict[Any, Any]) -> str:
 
 def group_name(group: Any) -> str:
     """Return the name of a group as a sentence has it."""
-    plain = _plain(group)
-    return repr(tuple(plain) if isinstance(group, tuple) else plain)
+    name = plain(group)
+    return repr(tuple(name) if isinstance(group, tuple) else name)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it: None for what is not finite, lists for tuples."""
     if isinstance(value, tuple):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     if isinstance(value, np.generic):
         value = value.item()
     if value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
         return None
-    return value
+    # Such as a date, which a group may be.
+    return value if isinstance(value, str | bool | int | float | None) else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from importlib.resources import files
 from os import PathLike
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 FORMAT = "sk_prunefair report 1"
 """What `schema` describes; the number grows with a change that readers must know of."""
+_TIMES = ("date", "period", "timedelta")  # what a dtype of dates and times begins with
 
 
 def schema() -> dict[str, Any]:
@@ -131,7 +133,10 @@ def _samples(report: GroupComparison) -> dict[str, Any]:
 
 def _column(values: pd.Series) -> dict[str, Any]:
     codes, known = pd.factorize(values)
-    return {"values": [plain(value) for value in known], "codes": codes.tolist()}
+    found = {"values": [plain(value) for value in known], "codes": codes.tolist()}
+    # A text says nothing of what it was before.
+    kind = "date" if all(type(value) is datetime.date for value in known) else str(values.dtype)
+    return found | {"dtype": kind} if kind.startswith(_TIMES) else found
 
 
 def _arguments(found: dict[str, Any]) -> dict[str, Any]:
@@ -167,6 +172,19 @@ def _taken(values: npt.NDArray[Any], codes: Any) -> npt.NDArray[Any]:
     return values[places]
 
 
+def _restored(values: list[Any], dtype: str | None) -> npt.NDArray[Any]:
+    """Return the values of a column, dates and times as they were."""
+    if dtype is None:
+        return _objects(values)
+    if not str(dtype).startswith(_TIMES):
+        raise ValueError(f"the dtype of a column must be of dates or times, got {dtype!r}")
+    if dtype == "date":
+        return _objects([datetime.date.fromisoformat(value) for value in values])
+    is_zoned = dtype.startswith("datetime64") and "," in dtype
+    times = pd.Series(pd.to_datetime(values, utc=True) if is_zoned else values)
+    return _objects(times.astype(pd.api.types.pandas_dtype(dtype)).tolist())
+
+
 def _objects(values: list[Any]) -> npt.NDArray[Any]:
     array = np.empty(len(values), dtype=object)
     array[:] = values
@@ -178,7 +196,7 @@ def _frame(columns: dict[str, Any] | None) -> pd.DataFrame | None:
         return None
     return pd.DataFrame(
         {
-            name: _taken(_objects(column["values"]), column["codes"])
+            name: _taken(_restored(column["values"], column.get("dtype")), column["codes"])
             for name, column in columns.items()
         }
     ).infer_objects()

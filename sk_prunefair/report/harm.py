@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from sk_prunefair.acceptance import Acceptance, accept
 from sk_prunefair.metrics.practice import practice_frame, practice_summary
 from sk_prunefair.promise import Verdict, judge_samples
 from sk_prunefair.report.comparison import GroupComparison
@@ -100,3 +101,20 @@ class GroupHarm(GroupComparison):
             **options,
         }
         return judge_samples(self.cells.group, *self.outcomes, self.labels, **given)
+
+    def accept(self, criteria: Any) -> Acceptance:
+        """Judge the report by acceptance criteria, as far as these samples can tell.
+
+        Parameters
+        ----------
+        criteria : str, path-like, mapping or sequence
+            A YAML or JSON file, what it would hold, or what
+            `sk_prunefair.acceptance.read_criteria` returned.
+
+        Returns
+        -------
+        Acceptance
+            ``.kept``, ``.criteria`` with one verdict each, ``.table`` by group; its text says why.
+        """
+        self.need_samples("acceptance criteria need")
+        return accept(self, criteria)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from numbers import Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from sklearn.exceptions import DataConversionWarning
 
 from sk_prunefair.checks import as_labels, check_same_length
 
@@ -65,6 +67,7 @@ def as_plain_labels(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
 
 def _checked(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
     """Return labels as numbers where they come as an array of numbers, else as objects."""
+    values = _one_column(values, name)
     if isinstance(values, pd.Series) and isinstance(values.dtype, np.dtype):
         values = values.to_numpy()
     if not isinstance(values, np.ndarray) or values.dtype.kind not in _WIDEST or values.ndim != 1:
@@ -73,6 +76,18 @@ def _checked(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
         return as_labels(values, name)  # which raises
     # A copy: the user may change the array.
     return values.astype(_WIDEST[values.dtype.kind])
+
+
+def _one_column(values: Any, name: str) -> Any:
+    """Return a table of one column as a vector, with the warning that scikit-learn gives."""
+    if getattr(values, "ndim", 1) != 2 or values.shape[1] != 1:
+        return values
+    warnings.warn(
+        f"{name} is a column of shape {tuple(values.shape)} where a vector was expected",
+        DataConversionWarning,
+        stacklevel=2,
+    )
+    return values.iloc[:, 0] if isinstance(values, pd.DataFrame) else values[:, 0]
 
 
 def _plain(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:

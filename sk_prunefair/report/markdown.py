@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
+from sk_prunefair.acceptance.result import shown_group
 from sk_prunefair.report.figures import Figures
 from sk_prunefair.report.text import costs
 
 if TYPE_CHECKING:
+    from sk_prunefair.acceptance import Acceptance
     from sk_prunefair.promise import Verdict
     from sk_prunefair.report.comparison import GroupComparison
 
@@ -16,7 +19,11 @@ _SHOWN = 12
 
 
 def comment(
-    report: GroupComparison, verdict: Verdict | None = None, *, title: str | None = None
+    report: GroupComparison,
+    verdict: Verdict | None = None,
+    *,
+    title: str | None = None,
+    acceptance: Acceptance | None = None,
 ) -> str:
     """Return a short text for a pull request: the verdict, the groups, what was saved.
 
@@ -28,6 +35,8 @@ def comment(
         What became of a promise.
     title : str, default=None
         Heading; None says what was done.
+    acceptance : Acceptance, default=None
+        What became of the criteria of a file.
 
     Returns
     -------
@@ -39,7 +48,10 @@ def comment(
     if verdict is not None:
         mark = "✅" if verdict.kept else "❌"
         parts.append(f"{mark} {cell(verdict.sentence)}")
-    known = verdict.findings if verdict is not None else ()
+    if acceptance is not None:
+        mark = "✅" if acceptance.kept else "❌"
+        parts += [f"{mark} {cell(acceptance.sentence)}", acceptance_table(acceptance)]
+    known = [found for each in (verdict, acceptance) if each is not None for found in each.findings]
     parts += [f"**{cell(found)}**" for found in report.findings if found not in known]
     figures = Figures.of(report)
     n_groups = len(figures.groups)
@@ -72,6 +84,29 @@ def groups_table(report: GroupComparison, figures: Figures, most: int | None = N
     head, rule, *body = lines
     cells = [map(cell, head), rule, *(map(cell, line) for line in body)]
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def acceptance_table(acceptance: Acceptance) -> str:
+    """Return the verdict on each criterion of a file, one line each."""
+    columns = ("name", "metric", "test", "limit", "group", "measured", "bound", "n", "verdict")
+    lines = ["criterion", *columns[1:4], "group that decides", *columns[5:]], ["---"] * len(columns)
+    rows = [
+        [
+            row["name"],
+            row["metric"],
+            row["test"],
+            f"{row['limit']:g}",
+            shown_group(row["group"]),
+            *("" if isnan(row[each]) else f"{row[each]:.4f}" for each in ("measured", "bound")),
+            f"{row['n']:,}",
+            row["verdict"],
+        ]
+        for row in acceptance.criteria.to_dict("records")
+    ]
+    head, rule = lines
+    return "\n".join(
+        f"| {' | '.join(line)} |" for line in (map(cell, head), rule, *(map(cell, r) for r in rows))
+    )
 
 
 def gap_lines(gaps: Mapping[str, Any]) -> list[str]:

@@ -8,12 +8,13 @@ from typing import Any
 from sk_prunefair.audit import audit_page
 from sk_prunefair.plotting import GroupRiskDisplay
 from sk_prunefair.report.document import read, to_dict, to_json
+from sk_prunefair.report.documented import DocumentedReport
 from sk_prunefair.report.model_card import model_card
 from sk_prunefair.report.predicted import PredictedReport
 from sk_prunefair.report.text import report_html, report_text
 
 
-class FairnessReport(PredictedReport):
+class FairnessReport(DocumentedReport, PredictedReport):
     """The dense and the compressed model over the same data, side by side, by group.
 
     `FairPrunedClassifier.fairness_report` makes one of a net and its pruned net,
@@ -126,15 +127,12 @@ class FairnessReport(PredictedReport):
     0.3
     """
 
-    writes_files: bool = True
-    """Whether methods write to the paths that they are given; one of several processes does."""
-
     def to_html(self, path: str | PathLike[str] | None = None, **options: Any) -> str:
         """Return the report as one HTML page for readers without Python, and write it to a file.
 
         Takes the options of `sk_prunefair.audit.audit_page`: ``title``, ``curve``, ``slices``,
-        ``promise``, ``monitor``, ``facts``, ``min_count`` and ``pictures``, which need matplotlib,
-        the extra ``plot``.
+        ``promise``, ``acceptance``, ``monitor``, ``facts``, ``min_count`` and ``pictures``, which
+        need matplotlib, the extra ``plot``.
         """
         return audit_page(self, path if self.writes_files else None, **options)
 

@@ -291,3 +291,92 @@ def test_cli_latency_that_makes_no_sense_is_an_error(case, capsys):
     told = ("--predictions", "p.csv", "--label", "y", "--groups", "g")
     assert run(*told, "--dense-pred", "p", "--compressed-pred", "p", "--latency") == 2
     assert "--latency times models" in capsys.readouterr().err
+
+
+LIMITS = {"metric": "accuracy_drop", "groups": ["01", "1"], "min_count": 50}
+
+
+def limits(path, *criteria):
+    Path(path).write_text(json.dumps({"criteria": [LIMITS | each for each in criteria]}))
+    return "--accept", path
+
+
+def test_cli_accept_verdicts_are_in_every_output(case, capsys):
+    outputs = ("--json", "a.json", "--markdown", "a.md", "--junit", "a.xml", "--out", "a.html")
+    asked = limits("c.json", {"limit": 0.9, "name": "loose"}, {"limit": 0.001, "name": "<tight>"})
+    assert run(*RAW, *asked, *outputs, "--tables", "t") == 1
+    said = capsys.readouterr().out
+    assert "acceptance criteria not kept: 1 of 2: '<tight>' is broken in group" in said
+    found = json.loads(Path("a.json").read_text())
+    jsonschema.Draft202012Validator(schema()).validate(found)
+    assert found["approved"] is found["acceptance"]["kept"] is False
+    verdicts = {row["name"]: row["verdict"] for row in found["acceptance"]["criteria"]}
+    assert verdicts == {"loose": "kept", "<tight>": "broken"}
+    suite = ElementTree.parse("a.xml").getroot()
+    kinds = {c.get("classname"): c.find("failure") is not None for c in suite}
+    assert kinds["sk_prunefair.acceptance.loose"] is False
+    assert kinds["sk_prunefair.acceptance.<tight>"] is True
+    assert "| \\<tight\\> | accuracy\\_drop | proven | 0.001 |" in Path("a.md").read_text()
+    page = Path("a.html").read_text()
+    assert 'href="#acceptance"' in page
+    assert "<bdi>&lt;tight&gt;</bdi>" in page
+    assert "<tight>" not in page
+    assert pd.read_csv("t/acceptance.csv")["name"].tolist() == ["loose"] * 2 + ["<tight>"] * 2
+
+
+def test_cli_accept_kept_exits_with_0_and_beside_a_broken_promise_with_1(case, capsys):
+    asked = limits("c.json", {"limit": 0.9})
+    assert run(*RAW, *asked, "--junit", "a.xml") == 0
+    assert "acceptance criteria kept: all 1" in capsys.readouterr().out
+    assert ElementTree.parse("a.xml").getroot().get("failures") == "0"
+    assert run(*RAW, *asked, "--max-accuracy-drop", 0.001) == 1
+
+
+def test_cli_accept_criterion_that_nobody_can_keep_fails_junit_too(case):
+    asked = limits("c.json", {"limit": 0.9, "min_count": 10_000, "small_groups": "skip"})
+    assert run(*RAW, *asked, "--junit", "a.xml") == 1
+    assert ElementTree.parse("a.xml").getroot().get("failures") == "1"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "c.json must be a JSON document"),
+        ('{"criteria": [{"metric": "x"}]}', "criteria[0].metric must be one of accuracy_drop"),
+        ('{"criteria": [{"metric": "accuracy", "limit": 1, "groups": ["9"]}]}', "no group of the"),
+    ],
+)
+def test_cli_accept_malformed_file_exits_with_2(case, capsys, text, message):
+    Path("c.json").write_text(text)
+    assert run(*RAW, "--accept", "c.json") == 2
+    assert message in capsys.readouterr().err
+
+
+def test_cli_documents_are_written_into_a_folder(case):
+    assert run(*RAW, "--documents", "d", "--title", "credit") == 0
+    assert sorted(path.name for path in Path("d").iterdir()) == [
+        "accuracy_by_group.md",
+        "model.cdx.json",
+    ]
+    bom = json.loads(Path("d/model.cdx.json").read_text("utf-8"))
+    assert bom["components"][0]["name"] == "credit"
+
+
+def test_cli_documents_of_sex_have_impact_ratios(case):
+    frame = pd.DataFrame({"y": [0, 1] * 30, "Sex": ["f", "m"] * 30, "d": [0, 1] * 30})
+    frame.assign(c=[0, 1, 1, 1] * 15).to_csv("p.csv", index=False)
+    options = ("--predictions", "p.csv", "--label", "y", "--groups", "Sex", "--dense-pred", "d")
+    assert run(*options, "--compressed-pred", "c", "--documents", "d") == 0
+    assert "| f | 30 | 15 | 0.500 | 0.500 |" in Path("d/impact_ratios.md").read_text("utf-8")
+
+
+def test_cli_junit_layers_without_weights_fail_nothing_as_the_exit_status(case):
+    from sk_prunefair.cli.outputs import junit
+
+    y = [0, 1, 0, 1]
+    report = FairnessReport(
+        y, dense_pred=y, pruned_pred=y, sensitive_features=list("aabb"), empty_layers=["fc"]
+    )
+    suite = ElementTree.fromstring(junit(report, None))
+    assert suite.get("failures") == "0"
+    assert "no weight is left of fc" in suite[0].findtext("system-out")

@@ -183,6 +183,7 @@ def test_example_of_a_gate_gives_options_that_there_are():
     args = make_parser().parse_args(["audit", *command])
     assert args.groups == ["race", "sex"]
     assert args.junit == Path("audit.xml")
+    assert args.accept == Path("acceptance.yaml")
 
 
 @pytest.mark.slow
@@ -223,3 +224,13 @@ def test_example_optuna_search_stops_trials_and_prints_nets_that_none_beats():
     assert len(found) > 1
     for left, accuracy, xi in found:  # none beats another in all three, up to how they are printed
         assert not any(other[0] < left and other[1] > accuracy and other[2] < xi for other in found)
+
+
+def test_example_of_acceptance_criteria_is_read():
+    jsonschema = pytest.importorskip("jsonschema")
+    yaml = pytest.importorskip("yaml")
+    from sk_prunefair.acceptance import read_criteria, schema
+
+    path = ROOT / "examples" / "ci" / "acceptance.yaml"
+    assert [each.min_count for each in read_criteria(path)] == [100] * 6
+    jsonschema.Draft202012Validator(schema()).validate(yaml.safe_load(path.read_text("utf-8")))

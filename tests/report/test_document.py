@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 
 import jsonschema
@@ -221,3 +222,37 @@ def test_from_json_reads_a_file_with_a_byte_order_mark(tmp_path):
     path = tmp_path / "report.json"
     path.write_text(report.to_json(), encoding="utf-8-sig")
     assert FairnessReport.from_json(path).to_dict() == report.to_dict()
+
+
+@pytest.mark.parametrize(
+    "days",
+    [
+        pd.to_datetime(["2026-03-01", "2026-03-02"]),
+        pd.to_datetime(["2026-03-01 02:00", "2026-10-25 02:30"]).tz_localize("Europe/Lisbon"),
+        pd.to_timedelta([1, 2], unit="h"),
+        pd.period_range("2026-03", periods=2, freq="M"),
+        pd.Index([datetime.date(2026, 3, 1), datetime.date(2026, 3, 2)], dtype=object),
+    ],
+    ids=lambda days: str(days.dtype),
+)
+def test_from_json_dates_and_times_are_groups_as_they_were(days):
+    y = [0, 1, 0, 1]
+    report = FairnessReport(
+        y, dense_pred=y, pruned_pred=y, sensitive_features={"day": days.repeat(2)}
+    )
+    document = json.loads(report.to_json())
+    jsonschema.Draft202012Validator(schema()).validate(document)
+    again = FairnessReport.from_json(json.dumps(document))
+    pd.testing.assert_frame_equal(again.sensitive_features, report.sensitive_features)
+    pd.testing.assert_frame_equal(again.to_frame(), report.to_frame())
+
+
+def test_from_json_dtype_that_is_no_time_is_an_error():
+    y = [0, 1]
+    document = FairnessReport(
+        y, dense_pred=y, pruned_pred=y, sensitive_features=["a", "b"]
+    ).to_dict(samples=True)
+    for dtype, message in (("object", "must be of dates or times"), ("dates", "no report")):
+        document["samples"]["sensitive_features"]["sensitive_feature"]["dtype"] = dtype
+        with pytest.raises(ValueError, match=message):
+            FairnessReport.from_json(json.dumps(document))

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from fairlearn.metrics import MetricFrame, false_positive_rate
 from scipy.stats import binom
+from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import f1_score, log_loss
 
 from sk_prunefair import FairnessReport
@@ -265,3 +266,14 @@ def test_report_labels_of_mixed_kinds_raises():
 def test_report_fractional_labels_take_whole_predictions():
     halves = {"y_true": [0.5, 1, 1, 1, 1], "dense_pred": [0.5, 1, 1, 1, 1], "pruned_pred": [1] * 5}
     assert FairnessReport(**(BY_HAND | halves)).pruned.overall["accuracy"] == 0.8
+
+
+@pytest.mark.parametrize("kind", [np.array, pd.DataFrame])
+def test_report_labels_as_a_column_are_a_vector_with_a_warning(kind):
+    y = [0, 1, 0, 1]
+    column = kind([[each] for each in y])
+    with pytest.warns(DataConversionWarning, match=r"y_true is a column of shape \(4, 1\)"):
+        found = FairnessReport(column, dense_pred=y, pruned_pred=y, sensitive_features=list("aabb"))
+    assert found.accuracy_drop.to_dict() == {"a": 0, "b": 0}
+    with pytest.raises(ValueError, match="y_true must be one-dimensional"):
+        FairnessReport(kind([y, y]), dense_pred=y, pruned_pred=y, sensitive_features=list("aabb"))

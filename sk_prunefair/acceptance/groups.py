@@ -1,0 +1,108 @@
+"""Which groups a criterion is about."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+_MOST_NAMED = 20
+
+
+def chosen_groups(groups: Any, known: pd.MultiIndex, name: str) -> list[int]:
+    """Return the places of the groups that a criterion names, in the order of the groups.
+
+    Parameters
+    ----------
+    groups : "all", list or dict
+        As `sk_prunefair.acceptance.AcceptanceCriterion` has it. Values are compared as they are
+        and as texts, so that ``1`` names the group ``"1"``; ``*`` in a text stands for anything.
+    known : pandas.MultiIndex of shape (n_groups,)
+        Groups of the data, with the names of their columns.
+    name : str
+        Of the criterion, for errors.
+
+    Raises
+    ------
+    ValueError
+        If something named is not in the data.
+
+    Examples
+    --------
+    >>> known = pd.MultiIndex.from_tuples([("f", 1), ("m", 1), ("m", 2)], names=["sex", "age"])
+    >>> chosen_groups({"sex": "m"}, known, "c"), chosen_groups([["f", "1"]], known, "c")
+    ([1, 2], [0])
+    """
+    if isinstance(groups, str) and groups == "all":
+        return list(range(len(known)))
+    items = [groups] if isinstance(groups, Mapping) else list(groups)
+    found: set[int] = set()
+    for item in items:
+        places = _places(item, known, name)
+        if not places:
+            shown = [row[0] if known.nlevels == 1 else row for row in known[:_MOST_NAMED]]
+            raise ValueError(
+                f"criterion {name!r}: no group of the data is {_named(item)}; its groups are "
+                f"{shown}{' and others' * (len(known) > _MOST_NAMED)}, by {list(known.names)}"
+            )
+        found.update(places)
+    return sorted(found)
+
+
+def _places(item: Any, known: pd.MultiIndex, name: str) -> list[int]:
+    columns = list(known.names)
+    if not isinstance(item, Mapping):
+        parts = list(item) if isinstance(item, list | tuple) else [item]
+        if len(parts) != len(columns):
+            raise ValueError(
+                f"criterion {name!r}: a group has {len(columns)} values, of {columns}, got "
+                f"{_named(item)}; a mapping names columns"
+            )
+        item = dict(zip(columns, parts, strict=True))
+    unknown = [key for key in item if str(key) not in map(str, columns)]
+    if unknown:
+        raise ValueError(
+            f"criterion {name!r}: groups have the columns {columns}, got {unknown[0]!r}"
+        )
+    wanted = {str(key): value for key, value in item.items()}
+    return [
+        i
+        for i, row in enumerate(known)
+        if all(
+            _matches(wanted[str(column)], value)
+            for column, value in zip(columns, row, strict=True)
+            if str(column) in wanted
+        )
+    ]
+
+
+def _matches(wanted: Any, value: Any) -> bool:
+    if isinstance(wanted, list | tuple):
+        return any(_matches(each, value) for each in wanted)
+    if isinstance(wanted, str) and "*" in wanted and wanted != value:
+        pattern = ".*".join(map(re.escape, wanted.split("*")))
+        return re.fullmatch(pattern, str(value), flags=re.DOTALL) is not None
+    return is_same(wanted, value)
+
+
+def is_same(wanted: Any, value: Any) -> bool:
+    """Return whether a value of a file is one of the data: the same, or the same text.
+
+    >>> is_same(1, "1"), is_same("1.0", 1.0), is_same(True, 1)
+    (True, True, False)
+    """
+    if isinstance(value, pd.Timestamp) and isinstance(wanted, datetime.date):
+        return bool(pd.Timestamp(wanted) == value)
+    if isinstance(wanted, bool) != (str(value) in ("True", "False")):
+        return str(wanted) == str(value)
+    return bool(wanted == value) or str(wanted) == str(value)
+
+
+def _named(item: Any) -> str:
+    hint = ""
+    if isinstance(item, bool):
+        hint = " (YAML reads yes, no, on and off as that: put them in quotes)"
+    return f"{item!r}{hint}"

@@ -1,0 +1,192 @@
+"""accept: whether an audit keeps the criteria of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sk_prunefair.acceptance.criteria import AcceptanceCriterion
+from sk_prunefair.acceptance.proving import changes, tested_groups, tested_pairs
+from sk_prunefair.acceptance.reading import read_criteria
+from sk_prunefair.acceptance.result import Acceptance
+from sk_prunefair.acceptance.rows import (
+    BROKEN,
+    KEPT,
+    AcceptedReport,
+    Row,
+    Sample,
+    gaps,
+    observed,
+    taken,
+)
+from sk_prunefair.metrics.practice import practice_frame, practice_summary
+from sk_prunefair.outcome import lost_labels
+
+
+def accept(
+    report: AcceptedReport,
+    criteria: str | PathLike[str] | Mapping[str, Any] | Sequence[AcceptanceCriterion],
+) -> Acceptance:
+    """Judge an audit by the criteria of a file.
+
+    Parameters
+    ----------
+    report : FairnessReport
+        The audit.
+    criteria : str, path-like, mapping or sequence of AcceptanceCriterion
+        A file, what it would hold, or what `read_criteria` returned.
+
+    Returns
+    -------
+    Acceptance
+        One verdict for each criterion.
+
+    Raises
+    ------
+    ValueError
+        If a criterion names groups, a label, losses or probabilities that the audit has not, or
+        the file is malformed.
+
+    Notes
+    -----
+    A limit that is *proven* is kept in a group where the test of `sk_prunefair.promise` passes at
+    the confidence, each group at the full level: a criterion that does not hold in some group that
+    is tested is "kept" with a probability of at most 1 − confidence. "Broken" says that the rows do
+    not prove the limit, though so many could. A limit that is *observed* is compared with the
+    figure itself, which chance may move either way.
+
+    A group is "too few rows" below `min_count`, where the metric is not defined in it, and where
+    its rows could not prove the limit even if no answer had changed. A criterion with no other
+    group is not kept, whatever `small_groups` says.
+
+    Examples
+    --------
+    >>> from sk_prunefair import FairnessReport
+    >>> truth = np.arange(2000) % 2
+    >>> report = FairnessReport(
+    ...     truth,
+    ...     dense_pred=truth,
+    ...     pruned_pred=np.where(np.arange(2000) % 20 == 1, 0, truth),
+    ...     sensitive_features=np.repeat(["a", "b"], 1000),
+    ... )
+    >>> limits = {"criteria": [{"metric": "accuracy_drop", "limit": 0.1}]}
+    >>> accept(report, limits).kept
+    True
+    >>> limits["criteria"].append({"metric": "recall_drop", "limit": 0.1, "label": 1})
+    >>> accept(report, limits).criteria[["metric", "verdict"]].values.tolist()
+    [['accuracy_drop', 'kept'], ['recall_drop', 'broken']]
+    """
+    if isinstance(criteria, str | PathLike | Mapping):
+        criteria = read_criteria(criteria)
+    given = tuple(criteria)
+    if not given or not all(isinstance(each, AcceptanceCriterion) for each in given):
+        raise TypeError(
+            "criteria must be a file, a mapping, or criteria as read_criteria returns them, got "
+            f"{criteria!r}"
+        )
+    sample = Sample(report)
+    return Acceptance.of([(each, _rows(sample, each)) for each in given], report.label_findings)
+
+
+def _rows(sample: Sample, criterion: AcceptanceCriterion) -> list[Row]:
+    kind = criterion.kind
+    if kind.needs_losses and sample.dense.losses is None:
+        raise ValueError(
+            f"criterion {criterion.name!r}: {criterion.metric} needs the losses of both models, of "
+            "which only labels are known"
+        )
+    if kind.kind == "group":
+        return tested_groups(sample, criterion)
+    if kind.kind == "mean":
+        return _means(sample, criterion)
+    if kind.kind == "practice":
+        return _practice(sample, criterion)
+    if kind.kind == "labels":
+        return [_labels(sample)]
+    groups, few = sample.large_groups(criterion)
+    if not groups:
+        return few
+    if kind.kind == "pairs" and criterion.test == "proven":
+        return [*few, *tested_pairs(sample, criterion, groups)]
+    between = _summary if kind.kind == "summary" else _gap
+    return [*few, between(sample, criterion, groups)]
+
+
+def _means(sample: Sample, criterion: AcceptanceCriterion) -> list[Row]:
+    found = []
+    for group in sample.chosen(criterion):
+        is_right = sample.compressed.is_right[sample.rows_of(group)]
+        row = observed(criterion, float(is_right.mean()), len(is_right), sample.names[group])
+        found.append(row)
+    return found
+
+
+def _gap(sample: Sample, criterion: AcceptanceCriterion, groups: list[int]) -> Row:
+    rows = np.flatnonzero(np.isin(sample.codes, groups))
+    codes, level = sample.codes[rows], sample.report.samples["level"].iloc[rows]
+
+    def largest(values: npt.NDArray[Any]) -> float:
+        return max(gaps(values[rows].astype(float), codes, level))
+
+    if criterion.kind.kind == "pairs":
+        measured = largest(changes(sample, criterion))
+    else:
+        before, after = (largest(each.is_right) for each in sample.report.outcomes)
+        measured = after if criterion.metric == "accuracy_gap" else after - before
+    return observed(criterion, measured, len(rows), None)
+
+
+def _practice(sample: Sample, criterion: AcceptanceCriterion) -> list[Row]:
+    report, code = sample.report, sample.label_code(criterion)
+    label = None if code is None else report.labels.tolist()[code]
+    chosen = sample.chosen(criterion)
+    rows = np.flatnonzero(np.isin(sample.codes, chosen))
+    frame = practice_frame(
+        taken(sample.dense, rows),
+        taken(sample.compressed, rows),
+        report.labels,
+        report.sensitive_features.iloc[rows],
+        pos_label=label,
+        n_boot=2,  # the interval is not asked for
+    )
+    is_metric = frame.index.get_level_values("metric") == criterion.kind.source
+    if not is_metric.any():
+        needs = (
+            "a label, which is the positive one"
+            if criterion.kind.source == "selection_rate"
+            else "the probabilities of both models"
+        )
+        raise ValueError(f"criterion {criterion.name!r}: {criterion.metric} needs {needs}")
+    of_groups = frame[is_metric]  # in the order of the groups
+    is_change = criterion.metric.endswith("_change")
+    figures = of_groups["change"].abs() if is_change else of_groups["compressed"]
+    return [
+        observed(criterion, float(measured), int(count), sample.names[group], label)
+        for group, measured, count in zip(chosen, figures, of_groups["count"], strict=True)
+    ]
+
+
+def _summary(sample: Sample, criterion: AcceptanceCriterion, groups: list[int]) -> Row:
+    report, code = sample.report, sample.label_code(criterion)
+    label = None if code is None else report.labels.tolist()[code]
+    rows = np.flatnonzero(np.isin(sample.codes, groups))
+    frame = practice_summary(
+        taken(sample.dense, rows),
+        taken(sample.compressed, rows),
+        report.labels,
+        report.sensitive_features.iloc[rows],
+        pos_label=label,
+        n_boot=2,
+    )
+    measured = float(frame["compressed"].loc[criterion.kind.source])
+    return observed(criterion, measured, len(rows), None, label)
+
+
+def _labels(sample: Sample) -> Row:
+    lost = len(lost_labels(sample.dense, sample.compressed))
+    verdict = BROKEN if sample.report.label_findings else KEPT
+    return Row(None, None, float(lost), np.nan, len(sample.codes), np.nan, verdict)

@@ -1,0 +1,50 @@
+"""A report as the documents that other readers ask for."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any
+
+from sk_prunefair.report.harm import GroupHarm
+
+
+class DocumentedReport(GroupHarm):
+    """A comparison that is written down for others; `sk_prunefair.FairnessReport` is one."""
+
+    writes_files: bool = True
+    """Whether methods write to the paths that they are given; one of several processes does."""
+
+    def to_cyclonedx(
+        self, path: str | PathLike[str] | None = None, **options: Any
+    ) -> dict[str, Any]:
+        """Return a CycloneDX 1.6 document with a model card, and write it to a file.
+
+        Takes the options of `sk_prunefair.documents.cyclonedx`: ``name``, ``version``, ``dataset``
+        and ``mitigation``.
+        """
+        from sk_prunefair.documents import cyclonedx
+
+        return cyclonedx(self, path if self.writes_files else None, **options)
+
+    def impact_ratios(self, **options: Any) -> Any:
+        """Return selection rates and impact ratios by sex, race and both, as in New York City.
+
+        Takes the options of `sk_prunefair.documents.impact_ratios`: ``sex``, ``race``,
+        ``positive``, ``model``, ``unknown`` and ``exclude_below``; returns its `ImpactRatios`.
+        """
+        from sk_prunefair.documents import impact_ratios
+
+        self.need_samples("impact ratios need")
+        return impact_ratios(self, **options)
+
+    def to_technical_documentation(
+        self, path: str | PathLike[str] | None = None, **options: Any
+    ) -> str:
+        """Return accuracy by group as a section under the EU's AI Act, and write it to a file.
+
+        Takes the options of `sk_prunefair.documents.technical_documentation`: ``title``,
+        ``dataset`` and ``min_count``.
+        """
+        from sk_prunefair.documents import technical_documentation
+
+        return technical_documentation(self, path if self.writes_files else None, **options)

@@ -17,8 +17,6 @@ ROOMS = {
     "sk_prunefair.promise": "The promise",
     "sk_prunefair.acceptance": "Acceptance criteria",
     "sk_prunefair.documents": "Documents",
-    "sk_prunefair.acceptance": "Acceptance criteria",
-    "sk_prunefair.documents": "Documents of an audit",
     "sk_prunefair.monitor": "After the release",
     "sk_prunefair.selection": "Curves and searches",
     "sk_prunefair.metrics": "Metrics and scorers",

@@ -223,10 +223,10 @@ class GroupComparison:
         -------
         pandas.DataFrame
             ``count``, then accuracy, loss and the user's metrics of both nets with their names as
-            suffixes, ``_dense`` and ``_pruned`` if not said otherwise, ``accuracy_drop``,
-            ``excessive_risk``. With bootstrap, ``excessive_risk`` and ``accuracy_drop`` have
-            columns for their quantiles, such as ``excessive_risk_q0.05``. Losses and excessive
-            risk are absent where only labels are known.
+            suffixes, ``_dense`` and ``_pruned`` if not said otherwise, ``changed`` (the share of
+            answers, more than which is not lost), ``accuracy_drop``, ``excessive_risk``. With
+            bootstrap, the last two have columns for their quantiles, such as
+            ``excessive_risk_q0.05``. Losses and risk are absent where only labels are known.
         """
         return self._frame(*self.names)
 
@@ -238,6 +238,7 @@ class GroupComparison:
             columns[f"{name}_{after}"] = means[f"{name}_pruned"]
         for name, of_models in self.user_metrics().items():
             columns |= {f"{name}_{before}": of_models[0], f"{name}_{after}": of_models[1]}
+        columns["changed"] = means["changed"]
         for name in HARMS:
             if name in means:
                 columns[name] = means[name]
@@ -292,11 +293,8 @@ def _labels(
 def _samples(
     truth: npt.NDArray[Any], dense: Outcome, pruned: Outcome, cells: Cells
 ) -> pd.DataFrame:
-    columns = {
-        "y_true": truth,
-        "is_right_dense": dense.is_right.astype(float),
-        "is_right_pruned": pruned.is_right.astype(float),
-    }
+    right = {"is_right_dense": dense.is_right, "is_right_pruned": pruned.is_right}
+    columns = {"y_true": truth} | {name: each.astype(float) for name, each in right.items()}
     if dense.losses is not None and pruned.losses is not None:
         columns |= {"loss_dense": dense.losses, "loss_pruned": pruned.losses}
     return pd.DataFrame(columns | {"group": cells.group, "level": cells.level})

@@ -72,9 +72,10 @@ class Figures(NamedTuple):
 def group_figures(report: GroupComparison) -> list[dict[str, Any]]:
     """Return all figures of each group, the most harmed first.
 
-    Intervals are of 95 %: Wilson's of an accuracy, Student's, corrected for skewness, of a loss and
-    of the excessive risk, Tango's of a drop. ``benchmarks/intervals.md`` says at which sizes of
-    groups each covers; those of losses do not where groups are small and errors rare.
+    Intervals are of 95 %: Wilson's of an accuracy and of changed answers, Student's, corrected for
+    skewness, of a loss and of the excessive risk, Tango's of a drop. ``benchmarks/intervals.md``
+    says at which sizes of groups each covers; those of losses do not where groups are small and
+    errors rare.
 
     Parameters
     ----------
@@ -85,7 +86,8 @@ def group_figures(report: GroupComparison) -> list[dict[str, Any]]:
     -------
     list of dict
         ``group`` (values by column), ``count`` and a figure each for the ``accuracy`` and the
-        ``loss`` of both models by name, ``accuracy_drop``, ``excessive_risk``; and ``metrics``, of
+        ``loss`` of both models by name, ``accuracy_drop``, ``changed`` (the share of answers),
+        ``excessive_risk``; and ``metrics``, of
         the user's, which have no interval.
     """
     frame, moments = report.by_group, sample_moments(report)
@@ -154,6 +156,7 @@ def _values(report: GroupComparison) -> pd.DataFrame:
         "right_pruned": after,
         "lost": before * (1 - after),
         "won": after * (1 - before),
+        "changed": (report.outcomes[0].labels != report.outcomes[1].labels).astype(float),
     }
     if report.has_losses:
         values |= {
@@ -186,6 +189,7 @@ def _own(row: pd.Series, before: str, after: str) -> dict[str, Any]:
         found["accuracy"][name] = figure(share, n, *wilson_interval(share, n, _Z))
     lost, won = round(n * row["lost"]), round(n * row["won"])
     found["accuracy_drop"] = figure((lost - won) / n, n, *tango_interval(n, lost, won, CONFIDENCE))
+    found["changed"] = figure(row["changed"], n, *wilson_interval(row["changed"], n, _Z))
     if "risk" not in row:
         return found
     found["loss"] = {

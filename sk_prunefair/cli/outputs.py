@@ -21,7 +21,7 @@ def write_outputs(
     args: argparse.Namespace, audit: Audit, verdict: Verdict | None, approved: bool
 ) -> None:
     """Write all that was asked for."""
-    report, curve, facts = audit
+    report, curve, facts, _ = audit
     if args.out is not None:
         options = {"title": args.title, "curve": curve, "facts": facts, "promise": verdict}
         report.to_html(args.out, pictures=args.pictures, **options)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from sk_prunefair.classifier import FairPrunedClassifier
+from sk_prunefair.cli import unlabelled
 from sk_prunefair.cli.data import (
     Columns,
     Part,
@@ -48,11 +49,14 @@ class Audit(NamedTuple):
         Of other rates.
     facts : dict of str to str
         Of data and models, for the page.
+    unlabelled : tuple or None
+        What both models predict for rows without label, and the groups of these.
     """
 
     report: FairnessReport
     curve: pd.DataFrame | None
     facts: dict[str, str]
+    unlabelled: tuple[Any, Any, pd.DataFrame] | None = None
 
 
 def make_report(args: argparse.Namespace) -> Audit:
@@ -119,7 +123,7 @@ def _of_net(args: argparse.Namespace) -> Audit:
     report = clf.fairness_report(data.X, y, sensitive_features=data.groups, latency=_latency(args))
     facts = {"Data": _named(args.data), "Model": args.net.name}
     curve, how = _curve(args, clf, columns, data._replace(y=y))
-    return Audit(report, curve, facts | how)
+    return Audit(report, curve, facts | how, unlabelled.of_net(args.unlabelled, clf, columns))
 
 
 def _curve(
@@ -193,7 +197,8 @@ def _of_models(args: argparse.Namespace) -> Audit:
         **costs_of(sources["dense"], sources["compressed"], first[0], args.names, BATCH, timing),
     )
     facts = {"Data": _named(args.data), **dict(zip(args.names, given.values(), strict=True))}
-    return Audit(report, None, facts)
+    rows = unlabelled.of_models(args.unlabelled, models, columns, classes)
+    return Audit(report, None, facts, rows)
 
 
 def _latency(args: argparse.Namespace) -> bool | dict[str, Any]:
@@ -214,7 +219,7 @@ def _of_predictions(args: argparse.Namespace) -> Audit:
     _refuse(args, ("features", "drop", "preprocess", "train"), "--predictions")
     if args.latency is not None:
         raise ValueError("--latency times models, and does not go with --predictions")
-    y, dense, compressed, groups = _predictions(args)
+    y, dense, compressed, groups = _predictions(args, args.predictions)
     classes = None if args.classes is None else np.asarray(args.classes, dtype=object)
     y = match_labels(y, classes, "--predictions")
     given = {"dense": dense, "compressed": compressed}
@@ -227,7 +232,11 @@ def _of_predictions(args: argparse.Namespace) -> Audit:
         classes=None if classes is None else classes.tolist(),
         names=args.names,
     )
-    return Audit(report, None, {"Predictions": _named(args.predictions)})
+    rows = None
+    if args.unlabelled:
+        _, *more, groups = _predictions(args, args.unlabelled, "--unlabelled")
+        rows = (*unlabelled.of_columns(more, report.labels, classes), groups)
+    return Audit(report, None, {"Predictions": _named(args.predictions)}, rows)
 
 
 def _matched(prediction: Prediction, y: Any, name: str) -> Prediction:
@@ -245,31 +254,36 @@ def _matched(prediction: Prediction, y: Any, name: str) -> Prediction:
     return prediction._replace(labels=labels)
 
 
-def _predictions(args: argparse.Namespace) -> tuple[Any, Any, Any, pd.DataFrame]:
-    """Return labels, what both models predict, and groups, of all files."""
-    if all(path.suffix.lower() == ".npz" for path in args.predictions):
-        arrays = [load_arrays(path) for path in args.predictions]
-        fields = ("y", "dense", "compressed", "groups")
+def _predictions(
+    args: argparse.Namespace, paths: Sequence[Path], name: str = "--predictions"
+) -> tuple[Any, Any, Any, pd.DataFrame]:
+    """Return labels (of --predictions), what both models predict, and groups, of all files."""
+    is_labelled = name == "--predictions"
+    if all(path.suffix.lower() == ".npz" for path in paths):
+        arrays = [load_arrays(path) for path in paths]
+        fields = ("y", "dense", "compressed", "groups")[not is_labelled :]
         for each in arrays:
             missing = [name for name in fields if name not in each]
             if missing:
                 raise ValueError(
-                    f"--predictions must hold the arrays {list(fields)}, {missing[0]!r} is missing"
+                    f"{name} must hold the arrays {list(fields)}, {missing[0]!r} is missing"
                 )
-        y, dense, compressed, groups = (
-            np.concatenate([each[name] for each in arrays]) for name in fields
+        *truth, dense, compressed, groups = (
+            np.concatenate([each[field] for each in arrays]) for field in fields
         )
-        return y, dense, compressed, numbered_groups(groups)
+        return next(iter(truth), None), dense, compressed, numbered_groups(groups)
     columns = [_predicted(args, "dense"), _predicted(args, "compressed")]
     if args.label is None or not args.groups:
         raise ValueError("--label and --groups must name columns of --predictions")
-    texts = [args.label, *args.groups, *(c for each in columns if len(each) == 1 for c in each)]
-    frames = [part for path in args.predictions for part in read_tables(path, texts)]
+    taken = [*[args.label] * is_labelled, *args.groups]
+    texts = [*taken, *(c for each in columns if len(each) == 1 for c in each)]
+    frames = [part for path in paths for part in read_tables(path, texts)]
     frame = pd.concat(frames, ignore_index=True)
-    check_columns(frame, [args.label, *args.groups, *columns[0], *columns[1]], "--predictions")
-    check_known(frame, texts, "--predictions")
+    check_columns(frame, [*taken, *columns[0], *columns[1]], name)
+    check_known(frame, texts, name)
     dense, compressed = (frame[each].to_numpy() for each in columns)
-    return frame[args.label].to_numpy(), dense, compressed, frame[list(args.groups)]
+    y = frame[args.label].to_numpy() if is_labelled else None
+    return y, dense, compressed, frame[list(args.groups)]
 
 
 def _predicted(args: argparse.Namespace, name: str) -> list[str]:

@@ -1,0 +1,218 @@
+"""A promise without labels: how often it errs, when it is tight, and what labels add.
+
+Run ``python benchmarks/unlabelled.py`` (minutes on one core; it takes up again where it stopped).
+Two kinds of cells: draws of counts with known truth, one group, a promise of two points at 0.95
+(``kind`` edge: the drop is just what may not be lost; safe: it is less), and nets on Adult and
+digits, compressed in several ways, whose test rows are cut into groups. Each net's promise is asked
+of all changes, of a part of the labels, and of both. Rows go to ``unlabelled.csv``, tables to
+``unlabelled.md``. Data is looked for in the folder SK_PRUNEFAIR_DATA.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from harness import Cell, out_path, run_cells
+from tasks import TASKS
+
+from sk_prunefair import Distillation, FairPrunedClassifier, compare_models
+from sk_prunefair.export import to_onnx
+from sk_prunefair.stats.changes import changes_p_value, combined_p_value
+from sk_prunefair.stats.paired import drop_p_value
+
+MAX_DROP, LEVEL = 0.02, 0.05
+DRAWS = {"edge": 300, "safe": 100}
+LABELLED, UNLABELLED = (200, 1000), (2000, 20_000)
+SHARES = (0.016, 0.021, 0.03, 0.06, 0.15)
+# Loss that stands in the changed rows where it is safe: all balanced, or three in ten.
+SAFE = (0.0, 0.3)
+DECISIVE = 0.8  # share of the changed rows that are lost or won, at least
+COMPRESSIONS = (
+    "int8",
+    "pruned 0.5",
+    "pruned 0.8",
+    "pruned 0.9",
+    "fine-tuned 0.8",
+    "fine-tuned 0.9",
+)
+PARTS = (200, 1000)
+HEAD = """# A promise without labels
+
+Made by `python benchmarks/unlabelled.py`. A group's accuracy falls by at most the share of its
+answers that changed; *changes* refutes a drop of two points by that alone (exact binomial test, no
+label), *labels* by the exact paired test of the labelled rows, *both* by all rows
+(`sk_prunefair.stats.changes.combined_p_value`, the test of `report.promise(unlabelled=…)`), each at
+0.95. *both* is what is used wherever there are rows of both kinds: nobody picks the best of three.
+
+"""
+
+
+def one_draw(rng: Any, cell: Cell, known: dict[Any, Any]) -> tuple[bool, ...]:
+    """Return what changes, labels and both refute in one draw of counts."""
+    n, more, share, loss = (cell[key] for key in ("labelled", "unlabelled", "share", "loss"))
+    decisive = max(DECISIVE, loss)
+    seen, rest = int(rng.binomial(n, share)), int(rng.binomial(more, share))
+    parts = [(decisive + loss) / 2, (decisive - loss) / 2, 1 - decisive]
+    lost, won, _ = rng.multinomial(seen, parts).tolist()
+    key = seen, lost, won, rest
+    if key not in known:
+        known[key] = _passes((n, seen, lost, won), (more, rest))
+    return known[key]
+
+
+def _passes(labelled: tuple[int, ...], unlabelled: tuple[int, int]) -> tuple[bool, ...]:
+    n, seen, lost, won = labelled
+    more, rest = unlabelled
+    return (
+        changes_p_value(n + more, seen + rest, MAX_DROP) <= LEVEL,
+        drop_p_value(n, lost, won, MAX_DROP) <= LEVEL,
+        combined_p_value((n, seen, lost, won), unlabelled, MAX_DROP, 1 - LEVEL) <= LEVEL,
+    )
+
+
+def simulate(cell: Cell) -> list[dict[str, Any]]:
+    """Return how often each passes."""
+    key = [cell["labelled"], cell["unlabelled"], int(1e4 * cell["share"]), int(1e4 * cell["loss"])]
+    rng, known = np.random.default_rng(key), {}
+    n_draws = cell["draws"]
+    passed = np.mean([one_draw(rng, cell, known) for _ in range(n_draws)], axis=0)
+    return [dict(zip(("changes", "labels", "both"), passed, strict=True))]
+
+
+def cells_of_counts() -> list[Cell]:
+    """Return cells: on the edge where a drop of two points can be, and safe ones."""
+    cells = []
+    for n in LABELLED:
+        for more in UNLABELLED:
+            for share in SHARES:
+                losses = [("safe", loss) for loss in SAFE if loss * share < MAX_DROP]
+                if share > MAX_DROP:
+                    losses.insert(0, ("edge", MAX_DROP / share))
+                cells += [
+                    {
+                        "kind": kind,
+                        "labelled": n,
+                        "unlabelled": more,
+                        "share": share,
+                        "loss": round(loss, 6) + (1e-6 if kind == "edge" else 0),
+                        "draws": DRAWS[kind],
+                    }
+                    for kind, loss in losses
+                ]
+    return cells
+
+
+def compress(task: str, folder: Path) -> list[dict[str, Any]]:
+    """Train one net, compress it in every way; return per group what can be proven."""
+    found = TASKS[task].load(0)
+    train, test = found[0], found[-1]
+    clf = FairPrunedClassifier(
+        **TASKS[task].params,
+        classes=sorted(set(train.y.tolist())),
+        callbacks=[("distillation", Distillation())],
+        random_state=0,
+    )
+    clf.fit(train.X, train.y)
+    rows = []
+    for name in COMPRESSIONS:
+        if name == "int8":
+            path = folder / f"{task}_int8.onnx"
+            to_onnx(clf, path, quantize="int8", calibration=train.X[:500])
+            report = compare_models(clf, path, test.X, test.y, sensitive_features=test.group)
+        else:
+            kind, rate = name.split()
+            given = (train.X, train.y) if kind == "fine-tuned" else ()
+            clf.prune(float(rate), *given, finetune_epochs=3 if given else 0)
+            report = clf.fairness_report(test.X, test.y, sensitive_features=test.group)
+        rows += [{"compression": name, **row} for row in _proofs(report)]
+    return rows
+
+
+def _proofs(report: Any) -> list[dict[str, Any]]:
+    dense, compressed = report.outcomes
+    changed = dense.labels != compressed.labels
+    harm = dense.is_right.astype(int) - compressed.is_right
+    rng, rows = np.random.default_rng(0), []
+    for group, places in report.samples.groupby("group").indices.items():
+        n = len(places)
+        row = {"group": group, "n": n, "changed": changed[places].mean()}
+        row |= {"drop": harm[places].mean()}
+        row["changes"] = float(_passes((1, 0, 0, 0), (n - 1, int(changed[places].sum())))[0])
+        for part in PARTS:
+            if n < 2 * part:
+                row |= {f"labels {part}": np.nan, f"both {part}": np.nan}
+                continue
+            passed = [_split(rng, places, part, changed, harm) for _ in range(40)]
+            row |= dict(
+                zip((f"labels {part}", f"both {part}"), np.mean(passed, axis=0), strict=True)
+            )
+        rows.append(row)
+    return rows
+
+
+def _split(rng: Any, places: Any, part: int, changed: Any, harm: Any) -> tuple[bool, ...]:
+    order = rng.permutation(places)
+    known, rest = order[:part], order[part:]
+    counts = (
+        part,
+        int(changed[known].sum()),
+        int((harm[known] > 0).sum()),
+        int((harm[known] < 0).sum()),
+    )
+    return _passes(counts, (len(rest), int(changed[rest].sum())))[1:]
+
+
+def write_page(counts: pd.DataFrame, nets: pd.DataFrame, path: Path) -> None:
+    """Write the tables."""
+    columns = ["labelled", "unlabelled", "share", "loss", "changes", "labels", "both"]
+    edge = counts[counts["kind"] == "edge"]
+    safe = counts[counts["kind"] == "safe"]
+    largest = edge[["changes", "labels", "both"]].max()
+    draws = int(edge["draws"].iloc[0])
+    shown = nets.fillna("").to_markdown(index=False, floatfmt=".3g")
+    path.write_text(
+        f"{HEAD}## Where the drop is two points: how often each passes\n\n{draws} draws a row; a "
+        f"twentieth is allowed (within {1.96 * np.sqrt(0.05 * 0.95 / draws):.3f} of it by chance, in one cell). "
+        f"Largest: changes {largest['changes']:.3f}, labels {largest['labels']:.3f}, both "
+        f"{largest['both']:.3f}. *share*: of answers that change; *loss*: of those, lost minus won."
+        f"\n\n{edge[columns].to_markdown(index=False, floatfmt='.3g')}\n\n"
+        f"## Where it is less: how often each passes\n\n{int(safe['draws'].iloc[0])} draws a row.\n\n"
+        f"{safe[columns].to_markdown(index=False, floatfmt='.3g')}\n\n"
+        "## Nets\n\nOne net a task, seed 0; groups of the held-out rows. *changes*: whether the "
+        "promise is proven without any label; *labels 200*: how often 200 labelled rows prove it "
+        "(40 draws of which they are), *both 200* with the group's other rows unlabelled. Empty "
+        f"where a group has not twice as many.\n\n{shown}\n",
+        encoding="utf-8",
+    )
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run what is missing, then write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="few draws, counts alone")
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args(argv)
+    out = out_path(__file__, args.out, args.quick)
+    cells = cells_of_counts()
+    if args.quick:
+        cells = [cell | {"draws": 20} for cell in cells[::9]]
+    counts = run_cells(cells, simulate, out)
+    nets_path = out.with_name(f"{out.stem}_nets.csv")
+    if not args.quick and not nets_path.exists():
+        tables = [
+            pd.DataFrame(compress(task, out.parent)).assign(task=task)
+            for task in ("adult", "digits")
+        ]
+        frame = pd.concat(tables, ignore_index=True)
+        frame.insert(0, "task", frame.pop("task"))
+        frame.to_csv(nets_path, index=False, float_format="%.5g")
+    nets = pd.read_csv(nets_path) if nets_path.exists() else pd.DataFrame()
+    write_page(counts, nets, out.with_suffix(".md"))
+
+
+if __name__ == "__main__":
+    main()

@@ -23,7 +23,6 @@ from sk_prunefair.stats.paired_many import GRID, clopper_pearson, drop_p_values
 _LARGE, _SMALL, _NUISANCE = 0.05, 0.01, 0.001
 _FEW = 50  # labelled rows with which half of the level goes to changes
 _CELLS = 40  # of the shares that are left
-_FLOOR = 1.0  # added to the variance of δ, so that labels always count
 
 
 def changes_p_value(n: int, n_changed: int, max_drop: float) -> float:
@@ -80,12 +79,12 @@ def combined_p_value(
     standard normal under the hypothesis, so that p is valid at any size. The weights are nearly
     those of the best control variate, the number of changed rows, at the edge of the hypothesis:
 
-    .. math:: w_1^2 : w_2^2 = (Δ/π)^2 n / N \; : \; 2 - (Δ/π)^2
+    .. math:: w_1^2 : w_2^2 = (Δ/π)^2 n / N \; : \; 1 - (Δ/π)^2 + (Δ/π)^4
 
-    with N rows in all; 2 stands for 1 so that few labels count as well. They depend on the design
-    and π alone, so that they cost nothing.
-    The supremum is bounded, cell by cell of a grid in π: :math:`p_1` is largest at a cell's least
-    π, and δ ≥ `max_drop` / π implies the same with the cell's largest π.
+    with N rows in all; without the last term labels would not count where all changes would have to
+    be losses. They depend on the design and π alone, so that they cost nothing. The supremum is
+    bounded, cell by cell of a grid in π: :math:`p_1` is largest at a cell's least π, and
+    δ ≥ `max_drop` / π implies the same with the cell's largest π.
 
     Parameters
     ----------
@@ -121,7 +120,7 @@ def combined_p_value(
     >>> round(drop_p_value(200, 3, 3, 0.02), 2)
     0.1
     >>> round(combined_p_value((200, 6, 3, 3), (5000, 105), 0.02), 3)
-    0.025
+    0.022
     """
     (n, seen, lost, won), (n_more, seen_more) = labelled, unlabelled
     level, total, changed = 1 - confidence, n + n_more, seen + seen_more
@@ -168,7 +167,7 @@ def combined_upper_bound(
     Examples
     --------
     >>> combined_upper_bound((200, 6, 3, 3), (5000, 105))
-    0.0177
+    0.0172
     """
     low, high = 0, GRID
     while high - low > 1:
@@ -181,4 +180,4 @@ def combined_upper_bound(
 def _weight(share: npt.NDArray[Any], max_drop: float, of_labels: float) -> npt.NDArray[Any]:
     """Return w_1 of each share of changed rows."""
     loss = np.minimum(max_drop / share, 1.0) ** 2
-    return np.asarray(np.sqrt(loss * of_labels / (loss * of_labels + 1 + _FLOOR - loss)))
+    return np.asarray(np.sqrt(loss * of_labels / (loss * of_labels + 1 - loss + loss**2)))

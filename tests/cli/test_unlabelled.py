@@ -94,6 +94,16 @@ def test_cli_unlabelled_file_that_is_none_exits_with_2(tables, capsys, options, 
     assert message in capsys.readouterr().err
 
 
+def test_cli_unlabelled_group_without_labels_fails_by_its_changes(tables):
+    _, more = tables
+    more.assign(s=more["s"].replace(2, 7), c=np.where(more["s"] == 2, 1 - more["d"], more["c"]))[
+        ["s", "d", "c"]
+    ].to_csv("u.csv", index=False)
+    options = ["--unlabelled", "u.csv", "--junit", "j.xml"]
+    assert audit("--predictions", "t.csv", *ANSWERS, *options) == 1
+    assert "1.0000 of 1000 answers changed, at most 1.0000" in Path("j.xml").read_text()
+
+
 def test_cli_unlabelled_without_a_promise_exits_with_2(tables, capsys):
     options = ["--predictions", "t.csv", "--label", "y", "--groups", "s", *ANSWERS]
     assert main(["audit", *options, "--unlabelled", "u.csv"]) == 2

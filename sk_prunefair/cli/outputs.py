@@ -108,7 +108,8 @@ def _cases(report: FairnessReport, verdict: Verdict | None) -> Iterator[ElementT
         what = f"worse by {row['drop']:.4f} over {row['count']} rows"
         if row.get("evidence") == "changes":
             what = f"{row['changed']:.4f} of {row['unlabelled']} answers changed"
-        seen = f"{what}, at most {row['drop_bound']:.4f} at the confidence; {row['bound']:g} was promised"
+        most = f"at most {row['drop_bound']:.4f} at the confidence"
+        seen = f"{what}, {most}; {row['bound']:g} was promised"
         if pd.isna(row["passed"]):
             ElementTree.SubElement(case, "skipped", message="not tested: too few rows")
         elif not row["passed"]:

@@ -53,17 +53,18 @@ label), *labels* by the exact paired test of the labelled rows, *both* by all ro
 0.95. *both* is what is used wherever there are rows of both kinds: nobody picks the best of three.
 
 - **Tight where fewer answers change than may be lost.** int8 is proven without any label in every
-  group of Adult that has 149 rows, as are the larger groups of nets pruned to 0.5, or to 0.8 and
-  fine-tuned, of whose answers some 1 % change.
+  group of Adult that has 149 rows, as are some groups of nets pruned to 0.5, or fine-tuned, of
+  whose answers at most some 1 % change.
 - **Not tight where more change.** Pruned at once to 0.8 and 0.9, from 2 % to 25 % of the answers
   change, and no group is proven by changes; then labels decide.
 - **Both gain most over labels where about as many change as may be lost**, labels are few and
   other rows many: of 200 labels and 20,000 rows without, with 2.1 % changed and three in ten of
-  these a loss on balance, it passes in 0.46 of the draws in the place of 0.30; with 1.6 % always. Where three times as many change it adds nothing.
+  these a loss on balance, it passes in 0.46 of the draws in the place of 0.30; with 1.6 % always.
+  Where three times as many change it adds nothing.
 - **It costs power where unlabelled rows are few**: a part of the level goes to changes. With 1,000
   labels, 2,000 rows without and 3 % changed, balanced, it passes in 0.85 where labels alone always
-  do; a group of 808 rows of Adult, 200 of them labelled, in 0.48 in the place of 0.68. There, leave the
-  unlabelled rows out, and decide so before looking.
+  do; a group of 808 rows of Adult, 200 of them labelled, in 0.48 in the place of 0.68. There, leave
+  the unlabelled rows out, and decide so before looking.
 
 """
 

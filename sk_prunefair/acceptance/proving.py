@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from sk_prunefair.acceptance.criteria import AcceptanceCriterion
 from sk_prunefair.acceptance.rows import BROKEN, FEW, KEPT, Row, Sample, observed
+from sk_prunefair.promise.by_group import evidence_of_groups
 from sk_prunefair.promise.criteria import Criterion, as_criteria
 from sk_prunefair.promise.evidence import Evidence
-from sk_prunefair.promise.judging import evidence_of_groups
 from sk_prunefair.promise.pairs import examine_pairs
 
 
@@ -30,7 +30,7 @@ def tested_groups(sample: Sample, criterion: AcceptanceCriterion) -> list[Row]:
             continue
         label = known[place] if criterion.metric == "recall_drop" else None
         evidence = evidence_of_groups(
-            each, bound, sample.dense, sample.compressed, rows, criterion.confidence, None
+            each, bound, sample.dense, sample.compressed, rows, criterion.confidence
         )
         names = [sample.names[group] for group in groups]
         found += [

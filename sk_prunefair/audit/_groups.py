@@ -24,7 +24,9 @@ _SORTED = "sorted by accuracy lost"
 _UNITS = {
     "accuracy_drop": "accuracy lost, points",
     "excessive_risk": "excessive risk R (rise in loss)",
+    "changed": "answers changed, points",
 }
+_IN_POINTS = ("accuracy_drop", "changed")
 
 
 def groups_section(report: AuditedReport, frame: pd.DataFrame, min_count: int) -> Html:
@@ -135,7 +137,7 @@ def _table(groups: pd.DataFrame, report: AuditedReport, min_count: int) -> Html:
     ends = {key: quantile_columns(frame, key) for key in _UNITS}
     between = {column for pairs in ends.values() for _, column in pairs}
     for column in frame.columns[1:]:
-        in_points = column == "accuracy_drop"
+        in_points = column in _IN_POINTS
         if ends.get(column):
             (low, low_column), (high, high_column) = ends[column][0], ends[column][-1]
             title = f"{_UNITS[column]} (quantiles {low:g} to {high:g})"
@@ -152,7 +154,7 @@ def _table(groups: pd.DataFrame, report: AuditedReport, min_count: int) -> Html:
 def _cells(column: str, values: pd.Series) -> Iterable[Any]:
     if column in ("accuracy_dense", "accuracy_pruned"):
         return (Html(percent(value)) for value in values)
-    return (Html(points(value)) for value in values) if column == "accuracy_drop" else values
+    return (Html(points(value)) for value in values) if column in _IN_POINTS else values
 
 
 def _with_ends(in_points: bool, *values: float) -> Html:

@@ -53,6 +53,8 @@ class Columns:
         Features of the model, if it knows them: they must be these, in any order.
     preprocess : callable or None
         From a table without label to what the models take; features may then be of any kind.
+    is_labelled : bool
+        Whether the column of labels is read; where it is not, it need not be there.
     """
 
     label: str | None
@@ -61,11 +63,14 @@ class Columns:
     drop: Sequence[str] = ()
     names: Sequence[str] | None = None
     preprocess: Callable[[pd.DataFrame], Any] | None = field(default=None, repr=False)
+    is_labelled: bool = True
 
     def split(self, frame: pd.DataFrame) -> Part:
         """Return features, labels and groups of rows of a table; ValueError where they lack."""
         if self.label is None or not self.groups:
             raise ValueError("--label and --groups must name columns of --data")
+        if not self.is_labelled:
+            frame = frame.assign(**{self.label: 0})
         taken = [self.label, *self.groups]
         kept = [str(column) for column in frame if column not in (*taken, *self.drop)]
         columns = list(self.features or kept)
@@ -158,7 +163,7 @@ def read_parts(paths: Sequence[Path], columns: Columns, rows: int = ROWS) -> Ite
     """
     for path in paths:
         if path.suffix.lower() == ".npz":
-            yield _read_npz(path)
+            yield _read_npz(path, columns.is_labelled)
             continue
         for frame in read_tables(path, [columns.label or "", *columns.groups], rows):
             yield columns.split(frame)
@@ -217,8 +222,10 @@ def _read_parquet(path: Path, rows: int) -> Iterator[pd.DataFrame]:
         yield batch.to_pandas()
 
 
-def _read_npz(path: Path) -> Part:
+def _read_npz(path: Path, is_labelled: bool) -> Part:
     arrays = load_arrays(path)
+    if not is_labelled and "groups" in arrays:
+        arrays["y"] = np.zeros(len(arrays["groups"]), dtype=np.int64)
     fields = [name for name in arrays if name not in Part._fields]
     is_dict = "X" not in arrays and bool(fields)
     missing = [name for name in Part._fields[is_dict:] if name not in arrays]

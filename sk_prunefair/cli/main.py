@@ -68,6 +68,7 @@ def _audit(args: argparse.Namespace) -> int:
             harmless=args.harmless,
             loss_bound=args.loss_bound,
             confidence=args.confidence,
+            unlabelled=audit.unlabelled,
         )
     acceptance = None if criteria is None else report.accept(criteria)
     lost = report.label_findings
@@ -90,7 +91,7 @@ def _check_promise(args: argparse.Namespace) -> None:
     if args.max_accuracy_drop is not None:
         Promise(args.max_accuracy_drop, args.max_violation, args.loss_bound, args.confidence)
         return
-    for option in ("max_violation", "criteria", "harmless"):
+    for option in ("max_violation", "criteria", "harmless", "unlabelled"):
         if getattr(args, option) is not None:
             name = option.replace("_", "-")
             raise ValueError(f"--{name} goes with --max-accuracy-drop, which is missing")

@@ -28,7 +28,7 @@ def write_outputs(
     approved: bool,
 ) -> None:
     """Write all that was asked for."""
-    report, curve, facts = audit
+    report, curve, facts, _ = audit
     if args.out is not None:
         options = {"title": args.title, "curve": curve, "facts": facts, "promise": verdict}
         options["acceptance"] = acceptance
@@ -152,10 +152,11 @@ def _cases(report: FairnessReport, verdict: Verdict | None) -> Iterator[ElementT
         return
     for row in verdict.table.to_dict("records"):
         case = _case(_text(row["criterion"]), _text(row["group"]))
-        seen = (
-            f"worse by {row['drop']:.4f} over {row['count']} rows, at most "
-            f"{row['drop_bound']:.4f} at the confidence; {row['bound']:g} was promised"
-        )
+        what = f"worse by {row['drop']:.4f} over {row['count']} rows"
+        if row.get("evidence") == "changes":
+            what = f"{row['changed']:.4f} of {row['unlabelled']} answers changed"
+        most = f"at most {row['drop_bound']:.4f} at the confidence"
+        seen = f"{what}, {most}; {row['bound']:g} was promised"
         if pd.isna(row["passed"]):
             ElementTree.SubElement(case, "skipped", message="not tested: too few rows")
         elif not row["passed"]:

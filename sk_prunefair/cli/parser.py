@@ -167,6 +167,11 @@ def _add_promise(audit: argparse.ArgumentParser) -> None:
         help="also: no group loses more accuracy than another by this",
     )
     add("--loss-bound", type=float, default=5.0, help="losses are clipped to it for ξ (5)")
+    help_unlabelled = (
+        "rows without label, with the same columns but --label, or the same arrays but y: changed "
+        "answers prove the accuracy's promise, too"
+    )
+    add("--unlabelled", nargs="+", type=Path, metavar="FILE", help=help_unlabelled)
     add("--confidence", type=float, default=0.95, help="of the tests (0.95)")
     help_accept = (
         "acceptance criteria, beside the promise or without one: a .json file or, with the extra "

@@ -12,20 +12,12 @@ import pandas as pd
 
 from sk_prunefair.checks import check_count
 from sk_prunefair.classifier import FairPrunedClassifier
+from sk_prunefair.cli import unlabelled
 from sk_prunefair.cli.chunks import report_of_models, report_of_tables
-from sk_prunefair.cli.data import (
-    Columns,
-    Part,
-    check_columns,
-    check_known,
-    joined,
-    load_arrays,
-    numbered_groups,
-    read_parts,
-    read_tables,
-)
+from sk_prunefair.cli.data import Columns, Part, joined, read_parts
 from sk_prunefair.cli.labels import labels_like, match_labels, matched_labels
 from sk_prunefair.cli.objects import named_estimator, named_model, named_step
+from sk_prunefair.cli.tables import columns_of, label_of, read_predictions
 from sk_prunefair.compare.models import as_model, predict_in_batches
 from sk_prunefair.compare.sizes import stored_sizes
 from sk_prunefair.compare.timing import costs_of
@@ -51,11 +43,14 @@ class Audit(NamedTuple):
         Of other rates.
     facts : dict of str to str
         Of data and models, for the page.
+    unlabelled : tuple or None
+        What both models predict for rows without label, and the groups of these.
     """
 
     report: FairnessReport
     curve: pd.DataFrame | None
     facts: dict[str, str]
+    unlabelled: tuple[Any, Any, pd.DataFrame] | None = None
 
 
 def make_report(args: argparse.Namespace) -> Audit:
@@ -75,6 +70,8 @@ def make_report(args: argparse.Namespace) -> Audit:
         raise ValueError(f"one of {', '.join(kinds)} must be given, to say what is compared")
     if args.chunk_rows is not None:
         check_count("--chunk-rows", args.chunk_rows)
+        if args.unlabelled:
+            raise ValueError("--unlabelled does not go with --chunk-rows")
         if args.net is not None:
             raise ValueError("--chunk-rows goes with models or predictions, not with --net")
     if args.curve and args.net is None:
@@ -126,7 +123,7 @@ def _of_net(args: argparse.Namespace) -> Audit:
     report = clf.fairness_report(data.X, y, sensitive_features=data.groups, latency=_latency(args))
     facts = {"Data": _named(args.data), "Model": args.net.name}
     curve, how = _curve(args, clf, columns, data._replace(y=y))
-    return Audit(report, curve, facts | how)
+    return Audit(report, curve, facts | how, unlabelled.of_net(args.unlabelled, clf, columns))
 
 
 def _curve(
@@ -208,7 +205,8 @@ def _of_models(args: argparse.Namespace) -> Audit:
         names=args.names,
         **costs_of(sources["dense"], sources["compressed"], first[0], args.names, BATCH, timing),
     )
-    return Audit(report, None, facts)
+    rows = unlabelled.of_models(args.unlabelled, models, columns, classes)
+    return Audit(report, None, facts, rows)
 
 
 def _latency(args: argparse.Namespace) -> bool | dict[str, Any]:
@@ -234,14 +232,14 @@ def _of_predictions(args: argparse.Namespace) -> Audit:
         report = report_of_tables(
             args.predictions,
             args.chunk_rows,
-            label=_label(args),
+            label=label_of(args),
             groups=args.groups,
-            predicted=[_predicted(args, "dense"), _predicted(args, "compressed")],
+            predicted=[columns_of(args, "dense"), columns_of(args, "compressed")],
             classes=classes,
             names=args.names,
         )
         return Audit(report, None, facts)
-    y, *given, groups = _predictions(args)
+    y, *given, groups = read_predictions(args, args.predictions)
     y = match_labels(y, classes, "--predictions")
     found = zip(("dense", "compressed"), given, strict=True)
     both = [_matched(as_prediction(each, n)._replace(name=n), y, n) for n, each in found]
@@ -252,49 +250,14 @@ def _of_predictions(args: argparse.Namespace) -> Audit:
         classes=None if classes is None else classes.tolist(),
         names=args.names,
     )
-    return Audit(report, None, facts)
+    rows = None
+    if args.unlabelled:
+        _, *more, groups = read_predictions(args, args.unlabelled, "--unlabelled")
+        rows = (*unlabelled.of_columns(more, report.labels, classes), groups)
+    return Audit(report, None, facts, rows)
 
 
 def _matched(prediction: Prediction, y: Any, name: str) -> Prediction:
     if prediction.labels is None:
         return prediction
     return prediction._replace(labels=matched_labels(prediction.labels, y, name))
-
-
-def _predictions(args: argparse.Namespace) -> tuple[Any, Any, Any, pd.DataFrame]:
-    """Return labels, what both models predict, and groups, of all files."""
-    if all(path.suffix.lower() == ".npz" for path in args.predictions):
-        arrays = [load_arrays(path) for path in args.predictions]
-        fields = ("y", "dense", "compressed", "groups")
-        for each in arrays:
-            missing = [name for name in fields if name not in each]
-            if missing:
-                raise ValueError(
-                    f"--predictions must hold the arrays {list(fields)}, {missing[0]!r} is missing"
-                )
-        y, *both, groups = (np.concatenate([each[name] for each in arrays]) for name in fields)
-        return y, both[0], both[1], numbered_groups(groups)
-    columns = [_predicted(args, "dense"), _predicted(args, "compressed")]
-    texts = [_label(args), *args.groups, *(c for each in columns if len(each) == 1 for c in each)]
-    frames = [part for path in args.predictions for part in read_tables(path, texts)]
-    frame = pd.concat(frames, ignore_index=True)
-    check_columns(frame, [args.label, *args.groups, *columns[0], *columns[1]], "--predictions")
-    check_known(frame, texts, "--predictions")
-    dense, compressed = (frame[each].to_numpy() for each in columns)
-    return frame[args.label].to_numpy(), dense, compressed, frame[list(args.groups)]
-
-
-def _label(args: argparse.Namespace) -> str:
-    if args.label is None or not args.groups:
-        raise ValueError("--label and --groups must name columns of --predictions")
-    return str(args.label)
-
-
-def _predicted(args: argparse.Namespace, name: str) -> list[str]:
-    """Return the columns of a model's labels or scores."""
-    label, scores = getattr(args, f"{name}_pred"), getattr(args, f"{name}_scores")
-    if (label is None) == (scores is None):
-        raise ValueError(f"--predictions needs one of --{name}-pred and --{name}-scores")
-    if scores is not None and len(scores) < 2:
-        raise ValueError(f"--{name}-scores must name a column for each class, got {scores}")
-    return [label] if label is not None else scores

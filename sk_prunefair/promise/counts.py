@@ -59,7 +59,7 @@ def prove(counts: Sequence[tuple[int, int, int]], bound: float, confidence: floa
     is_testable = _is_testable(n, bound, level)
     # It may be compared with a share of the level, so that its least value is small.
     p_harm = _p_harm(n, lost, won, bound, level / 1000, ~is_testable)
-    needed, most = _needed(n, lost, won, bound, confidence, p_value > level)
+    needed, most = rows_needed(n, lost, won, bound, confidence, p_value > level)
     drop_bound = drop_upper_bounds(n, lost, won, confidence)
     columns = (drop_bound, p_value, is_testable, p_harm, needed, most)
     return [Proof(*row) for row in zip(*(each.tolist() for each in columns), strict=True)]
@@ -87,7 +87,7 @@ def _p_harm(
     return p
 
 
-def _needed(
+def rows_needed(
     n: Counts,
     lost: Counts,
     won: Counts,
@@ -95,7 +95,7 @@ def _needed(
     confidence: float,
     is_open: npt.NDArray[np.bool_],
 ) -> tuple[Values, Values]:
-    """Return rows that it would take, NaN where they were enough."""
+    """Return rows that it would take at least and at most, NaN where they were enough."""
     level = 1 - confidence
     low = drop_lower_bounds_about(n, lost, won, confidence)
     # That a drop is too large is said where that is proven.

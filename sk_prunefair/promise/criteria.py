@@ -42,6 +42,9 @@ class Criterion:
         Whether it is the mean of the classes' means, not that of the rows.
     where_possible : bool, default=False
         Whether a group with too few rows for any proof is left untested, not failed.
+    of_answers : bool, default=False
+        Whether it is binary, concerns all rows, and changes in no row whose answer stays: then rows
+        without label say something about it.
     is_cost : bool, default=False
         Whether the table shows `scale` − the mean: of a rate or a loss, which may not rise.
 
@@ -69,6 +72,7 @@ class Criterion:
     by_class: bool = False
     where_possible: bool = False
     is_cost: bool = False
+    of_answers: bool = False
 
     def concerned(self, truth: npt.NDArray[np.int64]) -> Rows:
         """Return which rows the criterion concerns, as a boolean ndarray."""
@@ -173,7 +177,7 @@ def _make(given: Any, labels: Any, loss_bound: float) -> list[Criterion]:
 
 
 def _accuracy() -> Criterion:
-    return Criterion("accuracy", _is_right, is_binary=True)
+    return Criterion("accuracy", _is_right, is_binary=True, of_answers=True)
 
 
 def _is_right(outcome: Outcome) -> Values:

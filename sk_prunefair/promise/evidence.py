@@ -38,6 +38,12 @@ class Evidence:
     needed, needed_most : float
         Rows that it would take, were the drop the least that the rows do not refute, and were it
         what was seen. NaN where the test passes, infinite where that drop is too large.
+    unlabelled : int, default=0
+        Rows without label that were looked at besides.
+    changed : float
+        Share of all these rows whose answer changed; NaN where nobody asks.
+    by : str, default="labels"
+        What the test is of: "labels", "changes" (no row has a label), or "both".
     """
 
     count: int
@@ -50,6 +56,9 @@ class Evidence:
     p_harm: float
     needed: float
     needed_most: float
+    unlabelled: int = 0
+    changed: float = np.nan
+    by: str = "labels"
 
 
 def examine(

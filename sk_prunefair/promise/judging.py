@@ -14,16 +14,18 @@ from sk_prunefair.checks import check_number
 from sk_prunefair.names import PRUNING, Names
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.promise._bounds import check_promise
-from sk_prunefair.promise.criteria import Criterion, as_criteria, losses_of
-from sk_prunefair.promise.evidence import Evidence, examine_groups
+from sk_prunefair.promise.by_group import check_counted, evidence_of_groups
+from sk_prunefair.promise.criteria import as_criteria, losses_of
+from sk_prunefair.promise.evidence import Evidence
 from sk_prunefair.promise.findings import label_findings
 from sk_prunefair.promise.pairs import examine_pairs
+from sk_prunefair.promise.unlabelled import Unlabelled
 from sk_prunefair.promise.verdict import Verdict, binding_group
 from sk_prunefair.stats.combine import hochberg
 
 # The group's code, the criterion, its bound, whether it is tested only where possible (None: it
 # compares groups), and what the rows prove.
-_Row = tuple[int, str, float, bool | None, Evidence]
+Row = tuple[int, str, float, bool | None, Evidence]
 
 
 def judge(
@@ -41,6 +43,7 @@ def judge(
     loss_bound: float = 5.0,
     names: Names = PRUNING,
     counts: npt.NDArray[np.int64] | None = None,
+    unlabelled: Unlabelled | None = None,
 ) -> Verdict:
     """Judge whether no group loses more than was promised, as far as held-out rows can tell.
 
@@ -79,6 +82,9 @@ def judge(
     counts : ndarray of shape (n_samples,), dtype int64, default=None
         How many rows each one stands for; None is one. What is tested by bets then raises, as its
         rows are not known: all but the exact tests.
+    unlabelled : Unlabelled, default=None
+        Rows whose group is known and whose label is not; they count for the accuracy. A group may
+        have such rows alone. Which rows have labels must not depend on what they are.
 
     Returns
     -------
@@ -116,18 +122,23 @@ def judge(
     """
     check_promise(max_accuracy_drop, max_violation, loss_bound, confidence)
     check_number("harmless", harmless, above=0, or_none=True)
-    codes, group_names = _check_groups(codes, groups, dense, compressed)
+    codes, group_names = _check_groups(codes, groups, dense, compressed, unlabelled)
+    if unlabelled is not None and (harmless is not None or max_violation is not None):
+        _check_all_labelled(codes, group_names)
     made = as_criteria(criteria, labels, max_drop=max_accuracy_drop, loss_bound=loss_bound)
     if counts is not None:
-        _check_counted([criterion for criterion, _ in made], max_violation)
+        check_counted([criterion for criterion, _ in made], max_violation)
     # Bets need an order that does not depend on the values; files are often sorted.
     order = np.random.default_rng(0).permutation(len(codes))
     by_group = [order[codes[order] == code] for code in range(len(group_names))]
-    rows: list[_Row] = [
+    more = None if unlabelled is None else unlabelled.counts(group_names)
+    rows: list[Row] = [
         (group, criterion.name, bound, criterion.where_possible, evidence)
         for criterion, bound in made
         for group, evidence in enumerate(
-            evidence_of_groups(criterion, bound, dense, compressed, by_group, confidence, counts)
+            evidence_of_groups(
+                criterion, bound, dense, compressed, by_group, confidence, counts, more
+            )
         )
         if evidence.count or not criterion.where_possible
     ]
@@ -143,14 +154,23 @@ def judge(
             counts=None if counts is None else [counts[each] for each in by_group],
         )
         rows += [(group, name, margin, None, evidence) for group, evidence in enumerate(found)]
-    findings = tuple(label_findings(dense, compressed, labels, names))
-    table = _table(rows, group_names, 1 - confidence)
+    findings = label_findings(dense, compressed, labels, names)
+    if unlabelled is not None:
+        findings = unlabelled.findings(labels, names, dense, compressed)
+    return verdict_of(rows, group_names, confidence, findings)
+
+
+def verdict_of(
+    rows: list[Row], groups: pd.Index, confidence: float, findings: Sequence[str]
+) -> Verdict:
+    """Return the verdict that follows from what the rows of each group prove."""
+    table = _table(rows, groups, 1 - confidence)
     return Verdict(
         kept=bool(table["passed"].fillna(True).all()) and not findings,
         binding_group=None if findings else binding_group(table),
         table=table,
         confidence=confidence,
-        findings=findings,
+        findings=tuple(findings),
     )
 
 
@@ -168,37 +188,9 @@ def judge_samples(
     """
     codes, groups = pd.factorize(group, sort=False)
     index = pd.Index(groups, tupleize_cols=False)
+    if options.get("unlabelled") is not None:
+        index = options["unlabelled"].groups(index)
     return judge(dense, compressed, codes, index, labels, **options)
-
-
-def evidence_of_groups(
-    criterion: Criterion,
-    bound: float,
-    dense: Outcome,
-    compressed: Outcome,
-    by_group: list[npt.NDArray[np.int64]],
-    confidence: float,
-    counts: npt.NDArray[np.int64] | None,
-) -> list[Evidence]:
-    """Return what the rows of each group prove about a criterion."""
-    before, after = criterion.checked_values(dense), criterion.checked_values(compressed)
-    concerned, truth = criterion.concerned(dense.truth), dense.truth
-    kept = [each[concerned[each]] for each in by_group]
-    old, new = ([values[each] for each in kept] for values in (before, after))
-    weights = None if counts is None else [counts[each] for each in kept]
-    of_truth = [truth[each] for each in kept]
-    return examine_groups(criterion, old, new, of_truth, bound, confidence, weights)
-
-
-def _check_counted(criteria: Sequence[Criterion], max_violation: float | None) -> None:
-    """Raise ValueError where something is not tested by counts."""
-    bets = [f"the criterion {each.name!r}" for each in criteria if not each.is_binary]
-    bets += ["max_violation"] if max_violation is not None else []
-    if bets:
-        raise ValueError(
-            f"{bets[0]} is tested by bets on the rows one by one, of which only sums are known: "
-            "pass all rows at once, or criteria that are tested by counts"
-        )
 
 
 def _comparisons(
@@ -219,7 +211,7 @@ def _comparisons(
     return compared
 
 
-def _table(rows: list[_Row], names: pd.Index, level: float) -> pd.DataFrame:
+def _table(rows: list[Row], names: pd.Index, level: float) -> pd.DataFrame:
     codes, criteria, bounds, where_possible, evidence = zip(*rows, strict=True)
     frame, code = pd.DataFrame([asdict(each) for each in evidence]), np.array(codes)
     p_values, is_own = frame["p_value"], np.array([each is not None for each in where_possible])
@@ -245,11 +237,26 @@ def _table(rows: list[_Row], names: pd.Index, level: float) -> pd.DataFrame:
             "samples_needed_most": frame["needed_most"],
         }
     )
+    if frame["unlabelled"].any():
+        table[["unlabelled", "changed", "evidence"]] = frame[["unlabelled", "changed", "by"]]
     return table.iloc[np.argsort(code, kind="stable")].reset_index(drop=True)
 
 
+def _check_all_labelled(codes: npt.NDArray[np.int64], names: pd.Index) -> None:
+    [empty] = np.nonzero(np.bincount(codes, minlength=len(names)) == 0)
+    if len(empty):
+        raise ValueError(
+            "harmless and max_violation compare groups by labels, and no row of "
+            f"{[names[i] for i in empty[:5]]} has one"
+        )
+
+
 def _check_groups(
-    codes: npt.ArrayLike, groups: Any, dense: Outcome, compressed: Outcome
+    codes: npt.ArrayLike,
+    groups: Any,
+    dense: Outcome,
+    compressed: Outcome,
+    unlabelled: Unlabelled | None,
 ) -> tuple[npt.NDArray[np.int64], pd.Index]:
     codes = np.asarray(codes)
     names = (
@@ -268,6 +275,8 @@ def _check_groups(
     if n == 0 or codes.min() < 0 or codes.max() >= len(names):
         raise ValueError(f"codes must be in 0 to {len(names) - 1}, the positions of the groups")
     counts = np.bincount(codes, minlength=len(names))
+    if unlabelled is not None:
+        counts = counts + unlabelled.counts(names)[0]
     if (counts == 0).any():
         empty = [names[i] for i in np.flatnonzero(counts == 0)[:5]]
         raise ValueError(f"each group must have a row, got none of {empty}")

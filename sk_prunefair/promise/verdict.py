@@ -11,6 +11,7 @@ import pandas as pd
 
 _ROWS_SHOWN = 12
 _SHOWN = ["group", "criterion", "count", "dense", "compressed", "drop", "drop_bound", "p_value"]
+_SHOWN_WITHOUT_LABELS = ["unlabelled", "changed", "evidence"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,7 +35,9 @@ class Verdict:
         the group, adjusted for the number of groups), ``samples_needed`` and
         ``samples_needed_most`` (rows that it would take, were the drop the least that the rows do
         not refute, and were it what was seen; infinite where that drop is too large; NaN where it
-        passes).
+        passes). With rows without label also ``unlabelled`` (how many), ``changed`` (share of the
+        answers of all rows that changed) and ``evidence``: whether "labels", "changes" or "both"
+        are tested.
     confidence : float
         1 − α.
     findings : tuple of str
@@ -65,7 +68,8 @@ class Verdict:
     def __str__(self) -> str:
         frame = self.table.sort_values("p_value", ascending=False, kind="stable")
         tested = frame[frame["passed"].notna()].head(_ROWS_SHOWN)
-        shown = tested[_SHOWN].to_string(index=False, float_format="{:z.3f}".format, na_rep="")
+        columns = [*_SHOWN, *(each for each in _SHOWN_WITHOUT_LABELS if each in tested)]
+        shown = tested[columns].to_string(index=False, float_format="{:z.3f}".format, na_rep="")
         left_out = len(frame) - len(frame[frame["passed"].isna()]) - len(tested)
         parts = [self.sentence, "", shown]
         if left_out > 0:
@@ -120,10 +124,17 @@ class Verdict:
         failed = self.table.loc[self.table["passed"].eq(False), "group"].nunique()
         n_groups = self.table["group"].nunique()
         others = f"; {failed} of {n_groups} groups fail" if failed > 1 else ""
+        if row.get("evidence") == "changes":
+            return (
+                f"of group {group_name(row['group'])} the share {row['changed']:.3f} of answers "
+                f"changed, over {row['unlabelled']:,} rows without label{may}, where "
+                f"{row['bound']:g} was promised; {_remedy_by_changes(row)}{others}"
+            )
         seen = "has no row for" if np.isnan(row["drop"]) else f"is worse by {row['drop']:.3f} in"
+        more = f" and {row['unlabelled']:,} without label" if row.get("unlabelled", 0) else ""
         return (
             f"group {group_name(row['group'])} {seen} {row['criterion']}, over {row['count']:,} "
-            f"rows{may}, where {row['bound']:g} was promised; {_remedy(row)}{others}"
+            f"rows{more}{may}, where {row['bound']:g} was promised; {_remedy(row)}{others}"
         )
 
     def _not_tested(self) -> list[str]:
@@ -158,6 +169,12 @@ def _remedy(row: pd.Series) -> str:
     if most <= 1.1 * least:
         return f"some {most:,.0f} rows like these would be needed"
     return f"some {least:,.0f} to {most:,.0f} rows like these would be needed"
+
+
+def _remedy_by_changes(row: pd.Series) -> str:
+    if np.isinf(row["samples_needed_most"]):
+        return "as many may change without harm, which only labels can tell"
+    return f"some {row['samples_needed_most']:,.0f} rows like these would be needed, or labels"
 
 
 def _rows(row: dict[Any, Any]) -> str:

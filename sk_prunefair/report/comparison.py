@@ -39,7 +39,7 @@ from sk_prunefair.report.text import label_findings, layer_findings
 class GroupComparison:
     """What two classifiers do to each group, and how it changed.
 
-    `sk_prunefair.FairnessReport` is one; its parameters and attributes are described there.
+    `sk_prunefair.FairnessReport` is one, and describes parameters and attributes.
     """
 
     def __init__(
@@ -141,9 +141,9 @@ class GroupComparison:
     @property
     def is_loss_unchanged(self) -> bool:
         """Whether each sample has the same loss with both nets, as far as losses are known."""
+        dense, pruned = self.outcomes
         if self.kinds is not None and self.kinds.squares.get("risk", np.zeros(1)).any():
             return False
-        dense, pruned = self.outcomes
         return self.has_losses and np.array_equal(dense.known_losses, pruned.known_losses)
 
     @property
@@ -185,10 +185,7 @@ class GroupComparison:
         """Whether the loss of each sample is known, not its predicted label alone."""
         return self.outcomes[0].losses is not None
 
-    @property
-    def compressed(self) -> MetricFrame:
-        """``pruned``, by the name that it has where nothing was pruned."""
-        return self.pruned
+    compressed = property(lambda self: self.pruned, doc="``pruned``, where nothing was pruned.")
 
     @property
     def findings(self) -> list[str]:
@@ -257,10 +254,10 @@ class GroupComparison:
         -------
         pandas.DataFrame
             ``count``, then accuracy, loss and the user's metrics of both nets with their names as
-            suffixes, ``_dense`` and ``_pruned`` if not said otherwise, ``accuracy_drop``,
-            ``excessive_risk``. With bootstrap, ``excessive_risk`` and ``accuracy_drop`` have
-            columns for their quantiles, such as ``excessive_risk_q0.05``. Losses and excessive
-            risk are absent where only labels are known.
+            suffixes, ``_dense`` and ``_pruned`` if not said otherwise, ``changed`` (the share of
+            answers, more than which is not lost), ``accuracy_drop``, ``excessive_risk``. With
+            bootstrap, the last two have columns for their quantiles, such as
+            ``excessive_risk_q0.05``. Losses and risk are absent where only labels are known.
         """
         return self._frame(*self.names)
 
@@ -272,6 +269,7 @@ class GroupComparison:
             columns[f"{name}_{after}"] = means[f"{name}_pruned"]
         for name, of_models in self.user_metrics().items():
             columns |= {f"{name}_{before}": of_models[0], f"{name}_{after}": of_models[1]}
+        columns["changed"] = means["changed"]
         for name in HARMS:
             if name in means:
                 columns[name] = means[name]

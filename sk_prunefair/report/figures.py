@@ -73,9 +73,10 @@ class Figures(NamedTuple):
 def group_figures(report: GroupComparison) -> list[dict[str, Any]]:
     """Return all figures of each group, the most harmed first.
 
-    Intervals are of 95 %: Wilson's of an accuracy, Student's, corrected for skewness, of a loss and
-    of the excessive risk, Tango's of a drop. ``benchmarks/intervals.md`` says at which sizes of
-    groups each covers; those of losses do not where groups are small and errors rare.
+    Intervals are of 95 %: Wilson's of an accuracy and of changed answers, Student's, corrected for
+    skewness, of a loss and of the excessive risk, Tango's of a drop. ``benchmarks/intervals.md``
+    says at which sizes of groups each covers; those of losses do not where groups are small and
+    errors rare.
 
     Parameters
     ----------
@@ -86,7 +87,8 @@ def group_figures(report: GroupComparison) -> list[dict[str, Any]]:
     -------
     list of dict
         ``group`` (values by column), ``count`` and a figure each for the ``accuracy`` and the
-        ``loss`` of both models by name, ``accuracy_drop``, ``excessive_risk``; and ``metrics``, of
+        ``loss`` of both models by name, ``accuracy_drop``, ``changed`` (the share of answers),
+        ``excessive_risk``; and ``metrics``, of
         the user's, which have no interval.
     """
     frame, moments = report.by_group, sample_moments(report)
@@ -155,6 +157,7 @@ def _moments(report: GroupComparison, codes: npt.NDArray[np.int64]) -> pd.DataFr
         "right_pruned": after,
         "lost": before * (1 - after),
         "won": after * (1 - before),
+        "changed": (report.outcomes[0].labels != report.outcomes[1].labels).astype(float),
     }
     if dense.losses is not None and pruned.losses is not None:
         values |= {
@@ -179,8 +182,13 @@ def _own(moments: pd.DataFrame, before: str, after: str) -> list[dict[str, Any]]
         for name, role in roles
     }
     drops = _figures((lost - won) / n, n, *tango_interval(n, lost, won, CONFIDENCE))
+    changed = _figures(moments["changed"], n, *wilson_interval(moments["changed"], n, _Z))
     found = [
-        {"accuracy": {name: each[row] for name, each in accuracies.items()}, "accuracy_drop": drop}
+        {
+            "accuracy": {name: each[row] for name, each in accuracies.items()},
+            "accuracy_drop": drop,
+            "changed": changed[row],
+        }
         for row, drop in enumerate(drops)
     ]
     if "risk" not in moments:

@@ -158,7 +158,7 @@ def mean_values(y_true: Any, y_pred: Any, *, values: npt.NDArray[Any]) -> float:
 
 
 def group_means(cells: Cells, dense: Outcome, pruned: Outcome) -> pd.DataFrame:
-    """Return count, accuracies, losses and their changes by group, as MetricFrames have them."""
+    """Return count, accuracies, losses and all changes by group, as MetricFrames have them."""
     columns: dict[str, Any] = {"count": cells.counts}
     for role, outcome in (("dense", dense), ("pruned", pruned)):
         columns[f"accuracy_{role}"] = cells.means(outcome.is_right)
@@ -166,6 +166,7 @@ def group_means(cells: Cells, dense: Outcome, pruned: Outcome) -> pd.DataFrame:
         if outcome.losses is not None:
             columns[f"loss_{role}"] = cells.means(outcome.losses)
     columns |= {name: cells.means(each) for name, each in changes(dense, pruned).items()}
+    columns["changed"] = cells.means(dense.labels != pruned.labels)
     return pd.DataFrame(columns, index=cells.index)
 
 

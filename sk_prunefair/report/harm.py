@@ -11,7 +11,9 @@ from sk_prunefair.metrics.practice import practice_frame, practice_summary
 from sk_prunefair.promise import Verdict, judge_samples
 from sk_prunefair.report.comparison import GroupComparison
 from sk_prunefair.report.exemplars import exemplars
+from sk_prunefair.report.slice_promise import judge_slices
 from sk_prunefair.report.slices import harmed_slices
+from sk_prunefair.report.unlabelled import as_unlabelled
 
 
 class GroupHarm(GroupComparison):
@@ -76,7 +78,9 @@ class GroupHarm(GroupComparison):
         given: dict[str, Any] = {"names": self.names, **options}
         return practice_summary(*self.outcomes, self.labels, groups, **given)
 
-    def promise(self, max_accuracy_drop: float = 0.02, **options: Any) -> Verdict:
+    def promise(
+        self, max_accuracy_drop: float = 0.02, *, unlabelled: Any = None, **options: Any
+    ) -> Verdict:
         """Judge whether no group loses more, as far as these samples can tell.
 
         Parameters
@@ -84,6 +88,13 @@ class GroupHarm(GroupComparison):
         max_accuracy_drop : float in [0, 1), default=0.02
             What each group may lose: of accuracy, and of the recall of each class where it has
             rows enough to prove anything.
+        unlabelled : tuple of (dense_pred, compressed_pred, sensitive_features), default=None
+            Rows whose groups are known and whose labels are not, by what both models predict for
+            them: labels or probabilities. A group's accuracy falls by at most the share of its
+            answers that changed, and labels say how much of that is loss: both are tested
+            together, by `sk_prunefair.stats.changes.combined_p_value`, in a group without labelled
+            rows the share alone. They count for the accuracy; of recalls labels alone decide.
+            Rows must be independent, and which have labels must not depend on what they are.
         **options : dict
             ``max_violation``, ``confidence``, ``criteria`` (what may not fall), ``harmless`` and
             ``loss_bound``, as `sk_prunefair.promise.judge` takes them. A report of parts judges
@@ -92,7 +103,8 @@ class GroupHarm(GroupComparison):
         Returns
         -------
         Verdict
-            ``.kept``, ``.binding_group``, ``.table``; its text says why.
+            ``.kept``, ``.binding_group``, ``.table``; its text says why. With rows without label
+            the table has ``unlabelled``, ``changed`` and ``evidence``.
         """
         given: dict[str, Any] = {
             "max_accuracy_drop": max_accuracy_drop,
@@ -100,6 +112,8 @@ class GroupHarm(GroupComparison):
             "counts": self.cells.weights,
             **options,
         }
+        if unlabelled is not None:
+            given["unlabelled"] = as_unlabelled(unlabelled, self.labels, self.sensitive_features)
         return judge_samples(self.cells.group, *self.outcomes, self.labels, **given)
 
     def accept(self, criteria: Any) -> Acceptance:
@@ -118,3 +132,27 @@ class GroupHarm(GroupComparison):
         """
         self.need_samples("acceptance criteria need")
         return accept(self, criteria)
+
+    def promise_slices(
+        self, features: Any, max_accuracy_drop: float = 0.02, **options: Any
+    ) -> Verdict:
+        """Judge the promise for all groups that rules of one or two features make.
+
+        Parameters
+        ----------
+        features : array-like of shape (n_samples, n_features)
+            One row per sample: numbers, texts, categories; they need not be what the models saw.
+        max_accuracy_drop : float in [0, 1), default=0.02
+            What no such group may lose of accuracy.
+        **options : dict
+            ``min_rows``, ``max_features``, ``bins`` and ``confidence``, as
+            `sk_prunefair.report.slice_promise.judge_slices` takes them.
+
+        Returns
+        -------
+        Verdict
+            A row of its table for each rule; which claim has which error rate is said there.
+        """
+        self.need_samples("slices need")
+        given: dict[str, Any] = {"names": self.names, **options}
+        return judge_slices(features, *self.outcomes, self.labels, max_accuracy_drop, **given)

@@ -69,7 +69,7 @@ def groups_table(report: GroupComparison, figures: Figures, most: int | None = N
     before, after = report.names
     rows = figures.groups[:most]
     header = [*rows[0]["group"], "samples", f"accuracy {before}", f"accuracy {after}"]
-    header += ["accuracy lost", *["excessive risk R"] * report.has_losses]
+    header += ["accuracy lost", "answers changed", *["excessive risk R"] * report.has_losses]
     lines = [header, ["---"] * len(header)]
     if report.control_features is None:
         everyone = figures.overall | {
@@ -78,7 +78,7 @@ def groups_table(report: GroupComparison, figures: Figures, most: int | None = N
         }
         rows = [*rows, everyone]
     for row in rows:
-        found = [*row["accuracy"].values(), row["accuracy_drop"]]
+        found = [*row["accuracy"].values(), row["accuracy_drop"], row["changed"]]
         found += [row["excessive_risk"]] if report.has_losses else []
         lines.append([*row["group"].values(), f"{row['count']:,}", *map(shown, found)])
     head, rule, *body = lines

@@ -125,6 +125,8 @@ def _sections(report: GroupComparison, figures: Figures, name: str, dataset: str
         "## How to read it",
         "- Accuracy lost: of the model before minus that of the model after, on the same samples "
         "(Tango's interval); accuracies have Wilson's.\n"
+        "- Answers changed: their share, right or wrong; no label is needed for it, and no more "
+        "accuracy can be lost (Wilson's interval).\n"
         "- Excessive risk R(a): mean loss after minus before (Student's interval, corrected for "
         "skewness); ξ is the largest minus the smallest (Tran et al., *Pruning has a disparate "
         "impact on model accuracy*). Intervals of gaps follow from those of the groups by "

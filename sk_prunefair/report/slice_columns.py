@@ -16,7 +16,7 @@ from scipy import sparse
 
 from sk_prunefair.data.groups import to_frame
 
-_MAX_BINS = 20
+MAX_BINS = 20
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,12 @@ class BinnedColumn:
         return f"{above}{self.name} <= {self.cuts[last]}"
 
 
-def binned_columns(features: Any, n_samples: int) -> list[BinnedColumn]:
+def binned_columns(features: Any, n_samples: int, max_bins: int = MAX_BINS) -> list[BinnedColumn]:
     """Return the features as binned columns, those that hold one value alone left out.
 
-    Numbers and times are cut into at most 20 bins of about equal counts, where they have more
-    values than that. All else is taken by its values. Cuts are the shortest decimals between two
-    numbers, of times the earlier of two.
+    Numbers and times are cut into at most `max_bins` bins of about equal counts, where they have
+    more values than that. All else is taken by its values. Cuts are the shortest decimals between
+    two numbers, of times the earlier of two.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def binned_columns(features: Any, n_samples: int) -> list[BinnedColumn]:
         raise ValueError("features must have at least one column, got none")
     if not frame.columns.is_unique:
         raise ValueError(f"features must have distinct column names, got {frame.columns.tolist()}")
-    columns = [_binned(frame[name], str(name)) for name in frame]
+    columns = [_binned(frame[name], str(name), max_bins) for name in frame]
     return [column for column in columns if column.n_codes > 1]
 
 
@@ -110,12 +110,12 @@ def _as_frame(features: Any) -> pd.DataFrame:
     return to_frame(features, "features").infer_objects()
 
 
-def _binned(column: pd.Series, name: str) -> BinnedColumn:
+def _binned(column: pd.Series, name: str, max_bins: int) -> BinnedColumn:
     is_number = pd.api.types.is_numeric_dtype(column.dtype)
     if is_number and not pd.api.types.is_bool_dtype(column.dtype):
-        return _binned_numbers(column, name)
+        return _binned_numbers(column, name, max_bins)
     if _is_ordered(column):
-        return _binned_by_rank(column, name)
+        return _binned_by_rank(column, name, max_bins)
     codes, found = pd.factorize(column)
     values = [f"= {_text(value)}" for value in found]
     return _with_missing(name, codes.astype(np.int64), codes < 0, (), values)
@@ -131,18 +131,19 @@ def _is_ordered(column: pd.Series) -> bool:
     return (is_time or is_one) and known.nunique() > 1
 
 
-def _binned_by_rank(column: pd.Series, name: str) -> BinnedColumn:
+def _binned_by_rank(column: pd.Series, name: str, max_bins: int) -> BinnedColumn:
     """Return times or decimals as numbers are binned; each cut is the largest value below it."""
     codes, found = pd.factorize(column, sort=True)
-    ranks = _binned_numbers(pd.Series(codes, dtype=float).where(codes >= 0), name)
+    numbers = pd.Series(codes, dtype=float).where(codes >= 0)
+    ranks = _binned_numbers(numbers, name, max_bins)
     return replace(ranks, cuts=tuple(found[int(cut)] for cut in ranks.cuts))
 
 
-def _binned_numbers(column: pd.Series, name: str) -> BinnedColumn:
+def _binned_numbers(column: pd.Series, name: str, max_bins: int) -> BinnedColumn:
     is_missing = column.isna().to_numpy()
     numbers = column.to_numpy(dtype=float, na_value=np.nan)
     known = np.sort(numbers[~is_missing])
-    cuts = _cuts(known)
+    cuts = _cuts(known, max_bins)
     codes = np.searchsorted(cuts, numbers, side="left").astype(np.int64)
     # A feature of one number: known or missing is all that can be said.
     values = [] if cuts or not len(known) else [f"= {_text(known[0].item())}"]
@@ -162,15 +163,15 @@ def _with_missing(
     return BinnedColumn(name, codes, cuts, tuple(values))
 
 
-def _cuts(known: npt.NDArray[np.float64]) -> list[float]:
+def _cuts(known: npt.NDArray[np.float64], max_bins: int) -> list[float]:
     """Return the edges between bins of sorted numbers: x <= cut is below."""
     if len(known) == 0:
         return []
     distinct = np.unique(known)
-    if len(distinct) <= _MAX_BINS:
+    if len(distinct) <= max_bins:
         lower = np.arange(len(distinct) - 1)
     else:
-        places = np.arange(1, _MAX_BINS) * len(known) // _MAX_BINS
+        places = np.arange(1, max_bins) * len(known) // max_bins
         lower = np.unique(np.searchsorted(distinct, known[places - 1]))
         lower = lower[lower < len(distinct) - 1]
     return [_shortest_between(distinct[i].item(), distinct[i + 1].item()) for i in lower]

@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from sk_prunefair.checks import as_vector, check_count, check_number
 from sk_prunefair.report.slice_columns import BinnedColumn, binned_columns
 from sk_prunefair.report.slice_search import Rule, SliceSearch, matches, rule_text
+from sk_prunefair.stats.combine import holm
 from sk_prunefair.stats.excess_drop import excess_drop_p_value
 from sk_prunefair.stats.tango import tango_interval
 
@@ -153,7 +154,7 @@ def _tested(
             "p_value": excess_drop_p_value(counts, rest, level / len(rules) / _NUISANCE),
         }
         results.append((rule, row))
-    adjusted = _holm([row["p_value"] for _, row in results], len(rules))
+    adjusted = holm([row["p_value"] for _, row in results], len(rules))
     for (_, row), p in zip(results, adjusted, strict=True):
         row["p_value"] = min(1.0, 2 * p)
     return results
@@ -161,16 +162,6 @@ def _tested(
 
 def _counts(harm: npt.NDArray[np.int64]) -> tuple[int, int, int]:
     return len(harm), int((harm > 0).sum()), int((harm < 0).sum())
-
-
-def _holm(p_values: list[float], n_tests: int) -> npt.NDArray[np.float64]:
-    """Return p-values adjusted for the number of tests (Holm 1979)."""
-    values = np.array(p_values, dtype=float)
-    order = np.argsort(values, kind="stable")
-    factors = n_tests - np.arange(len(values))
-    adjusted = np.empty_like(values)
-    adjusted[order] = np.maximum.accumulate(values[order] * factors)
-    return np.minimum(adjusted, 1.0)
 
 
 def _distinct(held: list[_Result], columns: list[BinnedColumn]) -> list[_Result]:

@@ -109,3 +109,36 @@ def hochberg(p_values: npt.ArrayLike) -> npt.NDArray[np.float64]:
     adjusted = np.empty(len(p))
     adjusted[order] = np.minimum.accumulate(p[order] * np.arange(1, len(p) + 1))
     return adjusted
+
+
+def holm(p_values: npt.ArrayLike, n_tests: int | None = None) -> npt.NDArray[np.float64]:
+    """Adjust p-values for their number, by Holm's procedure, however they depend on each other.
+
+    Parameters
+    ----------
+    p_values : array-like of shape (n,)
+        In [0, 1].
+    n_tests : int, default=None
+        Number of hypotheses, at least n; None takes n.
+
+    Returns
+    -------
+    ndarray of shape (n,), dtype float64
+        The chance to reject any true hypothesis is at most α where those of at most α are rejected.
+
+    References
+    ----------
+    Holm (1979), A simple sequentially rejective multiple test procedure, Scandinavian Journal of
+    Statistics 6.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, 0.03]).round(2).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    values = np.asarray(p_values, dtype=float)
+    order = np.argsort(values, kind="stable")
+    factors = (len(values) if n_tests is None else n_tests) - np.arange(len(values))
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.maximum.accumulate(values[order] * factors)
+    return np.minimum(adjusted, 1.0)

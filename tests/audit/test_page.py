@@ -42,6 +42,7 @@ def test_groups_drawn_rows_and_table_are_those_of_the_report():
             f"{row['accuracy_pruned']:.1%}",
             f"{row['loss_dense']:.3f}",
             f"{row['loss_pruned']:.3f}",
+            f"{100 * row['changed']:z.1f}",
             f"{change:z.1f}",
             f"{row['excessive_risk']:.3f}",
         ]
@@ -244,7 +245,7 @@ def test_labels_alone_have_nothing_that_needs_losses():
     page = audit_page(report, pictures=True)
     for absent in ("loss", "ξ", "risk", "nats", "<img"):
         assert absent not in re.sub("(?s)<style>.*?</style>", "", page), absent
-    assert len(cells(page, "by-group")[0]) == 5
+    assert len(cells(page, "by-group")[0]) == 6
 
 
 def test_sections_of_what_is_not_known_are_absent():

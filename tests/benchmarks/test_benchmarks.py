@@ -41,6 +41,7 @@ PAGES = {
     "sparse": "sparse.write_page",
     "theory": "theory.write_page",
     "training_overhead": "training_overhead.write_page",
+    "unlabelled": "unlabelled.write_page",
 }
 
 
@@ -116,6 +117,14 @@ def test_intervals_quick_run_writes_rows_and_page(tmp_path):
     assert set(rows["n"]) == {5, 10, 20, 50, 200}
     assert rows["covers"].between(0, 1).all()
     assert "ξ of four groups" in (tmp_path / "intervals.md").read_text()
+
+
+def test_unlabelled_quick_run_writes_rows_and_page(tmp_path):
+    run_quick("unlabelled", "--out", tmp_path / "rows.csv")
+    rows = pd.read_csv(tmp_path / "rows.csv")
+    assert rows[["changes", "labels", "both"]].stack().between(0, 1).all()
+    assert (rows.loc[rows["kind"] == "edge", ["changes", "labels", "both"]] <= 0.25).all(axis=None)
+    assert "how often each passes" in (tmp_path / "rows.md").read_text()
 
 
 def test_constraints_quick_run_writes_rows_and_page(tmp_path):

@@ -1,0 +1,154 @@
+"""Rows whose group is known and whose label is not: their answers say what may have been lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sk_prunefair.names import Names
+from sk_prunefair.outcome import Outcome
+from sk_prunefair.promise.evidence import Evidence
+from sk_prunefair.promise.findings import label_findings
+from sk_prunefair.stats.changes import (
+    changes_p_value,
+    changes_upper_bound,
+    combined_p_value,
+    combined_upper_bound,
+)
+from sk_prunefair.stats.paired_many import clopper_pearson
+from sk_prunefair.stats.sample_size import samples_about
+
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """What both models answer in rows without label.
+
+    Parameters
+    ----------
+    group : pandas.Index of shape (n_rows,)
+        Name of each row's group, a tuple for several columns.
+    dense, compressed : ndarray of shape (n_rows,)
+        Labels that the two give.
+
+    Examples
+    --------
+    >>> rows = Unlabelled(pd.Index(["a", "a", "b"]), np.array([0, 1, 1]), np.array([0, 0, 1]))
+    >>> rows.counts(pd.Index(["b", "a", "c"]))
+    (array([1, 2, 0]), array([0, 1, 0]))
+    """
+
+    group: pd.Index
+    dense: npt.NDArray[Any]
+    compressed: npt.NDArray[Any]
+
+    def groups(self, known: Sequence[Any] = ()) -> pd.Index:
+        """Return the known groups, then those that are met here alone."""
+        found = dict.fromkeys([*known, *self.group.unique()])
+        return pd.Index(list(found), tupleize_cols=False)
+
+    def counts(self, groups: pd.Index) -> tuple[Counts, Counts]:
+        """Return rows, and rows whose answer changed, of each group."""
+        place = {name: code for code, name in enumerate(groups)}
+        codes, names = pd.factorize(self.group)
+        codes = np.array([place[name] for name in names], dtype=np.int64)[codes]
+        n = len(groups)
+        is_changed = self.dense != self.compressed
+        return np.bincount(codes, minlength=n), np.bincount(codes[is_changed], minlength=n)
+
+    def findings(
+        self, labels: Sequence[Any] | npt.NDArray[Any], names: Names, *labelled: Outcome
+    ) -> list[str]:
+        """Return what no average shows, of all rows; of those without label, unlike dense."""
+        answers = [self.dense.tolist(), self.compressed.tolist()]
+        known = list(dict.fromkeys([*np.asarray(labels).tolist(), *answers[0], *answers[1]]))
+        place = {label: code for code, label in enumerate(known)}
+        dense, compressed = (np.array([place[label] for label in each]) for each in answers)
+        truth = dense
+        if labelled:
+            truth = np.concatenate([labelled[0].truth, dense])
+            dense = np.concatenate([labelled[0].labels, dense])
+            compressed = np.concatenate([labelled[1].labels, compressed])
+        outcomes = Outcome(None, dense, truth), Outcome(None, compressed, truth)
+        return label_findings(*outcomes, known, names)
+
+
+def with_changes(
+    evidence: Evidence,
+    labelled: tuple[int, int, int, int],
+    unlabelled: tuple[int, int],
+    bound: float,
+    confidence: float,
+) -> Evidence:
+    """Return what the rows of a group prove of a value that stays where the answer does.
+
+    Without unlabelled rows the labels alone are looked at, without labelled ones the changes alone,
+    else both: what is tested follows from the numbers of rows, not from what they say.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        Of the labelled rows.
+    labelled : tuple of four int
+        Labelled rows: all, changed, lost, won.
+    unlabelled : tuple of two int
+        Unlabelled rows: all, changed.
+    bound : float
+        What may be lost.
+    confidence : float
+        1 − α.
+    """
+    n, more = labelled[0], unlabelled[0]
+    if n + more == 0:
+        return evidence
+    changed = (labelled[1] + unlabelled[1]) / (n + more)
+    if more == 0:
+        return replace(evidence, changed=changed)
+    if n == 0:
+        return _by_changes(evidence, *unlabelled, bound, confidence)
+    p_value = combined_p_value(labelled, unlabelled, bound, confidence)
+    least = most = np.nan
+    if p_value > 1 - confidence:
+        # Labelled rows; where they would be enough by themselves, about as many more.
+        least = np.nan_to_num(evidence.needed, nan=n + 1.0, posinf=np.inf)
+        most = np.nan_to_num(evidence.needed_most, nan=n + 1.0, posinf=np.inf)
+    return replace(
+        evidence,
+        drop_bound=combined_upper_bound(labelled, unlabelled, confidence),
+        p_value=p_value,
+        needed=float(least),
+        needed_most=float(most),
+        unlabelled=more,
+        changed=changed,
+        by="both",
+    )
+
+
+def _by_changes(
+    evidence: Evidence, n: int, n_changed: int, bound: float, confidence: float
+) -> Evidence:
+    p_value, share = changes_p_value(n, n_changed, bound), n_changed / n
+    least = most = np.nan
+    if p_value > 1 - confidence:
+        low = float(clopper_pearson(n_changed, n, 2 * (1 - confidence))[0])
+        least, most = (
+            max(float(samples_about(np.array([each]), np.zeros(1), bound, confidence)[0]), n + 1.0)
+            for each in (low, share)
+        )
+    return replace(
+        evidence,
+        drop_bound=changes_upper_bound(n, n_changed, confidence),
+        p_value=p_value,
+        is_testable=changes_p_value(n, 0, bound) <= 1 - confidence,
+        needed=min(least, most),
+        needed_most=most,
+        unlabelled=n,
+        changed=share,
+        by="changes",
+    )

@@ -1,0 +1,194 @@
+"""The promise to all groups that short rules make, which nobody had named before the release."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sk_prunefair.checks import check_count
+from sk_prunefair.names import PRUNING, Names
+from sk_prunefair.outcome import Outcome
+from sk_prunefair.promise import Verdict, label_findings
+from sk_prunefair.promise._bounds import check_promise
+from sk_prunefair.promise.counts import rows_if_unchanged, rows_needed
+from sk_prunefair.promise.verdict import binding_group
+from sk_prunefair.report.slice_columns import BinnedColumn, binned_columns
+from sk_prunefair.report.slice_search import Rule, rule_text
+from sk_prunefair.stats.combine import holm
+from sk_prunefair.stats.paired_many import drop_p_values, drop_upper_bounds
+
+Counts = npt.NDArray[np.int64]
+
+
+def judge_slices(
+    features: Any,
+    dense: Outcome,
+    compressed: Outcome,
+    labels: Any,
+    max_accuracy_drop: float = 0.02,
+    *,
+    min_rows: int | None = None,
+    max_features: int = 2,
+    bins: int = 4,
+    confidence: float = 0.95,
+    names: Names = PRUNING,
+) -> Verdict:
+    r"""Judge whether no group that a rule of one or two features makes loses more than promised.
+
+    A rule is a condition on one feature, or two on two: an interval of a number, whose ends are
+    quantiles, or one value of all else. All rules that at least `min_rows` rows fulfil are tested,
+    each by the exact paired test of `sk_prunefair.stats.paired.drop_p_value`.
+
+    Parameters
+    ----------
+    features : array-like of shape (n_samples, n_features)
+        DataFrame, dict of columns or array; numbers, strings, booleans, categories. Missing values
+        are a value of their own. Need not be what the models saw.
+    dense, compressed : Outcome
+        Of both models, over the same rows.
+    labels : sequence of shape (n_labels,)
+        What the codes of the outcomes stand for.
+    max_accuracy_drop : float in [0, 1), default=0.02
+        What no group may lose.
+    min_rows : int, default=None
+        Rows that a group must have. None: ten times as many as would prove the promise if no
+        answer changed, 1,530 for 0.02: of fewer little can be proven.
+    max_features : {1, 2}, default=2
+        Conditions that a rule may have.
+    bins : int, default=4
+        Parts that a number with more values than that is cut into, with about as many rows each.
+    confidence : float in (0, 1), default=0.95
+        1 − α.
+    names : Names
+        What the two are called, in the findings.
+
+    Returns
+    -------
+    Verdict
+        ``group`` is the rule. ``drop_bound`` holds for all rules together.
+
+    Raises
+    ------
+    ValueError
+        If an argument is malformed, or no rule has so many rows.
+
+    Notes
+    -----
+    *All rules together.* `kept` says that every group keeps the promise. Any one to which it is
+    broken passes its own test with a probability of at most α, so that this is said wrongly with at
+    most α, however many rules there are and however they overlap: an intersection-union test, for
+    which nothing is corrected. The price is power: each rule has to pass.
+
+    *Single rules.* ``p_adjusted`` is for those who name the groups that keep the promise, though
+    not all do: Holm's procedure over all m rules that were tested, which holds however rules
+    depend on each other, unlike the Hochberg's of a `Verdict` over groups that do not overlap.
+    ``drop_bound`` is at 1 − α/m: with the confidence no rule's drop is larger than its bound.
+    So it holds for the worst rule, too, though the rows themselves say which that is.
+
+    *What is fixed beforehand.* Which rules there are, and which have rows enough, follows from the
+    features alone, not from labels and answers. The ends of intervals are quantiles of the very
+    rows; tests hold for the groups that these ends make, given the features. They are exact where
+    the features take values that were fixed beforehand (categories, numbers that the user has cut);
+    a row at an end that was put there because of it is one of thousands.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> truth, age = rng.integers(0, 2, 8000), rng.integers(18, 80, 8000)
+    >>> is_hurt = (age > 70) & (rng.random(8000) < 0.1)
+    >>> outcomes = (Outcome(None, each, truth) for each in (truth, np.where(is_hurt, 0, truth)))
+    >>> found = judge_slices({"age": age}, *outcomes, ["no", "yes"])
+    >>> found.kept, found.binding_group
+    (False, 'age > 64')
+    """
+    check_promise(max_accuracy_drop, None, 1.0, confidence)
+    check_count("bins", bins, least=2)
+    if max_features not in (1, 2):
+        raise ValueError(f"max_features must be 1 or 2, got {max_features!r}")
+    if min_rows is None:
+        min_rows = int(10 * rows_if_unchanged(max_accuracy_drop, confidence))
+    check_count("min_rows", min_rows, or_else=" or None")
+    columns = binned_columns(features, len(dense.truth), bins)
+    before, after = dense.is_right, compressed.is_right
+    flags = np.stack([np.ones_like(before), before & ~after, after & ~before, before, after])
+    found = [
+        (rule_text(rule, columns), counts)
+        for rule, counts in _all_rules(columns, flags, max_features)
+        if counts[0] >= min_rows
+    ]
+    if not found:
+        raise ValueError(
+            f"min_rows: no rule over {[column.name for column in columns][:10]} holds for "
+            f"{min_rows:,} of the {len(before):,} rows"
+        )
+    rules, counts = zip(*found, strict=True)
+    table = _table(rules, np.array(counts), max_accuracy_drop, confidence)
+    findings = tuple(label_findings(dense, compressed, labels, names))
+    return Verdict(
+        kept=bool(table["passed"].all()) and not findings,
+        binding_group=None if findings else binding_group(table),
+        table=table,
+        confidence=confidence,
+        findings=findings,
+    )
+
+
+def _all_rules(
+    columns: Sequence[BinnedColumn], flags: npt.NDArray[np.bool_], max_features: int
+) -> Iterator[tuple[Rule, Counts]]:
+    """Yield every rule, and how many of its rows have each of the flags."""
+    for place, column in enumerate(columns):
+        cells = _histogram(column.codes, column.n_codes, flags)
+        for first, last in column.ranges():
+            yield ((place, first, last),), cells[:, first : last + 1].sum(axis=1)
+    pairs = itertools.combinations(enumerate(columns), 2) if max_features == 2 else ()
+    for (i, one), (j, other) in pairs:
+        codes = one.codes * other.n_codes + other.codes
+        cells = _histogram(codes, one.n_codes * other.n_codes, flags)
+        cells = cells.reshape(len(flags), one.n_codes, other.n_codes)
+        for first, last in one.ranges():
+            rows = cells[:, first : last + 1].sum(axis=1)
+            for start, end in other.ranges():
+                yield (
+                    ((i, first, last), (j, start, end)),
+                    rows[:, start : end + 1].sum(axis=1),
+                )
+
+
+def _histogram(codes: Counts, n_codes: int, flags: npt.NDArray[np.bool_]) -> Counts:
+    return np.stack([np.bincount(codes[rows], minlength=n_codes) for rows in flags])
+
+
+def _table(rules: Sequence[str], counts: Counts, bound: float, confidence: float) -> pd.DataFrame:
+    # Many rules have the same counts; each is tested once.
+    unique, place = np.unique(counts[:, :3], axis=0, return_inverse=True)
+    place = place.reshape(-1)
+    n, lost, won = unique.T
+    level, bounds = 1 - confidence, np.full(len(n), bound)
+    p_values = drop_p_values(n, lost, won, bounds, level / 20)
+    least, most = rows_needed(n, lost, won, bound, confidence, p_values > level)
+    # At a part of the level, as the least p-value is a part of what it is compared with.
+    of_many = drop_p_values(n, lost, won, bounds, level / len(rules) / 20)
+    table = pd.DataFrame(
+        {
+            "group": pd.Series(rules, dtype=object),
+            "criterion": "accuracy",
+            "count": counts[:, 0],
+            "dense": counts[:, 3] / counts[:, 0],
+            "compressed": counts[:, 4] / counts[:, 0],
+            "drop": (counts[:, 1] - counts[:, 2]) / counts[:, 0],
+            "drop_bound": drop_upper_bounds(n, lost, won, 1 - level / len(rules))[place],
+            "bound": float(bound),
+            "p_value": p_values[place],
+            "passed": pd.Series((p_values <= level)[place], dtype="boolean"),
+            "p_adjusted": holm(of_many[place]),
+            "samples_needed": least[place],
+            "samples_needed_most": most[place],
+        }
+    )
+    return table.sort_values("p_value", ascending=False, kind="stable").reset_index(drop=True)

@@ -17,6 +17,12 @@ NAMES = {
 }
 
 
+def written_by(study: str, doc: str | None) -> str:
+    """Return what a page says first: its script, and the second paragraph of its docstring."""
+    about = " ".join((doc or "").split("\n\n")[1].split())
+    return f"Written by `benchmarks/studies/{study}/run.py`. {about}"
+
+
 def with_excess(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows with the excess gap of each, at least 0."""
     return rows.assign(excess=(rows["gap"] - rows["floor"]).clip(lower=0))

@@ -76,9 +76,9 @@ IN_THE_WAY = """
   mean over the data sets, or cost accuracy, and so did wider margins for groups behind. Half of a
   batch's mean violation as a penalty on top closes more there (one seed), hardly on digits, and on
   UTKFace race costs six points of accuracy at 0.95 (one seed;
-  `studies/constraint_trials/rows.csv`). Weighing in the place of drawing (`by="reweighting"`) does
-  as well as the literal method on Fashion-MNIST, see `studies/field/page.md`, and costs much on
-  digits at 0.95.
+  `history/constraint_trials.csv`). Weighing in the place of drawing (`by="reweighting"`) does as
+  well as the literal method on Fashion-MNIST, see `studies/field/page.md`, and costs much on digits
+  at 0.95.
 - Labels with few images: no method in `studies/field/page.md` brings the excess gap of digits at
   0.8 below 0.22, or that of Fashion-MNIST at 0.9 below 0.29, where half of no constraint's is 0.24
   and 0.26.

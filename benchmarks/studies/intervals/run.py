@@ -25,6 +25,7 @@ from scipy.stats import beta, binom, norm
 from tqdm import tqdm
 
 from benchmarks.lib.harness import out_path, page_path
+from benchmarks.lib.tables import written_by
 from sk_prunefair.stats.intervals import mean_interval
 from sk_prunefair.stats.tango import tango_interval
 from sk_prunefair.stats.wilson import wilson_interval
@@ -224,7 +225,7 @@ def write_page(results: pd.DataFrame, path: Path) -> None:
     lines = [
         "# Do the intervals of a report cover?",
         "",
-        "Written by `run.py`. " + " ".join((__doc__ or "").split("\n\n")[1].split()),
+        written_by("intervals", __doc__),
         "",
         f"{results['draws'].iloc[0]:,} draws; three standard errors of a coverage of 0.95: "
         f"{3 * np.sqrt(0.95 * 0.05 / results['draws'].iloc[0]):.3f}.",

@@ -141,7 +141,7 @@ def write_page(rows: pd.DataFrame, path: Path) -> None:
     path.write_text(
         f"""# A monitor's level and delay
 
-Written by `run.py`. {intro}
+Written by `benchmarks/studies/monitor/run.py`. {intro}
 
 ## False alarms: share of {runs} runs with any alarm up to a batch
 

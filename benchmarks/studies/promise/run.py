@@ -22,6 +22,7 @@ import pandas as pd
 from scipy.stats import beta, binom, norm
 from tqdm import tqdm
 
+from benchmarks.lib.tables import written_by
 from sk_prunefair.selection import drop_p_value
 
 HERE = Path(__file__).parent
@@ -181,7 +182,7 @@ def page(results: pd.DataFrame) -> str:
     lines = [
         "# Is the promise kept?",
         "",
-        "Written by `run.py`. " + " ".join((__doc__ or "").split("\n\n")[1].split()),
+        written_by("promise", __doc__),
         "",
         f"Bound {MAX_DROP}, confidence {1 - LEVEL}: at most {LEVEL} of the draws may be broken. "
         f"{DRAWS:,} draws per cell; a true share of {LEVEL} shows as "

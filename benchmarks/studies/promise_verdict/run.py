@@ -21,6 +21,7 @@ import pandas as pd
 from scipy.stats import norm
 from tqdm import tqdm
 
+from benchmarks.lib.tables import written_by
 from sk_prunefair.promise.evidence import rounds
 from sk_prunefair.promise.pairs import examine_pairs
 from sk_prunefair.stats.betting import mean_lower_bound, mean_p_value, mean_upper_bound
@@ -293,7 +294,7 @@ def write_page(results: pd.DataFrame, path: Path) -> None:
     lines = [
         "# Is a verdict right?",
         "",
-        "Written by `run.py`. " + " ".join((__doc__ or "").split("\n\n")[1].split()),
+        written_by("promise_verdict", __doc__),
     ]
     for part, (title, words) in PARTS.items():
         rows = results[results["part"] == part]

@@ -20,6 +20,7 @@ import pandas as pd
 from scipy.stats import norm
 from tqdm import tqdm
 
+from benchmarks.lib.tables import written_by
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.selection.promise import Promise
 
@@ -109,7 +110,7 @@ def write_page(results: pd.DataFrame, path: Path) -> None:
     lines = [
         "# Is the promise on ξ kept?",
         "",
-        "Written by `run.py`. " + " ".join((__doc__ or "").split("\n\n")[1].split()),
+        written_by("promise_violation", __doc__),
         "",
         f"Confidence {1 - LEVEL}: at most {LEVEL} of the draws may be broken; {DRAWS} draws per "
         f"cell, three standard errors {error:.3f}. The true ξ: "

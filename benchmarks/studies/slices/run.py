@@ -127,7 +127,7 @@ def write_page(rows: pd.DataFrame, path: Path) -> None:
     path.write_text(
         f"""# Are harmed slices found?
 
-Written by `run.py`. {intro}
+Written by `benchmarks/studies/slices/run.py`. {intro}
 
 ## Nothing planted, 6,000 rows, 3 % of the answers changed
 

@@ -8,8 +8,6 @@ leaves). Rows go to ``rows.csv``, the table to ``page.md``.
 
 from __future__ import annotations
 
-import argparse
-import functools
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -17,10 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.lib.harness import Cell, out_path, page_path, run_cells
+from benchmarks.lib.harness import Cell
+from benchmarks.lib.study import options, run_study
 from benchmarks.lib.tasks import TASKS
-from benchmarks.studies.constraints.run import FINETUNE_EPOCHS, PRUNERS, scores
-from sk_prunefair import Distillation, EqualLossConstraint, FairPrunedClassifier
+from benchmarks.lib.training import PRUNERS, dense_net, prune, scores
+from sk_prunefair import Distillation, EqualLossConstraint
 
 STEPS = (0.001, 0.01, 0.1, 0.5, 1, 10)  # written as the CSV has them
 ROWS = (0, 1, 3, 8)
@@ -49,22 +48,16 @@ def work(cell: Cell, quick: bool = False) -> list[dict[str, Any]]:
         # Where the long tail has fewer, they come again: a group of eight needs eight.
         rest = np.flatnonzero(train.group != SMALL)
         train = train.take(np.r_[rest, np.resize(own, cell["rows"])])
-    callbacks: list[Any] = []
+    given: list[Any] = []
     if cell["method"] != "none":
-        callbacks.append(("equal_loss", EqualLossConstraint(step_size=cell["step"])))
+        given.append(EqualLossConstraint(step_size=cell["step"]))
     if cell["method"] == "recipe":
-        callbacks.append(("distillation", Distillation()))
-    clf = FairPrunedClassifier(
-        **(task.params | {"pruner": PRUNERS["digits"]} | ({"max_epochs": 2} if quick else {})),
-        classes=sorted(set(test.y.tolist())),
-        callbacks=callbacks,
-        random_state=cell["seed"],
-    )
-    given = {"sensitive_features": train.group}
-    clf.fit(train.X, train.y, **given)
+        given.append(Distillation())
+    params = {"pruner": PRUNERS["digits"]} | ({"max_epochs": 2} if quick else {})
+    clf = dense_net(task, (train, test), cell["seed"], given, **params)
     out = []
     for rate in RATES[:1] if quick else RATES:
-        clf.prune(rate, train.X, train.y, **given, finetune_epochs=FINETUNE_EPOCHS)
+        prune(clf, rate, train)
         weights = clf.module_.state_dict().values()
         is_finite = all(bool(weight.isfinite().all()) for weight in weights)
         out.append({"rate": rate, "finite": is_finite} | scores(clf, test))
@@ -103,17 +96,11 @@ def write_page(rows: pd.DataFrame, path: Path) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run what is missing, then write the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--n-jobs", type=int, default=1)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--out", type=Path)
-    args = parser.parse_args(argv)
-    out = out_path(__file__, args.out, args.quick)
+    args = options(__doc__, quick="two settings, shortly").parse_args(argv)
     todo = cells()
     if args.quick:
         todo = [c for c in todo if c["seed"] == 10 and c["rows"] == 1 and c["step"] in (0, 10)]
-    rows = run_cells(todo, functools.partial(work, quick=args.quick), out, args.n_jobs)
-    write_page(rows, page_path(out))
+    run_study(__file__, args, todo, work, write_page)
 
 
 if __name__ == "__main__":

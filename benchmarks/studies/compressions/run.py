@@ -15,9 +15,7 @@ has as many parameters as the net pruned to 0.9 has weights, and follows the den
 
 from __future__ import annotations
 
-import argparse
 import copy
-import functools
 import statistics
 import tempfile
 import time
@@ -29,18 +27,19 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from benchmarks.lib.harness import Cell, out_path, page_path, run_cells
+from benchmarks.lib.harness import Cell
+from benchmarks.lib.study import options, run_study
 from benchmarks.lib.tasks import TASKS, Split
+from benchmarks.lib.training import FINETUNE_EPOCHS, PRUNERS
 from benchmarks.studies.compressions.page import write_page
 from benchmarks.studies.compressions.students import distilled_student, n_parameters
-from benchmarks.studies.constraints.run import PRUNERS
 from sk_prunefair import FairnessReport, FairPrunedClassifier, compare_models
 from sk_prunefair.export import to_onnx
 from sk_prunefair.metrics import accuracy_gap_floor
 
 SEEDS = (0, 1, 2)
 USED = ("adult", "compas", "fashion", "faces_race")
-FINETUNE_EPOCHS, CALIBRATION = 3, 500
+CALIBRATION = 500
 
 
 def nets(
@@ -158,19 +157,13 @@ def _seconds(session: Any, batch: dict[str, np.ndarray], repeats: int) -> float:
 
 def main(argv: list[str] | None = None) -> None:
     """Run what is missing, then write the page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tasks", nargs="+", default=list(USED), choices=list(TASKS))
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--out", type=Path)
-    args = parser.parse_args(argv)
-    out = out_path(__file__, args.out, args.quick)
+    args = options(__doc__, tasks=USED, quick="digits alone, tiny").parse_args(argv)
     todo = [{"task": task, "seed": seed} for seed in SEEDS for task in args.tasks]
     # The slowest one last: what is there when a run is stopped is there for all seeds.
     todo.sort(key=lambda cell: cell["task"] == "faces_race")
     if args.quick:
         todo = [{"task": "digits", "seed": 0}]
-    rows = run_cells(todo, functools.partial(work, quick=args.quick), out)
-    write_page(rows, page_path(out))
+    run_study(__file__, args, todo, work, write_page)
 
 
 if __name__ == "__main__":

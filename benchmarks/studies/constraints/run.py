@@ -11,19 +11,16 @@ other method has one setting for everything. While the default became what it is
 
 from __future__ import annotations
 
-import argparse
-import functools
 import itertools
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from benchmarks.lib.first_default import FirstDefault
-from benchmarks.lib.harness import Cell, out_path, page_path, run_cells
-from benchmarks.lib.tasks import TASKS, Split
+from benchmarks.lib.harness import Cell
+from benchmarks.lib.study import options, run_study
+from benchmarks.lib.tasks import TASKS
+from benchmarks.lib.training import FINETUNE_EPOCHS, PRUNERS, Given, dense_net, prune, scores
 from benchmarks.studies.constraints.page import write_tables
 from sk_prunefair import (
     AccuracyGapConstraint,
@@ -31,17 +28,11 @@ from sk_prunefair import (
     EqualCurvatureConstraint,
     EqualGradientConstraint,
     EqualLossConstraint,
-    FairPrunedClassifier,
 )
-from sk_prunefair.constraints import Constraint
-from sk_prunefair.metrics import accuracy_gap_floor
-from sk_prunefair.pruning import MagnitudePruner
 
 RATES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98)
-FINETUNE_EPOCHS = 3
 LITERAL_STEPS = (0.001, 0.01, 0.1, 1.0)
 
-Given = Constraint | list[Constraint] | None
 METHODS: dict[str, Callable[[], Given]] = {
     "none": lambda: None,
     "ours": lambda: FirstDefault(),
@@ -60,8 +51,6 @@ METHODS: dict[str, Callable[[], Given]] = {
     "equal losses": EqualLossConstraint,
     "recipe": lambda: [EqualLossConstraint(), Distillation()],
 }
-# Magnitudes of these small nets leave their output layers empty from 0.9 on, whatever the method.
-PRUNERS = {task: MagnitudePruner(min_kept=0.01) for task in ("digits", "compas", "adult")}
 IMAGES = ("fashion", "faces_race", "faces_gender")
 # Those whose comparison is repeated on seeds that no choice was made by.
 REPEATED = ("none", "ours", "literal 0.01", "literal 0.1", "equal losses", "recipe")
@@ -89,72 +78,22 @@ def n_seeds(task: str, method: str) -> int:
 def work(cell: Cell, quick: bool = False) -> list[dict[str, Any]]:
     """Train one dense net and prune it at every rate; one row per rate, way and split."""
     rates = RATES[::3] if quick else RATES
-    ways = [
-        (rate, epochs)
-        for rate, epochs in itertools.product(rates, (0, FINETUNE_EPOCHS))
-        if rate or not epochs
-    ]
-    params = {"pruner": PRUNERS.get(cell["task"], "magnitude")}
-    if quick:
-        params["max_epochs"] = 3
-    constraint = METHODS[cell["method"]]()
-    return train_and_prune(cell["task"], cell["seed"], constraint, ways, **params)
-
-
-def train_and_prune(
-    task_name: str,
-    seed: int,
-    constraint: Given,
-    ways: list[tuple[float, int]],
-    **params: Any,
-) -> list[dict[str, Any]]:
-    """Return the scores on validation and test rows for each rate and epochs of fine-tuning."""
-    task = TASKS[task_name]
-    train, valid, test = task.load(seed)
-    clf = FairPrunedClassifier(
-        **(task.params | params),
-        classes=sorted(set(test.y.tolist())),
-        callbacks=named(constraint),
-        random_state=seed,
-    )
+    task = TASKS[cell["task"]]
+    train, valid, test = splits = task.load(cell["seed"])
+    params: dict[str, Any] = {"pruner": PRUNERS.get(cell["task"], "magnitude")}
+    params |= {"max_epochs": 3} if quick else {}
     start = time.perf_counter()
-    clf.fit(train.X, train.y, sensitive_features=train.group)
+    clf = dense_net(task, splits, cell["seed"], METHODS[cell["method"]](), **params)
     seconds = time.perf_counter() - start
     out = []
-    for rate, epochs in ways:
-        if epochs:
-            clf.prune(
-                rate, train.X, train.y, sensitive_features=train.group, finetune_epochs=epochs
-            )
-        else:
-            clf.prune(rate)
+    for rate, epochs in itertools.product(rates, (0, FINETUNE_EPOCHS)):
+        if epochs and not rate:
+            continue
+        prune(clf, rate, train, epochs) if epochs else clf.prune(rate)
         for name, split in (("valid", valid), ("test", test)):
             row = {"rate": rate, "finetuned": bool(epochs), "split": name}
             out.append(row | scores(clf, split) | {"fit_seconds": seconds})
     return out
-
-
-def named(given: Given) -> list[tuple[str, Constraint]] | None:
-    """Return constraints as callbacks: one is called "constraint"."""
-    if isinstance(given, list):
-        return [(type(each).__name__, each) for each in given]
-    return None if given is None else [("constraint", given)]
-
-
-def scores(clf: FairPrunedClassifier, split: Split) -> dict[str, float]:
-    """Return what the tables show of one net on one split."""
-    report = clf.fairness_report(split.X, split.y, sensitive_features=split.group)
-    by_group = report.pruned.by_group
-    accuracy = report.pruned.overall["accuracy"]
-    return {
-        "accuracy": accuracy,
-        "balanced": by_group["accuracy"].mean(),
-        "worst": by_group["accuracy"].min(),
-        "best": by_group["accuracy"].max(),
-        "gap": report.accuracy_gap["pruned"],
-        "floor": accuracy_gap_floor(accuracy, by_group["count"].to_numpy(), n_draws=2000),
-        "xi": report.fairness_violation,
-    }
 
 
 def cells(tasks: list[str], methods: list[str]) -> list[Cell]:
@@ -170,22 +109,12 @@ def cells(tasks: list[str], methods: list[str]) -> list[Cell]:
 
 def main(argv: list[str] | None = None) -> None:
     """Run what is missing, then write the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
-    parser.add_argument("--n-jobs", type=int, default=2)
-    parser.add_argument(
-        "--quick", action="store_true", help="digits alone, one seed of short trainings"
-    )
-    parser.add_argument("--out", type=Path)
-    args = parser.parse_args(argv)
-    out = out_path(__file__, args.out, args.quick)
-    todo = cells(args.tasks, args.methods)
+    help = "digits alone, one seed of short trainings"
+    args = options(__doc__, tasks=TASKS, methods=METHODS, quick=help, n_jobs=2).parse_args(argv)
+    todo = cells(["digits"] if args.quick else args.tasks, args.methods)
     if args.quick:
-        todo = [cell for cell in cells(["digits"], args.methods) if cell["seed"] == 0]
-    work_on = functools.partial(work, quick=args.quick)
-    rows: pd.DataFrame = run_cells(todo, work_on, out, args.n_jobs)
-    write_tables(rows, page_path(out))
+        todo = [cell for cell in todo if cell["seed"] == 0]
+    run_study(__file__, args, todo, work, write_tables)
 
 
 if __name__ == "__main__":

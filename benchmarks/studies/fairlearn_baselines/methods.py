@@ -25,7 +25,7 @@ from fairlearn.reductions import (
 from torch import nn
 
 from benchmarks.lib.tasks import Split, Task
-from benchmarks.studies.constraints.run import Given, named
+from benchmarks.lib.training import Given, named
 from sk_prunefair import FairPrunedClassifier
 from sk_prunefair.pruning import MagnitudePruner
 

@@ -12,7 +12,6 @@ here; but the default of ours became what it is on Adult and COMPAS, among other
 
 from __future__ import annotations
 
-import argparse
 import functools
 import time
 from collections.abc import Callable, Iterable
@@ -24,9 +23,10 @@ from fairlearn.metrics import demographic_parity_difference, equalized_odds_diff
 from sklearn.metrics import balanced_accuracy_score
 
 from benchmarks.lib.first_default import FirstDefault
-from benchmarks.lib.harness import ROOT, Cell, out_path, page_path, run_cells
+from benchmarks.lib.harness import ROOT, Cell, out_path
+from benchmarks.lib.study import options, run_study
 from benchmarks.lib.tasks import BINARY_TASKS, Split, Task
-from benchmarks.studies.constraints.run import FINETUNE_EPOCHS
+from benchmarks.lib.training import FINETUNE_EPOCHS
 from benchmarks.studies.fairlearn_baselines.methods import (
     Adversarial,
     Decorrelated,
@@ -164,18 +164,12 @@ def cells(tasks: Iterable[str], methods: Iterable[str], seeds: int) -> list[Cell
 
 def main(argv: list[str] | None = None) -> None:
     """Run what is missing, then write tables and figure."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=TASKS)
+    parser = options(__doc__, tasks=TASKS, quick="tiny nets and rows, in seconds")
     parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument("--n-jobs", type=int, default=1)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--out", type=Path)
     parser.add_argument("--picture", type=Path, help="by default docs/pictures, or beside --out")
     args = parser.parse_args(argv)
     todo = cells(["parity"], QUICK, 1) if args.quick else cells(args.tasks, METHODS, args.seeds)
-    out = out_path(__file__, args.out, args.quick)
-    rows = run_cells(todo, functools.partial(work, quick=args.quick), out, args.n_jobs)
-    write_page(rows, page_path(out))
+    rows, out = run_study(__file__, args, todo, work, write_page)
     is_committed = out == out_path(__file__, None, quick=False)
     draw_figure(rows, args.picture or (PICTURE if is_committed else out.with_suffix(".png")))
 

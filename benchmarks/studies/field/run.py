@@ -13,10 +13,8 @@ epochs allow it (the page says where not).
 
 from __future__ import annotations
 
-import argparse
 import functools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,9 +23,10 @@ from sklearn.base import clone
 from torch.nn import functional as F
 
 from benchmarks.lib.first_default import FirstDefault
-from benchmarks.lib.harness import Cell, out_path, page_path, run_cells
+from benchmarks.lib.harness import Cell
+from benchmarks.lib.study import options, run_study
 from benchmarks.lib.tasks import TASKS, Split
-from benchmarks.studies.constraints.run import FINETUNE_EPOCHS, scores
+from benchmarks.lib.training import FINETUNE_EPOCHS, prune, scores
 from benchmarks.studies.field.page import write_page
 from benchmarks.studies.field.peers import (
     AttentionTransfer,
@@ -174,8 +173,7 @@ def work(cell: Cell, quick: bool = False) -> list[dict[str, Any]]:
         clf.callbacks_.append(("field", change["constraint"]().initialize()))
     rows = []
     for rate in RATES[:1] if quick else RATES:
-        given = {"sensitive_features": train.group, "finetune_epochs": FINETUNE_EPOCHS}
-        clf.prune(rate, train.X, train.y, **given)
+        prune(clf, rate, train)
         for name, split in (("valid", valid), ("test", test)):
             rows.append({"rate": rate, "split": name} | scores(clf, split))
     return rows
@@ -194,19 +192,11 @@ def cells(tasks: list[str], seeds: int | None) -> list[Cell]:
 
 def main(argv: list[str] | None = None) -> None:
     """Run what is missing, then write the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tasks", nargs="+", default=list(SEEDS), choices=list(SEEDS))
+    parser = options(__doc__, tasks=SEEDS, quick="digits, one seed, tiny")
     parser.add_argument("--seeds", type=int)
-    parser.add_argument("--n-jobs", type=int, default=1)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--out", type=Path)
     args = parser.parse_args(argv)
-    if args.quick:
-        args.tasks, args.seeds = ["digits"], 1
-    out = out_path(__file__, args.out, args.quick)
-    todo = cells(args.tasks, args.seeds)
-    rows = run_cells(todo, functools.partial(work, quick=args.quick), out, args.n_jobs)
-    write_page(rows, page_path(out))
+    todo = cells(["digits"], 1) if args.quick else cells(args.tasks, args.seeds)
+    run_study(__file__, args, todo, work, write_page)
 
 
 if __name__ == "__main__":

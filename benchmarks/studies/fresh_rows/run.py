@@ -8,18 +8,18 @@ table to ``page.md``. Data is looked for in the folder SK_PRUNEFAIR_DATA.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from skorch.dataset import ValidSplit
 
-from benchmarks.lib.harness import Cell, out_path, page_path, run_cells
+from benchmarks.lib.harness import Cell
+from benchmarks.lib.study import options, run_study
 from benchmarks.lib.tables import mean_and_spread, with_excess
 from benchmarks.lib.tasks import TASKS
-from benchmarks.studies.constraints.run import FINETUNE_EPOCHS, PRUNERS, scores
-from sk_prunefair import Distillation, EqualLossConstraint, FairPrunedClassifier
+from benchmarks.lib.training import PRUNERS, dense_net, prune, scores
+from sk_prunefair import Distillation, EqualLossConstraint
 
 RATE = 0.98
 SEEDS = range(5)
@@ -37,20 +37,12 @@ def work(cell: Cell) -> list[dict[str, Any]]:
     """Train, prune, score."""
     task = TASKS[cell["task"]]
     train, _, test = task.load(cell["seed"])
-    callbacks: list[Any] = []
+    given: list[Any] = []
     if cell["multipliers"] != "none":
-        constraint = EqualLossConstraint(multipliers_from=cell["multipliers"])
-        callbacks = [("equal_loss", constraint), ("distillation", Distillation())]
-    clf = FairPrunedClassifier(
-        **(task.params | {"train_split": ValidSplit(5, stratified=True)}),
-        classes=sorted(set(test.y.tolist())),
-        callbacks=callbacks,
-        pruner=PRUNERS[cell["task"]],
-        random_state=cell["seed"],
-    )
-    given = {"sensitive_features": train.group}
-    clf.fit(train.X, train.y, **given)
-    clf.prune(RATE, train.X, train.y, **given, finetune_epochs=FINETUNE_EPOCHS)
+        given = [EqualLossConstraint(multipliers_from=cell["multipliers"]), Distillation()]
+    params = {"train_split": ValidSplit(5, stratified=True), "pruner": PRUNERS[cell["task"]]}
+    clf = dense_net(task, (train, test), cell["seed"], given, **params)
+    prune(clf, RATE, train)
     return [scores(clf, test)]
 
 
@@ -66,18 +58,14 @@ def write_page(rows: pd.DataFrame, path: Path) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run what is missing, then write the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--n-jobs", type=int, default=1)
-    parser.add_argument("--out", type=Path)
-    args = parser.parse_args(argv)
-    out = out_path(__file__, args.out, quick=False)
+    args = options(__doc__).parse_args(argv)
     todo = [
         {"task": task, "multipliers": name, "seed": seed}
         for seed in SEEDS
         for task in ("compas", "adult")
         for name in ("none", "train", "valid")
     ]
-    write_page(run_cells(todo, work, out, args.n_jobs), page_path(out))
+    run_study(__file__, args, todo, work, write_page)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ looked for in the folder SK_PRUNEFAIR_DATA.
 
 from __future__ import annotations
 
-import argparse
 import copy
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.lib.harness import Cell, out_path, page_path, run_cells
+from benchmarks.lib.harness import Cell
+from benchmarks.lib.study import options, run_study
 from benchmarks.lib.tables import mean_and_spread, with_excess
 from benchmarks.lib.tasks import TASKS
-from benchmarks.studies.constraints.run import FINETUNE_EPOCHS, scores
-from sk_prunefair import Distillation, EqualLossConstraint, FairPrunedClassifier, mend_head
+from benchmarks.lib.training import dense_net, prune, scores
+from sk_prunefair import Distillation, EqualLossConstraint, mend_head
 
 RATE = 0.9
 ROWS, STRENGTHS = (100, 300), (0.01, 0.1)
@@ -39,16 +39,9 @@ def work(cell: Cell) -> list[dict[str, Any]]:
     """Train, prune, and mend by every setting from the same pruned net."""
     task = TASKS["fashion"]
     train, valid, test = task.load(cell["seed"])
-    callbacks = [("equal_loss", EqualLossConstraint()), ("distillation", Distillation())]
-    clf = FairPrunedClassifier(
-        **task.params,
-        classes=list(range(10)),
-        callbacks=callbacks if cell["method"] == "recipe" else [],
-        random_state=cell["seed"],
-    )
-    given = {"sensitive_features": train.group}
-    clf.fit(train.X, train.y, **given)
-    clf.prune(RATE, train.X, train.y, **given, finetune_epochs=FINETUNE_EPOCHS)
+    given = [EqualLossConstraint(), Distillation()] if cell["method"] == "recipe" else []
+    clf = dense_net(task, (train, test), cell["seed"], given)
+    prune(clf, RATE, train)
     before = copy.deepcopy(clf.module_.state_dict())
     out = [{"rows": 0, "strength": 0} | scores(clf, test)]
     for n_rows in ROWS:
@@ -78,18 +71,14 @@ def write_page(rows: pd.DataFrame, path: Path) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run what is missing, then write the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--n-jobs", type=int, default=1)
-    parser.add_argument("--out", type=Path)
-    args = parser.parse_args(argv)
-    out = out_path(__file__, args.out, quick=False)
+    args = options(__doc__).parse_args(argv)
     todo = [
         {"method": method, "seed": seed}
         for pair in zip(CHOSEN, REPORTED, strict=True)
         for seed in pair
         for method in ("none", "recipe")
     ]
-    write_page(run_cells(todo, work, out, args.n_jobs), page_path(out))
+    run_study(__file__, args, todo, work, write_page)
 
 
 if __name__ == "__main__":

@@ -12,38 +12,29 @@ Methods: ``none``; ``old default``, of ``lib/first_default.py``; ``equal losses`
 
 from __future__ import annotations
 
-import argparse
-import functools
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from benchmarks.lib.first_default import FirstDefault
-from benchmarks.lib.harness import Cell, out_path, page_path, run_cells
+from benchmarks.lib.harness import Cell
+from benchmarks.lib.study import options, run_study
 from benchmarks.lib.tasks import MITIGATION_TASKS
-from benchmarks.studies.constraints.run import PRUNERS, scores
+from benchmarks.lib.training import PRUNERS, Given, dense_net, prune, scores
 from benchmarks.studies.mitigation.page import write_page
-from sk_prunefair import Distillation, EqualLossConstraint, FairPrunedClassifier
+from sk_prunefair import Distillation, EqualLossConstraint
 
 RATES = (0.8, 0.9, 0.95, 0.98)
-FINETUNE_EPOCHS = 3
 REPORTED, CHOSEN = (10, 11, 12, 13, 14), (0, 1, 2, 3, 4)
 IMAGES = ("fashion", "faces_race")
-Callbacks = list[tuple[str, Any]]
 
 
-def equal(**options: Any) -> tuple[str, EqualLossConstraint]:
-    """Return the constraint with its name."""
-    return ("equal_loss", EqualLossConstraint(**options))
-
-
-METHODS: dict[str, Callable[[], Callbacks]] = {
-    "none": lambda: [],
-    "old default": lambda: [("equal_loss", FirstDefault())],
-    "equal losses": lambda: [equal()],
-    "distillation": lambda: [("distillation", Distillation())],
-    "recipe": lambda: [equal(), ("distillation", Distillation())],
+METHODS: dict[str, Callable[[], Given]] = {
+    "none": lambda: None,
+    "old default": FirstDefault,
+    "equal losses": EqualLossConstraint,
+    "distillation": Distillation,
+    "recipe": lambda: [EqualLossConstraint(), Distillation()],
 }
 
 
@@ -51,24 +42,14 @@ def work(cell: Cell, quick: bool = False) -> list[dict[str, Any]]:
     """Return the scores on held-out rows at each rate."""
     task = MITIGATION_TASKS[cell["task"]]
     train, _, test = task.load(cell["seed"])
-    params = task.params | {"pruner": PRUNERS.get(cell["task"], "magnitude")}
-    clf = FairPrunedClassifier(
-        **(params | ({"max_epochs": 2} if quick else {})),
-        classes=sorted(set(test.y.tolist())),
-        callbacks=METHODS[cell["method"]](),
-        random_state=cell["seed"],
-    )
-    clf.fit(train.X, train.y, sensitive_features=train.group)
+    params: dict[str, Any] = {"pruner": PRUNERS.get(cell["task"], "magnitude")}
+    params |= {"max_epochs": 2} if quick else {}
+    given = METHODS[cell["method"]]()
+    clf = dense_net(task, (train, test), cell["seed"], given, **params)
     rows = []
     for rate in RATES[:2] if quick else RATES:
         start = time.process_time()
-        clf.prune(
-            rate,
-            train.X,
-            train.y,
-            sensitive_features=train.group,
-            finetune_epochs=FINETUNE_EPOCHS,
-        )
+        prune(clf, rate, train)
         seconds = time.process_time() - start
         rows.append({"rate": rate} | scores(clf, test) | {"seconds": seconds})
     return rows
@@ -87,24 +68,13 @@ def cells(tasks: list[str], methods: list[str], seeds: tuple[int, ...]) -> list[
 
 def main(argv: list[str] | None = None) -> None:
     """Run what is missing, then write the page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--tasks", nargs="+", default=list(MITIGATION_TASKS), choices=list(MITIGATION_TASKS)
-    )
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser = options(__doc__, tasks=MITIGATION_TASKS, methods=METHODS, quick="digits, one seed")
     parser.add_argument("--choose", action="store_true", help="the seeds that choices are made on")
-    parser.add_argument("--n-jobs", type=int, default=1)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--out", type=Path)
     args = parser.parse_args(argv)
-    out = out_path(__file__, args.out, args.quick)
-    if args.choose:
-        out = out.with_name(f"{out.stem}_chosen.csv")
     todo = cells(args.tasks, args.methods, CHOSEN if args.choose else REPORTED)
     if args.quick:
         todo = [{"task": "digits", "method": method, "seed": 10} for method in METHODS]
-    rows = run_cells(todo, functools.partial(work, quick=args.quick), out, args.n_jobs)
-    write_page(rows, page_path(out))
+    run_study(__file__, args, todo, work, write_page, part="chosen" if args.choose else "")
 
 
 if __name__ == "__main__":

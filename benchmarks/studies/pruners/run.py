@@ -7,17 +7,17 @@ rows to ``page.md``. All criteria prune the same dense net of a seed; nothing is
 
 from __future__ import annotations
 
-import argparse
 import functools
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from benchmarks.lib.harness import Cell, page_path, run_cells
+from benchmarks.lib.harness import Cell
+from benchmarks.lib.study import options, run_study
 from benchmarks.lib.tables import mean_and_spread, with_excess
 from benchmarks.lib.tasks import TASKS, Split
-from benchmarks.studies.constraints.run import FINETUNE_EPOCHS, scores
+from benchmarks.lib.training import FINETUNE_EPOCHS, dense_net, prune, scores
 from sk_prunefair import FairPrunedClassifier
 from sk_prunefair.pruning import GradualPruning, IterativePruning
 
@@ -46,13 +46,8 @@ def trained(task_name: str, seed: int) -> tuple[FairPrunedClassifier, Split, Spl
     """Return a dense net, what it was trained on, and the test rows."""
     task = TASKS[task_name]
     train, _, test = task.load(seed)
-    clf = FairPrunedClassifier(
-        **task.params,
-        classes=sorted(set(test.y.tolist())),
-        pruner="snip",  # keeps the initial net
-        random_state=seed,
-    )
-    return clf.fit(train.X, train.y, sensitive_features=train.group), train, test
+    # That pruner keeps the initial net.
+    return dense_net(task, (train, test), seed, pruner="snip"), train, test
 
 
 def work(cell: Cell) -> list[dict[str, Any]]:
@@ -68,13 +63,7 @@ def work(cell: Cell) -> list[dict[str, Any]]:
         for epochs in (0, FINETUNE_EPOCHS):
             if schedule is not None and not epochs:
                 continue
-            clf.prune(
-                rate,
-                train.X,
-                train.y,
-                sensitive_features=train.group,
-                finetune_epochs=epochs,
-            )
+            prune(clf, rate, train, epochs)
             rows.append({"rate": rate, "finetuned": bool(epochs)} | scores(clf, test))
     return rows
 
@@ -103,15 +92,10 @@ def write_table(rows: pd.DataFrame, path: Path) -> None:
     path.write_text("".join(parts))
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Run what is missing, then write the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tasks", nargs="+", default=["adult", "faces_race"])
-    parser.add_argument("--n-jobs", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("rows.csv"))
-    args = parser.parse_args()
-    rows: pd.DataFrame = run_cells(cells(args.tasks), work, args.out, args.n_jobs)
-    write_table(rows, page_path(args.out))
+    args = options(__doc__, tasks=("adult", "faces_race")).parse_args(argv)
+    run_study(__file__, args, cells(args.tasks), work, write_table)
 
 
 if __name__ == "__main__":

@@ -6,14 +6,14 @@ where it stopped). Rows go to ``rows.csv``, the table to ``page.md``.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from benchmarks.lib.harness import Cell, page_path, run_cells
-from benchmarks.studies.constraints.run import scores
+from benchmarks.lib.harness import Cell
+from benchmarks.lib.study import options, run_study
+from benchmarks.lib.training import scores
 from benchmarks.studies.pruners.run import trained
 
 RATES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -55,15 +55,11 @@ def write_table(rows: pd.DataFrame, path: Path) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Run what is missing, then write the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tasks", nargs="+", default=["fashion", "faces_race"])
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("rows.csv"))
-    args = parser.parse_args()
+    args = options(__doc__, tasks=("fashion", "faces_race")).parse_args(argv)
     cells = [{"task": task, "seed": seed} for seed in range(SEEDS) for task in args.tasks]
-    rows: pd.DataFrame = run_cells(cells, work, args.out)
-    write_table(rows, page_path(args.out))
+    run_study(__file__, args, cells, work, write_table)
 
 
 if __name__ == "__main__":

@@ -130,6 +130,9 @@ def write_benchmarks(folder: Path, root: Path) -> None:
         pages[benchmark_name(source)] = site_links(source.read_text(), inside=inside)
     listed = "\n".join(sorted(pages.keys() - {"index"}))
     pages["index"] += f"\n```{{toctree}}\n:hidden:\n\n{listed}\n```\n"
+    for page in folder.glob("*.md"):
+        if page.stem not in pages:
+            page.unlink()  # of a benchmark that has been here once
     for name, text in pages.items():
         write_if_new(folder / f"{name}.md", text)
 

@@ -33,7 +33,7 @@ outputs:  ## Run all examples and keep what they print, for the gallery
 	$(PYTHON) docs/site_outputs.py
 
 bench-quick:  ## Run the fast form of the benchmarks that have one
-	cd benchmarks && for name in theory sparse constraint_cost; do OMP_NUM_THREADS=1 $(PYTHON) $$name.py --quick || exit 1; done
+	for name in theory sparse constraint_cost; do OMP_NUM_THREADS=1 $(PYTHON) -m benchmarks.speed.$$name --quick || exit 1; done
 
 mutants:  ## Change the code in small ways and see whether a test notices (hours)
 	$(PYTHON) tests/mutants.py

@@ -129,16 +129,24 @@ def room_page(room: str, title: str, *, new: list[str], elsewhere: list[str]) ->
 
 def write_benchmarks(folder: Path, root: Path) -> None:
     """Copy the committed pages of the benchmarks, with links that hold within the site."""
-    folder.mkdir(exist_ok=True)
-    sources = sorted((root / "benchmarks").rglob("*.md"))
-    for source in sources:
-        write_if_new(folder / source.name, site_links(source.read_text(), inside="benchmarks"))
-    listed = "\n".join(source.stem for source in sources)
-    head = (
-        "# Benchmarks\n\nThe pages behind every figure. Each is written by the script that it "
-        "names from committed rows; [results](../results.md) is what they say in five minutes.\n\n"
-    )
-    write_if_new(folder / "index.md", f"{head}```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n")
+    pages = {}
+    for source in sorted((root / "benchmarks").rglob("*.md")):
+        inside = source.parent.relative_to(root).as_posix()
+        pages[benchmark_name(source)] = site_links(source.read_text(), inside=inside)
+    listed = "\n".join(sorted(pages.keys() - {"index"}))
+    pages["index"] += f"\n```{{toctree}}\n:hidden:\n\n{listed}\n```\n"
+    for page in folder.glob("*.md"):
+        if page.stem not in pages:
+            page.unlink()  # of a benchmark that has been here once
+    for name, text in pages.items():
+        write_if_new(folder / f"{name}.md", text)
+
+
+def benchmark_name(page: Path) -> str:
+    """Return how the site calls a page of the benchmarks: a study's after its folder."""
+    if page.name == "README.md":
+        return "index"
+    return re.sub("^page", page.parent.name, page.stem)
 
 
 def site_links(text: str, *, inside: str) -> str:
@@ -160,7 +168,7 @@ def site_links(text: str, *, inside: str) -> str:
         if path.parts[1] == "docs":
             return f"[{words}](/{path.relative_to('/docs')})"
         if path.parts[1] == "benchmarks" and path.suffix == ".md":
-            return f"[{words}](/benchmarks/{path.name})"
+            return f"[{words}](/benchmarks/{benchmark_name(path)})"
         if path.parts[1] == "examples" and path.suffix == ".py":
             return f"[{words}](/gallery/{path.stem})"
         return words

@@ -91,17 +91,10 @@ def assert_same_weights(left: nn.Module, right: nn.Module) -> None:
 
 
 @pytest.fixture
-def benchmark_module(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
-    """Import files of the benchmarks' folder, for the length of a test."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
+def benchmark_module() -> Iterator[Callable[[str], ModuleType]]:
+    """Import modules of the benchmarks, for the length of a test: they keep what they load."""
     before = set(sys.modules)
-
-    def load(name: str) -> ModuleType:
-        return importlib.import_module(name)
-
-    yield load
+    yield lambda name: importlib.import_module(f"benchmarks.{name}")
     for name in set(sys.modules) - before:
-        if getattr(sys.modules[name], "__file__", None) and str(BENCHMARKS) in str(
-            sys.modules[name].__file__
-        ):
+        if name.startswith("benchmarks."):
             del sys.modules[name]

@@ -35,7 +35,7 @@ class EqualCurvatureConstraint(DerivativeConstraint):
     .. warning:: This is costly: each group in the batch needs two backward passes of its own, the
        penalty another through both, and a refresh `n_iter` Hessian-vector products. With ten groups
        and a small MLP, a step takes about 4 times as long as one without, and 20 to 25 times with
-       ``layers="all"`` and ``interval=1`` (``benchmarks/constraint_cost.py``).
+       ``layers="all"`` and ``interval=1`` (``benchmarks/speed/constraint_cost.py``).
 
     Parameters
     ----------

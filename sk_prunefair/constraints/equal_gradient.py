@@ -30,7 +30,7 @@ class EqualGradientConstraint(DerivativeConstraint):
     .. warning:: This is costly: each group in the batch needs a backward pass of its own, and the
        penalty another through each. With ten groups and a small MLP, a step takes 2.5 to 3 times
        as long as one without, and 7 to 9 times with ``layers="all"`` and ``interval=1``
-       (``benchmarks/constraint_cost.py``).
+       (``benchmarks/speed/constraint_cost.py``).
 
     Parameters
     ----------

@@ -149,10 +149,11 @@ def rounds(values: Values, truth: npt.NDArray[np.int64]) -> Values:
     The rows of each class are dealt out in turn to as many rounds as the rarest class has rows; the
     value of a round is the mean, over the classes, of the mean of its rows. Given the labels, a
     row's value has the mean of its class, so that the value of each round has the mean of the
-    classes' means. All rows are used; bets are valid as the rounds are independent and bounded.
-    A union bound over the classes would split the level among them, and add their bounds up: of ten
+    classes' means. All rows are used; bets are valid as the rounds are independent and bounded. A
+    union bound over the classes would split the level among them, and add their bounds up: of ten
     classes of 300 rows it passes half as often. It is the better one where the rarest of many
-    classes has few rows, as then there are few rounds (``benchmarks/promise_verdict.md``).
+    classes has few rows, as then there are few rounds
+    (``benchmarks/studies/promise_verdict/page.md``).
 
     Parameters
     ----------

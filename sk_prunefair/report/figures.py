@@ -74,9 +74,9 @@ def group_figures(report: GroupComparison) -> list[dict[str, Any]]:
     """Return all figures of each group, the most harmed first.
 
     Intervals are of 95 %: Wilson's of an accuracy and of changed answers, Student's, corrected for
-    skewness, of a loss and of the excessive risk, Tango's of a drop. ``benchmarks/intervals.md``
-    says at which sizes of groups each covers; those of losses do not where groups are small and
-    errors rare.
+    skewness, of a loss and of the excessive risk, Tango's of a drop.
+    ``benchmarks/studies/intervals/page.md`` says at which sizes of groups each covers; those of
+    losses do not where groups are small and errors rare.
 
     Parameters
     ----------

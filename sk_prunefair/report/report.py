@@ -57,7 +57,7 @@ class FairnessReport(DocumentedReport, PredictedReport):
         resampled in pairs: both nets see the same samples. With ``metrics`` the frames of the nets
         are fairlearn's own, and a draw of 16,000 samples takes it some half a second. Quantiles of
         a mean loss are too narrow for groups of fewer than some 50 samples, and those of a largest
-        difference too high where groups are alike (``benchmarks/intervals.md``).
+        difference too high where groups are alike (``benchmarks/studies/intervals/page.md``).
     verbose : int, default=1
         0 shows no progress bar of that bootstrap; nor does one show where nobody is watching.
     kinds : Kinds, default=None

@@ -84,8 +84,8 @@ def harmed_slices(
 
     Notes
     -----
-    An empty frame proves no absence of harm: `benchmarks/slices.md` says how large a drop must be
-    to be found.
+    An empty frame proves no absence of harm: `benchmarks/studies/slices/page.md` says how large a
+    drop must be to be found.
 
     Examples
     --------

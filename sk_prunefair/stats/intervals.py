@@ -27,7 +27,8 @@ def mean_interval(
     the place of normal ones, to the ends. With a skewness of 0 it is Student's interval.
 
     Of losses whose largest values are rarer than one in `count` no interval covers that knows no
-    bound of them: ``benchmarks/intervals.md`` says from how many samples on this one does.
+    bound of them: ``benchmarks/studies/intervals/page.md`` says from how many samples on this one
+    does.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ def wilson_interval(
 
     Of 1 to 2 cases (1 to 3 of more than 50 samples) the lower end is that of a Poisson count,
     ``χ²(α; 2x) / 2n``, and the upper end likewise of as few cases missing: of a share near 1,
-    Wilson's own covers as little as 0.84 (``benchmarks/intervals.md``).
+    Wilson's own covers as little as 0.84 (``benchmarks/studies/intervals/page.md``).
 
     Parameters
     ----------

@@ -36,10 +36,10 @@ def group_gradient_norms(
 
     The data is sorted by group and gone through once, forward and backward. Groups that are small,
     next to ``batch_size``, go through the net together where that is faster: each layer's inputs
-    and the derivatives by its outputs tell the gradient of any rows. What many groups cost beside
-    a pass without groups is in ``benchmarks/theory.md``. Memory: the activations of one chunk of
-    ``batch_size`` samples, and the gradients of one group, or of as many as fit in an eighth of its
-    bound.
+    and the derivatives by its outputs tell the gradient of any rows. What many groups cost beside a
+    pass without groups is in ``benchmarks/speed/theory.md``. Memory: the activations of one chunk
+    of ``batch_size`` samples, and the gradients of one group, or of as many as fit in an eighth of
+    its bound.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ def risk_bounds(
 
     It holds, and it is vacuous: it takes every direction for the worst. On Adult and digits it was
     300 to 4,000 times the risk at rates from 0.1 to 0.9, and ranked the groups of Adult backwards
-    at 0.9 (``benchmarks/theory.md``). The second-order formula without the inequality,
+    at 0.9 (``benchmarks/speed/theory.md``). The second-order formula without the inequality,
 
     .. math:: R(a) \approx g_a^\top \Delta + \tfrac12 \Delta^\top H_a \Delta ,
 

@@ -12,99 +12,91 @@ import pytest
 import torch
 from sklearn.base import clone
 
+from benchmarks.lib.harness import committed
 from tests.conftest import BENCHMARKS
 
 PAGES = {
-    "collapse": "collapse.write_page",
-    "mend": "mend.write_page",
-    "mitigation": "mitigation_page.write_page",
-    "constraints": "constraints_tables.write_tables",
-    "compact": "compact.write_table",
-    "compressions": "compressions_page.write_page",
-    "constraint_cost": "constraint_cost.write_table",
-    "constraint_trials": "constraint_trials.write_table",
-    "fairlearn_baselines": "fairlearn_page.write_page",
-    "field": "field_page.write_page",
-    "intervals": "intervals.write_page",
-    "poster": "poster_page.write_page",
-    "poster_default": "poster_page.write_default",
-    "poster_dual": "poster_page.write_dual",
-    "monitor": "monitor.write_page",
-    "promise_verdict": "promise_verdict.write_page",
-    "promise_violation": "promise_violation.write_page",
-    "pruners": "pruners.write_table",
-    "recalibration": "recalibration.write_table",
-    "scale": "scale_page.write_page",
-    "scale_processes": "scale_processes.write_page",
-    "scale_sweeps": "scale_sweeps.write_page",
-    "slices": "slices.write_page",
-    "sparse": "sparse.write_page",
-    "theory": "theory.write_page",
-    "training_overhead": "training_overhead.write_page",
-    "unlabelled": "unlabelled.write_page",
+    "studies/collapse/page": "studies.collapse.run.write_page",
+    "studies/mend/page": "studies.mend.run.write_page",
+    "studies/mitigation/page": "studies.mitigation.page.write_page",
+    "studies/constraints/page": "studies.constraints.page.write_tables",
+    "speed/compact": "speed.compact.write_table",
+    "studies/compressions/page": "studies.compressions.page.write_page",
+    "speed/constraint_cost": "speed.constraint_cost.write_table",
+    "studies/fairlearn_baselines/page": "studies.fairlearn_baselines.page.write_page",
+    "studies/field/page": "studies.field.page.write_page",
+    "studies/fresh_rows/page": "studies.fresh_rows.run.write_page",
+    "studies/intervals/page": "studies.intervals.run.write_page",
+    "studies/poster/page": "studies.poster.page.write_page",
+    "studies/poster/page_default": "studies.poster.page.write_default",
+    "studies/poster/page_dual": "studies.poster.page.write_dual",
+    "studies/monitor/page": "studies.monitor.run.write_page",
+    "studies/promise_verdict/page": "studies.promise_verdict.run.write_page",
+    "studies/promise_violation/page": "studies.promise_violation.run.write_page",
+    "studies/pruners/page": "studies.pruners.run.write_table",
+    "studies/recalibration/page": "studies.recalibration.run.write_table",
+    "speed/scale": "speed.scale_page.write_page",
+    "speed/scale_processes": "speed.scale_processes.write_page",
+    "speed/scale_sweeps": "speed.scale_sweeps.write_page",
+    "studies/slices/page": "studies.slices.run.write_page",
+    "speed/sparse": "speed.sparse.write_page",
+    "speed/theory": "speed.theory.write_page",
+    "studies/unlabelled/page": "studies.unlabelled.run.write_page",
+    "speed/training_overhead": "speed.training_overhead.write_page",
 }
 
 
 def run_quick(name: str, *options: str | Path) -> None:
-    command = [sys.executable, BENCHMARKS / f"{name}.py", "--quick", *options]
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", *map(str, options)]
+    root = BENCHMARKS.parent
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_pages_from_committed_rows_equal_committed_pages(benchmark_module, tmp_path, name):
-    module, function = PAGES[name].split(".")
-    rows = pd.read_csv(BENCHMARKS / f"{name}.csv")
+    module, function = PAGES[name].rsplit(".", 1)
+    rows = pd.read_csv(BENCHMARKS / f"{name.replace('page', 'rows')}.csv")
     getattr(benchmark_module(module), function)(rows, tmp_path / "page.md")
     assert (tmp_path / "page.md").read_text() == (BENCHMARKS / f"{name}.md").read_text()
 
 
 def test_results_from_committed_rows_equal_the_committed_page(benchmark_module, tmp_path):
-    benchmark_module("results").main(["--out", str(tmp_path / "results.md")])
-    committed = BENCHMARKS.parent / "docs" / "results.md"
-    assert (tmp_path / "results.md").read_text() == committed.read_text()
+    benchmark_module("results.run").main(["--out", str(tmp_path / "results.md")])
+    page = BENCHMARKS.parent / "docs" / "results.md"
+    assert (tmp_path / "results.md").read_text() == page.read_text()
 
 
 def test_field_committed_cell_is_reproduced(benchmark_module):
-    field = benchmark_module("field")
+    field = benchmark_module("studies.field.run")
     cell = {"task": "digits", "seed": 0, "method": "ours"}
     found = pd.DataFrame(field.work(cell))
-    rows = pd.read_csv(BENCHMARKS / "field.csv")
-    committed = rows[np.logical_and.reduce([rows[key] == value for key, value in cell.items()])]
+    rows = committed("field")
+    expected = rows[np.logical_and.reduce([rows[key] == value for key, value in cell.items()])]
     # Sums of another order on another machine may turn a few of the 719 test rows.
     for name in ("accuracy", "balanced"):
-        np.testing.assert_allclose(found[name], committed[name], atol=0.03)
-    assert found["rate"].tolist() == committed["rate"].tolist()
-
-
-@pytest.mark.parametrize("trial", ["draws, share + λ / G", "… PI controller"])
-def test_constraint_trials_committed_trial_is_reproduced(benchmark_module, trial):
-    trials = benchmark_module("constraint_trials")
-    cell = {"task": "digits", "trial": trial, "seed": 0}
-    found = pd.DataFrame(trials.work(cell))
-    rows = pd.read_csv(BENCHMARKS / "constraint_trials.csv")
-    committed = rows[np.logical_and.reduce([rows[key] == value for key, value in cell.items()])]
-    np.testing.assert_allclose(found["accuracy"], committed["accuracy"], atol=0.03)
-    assert found["rate"].tolist() == committed["rate"].tolist()
+        np.testing.assert_allclose(found[name], expected[name], atol=0.03)
+    assert found["rate"].tolist() == expected["rate"].tolist()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["sparse_blocks", "sparse_memory"])
 def test_sparse_quick_runs_write_nothing(name):
-    before = (BENCHMARKS / f"{name}.csv").read_bytes()
-    run_quick(name)
-    assert (BENCHMARKS / f"{name}.csv").read_bytes() == before
+    path = BENCHMARKS / "speed" / f"{name}.csv"
+    before = path.read_bytes()
+    run_quick(f"speed.{name}")
+    assert path.read_bytes() == before
 
 
 def test_sparse_quick_run_writes_rows_and_page(tmp_path):
-    run_quick("sparse", "--out", tmp_path / "rows.csv")
+    run_quick("speed.sparse", "--out", tmp_path / "rows.csv")
     rows = pd.read_csv(tmp_path / "rows.csv")
     assert set(rows["contender"]) >= {"dense", "masked", "sparse module", "channels"}
     assert "## Side by side" in (tmp_path / "rows.md").read_text()
 
 
 def test_field_quick_run_writes_rows_and_page(tmp_path):
-    run_quick("field", "--out", tmp_path / "field.csv")
+    run_quick("studies.field.run", "--out", tmp_path / "field.csv")
     rows = pd.read_csv(tmp_path / "field.csv")
     assert set(rows["method"]) > {"none", "ours", "recipe", "group dro", "blakeney, attention"}
     assert rows["accuracy"].between(0, 1).all()
@@ -112,7 +104,7 @@ def test_field_quick_run_writes_rows_and_page(tmp_path):
 
 
 def test_intervals_quick_run_writes_rows_and_page(tmp_path):
-    run_quick("intervals", "--out", tmp_path / "intervals.csv")
+    run_quick("studies.intervals.run", "--out", tmp_path / "intervals.csv")
     rows = pd.read_csv(tmp_path / "intervals.csv")
     assert set(rows["n"]) == {5, 10, 20, 50, 200}
     assert rows["covers"].between(0, 1).all()
@@ -120,45 +112,47 @@ def test_intervals_quick_run_writes_rows_and_page(tmp_path):
 
 
 def test_unlabelled_quick_run_writes_rows_and_page(tmp_path):
-    run_quick("unlabelled", "--out", tmp_path / "rows.csv")
+    run_quick("studies.unlabelled.run", "--out", tmp_path / "rows.csv")
     rows = pd.read_csv(tmp_path / "rows.csv")
     assert rows[["changes", "labels", "both"]].stack().between(0, 1).all()
     assert (rows.loc[rows["kind"] == "edge", ["changes", "labels", "both"]] <= 0.25).all(axis=None)
-    assert "how often each passes" in (tmp_path / "rows.md").read_text()
+    assert "how often each passes" in (tmp_path / "page.md").read_text()
 
 
 def test_constraints_quick_run_writes_rows_and_page(tmp_path):
     methods = ("none", "ours", "literal 1", "ours, step 10", "equal gradient")
-    run_quick("constraints", "--out", tmp_path / "rows.csv", "--methods", *methods)
+    run_quick("studies.constraints.run", "--out", tmp_path / "rows.csv", "--methods", *methods)
     rows = pd.read_csv(tmp_path / "rows.csv")
     # Rates of 0 and 0.9, the latter with and without fine-tuning, on validation and test rows.
     assert set(rows.groupby("method").size()) == {6}
     assert set(rows["method"]) == set(methods)
-    assert "Never collapses" in (tmp_path / "rows.md").read_text()
+    assert "Never collapses" in (tmp_path / "page.md").read_text()
 
 
 def test_out_path_quick_run_is_not_the_committed_file(benchmark_module):
-    harness = benchmark_module("harness")
-    script = str(BENCHMARKS / "field.py")
-    assert harness.out_path(script, None, False) == BENCHMARKS / "field.csv"
-    assert harness.out_path(script, None, True) == BENCHMARKS / "field_quick.csv"
-    for path in BENCHMARKS.glob("*.py"):
+    harness = benchmark_module("lib.harness")
+    folder = BENCHMARKS / "studies" / "field"
+    for script, rows in (("run", "rows"), ("other", "other")):
+        path = str(folder / f"{script}.py")
+        assert harness.out_path(path, None, False) == folder / f"{rows}.csv"
+        assert harness.out_path(path, None, True) == folder / f"{rows}_quick.csv"
+    for path in BENCHMARKS.rglob("*.py"):
         text = path.read_text()
         if '"--quick"' in text and '"--out"' in text:
-            assert "out_path(" in text, path.name
-    poster = benchmark_module("poster")
+            assert "out_path(" in text, path
+    poster, folder = benchmark_module("studies.poster.run"), BENCHMARKS / "studies" / "poster"
     full = ["--width", "64", "--size", "48", "--device", "cuda"]
     for options in (full, ["--quick"], ["--dual"], ["--dual", "--quick"]):
         args = poster.parse(options)
-        assert args.out.parent == args.pictures == BENCHMARKS
-        assert args.out.name != "poster.csv"
-    assert poster.parse([]).out == BENCHMARKS / "poster.csv"
-    assert poster.parse(["--dual"]).out == BENCHMARKS / "poster_dual.csv"
+        assert args.out.parent == args.pictures == folder
+        assert args.out.name != "rows.csv"
+    assert poster.parse([]).out == folder / "rows.csv"
+    assert poster.parse(["--dual"]).out == folder / "rows_dual.csv"
 
 
 def test_constraints_rows_dense_nets_are_of_one_machine():
     """The accuracy gap does nothing before pruning: its dense nets are those without constraint."""
-    rows = pd.read_csv(BENCHMARKS / "constraints.csv")
+    rows = committed("constraints")
     dense = rows[(rows["rate"] == 0) & (rows["split"] == "test")]
     by_method = dense.pivot(index=["task", "seed"], columns="method", values="accuracy")
     both = by_method[["none", "accuracy gap"]].dropna()
@@ -169,7 +163,7 @@ def test_constraints_rows_dense_nets_are_of_one_machine():
 def test_fairlearn_baselines_quick_run_writes_rows_and_pictures(tmp_path):
     pytest.importorskip("matplotlib")
     run_quick(
-        *("fairlearn_baselines", "--out", tmp_path / "peers.csv"),
+        *("studies.fairlearn_baselines.run", "--out", tmp_path / "peers.csv"),
         *("--picture", tmp_path / "peers.png"),
     )
     rows = pd.read_csv(tmp_path / "peers.csv")
@@ -181,7 +175,8 @@ def test_fairlearn_baselines_quick_run_writes_rows_and_pictures(tmp_path):
 
 
 def test_fairlearn_reduction_is_pruned_net_by_net(benchmark_module):
-    methods, tasks = benchmark_module("fairlearn_methods"), benchmark_module("tasks")
+    methods = benchmark_module("studies.fairlearn_baselines.methods")
+    tasks = benchmark_module("lib.tasks")
     task = tasks.BINARY_TASKS["parity"]
     train, _, test = task.load(0)
     train, test = (split.take(np.arange(300)) for split in (train, test))
@@ -214,7 +209,8 @@ def test_fairlearn_reduction_is_pruned_net_by_net(benchmark_module):
 
 
 def test_fairlearn_methods_for_rows_of_numbers_take_images(benchmark_module):
-    methods, tasks = benchmark_module("fairlearn_methods"), benchmark_module("tasks")
+    methods = benchmark_module("studies.fairlearn_baselines.methods")
+    tasks = benchmark_module("lib.tasks")
     faces = tasks.BINARY_TASKS["faces"]
     task = tasks.Task(None, False, faces.params | {"module__width": 2, "max_epochs": 1})
     rows = tasks.parity(0)[2].take(np.arange(200))
@@ -252,7 +248,7 @@ def methods_bytes(net, split):
 
 def test_poster_quick_run_writes_rows_page_and_pictures(tmp_path):
     pytest.importorskip("matplotlib")
-    run_quick("poster", "--out", tmp_path / "poster.csv", "--pictures", tmp_path)
+    run_quick("studies.poster.run", "--out", tmp_path / "poster.csv", "--pictures", tmp_path)
     rows = pd.read_csv(tmp_path / "poster.csv")
     assert set(rows["model"]) == {"none", "before", "after", "both"}
     # Both dense nets are the same for two models each; rate 0 changes nothing.
@@ -262,7 +258,7 @@ def test_poster_quick_run_writes_rows_page_and_pictures(tmp_path):
 
 
 def test_poster_measures_by_hand(benchmark_module):
-    page = benchmark_module("poster_page")
+    page = benchmark_module("studies.poster.page")
     keys = {"task": "t", "net": "n", "seed": 0, "model": "none", "finetuned": False, "rate": 0.5}
     rows = pd.DataFrame(
         [
@@ -281,7 +277,7 @@ def test_poster_measures_by_hand(benchmark_module):
 
 
 def test_pareto_front_by_hand(benchmark_module):
-    page = benchmark_module("field_page")
+    page = benchmark_module("studies.field.page")
     means = pd.DataFrame(
         {"accuracy": [0.9, 0.8, 0.7, 0.8], "worst": [0.1, 0.5, 0.4, 0.5], "excess": [0.3] * 4},
         index=["a", "b", "c", "d"],
@@ -292,7 +288,7 @@ def test_pareto_front_by_hand(benchmark_module):
 
 
 def test_pareto_front_of_three_measures_by_hand(benchmark_module):
-    page = benchmark_module("field_page")
+    page = benchmark_module("studies.field.page")
     means = pd.DataFrame(
         {
             "accuracy": [0.9, 0.8, 0.8, 0.95],
@@ -315,7 +311,7 @@ def test_pareto_front_of_three_measures_by_hand(benchmark_module):
 
 
 def test_balanced_subset_has_as_many_of_each_group(benchmark_module):
-    peers, tasks = benchmark_module("field_peers"), benchmark_module("tasks")
+    peers, tasks = benchmark_module("studies.field.peers"), benchmark_module("lib.tasks")
     group = np.repeat([0, 1, 3], [20, 3, 7])
     split = tasks.Split(np.arange(30), np.zeros(30, int), group)
     found = peers.balanced_subset(split, 0)
@@ -326,7 +322,7 @@ def test_balanced_subset_has_as_many_of_each_group(benchmark_module):
 
 
 def test_attention_maps_by_hand(benchmark_module):
-    peers = benchmark_module("field_peers")
+    peers = benchmark_module("studies.field.peers")
     net = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.ReLU())
     maps = peers.Maps(net)
     X = torch.tensor([[[[1.0, -1.0]], [[2.0, 3.0]]]])  # two channels of two pixels
@@ -343,7 +339,7 @@ def test_attention_maps_by_hand(benchmark_module):
 def test_field_losses_equal_loops_by_hand(benchmark_module):
     import torch
 
-    field = benchmark_module("field")
+    field = benchmark_module("studies.field.run")
     generator = torch.Generator().manual_seed(0)
     scores, dense = torch.randn(2, 50, 3, generator=generator).unbind()
     y = torch.randint(0, 3, (50,), generator=generator)
@@ -363,7 +359,7 @@ def test_image_tasks_cifar_and_svhn_load_where_present(benchmark_module, monkeyp
     from scipy.io import savemat
 
     monkeypatch.setenv("SK_PRUNEFAIR_DATA", str(tmp_path))
-    images = benchmark_module("image_tasks")
+    images = benchmark_module("lib.image_tasks")
     with pytest.raises(FileNotFoundError, match="CIFAR-10"):
         images.IMAGES["cifar10"](0, 20)
     rng = np.random.default_rng(0)
@@ -389,7 +385,7 @@ def test_image_tasks_cifar_and_svhn_load_where_present(benchmark_module, monkeyp
 def test_slices_condition_rows_are_those_of_the_text(benchmark_module):
     frame = pd.DataFrame({"x": [1.0, np.nan, 3.0], "c": ["a", "b", "b"]})
     rows = np.array([False, False, True])
-    is_match = benchmark_module("slices").is_match
+    is_match = benchmark_module("studies.slices.run").is_match
     assert is_match(frame, 'x > 2 and c = "b"', rows)
     assert is_match(frame, "1.5 < x <= 3", rows)
     assert is_match(frame, "x is known", np.array([True, False, True]))

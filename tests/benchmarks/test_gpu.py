@@ -12,7 +12,7 @@ from torch import nn
 @pytest.fixture
 def gpu(benchmark_module):
     pytest.importorskip("transformers")
-    return benchmark_module("gpu")
+    return benchmark_module("speed.gpu")
 
 
 @pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
@@ -105,7 +105,7 @@ def cells(page, name):
 
 
 def test_page_of_made_rows_has_their_ratios_memory_and_what_is_missing(benchmark_module):
-    page = benchmark_module("gpu_page").page(made_up())
+    page = benchmark_module("speed.gpu_page").page(made_up())
     assert "one NVIDIA Any, torch 9.9" in page
     assert cells(page, "ours, 2 groups")[1:] == ["440", "1.1", "2.2", "0.25", "1,234"]
     assert "over 1,000,000 rows × 500 groups takes 2.00 s, 4.0 times" in page.replace("\n", " ")
@@ -117,20 +117,20 @@ def test_page_of_made_rows_has_their_ratios_memory_and_what_is_missing(benchmark
 
 def test_page_of_rows_without_a_part_leaves_its_section_out(benchmark_module):
     rows = made_up().query("part == 'CSR'")
-    page = benchmark_module("gpu_page").page(rows)
+    page = benchmark_module("speed.gpu_page").page(rows)
     assert page.count("##") == 1
     assert "What is missing" not in page
 
 
 def test_two_of_four_keeps_the_two_largest_of_each_four(benchmark_module):
-    nets = benchmark_module("gpu_nets")
+    nets = benchmark_module("speed.gpu_nets")
     weight = torch.tensor([[1.0, -4.0, 2.0, -3.0, 0.0, 0.0, 5.0, -1.0]])
     expected = torch.tensor([[0.0, -4.0, 0.0, -3.0, 0.0, 0.0, 5.0, -1.0]])
     assert (nets.two_of_four(weight) == expected).all()
 
 
 def test_with_zeros_changes_layers_of_the_right_size_and_no_others(benchmark_module):
-    nets = benchmark_module("gpu_nets")
+    nets = benchmark_module("speed.gpu_nets")
     net = nn.Sequential(nn.Linear(64, 32), nn.Linear(32, 10))
     found = nets.with_zeros(net)
     fours = (found[0].weight.reshape(-1, 4) != 0).sum(1)
@@ -143,4 +143,4 @@ def test_with_zeros_changes_layers_of_the_right_size_and_no_others(benchmark_mod
 
 def test_distance_of_a_tenth_more_is_a_tenth(benchmark_module):
     expected = torch.tensor([3.0, 4.0])
-    assert np.isclose(benchmark_module("gpu_nets").distance(1.1 * expected, expected), 0.1)
+    assert np.isclose(benchmark_module("speed.gpu_nets").distance(1.1 * expected, expected), 0.1)

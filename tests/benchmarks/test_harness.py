@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+from benchmarks.lib import harness
 
 
-@pytest.fixture
-def harness(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import harness
-
-    yield harness
-    sys.modules.pop("harness")
-
-
-def test_harness_some_cells_done_runs_only_those_missing(harness, tmp_path):
+def test_harness_some_cells_done_runs_only_those_missing(tmp_path):
     path, ran = tmp_path / "cells.csv", []
 
     def work(cell):
@@ -42,7 +30,7 @@ def test_harness_some_cells_done_runs_only_those_missing(harness, tmp_path):
     assert len(ran) == 5
 
 
-def test_harness_columns_in_another_order_go_by_name(harness, tmp_path):
+def test_harness_columns_in_another_order_go_by_name(tmp_path):
     path = tmp_path / "cells.csv"
     values = {"score": 1.0, "time": 2.0}
 

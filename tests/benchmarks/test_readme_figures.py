@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import pytest
 
+from benchmarks.lib.harness import committed
 from tests.conftest import BENCHMARKS
 
 ROOT = BENCHMARKS.parent
@@ -15,12 +15,12 @@ TEXT = " ".join(" ".join(page.read_text() for page in PAGES).split())
 @pytest.fixture
 def of(benchmark_module):
     """Return a function from the name of a CSV, a column and what is looked for to a mean."""
-    results, page = benchmark_module("results_data"), benchmark_module("field_page")
+    results, page = benchmark_module("results.data"), benchmark_module("studies.field.page")
     frames = {name: results.rows(name) for name in ("constraints", "field", "pruners")}
     frames |= {"recalibration": results.rows("recalibration")}
     for name in ("constraints", "field"):
         rows = frames[name]
-        rows = benchmark_module("tables").with_excess(rows)
+        rows = benchmark_module("lib.tables").with_excess(rows)
         frames[name] = rows[rows["seed"] < 5]
     frames["field"] = page.pick_literal(frames["field"])
     constraints = frames["constraints"]
@@ -101,7 +101,7 @@ def test_constraints(of):
         for method in ("none", "ours")
     ]
     assert "worst class {:.2f} → {:.2f}, accuracy {:.2f} → {:.2f}".format(*clothes) in TEXT
-    xi = pd.read_csv(BENCHMARKS / "constraints.csv").query(
+    xi = committed("constraints").query(
         "seed >= 5 and rate >= 0.8 and finetuned and split == 'test'"
     )
     by_cell = xi.groupby(["task", "rate", "method"])["xi"].mean().unstack()
@@ -118,8 +118,8 @@ def test_constraints(of):
 
 
 def test_recipe(benchmark_module):
-    results, page = benchmark_module("results_data"), benchmark_module("field_page")
-    with_excess = benchmark_module("tables").with_excess
+    results, page = benchmark_module("results.data"), benchmark_module("studies.field.page")
+    with_excess = benchmark_module("lib.tables").with_excess
     rows = with_excess(results.rows("mitigation"))
 
     def mean(column, task, method):
@@ -160,11 +160,11 @@ def test_accuracy_gap(of):
 
 
 def test_promises():
-    broken = pd.read_csv(BENCHMARKS / "promise.csv").groupby("rule")["broken"].max() * 100
+    broken = committed("promise").groupby("rule")["broken"].max() * 100
     ours, naive = broken["ours: exact, paired"], broken["naive: observed drop"]
     assert f"in at most {ours:.1f} % of the draws" in TEXT
     assert f"chose one in up to {naive:.0f} %" in TEXT
-    rows = pd.read_csv(BENCHMARKS / "promise_violation.csv")
+    rows = committed("promise_violation")
     rules = rows[rows["true ξ"] == "just over"].iloc[:, 3:].max() * 100
     text = "broken in {:.2f} % of the draws at most, where the observed ξ breaks it in {:.0f} % and"
     assert text.format(rules.iloc[0], rules.iloc[1]) in TEXT
@@ -172,15 +172,15 @@ def test_promises():
 
 
 def test_costs(benchmark_module):
-    overhead = benchmark_module("training_overhead")
-    found = overhead.ratios(pd.read_csv(BENCHMARKS / "training_overhead.csv"))
+    overhead = benchmark_module("speed.training_overhead")
+    found = overhead.ratios(committed("training_overhead"))
     for _, row in found.iterrows():
         assert f"| {row['median']:.2f} | {row['min']:.2f} – {row['max']:.2f} |" in TEXT
-    cost = benchmark_module("constraint_cost")
-    digits = cost.ratios(pd.read_csv(BENCHMARKS / "constraint_cost.csv"))[("digits", "ratio")]
+    cost = benchmark_module("speed.constraint_cost")
+    digits = cost.ratios(committed("constraint_cost"))[("digits", "ratio")]
     gradient, curvature = digits["equal gradient"], digits["equal curvature"]
     text = f"takes {gradient:.1f} and {curvature:.1f} times as long as one without, with "
     assert text + f"`AccuracyGapConstraint` {digits['accuracy gap']:.1f} times" in TEXT
-    files = pd.read_csv(BENCHMARKS / "compact.csv").query("rate == 0.9").iloc[0]
+    files = committed("compact").query("rate == 0.9").iloc[0]
     assert "a ResNet-18 at 0.9: a tenth of its state dict" in TEXT
     assert files["compact_bytes"] < 0.1 * files["dense_bytes"]

@@ -13,7 +13,8 @@ from tests.conftest import assert_same_weights, weights
 @pytest.mark.parametrize("at_most", [1_700, 3_500, 9_000])
 @pytest.mark.parametrize("net", ["MLP", "SmallCNN", "ResNet18"])
 def test_narrow_sizes_widest_net_that_fits(net, at_most, benchmark_module):
-    students, tasks = benchmark_module("students"), benchmark_module("tasks")
+    students = benchmark_module("studies.compressions.students")
+    tasks = benchmark_module("lib.tasks")
     kind = {"MLP": students.MLP, "ResNet18": students.ResNet18, "SmallCNN": tasks.SmallCNN}[net]
     X = np.zeros((20, 1, 28, 28), dtype=np.float32)
     data = tasks.Split(X, np.arange(20) % 10, np.zeros(20, dtype=int))
@@ -39,7 +40,8 @@ def softened(clf, X):
 
 
 def test_distilled_student_is_nearer_to_its_teacher_than_a_net_of_its_size(benchmark_module):
-    students, tasks = benchmark_module("students"), benchmark_module("tasks")
+    students = benchmark_module("studies.compressions.students")
+    tasks = benchmark_module("lib.tasks")
     task = tasks.MITIGATION_TASKS["digits"]
     train, _, test = tasks.digits(0)
     teacher = FairPrunedClassifier(**task.params, random_state=0).fit(train.X, train.y)

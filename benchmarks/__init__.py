@@ -1,0 +1,1 @@
+"""What is behind every figure: studies, timings, and what they share."""

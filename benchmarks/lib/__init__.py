@@ -1,0 +1,1 @@
+"""What several studies share: tasks, training, scores, the harness, tables."""

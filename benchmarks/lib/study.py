@@ -1,0 +1,82 @@
+"""The command line of a study: its options, its cells, its page."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.lib.harness import Cell, out_path, page_path, run_cells
+
+
+def options(
+    doc: str,
+    *,
+    tasks: Iterable[str] = (),
+    methods: Iterable[str] = (),
+    quick: str = "",
+    n_jobs: int = 1,
+) -> argparse.ArgumentParser:
+    """Return what reads the options that studies have in common.
+
+    Parameters
+    ----------
+    doc : str
+        The script's docstring; its first line describes the command.
+    tasks, methods : iterable of str
+        Those there are, of which all run by default; without any there is no such option.
+    quick : str
+        What ``--quick`` does; without it there is no such option.
+    n_jobs : int, default=1
+        Cells at a time, by default.
+    """
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    for name, known in (("--tasks", list(tasks)), ("--methods", list(methods))):
+        if known:
+            parser.add_argument(name, nargs="+", default=known, choices=known)
+    parser.add_argument("--n-jobs", type=int, default=n_jobs, help="cells at a time")
+    parser.add_argument("--out", type=Path, help="the CSV; the page is written beside it")
+    if quick:
+        parser.add_argument("--quick", action="store_true", help=quick)
+    else:
+        parser.set_defaults(quick=False)
+    return parser
+
+
+def run_study(
+    script: str,
+    args: argparse.Namespace,
+    todo: list[Cell],
+    work: Callable[..., list[dict[str, Any]]],
+    write_page: Callable[[pd.DataFrame, Path], None],
+    part: str = "",
+) -> tuple[pd.DataFrame, Path]:
+    """Run the cells that are missing, write the page, and return the rows and their file.
+
+    Parameters
+    ----------
+    script : str
+        The script's ``__file__``.
+    args : argparse.Namespace
+        What `options` read.
+    todo : list of dict
+        The cells.
+    work : callable
+        From a cell to its rows; of a study with a quick form it takes ``quick``.
+    write_page : callable
+        Takes all rows and the page's path.
+    part : str
+        Of a study with several tables, which one: it goes to ``rows_<part>.csv``.
+    """
+    out = out_path(script, args.out, args.quick)
+    if part and args.out is None:
+        out = out.with_name(f"{out.stem}_{part}.csv")
+    if args.quick:
+        work = functools.partial(work, quick=True)
+    rows = run_cells(todo, work, out, args.n_jobs)
+    write_page(rows, page_path(out))
+    return rows, out

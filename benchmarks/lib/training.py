@@ -1,0 +1,74 @@
+"""One dense training, one pruning with fine-tuning, one scorer: the same for every study."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.lib.tasks import Split, Task
+from sk_prunefair import FairPrunedClassifier
+from sk_prunefair.constraints import Constraint
+from sk_prunefair.metrics import accuracy_gap_floor
+from sk_prunefair.pruning import MagnitudePruner
+
+FINETUNE_EPOCHS = 3
+# Magnitudes of these small nets leave their output layers empty from 0.9 on, whatever the method.
+PRUNERS = {task: MagnitudePruner(min_kept=0.01) for task in ("digits", "compas", "adult")}
+Given = Constraint | list[Constraint] | None
+
+
+def dense_net(
+    task: Task, splits: tuple[Split, ...], seed: int, given: Given = None, **params: Any
+) -> FairPrunedClassifier:
+    """Return a net trained on the first of the splits, with its groups.
+
+    Parameters
+    ----------
+    task : Task
+        The net and its training.
+    splits : tuple of Split
+        Rows of the training first, test rows last: these say which classes there are.
+    seed : int
+        Of the weights and of the order of the rows.
+    given : Constraint, list of Constraint or None, default=None
+        What the net is trained and fine-tuned with.
+    **params
+        Parameters of the classifier that differ from the task's.
+    """
+    train, test = splits[0], splits[-1]
+    clf = FairPrunedClassifier(
+        **(task.params | params),
+        classes=sorted(set(test.y.tolist())),
+        callbacks=named(given),
+        random_state=seed,
+    )
+    return clf.fit(train.X, train.y, sensitive_features=train.group)
+
+
+def named(given: Given) -> list[tuple[str, Constraint]] | None:
+    """Return constraints as callbacks: one is called "constraint"."""
+    if isinstance(given, list):
+        return [(type(each).__name__, each) for each in given]
+    return None if given is None else [("constraint", given)]
+
+
+def prune(
+    clf: FairPrunedClassifier, rate: float, train: Split, epochs: int = FINETUNE_EPOCHS
+) -> None:
+    """Prune the dense net to a rate, and fine-tune it for some epochs."""
+    clf.prune(rate, train.X, train.y, sensitive_features=train.group, finetune_epochs=epochs)
+
+
+def scores(clf: FairPrunedClassifier, split: Split) -> dict[str, float]:
+    """Return what the tables show of one net on one split."""
+    report = clf.fairness_report(split.X, split.y, sensitive_features=split.group)
+    by_group = report.pruned.by_group
+    accuracy = report.pruned.overall["accuracy"]
+    return {
+        "accuracy": accuracy,
+        "balanced": by_group["accuracy"].mean(),
+        "worst": by_group["accuracy"].min(),
+        "best": by_group["accuracy"].max(),
+        "gap": report.accuracy_gap["pruned"],
+        "floor": accuracy_gap_floor(accuracy, by_group["count"].to_numpy(), n_draws=2000),
+        "xi": report.fairness_violation,
+    }

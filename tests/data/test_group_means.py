@@ -54,6 +54,8 @@ def test_group_means_by_hand_are_nan_without_weight():
     np.testing.assert_allclose(found, [3, np.nan, np.nan, 2, np.nan])
     moments = GroupMoments.of([-values, values], group, weight, 5)
     np.testing.assert_allclose(moments.means(1), found)
+    # So many that their means are in memory that nothing was written to before.
+    assert np.isnan(GroupMoments.of([values], group, None, 100_000).means(0)[4:]).all()
 
 
 def test_group_moments_of_several_processes_are_those_of_all_rows():

@@ -15,6 +15,7 @@ def test_cells_of_groups_alone_by_hand():
     assert cells.codes.tolist() == [1, 0, 1, 0, 1]
     assert cells.group.tolist() == ["m", "f", "m", "f", "m"]
     assert cells.level is None
+    pd.testing.assert_frame_equal(cells.frame, pd.DataFrame({"sex": ["f", "m"]}))
     assert cells.starts.tolist() == [0]
     assert np.split(cells.counts, cells.starts)[1].tolist() == [2, 3]
     pd.testing.assert_index_equal(cells.index, pd.Index(["f", "m"], name="sex"))

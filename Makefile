@@ -35,7 +35,7 @@ outputs:  ## Run all examples and keep what they print, for the gallery
 bench-quick:  ## Run the fast form of the benchmarks that have one
 	for name in theory sparse constraint_cost; do OMP_NUM_THREADS=1 $(PYTHON) -m benchmarks.speed.$$name --quick || exit 1; done
 
-mutants:  ## Change the code in small ways and see whether a test notices (hours)
+mutants:  ## Change the code in small ways and see whether a test notices (an hour or two)
 	$(PYTHON) tests/mutants.py
 
 .PHONY: help setup test test-all check docs outputs bench-quick mutants

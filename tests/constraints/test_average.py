@@ -87,6 +87,7 @@ def test_weight_average_of_circling_steps_settles_in_the_middle():
         circle = 0.99**k * torch.stack([angle.cos(), angle.sin()])
         point.weight.data = circle[None]
         average.update()
+    assert not average.means[0].requires_grad  # no graph grows from step to step
     last = point.weight.norm()
     average.load()
     assert point.weight.norm() < 0.2 * last

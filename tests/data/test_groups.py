@@ -68,6 +68,18 @@ def test_as_group_frame_list_of_rows_has_a_kind_per_column():
     assert frame["sensitive_feature_1"].dtype == np.int64
 
 
+@pytest.mark.parametrize("library", ["polars", "pyarrow"])
+def test_as_group_frame_tables_of_other_libraries_are_the_same(library):
+    module = pytest.importorskip(library)
+    columns = {"sex": ["m", "f"], "old": [True, False]}
+    table = module.DataFrame(columns) if library == "polars" else module.table(columns)
+    for given in (table, columns, pd.MultiIndex.from_frame(pd.DataFrame(columns))):
+        pd.testing.assert_frame_equal(as_group_frame(given, 2), pd.DataFrame(columns))
+    if library == "polars":
+        frame = as_group_frame(table["sex"], 2)
+        pd.testing.assert_frame_equal(frame, pd.DataFrame({"sex": columns["sex"]}))
+
+
 def test_as_group_frame_odd_index_counts_by_position():
     shuffled = pd.DataFrame({"sex": ["f", "m", "x"]}, index=[2, 0, 0])
     frame = as_group_frame(shuffled, 3)

@@ -191,3 +191,15 @@ def test_classifier_function_of_a_module_is_a_criterion(digits):
 def test_pruners_bad_parameters_or_scores_raise(pruner, message):
     with pytest.raises(ValueError, match=message):
         pruner.masks(small_net(), 0.5)
+
+
+def test_score_pruner_needs_data_where_its_score_has_two_parameters():
+    assert not ScorePruner(lambda module: {}).needs_data
+    assert not ScorePruner(lambda module, scale=1.0: {}).needs_data
+    assert ScorePruner(lambda module, data: {}).needs_data
+
+
+def test_random_pruner_scores_of_many_weights_have_no_ties():
+    # Of 300,000 numbers of 24 bits some 2,700 pairs would be equal.
+    scores = RandomPruner(random_state=0).score(nn.Linear(1000, 300))["weight"]
+    assert len(scores.unique()) == scores.numel()

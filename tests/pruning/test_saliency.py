@@ -299,3 +299,17 @@ def test_pruning_data_iterator_raises():
         PruningData(iter([]))
     assert ScorePruner(lambda net, data, scale=1: {}).needs_data
     assert not ScorePruner(lambda net, *, scale=1: {}).needs_data
+
+
+def test_taylor_scores_of_weights_that_the_loss_does_not_depend_on_are_zero():
+    class Unused(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.unused = nn.Linear(5, 3).double(), nn.Linear(5, 3).double()
+
+        def forward(self, X):
+            return self.used(X)
+
+    scores = taylor_scores(Unused(), small_data()[3])
+    assert (scores["unused.weight"] == 0).all()
+    assert (scores["used.weight"] > 0).all()

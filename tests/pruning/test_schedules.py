@@ -202,3 +202,17 @@ def test_rewind_epoch_set_after_fit_is_refused(fitted, digits):
     with pytest.raises(ValueError, match="rewind_epoch=1 asks for the net after that epoch"):
         fitted.prune(0.5, X, y, sensitive_features=group, finetune_epochs=1)
     assert all((value == before[name]).all() for name, value in weights(fitted.module_).items())
+
+
+def test_iterative_pruning_many_steps_are_refused_only_where_epochs_are_known():
+    schedule = IterativePruning(100).initialize()
+    schedule.check(100)
+    with pytest.raises(ValueError, match="n_steps must be at least 1 and at most"):
+        schedule.check(99)
+
+
+def test_pruning_schedule_remembers_nothing_beyond_an_epoch():
+    schedule = IterativePruning(2).initialize()
+    schedule.names_, schedule.sums_ = ["a", "b"], torch.ones(2, 2)
+    schedule.reset_states("epoch")
+    assert (schedule.names_, schedule.sums_) == ([], None)

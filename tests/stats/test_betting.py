@@ -78,3 +78,18 @@ def test_mean_p_value_grows_as_fast_as_bets_with_the_right_variance_do():
     growth = [-np.log(mean_p_value(row, -gap, low=-1, high=1)) for row in draws]
     expected = np.sqrt(2 * n * np.log(20)) * gap / np.sqrt(share) - np.log(20)
     assert 0.75 * expected < np.mean(growth) < 1.35 * expected
+
+
+def test_mean_p_value_of_two_values_by_hand():
+    # The first stake knows of a variance of 1/4. Then the mean is (1/2 + 1) / 2 = 3/4, and the
+    # variance (1/4 + (1 - 3/4)²) / 2 = 5/32. Neither stake reaches the most, 0.75 / 0.1.
+    stakes = np.sqrt(2 * np.log(2) / (2 * np.array([1 / 4, 5 / 32])))
+    p = mean_p_value([1.0, 1.0], 0.1, low=0, high=1, confidence=0.5)
+    assert p == pytest.approx(1 / np.prod(1 + stakes * 0.9))
+
+
+def test_mean_p_value_of_a_mean_at_the_lowest_value_by_hand():
+    # Nothing can be lost in a bet against the lowest value, so that no stake is too large.
+    p = mean_p_value([3.0], 2.0, low=2, high=3, confidence=0.5)
+    assert p == pytest.approx(1 / (1 + np.sqrt(2 * np.log(2) / 0.25)))
+    assert mean_p_value([2.0] * 9, 2.0, low=2, high=3) == 1.0

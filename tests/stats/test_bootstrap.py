@@ -27,7 +27,14 @@ def test_bootstrap_values_each_draw_has_as_many_samples(sizes, monkeypatch):
     # As many draws at once as two hold, so that seven come in parts.
     monkeypatch.setattr(bootstrap, "_CELLS", 2 * len(sizes))
     rng = np.random.default_rng(0)
-    counts = bootstrap_values(lambda counts: counts, sizes, 7, rng)
+    held = []
+
+    def statistic(counts):
+        held.append(len(counts))
+        return counts
+
+    counts = bootstrap_values(statistic, sizes, 7, rng)
+    assert held == [2, 2, 2, 1]
     assert counts.shape == (7, len(sizes))
     assert (counts.sum(axis=1) == 6).all()
     assert len(np.unique(counts, axis=0)) > 3

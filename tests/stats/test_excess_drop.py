@@ -96,3 +96,12 @@ def test_excess_drop_p_value_counts_that_do_not_fit_raise(part):
         excess_drop_p_value(part, (900, 10, 10))
     with pytest.raises(ValueError, match="n_samples"):
         excess_drop_p_value((900, 10, 10), part)
+
+
+def test_excess_drop_p_value_is_the_mean_over_the_drops_of_a_small_rest():
+    # One sample lost and one won are added to the rest: 3 lost and 1 won of 10.
+    part, rest, d, s = (60, 20, 2), (8, 2, 0), 0.2, np.sqrt((0.4 - 0.2**2) / 10)
+    z = np.linspace(-4, 4, 161)
+    p = [larger_drop_p_value(*part, min(max(d + s * each, 0.0), 0.999)) for each in z]
+    expected = np.average(p, weights=norm.pdf(z))
+    assert excess_drop_p_value(part, rest) == pytest.approx(expected, rel=0.05)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sk_prunefair.stats.group_draws import drawn_sums
+from sk_prunefair.stats.group_draws import _kinds, drawn_sums
 
 CODES = np.array([2, 0, 1, 1, 2, 2, 2, 1])
 # Values that are 0, 1 or −1 are drawn by kind, others by row.
@@ -75,3 +75,19 @@ def test_drawn_sums_nearly_all_small_numbers_are_not_taken_for_kinds():
     sums = drawn_sums(np.zeros(1500, dtype=int), [values], 200, np.random.default_rng(0))
     assert set(np.unique(sums[:, 1] % 0.5)) == {0}
     assert 0.5 in sums[:, 1]
+
+
+def test_kinds_are_rows_alike_in_group_and_values():
+    codes, first, second = np.array([0, 0, 0, 2]), np.array([1.0, 1, -1, 0]), np.zeros(4)
+    second[3] = 1
+    values, groups, sizes = _kinds(codes, [first, second])
+    assert values.tolist() == [[-1, 1, 0], [0, 0, 1]]
+    assert (groups.tolist(), sizes.tolist()) == ([0, 0, 2], [1, 2, 1])
+
+
+@pytest.mark.parametrize("other", [0.5, 2.0, -2.0])
+@pytest.mark.parametrize("place", [0, 1500])
+def test_kinds_other_values_have_none(other, place):
+    values = np.zeros(1501)
+    values[place] = other
+    assert _kinds(np.zeros(1501, dtype=int), [values]) is None

@@ -46,3 +46,10 @@ def test_mean_interval_of_skewed_values_covers_more_often_than_students():
 def test_spread_interval_holds_where_all_intervals_hold():
     assert spread_interval([0.1, 0.2], [0.5, 0.6]) == (0.0, 0.5)
     assert spread_interval([np.nan, 0.2], [np.nan, 0.6]) == (0.0, np.inf)
+
+
+def test_mean_interval_one_value_is_unknown_and_two_are_not():
+    low, high = mean_interval([1.0, 1.0], [0.0, 2.0], [1, 2])
+    assert np.isnan([low[0], high[0]]).all()
+    # Student's quantile with one degree of freedom is tan(0.475 π) = 12.706.
+    assert high[1] - 1 == pytest.approx(np.tan(0.475 * np.pi) * 2 / np.sqrt(2))

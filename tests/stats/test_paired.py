@@ -135,6 +135,7 @@ def test_samples_needed_by_several_shares_suffice():
         (lambda: drop_p_value(3, 0, 0, 1.0), "max_drop must be in"),
         (lambda: drop_p_value(3, 0, 0, float("nan")), "max_drop must be in"),
         (lambda: drop_p_value(3, 0, 0, 0.1, 0.0), "nuisance_level must be in"),
+        (lambda: drop_p_value(3, 0, 0, 0.1, 1.0), "nuisance_level must be in"),
     ],
 )
 def test_drop_p_value_malformed_arguments_raise(call, message):

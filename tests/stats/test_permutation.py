@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sk_prunefair.metrics import accuracy_gap_floor
+from sk_prunefair.stats import permutation
 from sk_prunefair.stats.permutation import shuffled_gaps
 
 
@@ -47,3 +48,12 @@ def test_shuffled_gaps_two_groups_equals_test_of_difference():
 
     larger = sum(difference(rng.permutation(codes)) >= difference(codes) for _ in range(199))
     assert p_value == [(1 + larger) / 200]
+
+
+def test_shuffled_gaps_few_rows_a_group_are_shuffled_themselves(monkeypatch):
+    # Sums are drawn where rows are many, and many in each group.
+    rng = np.random.default_rng(5)
+    codes, values = np.arange(300) % 10, rng.random((300, 2))
+    by_rows = shuffled_gaps(values, codes, 19)
+    monkeypatch.setattr(permutation, "MANY_ROWS", 100)
+    np.testing.assert_array_equal(shuffled_gaps(values, codes, 19), by_rows)

@@ -51,8 +51,9 @@ def test_restarted_bets_equal_the_sum_over_all_starts(limit, low):
 
 
 def test_restarted_bets_first_value_by_hand():
-    # m = 1/2, low = 0: stakes s / m, the value 1: factors 1 + s; w_1 = 1/2, the rest 1/2.
-    mean = sum(1 + Fraction(float(s)) for s in STAKES) / len(STAKES)
+    # m = 1/2, low = 0: stakes s / m, s from 1/2 to 1/256, the value 1: factors 1 + s; w_1 = 1/2,
+    # the rest 1/2.
+    mean = sum(1 + Fraction(1, 2**k) for k in range(1, 9)) / 8
     found = fill(one(0.5, 0), [[1]]).log_evidence[0]
     assert np.exp(found) == pytest.approx(float(mean / 2 + Fraction(1, 2)))
 
@@ -85,6 +86,7 @@ def test_restarted_bets_merged_are_the_product_of_both_and_go_on():
     totals = [np.exp(np.logaddexp(b.log_bets[0], b.log_rest[0])) for b in (left, right, both)]
     np.testing.assert_allclose(totals[2], totals[0] * totals[1])
     assert both.log_rest[0] == pytest.approx(np.log(1 / 3 * 1 / 2))
+    assert both.clock.tolist() == [3]  # the batches of both
     # What is left is spent by later starts, never more than that.
     fill(both, [[0]] * 50)
     assert both.log_rest[0] < np.log(1 / 6)

@@ -109,3 +109,18 @@ def test_shuffled_gaps_many_rows_p_values_are_uniform(monkeypatch):
     _, _, p_values = shuffled_gaps(values, codes, 99)
     assert 0.015 < np.mean(p_values <= 0.05) < 0.1  # 0.05 ± 3 standard errors, rounded outwards
     assert np.mean(p_values) == pytest.approx(0.5, abs=0.05)
+
+
+def test_shuffled_sums_of_eight_values_are_exact():
+    column = np.tile(2.0 ** np.arange(8), 5)
+    sums = shuffled_sums(column, np.array([1, 39]), 400, np.random.default_rng(0))
+    assert set(sums[:, 0]) == set(column)
+
+
+def test_shuffled_sums_rows_far_below_the_median_are_given_as_they_are():
+    rng, far = np.random.default_rng(0), 50.0 - np.arange(10)
+    column = np.append(rng.normal(100, 0.1, 990), far)
+    sums = shuffled_sums(column, np.array([1, 999]), 2000, rng)[:, 0]
+    # One row in a hundred is far; never is one mixed with others.
+    assert set(sums[sums < 99]) <= set(far)
+    assert 5 < (sums < 99).sum() < 40

@@ -29,8 +29,8 @@ def test_tango_interval_nothing_changed_by_hand():
     # The likeliest share lost at a drop d is d itself: the score is n d / sqrt(n (d − d²)), which
     # is z at d = z² / (n + z²).
     z2 = norm.isf(0.025) ** 2
-    low, high = tango_interval([10, 100], [0, 0], [0, 0])
-    np.testing.assert_allclose(high, z2 / (np.array([10, 100]) + z2), rtol=1e-6)
+    low, high = tango_interval([1, 10, 100], [0, 0, 0], [0, 0, 0])
+    np.testing.assert_allclose(high, z2 / (np.array([1, 10, 100]) + z2), rtol=1e-6)
     np.testing.assert_allclose(low, -high)
 
 

@@ -45,3 +45,15 @@ def test_wilson_interval_covers_whatever_the_share(n):
     assert np.mean(covered) > 0.95
     assert min(before) < min(covered) + 1e-9
     assert n > 20 or min(before) < 0.87
+
+
+def test_wilson_interval_of_two_and_three_cases_by_hand():
+    # Two or more of a Poisson count of mean μ are seen with a probability of 0.05 where
+    # 1 − (1 + μ) exp(−μ) is 0.05; three or more with 1 − (1 + μ + μ² / 2) exp(−μ).
+    z = norm.ppf(0.975)
+    low, _ = wilson_interval([2 / 10, 3 / 51], [10, 51], z)
+    two, three = low * [10, 51]
+    assert 1 - (1 + two) * np.exp(-two) == pytest.approx(0.05)
+    assert 1 - (1 + three + three**2 / 2) * np.exp(-three) == pytest.approx(0.05)
+    # Up to 50 samples three cases are enough for Wilson's own.
+    np.testing.assert_allclose(wilson_interval(3 / 50, 50, z), wilson(3, 50))

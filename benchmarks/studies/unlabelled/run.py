@@ -1,6 +1,7 @@
 """A promise without labels: how often it errs, when it is tight, and what labels add.
 
-Run ``python -m benchmarks.studies.unlabelled.run`` (minutes on one core; it takes up again where it stopped).
+Run ``python -m benchmarks.studies.unlabelled.run`` (minutes on one core; it takes up again where it
+stopped).
 Two kinds of cells: draws of counts with known truth, one group, a promise of two points at 0.95
 (``kind`` edge: the drop is just what may not be lost; safe: it is less), and a net on Adult,
 compressed in several ways. Each promise is asked of all changes, of a part of the labels, and of
@@ -47,8 +48,8 @@ NETS = Path(__file__).with_name("rows_nets.csv")
 HEAD = """# A promise without labels
 
 Made by `python -m benchmarks.studies.unlabelled.run`. A group's accuracy falls by at most the share
-of its answers that changed; *changes* refutes a drop of two points by that alone (exact binomial test, no
-label), *labels* by the exact paired test of the labelled rows, *both* by all rows
+of its answers that changed; *changes* refutes a drop of two points by that alone (exact binomial
+test, no label), *labels* by the exact paired test of the labelled rows, *both* by all rows
 (`sk_prunefair.stats.changes.combined_p_value`, the test of `report.promise(unlabelled=…)`), each at
 0.95. *both* is what is used wherever there are rows of both kinds: nobody picks the best of three.
 
@@ -66,8 +67,8 @@ label), *labels* by the exact paired test of the labelled rows, *both* by all ro
   do; a group of 808 rows of Adult, 200 of them labelled, in 0.48 in the place of 0.68. There, leave
   the unlabelled rows out, and decide so before looking.
 
-The weights of *both* were chosen by its power in small simulations on a grid like this one, with other
-draws; its validity does not depend on them. The one net of Adult had been looked at before the last
+The weights of *both* were chosen by its power in small simulations on a grid like this one, with
+other draws; its validity does not depend on them. The one net of Adult had been looked at before the last
 change of the weights.
 
 """

@@ -111,7 +111,9 @@ def _parts(value: Any) -> list[Any]:
         # A ReLU and a Tanh have the same state: none.
         parts = list(value.named_modules())
         classes = list(dict.fromkeys(type(each) for _, each in parts))
-        made_of = [(name, classes.index(type(each)), plain_attributes(each)) for name, each in parts]
+        made_of = [
+            (name, classes.index(type(each)), plain_attributes(each)) for name, each in parts
+        ]
         return [classes, made_of, value.state_dict()]
     if isinstance(value, torch.optim.Optimizer):
         return [value.state_dict()]

@@ -35,7 +35,7 @@ def place(accelerator: Any) -> torch.device:
 
 def check_accelerator(accelerator: Any) -> None:
     """Raise TypeError unless this can be an accelerator."""
-    if not hasattr(accelerator, "distributed_type"):
+    if isinstance(accelerator, type) or not hasattr(accelerator, "distributed_type"):
         raise TypeError(
             "accelerator must be an accelerate.Accelerator, made in this process, got "
             f"{accelerator!r}"

@@ -203,7 +203,7 @@ def test_device_beside_an_accelerator_that_places_raises(accelerator):
         clf.initialize()
 
 
-@pytest.mark.parametrize("wrong", [None, "cpu"])
+@pytest.mark.parametrize("wrong", [None, "cpu", getattr(script, "Accelerator", None)])
 def test_accelerator_that_is_none_raises(wrong):
     module = importlib.import_module("sk_prunefair.distributed")
     clf = module.AcceleratedFairPrunedClassifier(nn.Linear, accelerator=wrong)

@@ -6,6 +6,8 @@ import inspect
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from sk_prunefair.checks import check_epochs
 from sk_prunefair.fingerprint import fingerprint, plain_attributes
 from sk_prunefair.hooks import Hook
@@ -134,7 +136,9 @@ class Resume(Hook):
             )
         self.key_ = fingerprint(_start(net, data))
         kept = KeptFolder(self.dirname).read(self.key_)
-        if kept is None:
+        n_rows = torch.tensor([0 if kept is None else len(kept["history"])])
+        is_same = len(net.ranks.concatenate(n_rows).unique()) == 1
+        if kept is None or not is_same:  # killed while some ranks had written an epoch, some not
             return epochs
         set_state(net, kept)
         if net.ranks.is_main:
@@ -252,7 +256,7 @@ def _start(net: CoreNet, data: GroupDataset) -> list[Any]:
     training = net.training_
     return [
         (training.phase, training.epochs, training.goal, training.follows_schedule),
-        (training.first_epoch, training.has_labels),
+        (training.first_epoch, training.has_labels, net.ranks.index),
         what_is_known(net),
         data_is_known(data),
     ]

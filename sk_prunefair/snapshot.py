@@ -147,7 +147,8 @@ def _generators(net: Any) -> dict[str, Any]:
 
 
 def _own_generator(net: Any) -> Any:
-    return net.get_params_for("iterator_train").get("generator")
+    own = net.get_params_for("iterator_train").get("generator")
+    return net.ranks.order if own is None else own
 
 
 @dataclass(frozen=True)

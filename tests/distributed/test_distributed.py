@@ -38,6 +38,7 @@ EXACT = (
     "accumulated",
     "whole",
     "files",
+    "resumed",
 )
 OTHERS = ("derivatives", "unseeded", "channels", "other_data")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import types
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,10 +25,11 @@ def fingerprint(*values: Any) -> str:
     """Return a digest of values, for a file of what was computed from them.
 
     Numbers, strings, arrays, tensors, frames and sparse matrices count with all they hold; modules
-    and optimizers with their state; lists, dicts and objects with their parts; functions and
-    classes with their names, of functions also the code. Of an object, attributes that end in an
-    underscore do not count: they are learned. Of a torch data set the attributes count, and no
-    items are read, which may differ each time. So do the versions of torch and of this library.
+    with their state, and what they are made of: classes and plain attributes, such as the rate of a
+    dropout; optimizers with their state; lists, dicts and objects with their parts; functions and
+    classes with their names and code. Of an object, attributes that end in an underscore do not
+    count: they are learned. Of a torch data set the attributes count, and no items are read, which
+    may differ each time. So do the versions of torch and of this library.
 
     Parameters
     ----------
@@ -105,22 +107,62 @@ def _parts(value: Any) -> list[Any]:
     if sparse.issparse(value):
         rows = value.tocsr()
         return [rows.shape, rows.data, rows.indices, rows.indptr]
-    if isinstance(value, (nn.Module, torch.optim.Optimizer)):
+    if isinstance(value, nn.Module):
+        # A ReLU and a Tanh have the same state: none.
+        parts = list(value.named_modules())
+        classes = list(dict.fromkeys(type(each) for _, each in parts))
+        made_of = [
+            (name, classes.index(type(each)), plain_attributes(each)) for name, each in parts
+        ]
+        return [classes, made_of, value.state_dict()]
+    if isinstance(value, torch.optim.Optimizer):
         return [value.state_dict()]
     if isinstance(value, (torch.Generator, np.random.RandomState)):
         return [value.get_state()]
     if isinstance(value, functools.partial):
         return [value.func, value.args, value.keywords]
     if isinstance(value, types.FunctionType):
-        code = value.__code__
-        constants = [each for each in code.co_consts if isinstance(each, _PLAIN)]
         held = [cell.cell_contents for cell in value.__closure__ or ()]
         named = [value.__module__, value.__qualname__]
-        return [*named, code.co_code, code.co_names, constants, value.__defaults__, held]
+        return [*named, value.__code__, value.__defaults__, held]
+    if isinstance(value, types.CodeType):
+        return [value.co_code, value.co_names, *value.co_consts]
     if isinstance(value, (type, types.BuiltinFunctionType)):
-        return [value.__module__, value.__qualname__]
+        return [value.__module__, value.__qualname__, *_code_of_class(value)]
     if isinstance(value, types.MethodType):
         return [value.__func__, value.__self__]
     size = [len(value)] if hasattr(value, "__len__") else []
     attributes = vars(value) if hasattr(value, "__dict__") else {}
     return [*size, {name: part for name, part in attributes.items() if not name.endswith("_")}]
+
+
+def plain_attributes(value: Any) -> dict[str, Any]:
+    """Return those public attributes of an object that are numbers, strings, functions, or tuples.
+
+    Parameters
+    ----------
+    value : object
+        Attributes that end in an underscore are learned, and left out; so is ``training``.
+    """
+    found = {k: v for k, v in vars(value).items() if not (k.startswith("_") or k.endswith("_"))}
+    return {name: part for name, part in found.items() if name != "training" and _is_plain(part)}
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(part) for part in value)
+    return isinstance(value, (*_PLAIN, types.FunctionType, types.BuiltinFunctionType))
+
+
+def _code_of_class(value: Any) -> list[Any]:
+    """Return the code of a class's methods, but for those of which the version counts already."""
+    found: list[Any] = []
+    for each in getattr(value, "__mro__", ()):
+        if each.__module__.split(".")[0] in ("torch", "sk_prunefair"):
+            continue
+        for name, part in sorted(vars(each).items()):
+            plain = getattr(part, "fget", None) or getattr(part, "__func__", part)
+            plain = inspect.unwrap(plain) if callable(plain) else plain
+            if isinstance(plain, types.FunctionType):
+                found += [name, plain.__code__]
+    return found

@@ -29,6 +29,8 @@ class Ranks:
     count = 1
     batches = 1
     """How many times ``batch_size`` rows a batch of all ranks together has."""
+    order: torch.Generator | None = None
+    """Where several ranks draw the order of the rows from, in the training that runs."""
 
     @property
     def is_main(self) -> bool:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from sk_prunefair.checks import check_epochs
-from sk_prunefair.fingerprint import fingerprint
+from sk_prunefair.fingerprint import fingerprint, plain_attributes
 from sk_prunefair.hooks import Hook
 from sk_prunefair.kept import KeptFolder
 from sk_prunefair.restore import is_library
-from sk_prunefair.snapshot import set_generators, set_state, state_of
+from sk_prunefair.snapshot import put_files_back, set_generators, set_state, state_of
 
 if TYPE_CHECKING:
     from sk_prunefair.data.dataset import GroupDataset
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
 
 # Parameters that say how a training is shown, or when it is asked for, not what it does.
 _SILENT = {
+    "accelerator",
     "callbacks",
     "finetune_epochs",
     "max_epochs",
@@ -61,8 +66,11 @@ class Resume(Hook):
     Notes
     -----
     Of callbacks that are neither skorch's nor a `sk_prunefair.hooks.Hook`, those attributes are
-    kept that end in an underscore and can be pickled. Of a torch Dataset its attributes count in
-    the fingerprint, not its items; a change of the code of a class is not noticed.
+    kept that end in an underscore and can be pickled. They do not count in the fingerprint, but a
+    training that is taken up warns where their code or parameters (numbers, strings, functions)
+    are not those of its beginning. Of a torch Dataset its attributes count, not its items.
+
+    Files of a ``Checkpoint`` with ``load_best=True`` are kept with the training that wrote them.
 
     Examples
     --------
@@ -128,9 +136,21 @@ class Resume(Hook):
             )
         self.key_ = fingerprint(_start(net, data))
         kept = KeptFolder(self.dirname).read(self.key_)
-        if kept is None:
+        n_rows = torch.tensor([0 if kept is None else len(kept["history"])])
+        is_same = len(net.ranks.concatenate(n_rows).unique()) == 1
+        if kept is None or not is_same:  # killed while some ranks had written an epoch, some not
             return epochs
         set_state(net, kept)
+        if net.ranks.is_main:
+            put_files_back(kept)
+        if kept["users"] != fingerprint(users_callbacks(net)):
+            warnings.warn(
+                f"the training in {KeptFolder(self.dirname).path(self.key_)} is taken up again, "
+                "but callbacks of your own had other parameters or other code when it began; "
+                "delete the file to train anew",
+                UserWarning,
+                stacklevel=2,
+            )
         self.generators_ = kept["generators"]
         return epochs - (len(net.history) - net.training_.first_epoch)
 
@@ -144,7 +164,8 @@ class Resume(Hook):
         """Write down where the training is; the net calls this after all other callbacks."""
         done = len(net.history) - net.training_.first_epoch
         if self.key_ is not None and (done % self.every == 0 or done == net.training_.epochs):
-            KeptFolder(self.dirname).write(self.key_, state_of(net))
+            users = fingerprint(users_callbacks(net))
+            KeptFolder(self.dirname).write(self.key_, state_of(net) | {"users": users})
 
 
 def take_up(net: CoreNet, data: GroupDataset, epochs: int) -> int:
@@ -184,14 +205,40 @@ def what_is_known(net: Any) -> list[Any]:
         net.seed_,
         len(net.history),
         net.trained_parts(),
+        _accelerator_is_known(net),
         pruned and [pruned.dense, pruned.plan.pack(), pruned.parts, pruned.schedules],
         net.snapshots_,
     ]
 
 
+def _accelerator_is_known(net: Any) -> list[Any]:
+    """Return how an accelerator trains, not how far it has come."""
+    accelerator = getattr(net, "accelerator", None)
+    names = ("num_processes", "mixed_precision", "gradient_accumulation_steps", "split_batches")
+    return [getattr(accelerator, name, None) for name in names]
+
+
 def counts(callback: Any) -> bool:
     """Tell whether a callback's parameters say what a training does: one of ours, or skorch's."""
     return is_library(callback) and not isinstance(callback, Resume)
+
+
+def users_callbacks(net: Any) -> list[Any]:
+    """Return what is known of callbacks that are not in `what_is_known`, for a fingerprint.
+
+    Parameters
+    ----------
+    net : CoreNet
+        Initialized.
+    """
+    own = [each for each in net.callbacks_ if not is_library(each[1])]
+    return [(name, type(callback), _parameters(callback)) for name, callback in own]
+
+
+def _parameters(callback: Any) -> dict[str, Any]:
+    # skorch's get_params would return all attributes, what changes in a training as well.
+    names = inspect.signature(type(callback)).parameters
+    return {k: v for k, v in plain_attributes(callback).items() if k in names}
 
 
 def data_is_known(data: GroupDataset) -> list[Any]:
@@ -209,7 +256,7 @@ def _start(net: CoreNet, data: GroupDataset) -> list[Any]:
     training = net.training_
     return [
         (training.phase, training.epochs, training.goal, training.follows_schedule),
-        (training.first_epoch, training.has_labels),
+        (training.first_epoch, training.has_labels, net.ranks.index),
         what_is_known(net),
         data_is_known(data),
     ]

@@ -8,10 +8,12 @@ import pickle
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from skorch.callbacks import Checkpoint
 from torch import nn
 
 from sk_prunefair.pruning.plan import unpack_plan
@@ -33,15 +35,22 @@ def state_of(net: CoreNet) -> dict[str, Any]:
     -------
     dict
         States of modules, criteria and optimizers; masks; history; what callbacks remember, as
-        pickles that refer to the net's own tensors by name; random generators.
+        pickles that refer to the net's own tensors by name; the files that they will load;
+        random generators.
     """
     names = _names(net)
+    trained = net.trained_parts()
     return {
         "parts": {
-            name: part.state_dict()
-            for name, part in net.trained_parts().items()
-            if hasattr(part, "state_dict")
+            name: part.state_dict() for name, part in trained.items() if hasattr(part, "state_dict")
         },
+        # What a Freezer has frozen.
+        "frozen": {
+            name: [k for k, tensor in part.named_parameters() if not tensor.requires_grad]
+            for name, part in trained.items()
+            if isinstance(part, nn.Module)
+        },
+        "files": {path: path.read_bytes() for path in _best_files(net)},
         "is_training": net.module_.training,
         "plan": None if net.pruned_ is None else net.pruned_.plan.pack(),
         "history": list(net.history),
@@ -63,6 +72,9 @@ def set_state(net: CoreNet, kept: Mapping[str, Any]) -> None:
     """
     for name, state in kept["parts"].items():
         getattr(net, name).load_state_dict(state)
+    for name, frozen in kept["frozen"].items():
+        for key, tensor in getattr(net, name).named_parameters():
+            tensor.requires_grad_(key not in frozen)
     net.module_.train(kept["is_training"])
     if net.pruned_ is not None:
         plan = unpack_plan(net.pruned_.dense, kept["plan"])
@@ -80,6 +92,27 @@ def set_state(net: CoreNet, kept: Mapping[str, Any]) -> None:
                 getattr(callback, attribute).load_state_dict(value.state)
             else:
                 setattr(callback, attribute, value)
+
+
+def put_files_back(kept: Mapping[str, Any]) -> None:
+    """Write again what callbacks had written, in the place of what a later training wrote there.
+
+    Parameters
+    ----------
+    kept : mapping
+        What `state_of` returned.
+    """
+    for path, content in kept["files"].items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def _best_files(net: Any) -> list[Path]:
+    """Return the files from which a checkpoint is to load the best epoch when the training ends."""
+    callbacks = [callback for _, callback in net.callbacks_ if isinstance(callback, Checkpoint)]
+    named = [each.get_formatted_files(net) for each in callbacks if each.load_best and net.history]
+    paths = [Path(file) for files in named for file in files.values() if isinstance(file, str)]
+    return [path for path in paths if path.is_file()]
 
 
 def set_generators(net: Any, states: Mapping[str, Any]) -> None:
@@ -114,7 +147,8 @@ def _generators(net: Any) -> dict[str, Any]:
 
 
 def _own_generator(net: Any) -> Any:
-    return net.get_params_for("iterator_train").get("generator")
+    own = net.get_params_for("iterator_train").get("generator")
+    return net.ranks.order if own is None else own
 
 
 @dataclass(frozen=True)

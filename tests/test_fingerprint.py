@@ -107,6 +107,44 @@ def test_fingerprint_same_values_have_the_same_one():
     assert fingerprint(big) != fingerprint(other)
 
 
+class Net(nn.Module):
+    def __init__(self, power):
+        super().__init__()
+        self.power = power
+
+    def forward(self, x):
+        return x**self.power
+
+
+def with_forward(forward):
+    return type("Net", (nn.Module,), {"forward": forward, "__module__": "mine"})
+
+
+def test_fingerprint_modules_of_the_same_state_differ_by_what_they_compute():
+    nets = [nn.ReLU(), nn.Tanh(), nn.Dropout(0.1), nn.Dropout(0.5), Net(2), Net(3)]
+    found = [fingerprint(nn.Sequential(linear(0), net)) for net in nets]
+    assert len(set(found)) == len(nets)
+    assert fingerprint(nn.Sequential(linear(0), Net(2))) == fingerprint(
+        nn.Sequential(linear(0), Net(2)).eval()
+    )
+
+
+def test_fingerprint_class_counts_with_its_code():
+    forwards = [lambda self, x: x + 1, lambda self, x: x + 2, lambda self, x: x.sum(1)]
+    classes = [with_forward(forward) for forward in forwards]
+    assert len({fingerprint(each) for each in classes}) == 3
+    assert fingerprint(classes[0]) == fingerprint(with_forward(lambda self, x: x + 1))
+    assert fingerprint(classes[0]()) != fingerprint(classes[1]())
+
+
+def test_fingerprint_functions_within_functions_count():
+    def outer(power):
+        one, two = (lambda xs: [x**2 for x in xs]), (lambda xs: [x**3 for x in xs])
+        return one if power == 2 else two
+
+    assert fingerprint(outer(2)) != fingerprint(outer(3))
+
+
 def test_fingerprint_values_that_hold_themselves_end():
     circle: list = [1]
     circle.append(circle)

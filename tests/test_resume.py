@@ -5,13 +5,22 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler, ProgressBar
+from skorch.callbacks import (
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    Freezer,
+    LRScheduler,
+    ProgressBar,
+)
+from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import TensorDataset
 
@@ -21,6 +30,9 @@ from tests import killed
 from tests.conftest import assert_same_weights, classifier
 
 ROOT = Path(__file__).parents[1]
+
+# What ends a training here is a callback with another parameter each time.
+pytestmark = pytest.mark.filterwarnings("ignore:the training in .* is taken up again")
 
 
 class Killed(BaseException):
@@ -218,6 +230,62 @@ def test_resume_best_of_a_checkpoint_is_known_again(small, tmp_path):
     with pytest.raises(Killed):
         make(3, "killed").fit(X, y)
     assert_same_weights(make(0, "killed").fit(X, y).module_, expected.module_)
+
+
+def test_resume_best_of_the_dense_training_is_not_that_of_the_finetuning(small, tmp_path):
+    def make(n, name):
+        own = [
+            ("kill", KillOnTrain(n)),
+            ("best", Checkpoint(dirname=tmp_path / name, load_best=True)),
+            ("resume", Resume(tmp_path / f"kept {name}")),
+        ]
+        return classifier(callbacks=own, max_epochs=2, module__dropout=0.5)
+
+    expected = fit_and_prune(make(0, "alone"), *small)
+    with pytest.raises(Killed):
+        fit_and_prune(make(4, "killed"), *small)
+    found = fit_and_prune(make(0, "killed"), *small)
+    assert_same_weights(found.dense_module_, expected.dense_module_)
+    assert_same_weights(found.module_, expected.module_)
+    assert found.history[:, "epoch"] == expected.history[:, "epoch"]
+
+
+def test_resume_what_was_frozen_stays_frozen(small, tmp_path):
+    def make(n, folder):
+        own = [("kill", KillOnTrain(n)), ("freeze", Freezer("*0*")), ("resume", Resume(folder))]
+        return classifier(callbacks=own, max_epochs=3)
+
+    expected = make(0, tmp_path / "alone").fit(*small[:2])
+    with pytest.raises(Killed):
+        make(3, tmp_path / "killed").fit(*small[:2])
+    found = make(0, tmp_path / "killed").fit(*small[:2])
+    assert_same_weights(found.module_, expected.module_)
+
+
+@pytest.mark.filterwarnings("default")
+def test_resume_other_parameter_of_a_users_callback_warns(small, tmp_path):
+    def fit(n):
+        return classifier(
+            callbacks=[("kill", KillAt(n)), ("resume", Resume(tmp_path))], max_epochs=1
+        ).fit(*small[:2])
+
+    fit(7)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(7)  # what it has seen is another thing
+    with pytest.warns(UserWarning, match="callbacks of your own had other parameters"):
+        fit(8)
+
+
+def test_resume_module_of_the_same_shape_that_computes_another_thing_begins_anew(small, tmp_path):
+    def fit(activation):
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Linear(64, 9), activation, nn.Linear(9, 10))
+        own = [("resume", Resume(tmp_path)), ("count", KillAt(0))]
+        clf = classifier(net, callbacks=own, max_epochs=1).fit(*small[:2])
+        return dict(clf.callbacks_)["count"].seen
+
+    assert [fit(nn.ReLU()), fit(nn.Tanh()), fit(nn.ReLU())] == [1, 1, 0]
 
 
 def test_resume_partial_fit_every_second_epoch_equals_one_that_was_not_killed(small, tmp_path):

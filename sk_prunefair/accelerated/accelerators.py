@@ -28,12 +28,23 @@ class Shell(nn.Module):
 
 def place(accelerator: Any) -> torch.device:
     """Return the accelerator's device; files of tensors know no "cpu:0"."""
+    check_accelerator(accelerator)
     device = torch.device(accelerator.device)
     return torch.device("cpu") if device.type == "cpu" else device
 
 
+def check_accelerator(accelerator: Any) -> None:
+    """Raise TypeError unless this can be an accelerator."""
+    if isinstance(accelerator, type) or not hasattr(accelerator, "distributed_type"):
+        raise TypeError(
+            "accelerator must be an accelerate.Accelerator, made in this process, got "
+            f"{accelerator!r}"
+        )
+
+
 def found_ranks(accelerator: Any) -> Ranks:
     """Return the processes that an accelerator has found; ValueError where it splits the net."""
+    check_accelerator(accelerator)
     kind = accelerator.distributed_type.name
     if kind != "NO" and not kind.startswith("MULTI_"):
         raise ValueError(

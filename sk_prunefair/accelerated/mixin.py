@@ -11,6 +11,7 @@ import torch
 from skorch.dataset import unpack_data
 from skorch.exceptions import DeviceWarning
 from skorch.hf import AccelerateMixin
+from skorch.net import NeuralNet
 from torch import nn
 
 from sk_prunefair import nested
@@ -245,4 +246,9 @@ def _skip(net: Any) -> Any:
 def adapted(cls: type) -> None:
     """Set `Accelerated` before skorch's mixin among the bases of a class that has the mixin."""
     if issubclass(cls, AccelerateMixin) and not issubclass(cls, Accelerated):
+        if cls.__mro__.index(AccelerateMixin) > cls.__mro__.index(NeuralNet):
+            raise TypeError(
+                f"AccelerateMixin must stand before FairPrunedClassifier in the bases of "
+                f"{cls.__name__}, got {', '.join(base.__name__ for base in cls.__bases__)}"
+            )
         cls.__bases__ = (Accelerated, *cls.__bases__)

@@ -125,4 +125,5 @@ def same_order(options: Mapping[str, Any], ranks: Ranks) -> dict[str, Any]:
         generator = torch.Generator()
         torch.rand(1)  # the next training begins elsewhere
     generator.set_state(ranks.main(state))
+    ranks.order = generator
     return {"generator": generator}

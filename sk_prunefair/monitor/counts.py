@@ -48,6 +48,31 @@ def labels_of(values: Any, name: str, classes: Any) -> npt.NDArray[Any]:
     return as_plain_labels(known[prediction.scores.argmax(axis=1)], name)
 
 
+def check_columns(predictions: tuple[Any, ...], y: Any, classes: Any) -> None:
+    """Raise ValueError where labels are not the integers that columns stand for without classes.
+
+    Parameters
+    ----------
+    predictions : tuple of array-like
+        Labels, or probabilities of shape (n_samples, n_classes).
+    y : array-like of shape (n_samples,) or None
+        True labels; None, NaN and NA are unknown.
+    classes : array-like or None
+        If they are given, all is well.
+    """
+    shapes = [np.shape(each) for each in predictions]
+    widths = [shape[1] for shape in shapes if len(shape) == 2 and shape[1] > 1]
+    if y is None or classes is not None or not widths:
+        return
+    known = pd.Series(np.asarray(y, dtype=object).reshape(-1)).dropna()
+    strange = known[~known.isin(range(min(widths)))]
+    if len(strange):
+        raise ValueError(
+            f"y holds {strange.iloc[0]!r}, but without classes the {min(widths)} columns of "
+            "probabilities stand for the integers from 0; pass classes to the monitor"
+        )
+
+
 def count_batch(
     dense: npt.NDArray[Any],
     compressed: npt.NDArray[Any],

@@ -13,8 +13,9 @@ import pandas as pd
 from sk_prunefair.checks import check_number
 from sk_prunefair.data.groups import as_group_frame, encode_groups
 from sk_prunefair.monitor import documents
-from sk_prunefair.monitor.counts import count_batch, labels_of
+from sk_prunefair.monitor.counts import check_columns, count_batch, labels_of
 from sk_prunefair.monitor.evidence import Evidence
+from sk_prunefair.monitor.groups import shares_of
 from sk_prunefair.monitor.record import ALARM_COLUMNS, Record, check_shares
 
 
@@ -115,7 +116,7 @@ class GroupMonitor:
         self._record = Record(
             Evidence(max_accuracy_drop, max_changed, max_share_shift),
             1 - confidence,
-            None if known is None else pd.Index(known),
+            known if known is None or isinstance(known, pd.Index) else pd.Index(known),
             None if shares is None else shares.to_numpy(dtype=float),
         )
 
@@ -123,7 +124,7 @@ class GroupMonitor:
     def from_report(
         cls, report: Any, max_accuracy_drop: float | None = 0.02, **options: Any
     ) -> Self:
-        """Begin with the groups and shares of a report.
+        """Begin with the groups, shares and labels of a report.
 
         Parameters
         ----------
@@ -132,15 +133,15 @@ class GroupMonitor:
         max_accuracy_drop : float or None, default=0.02
             As for the class.
         **options
-            More of the parameters of the class.
+            More of its parameters.
 
         Returns
         -------
         GroupMonitor
-            With ``shares`` of the report's rows.
+            With ``shares`` of the report's rows, and its labels as ``classes``.
         """
-        counts = report.dense.by_group["count"]
-        return cls(max_accuracy_drop, shares=counts / counts.sum(), **options)
+        known: dict[str, Any] = {"shares": shares_of(report), "classes": report.labels}
+        return cls(max_accuracy_drop, **known | options)
 
     def update(
         self,
@@ -159,8 +160,7 @@ class GroupMonitor:
         sensitive_features : array-like, Series, dict or DataFrame
             Groups, as at release.
         y : array-like of shape (n_samples,), default=None
-            Labels, as far as they are known: None, NaN and NA are not. Those that arrive later are
-            for `update_labels`.
+            Labels where known, else None, NaN or NA. For those that come later: `update_labels`.
 
         Returns
         -------
@@ -276,6 +276,7 @@ class GroupMonitor:
         dense = labels_of(dense_pred, "dense_pred", self.classes)
         compressed = labels_of(compressed_pred, "compressed_pred", self.classes)
         codes, groups = encode_groups(as_group_frame(features, n_samples=len(dense)))
+        check_columns((dense_pred, compressed_pred), y, self.classes)
         counts = count_batch(dense, compressed, y, codes, len(groups))
         self._record.check(groups)
         if not are_new:

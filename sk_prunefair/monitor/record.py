@@ -11,6 +11,7 @@ import pandas as pd
 
 from sk_prunefair.monitor.counts import BatchCounts
 from sk_prunefair.monitor.evidence import Evidence, log_thresholds
+from sk_prunefair.monitor.groups import check_groups, in_order
 from sk_prunefair.monitor.trace import Trace
 
 OBSERVED = {"accuracy": "accuracy_drop", "answers changed": "changed", "share": "share"}
@@ -54,23 +55,17 @@ class Record:
             self.n_known = len(known)
 
     def check(self, groups: pd.Index) -> None:
-        """Raise ValueError unless groups are made of as many columns as those so far."""
-        if self.groups is not None and self.groups.nlevels != groups.nlevels:
-            raise ValueError(
-                f"sensitive_features has {groups.nlevels} columns, but the groups of the "
-                f"monitor are made of {self.groups.nlevels}: {list(self.groups.names)}"
-            )
+        """Raise ValueError unless groups are made of the same columns as those so far."""
+        if self.groups is not None:
+            check_groups(groups, self.groups)
 
     def places(self, groups: pd.Index) -> npt.NDArray[np.int64]:
         """Return where groups stand among those so far; new ones are added."""
         if self.groups is None:
             self._add(groups, np.zeros(len(groups)))
         assert self.groups is not None
-        mine = self.groups
-        if isinstance(groups, pd.MultiIndex) and set(groups.names) == set(mine.names):
-            # Otherwise race and sex in the other order would be taken for each other.
-            groups = groups.reorder_levels(list(mine.names))
-        new = groups[mine.get_indexer(groups) < 0]
+        groups = in_order(groups, self.groups)
+        new = groups[self.groups.get_indexer(groups) < 0]
         if len(new):
             self._add(new, np.zeros(len(new)))
         return self.groups.get_indexer(groups).astype(np.int64)

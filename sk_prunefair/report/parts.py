@@ -104,7 +104,8 @@ def _kinds(
         check_same_length(_rows(found), name, truth, "y_true")
         if found.scores is not None:
             # What the columns of the first part stand for, those of all others do.
-            columns.setdefault(name, columns_of(found, name, truth, classes))
+            if name not in columns:
+                columns[name] = columns_of(found, name, truth, classes)
             found = found._replace(classes=columns[name])
         predictions[name] = found
     known, (dense, compressed) = answers(truth, predictions, classes)

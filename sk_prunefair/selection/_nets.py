@@ -25,7 +25,7 @@ from sk_prunefair.data.sources import ItemSource, count_rows, take_rows
 from sk_prunefair.fingerprint import fingerprint
 from sk_prunefair.kept import KeptFolder
 from sk_prunefair.outcome import Outcome
-from sk_prunefair.resume import data_is_known, what_is_known
+from sk_prunefair.resume import data_is_known, users_callbacks, what_is_known
 from sk_prunefair.selection._parallel import Job, run_jobs
 
 Data = tuple[Any, Any, Any]  # X, y, sensitive features
@@ -52,6 +52,7 @@ class Trial:
         classifier = self.classifier
         return [
             what_is_known(classifier),
+            users_callbacks(classifier),
             known_labels(classifier),
             data_is_known(self.data),
             self.finetuning,

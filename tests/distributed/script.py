@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import sys
@@ -17,7 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration, InitProcessGroupKwargs
-from skorch.callbacks import Checkpoint, EarlyStopping, EpochScoring, LRScheduler
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, EpochScoring, LRScheduler
 from skorch.hf import AccelerateMixin
 from torch import nn
 
@@ -30,6 +31,7 @@ from sk_prunefair import (
     EqualLossConstraint,
     FairPrunedClassifier,
     PruneRateSearchCV,
+    Resume,
 )
 from sk_prunefair.distributed import AcceleratedFairPrunedClassifier
 from sk_prunefair.export import save_compact
@@ -307,6 +309,26 @@ def files(accelerator, folder):
     report.to_model_card(folder / f"card.{rank}.md")
     save_compact(clf, folder / f"net.{rank}.zip")
     return fresh
+
+
+class Stop(Callback):
+    n = 0  # no parameter: the second call has the same ones
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == self.n:
+            raise InterruptedError
+
+
+def resumed(accelerator, folder):
+    """Train, be ended in the third epoch, and begin again by the same call."""
+    X, y, s = data()
+    for n in (3, 0):
+        stop = Stop()
+        stop.n = n
+        clf = classifier(accelerator, mlp(), stop, Resume(folder / "kept"), EqualLossConstraint())
+        with contextlib.suppress(InterruptedError):
+            clf.fit(X, y, sensitive_features=s)
+    return clf
 
 
 def other_data(accelerator, folder):

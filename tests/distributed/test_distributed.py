@@ -17,7 +17,7 @@ import torch
 from sklearn.base import clone
 from torch import nn
 
-from sk_prunefair import EqualLossConstraint, FairPrunedClassifier
+from sk_prunefair import EqualLossConstraint, FairPrunedClassifier, Resume
 from tests.distributed import script
 
 SCRIPT = Path(script.__file__)
@@ -38,6 +38,7 @@ EXACT = (
     "accumulated",
     "whole",
     "files",
+    "resumed",
 )
 OTHERS = ("derivatives", "unseeded", "channels", "other_data")
 
@@ -201,6 +202,32 @@ def test_device_beside_an_accelerator_that_places_raises(accelerator):
     clf = script.classifier(accelerator, script.mlp(), device="cpu")
     with pytest.raises(ValueError, match="device must be None"):
         clf.initialize()
+
+
+@pytest.mark.parametrize("wrong", [None, "cpu", getattr(script, "Accelerator", None)])
+def test_accelerator_that_is_none_raises(wrong):
+    module = importlib.import_module("sk_prunefair.distributed")
+    clf = module.AcceleratedFairPrunedClassifier(nn.Linear, accelerator=wrong)
+    with pytest.raises(TypeError, match=r"accelerator must be an accelerate\.Accelerator"):
+        clf.fit(np.zeros((4, 2), dtype=np.float32), [0, 1, 0, 1])
+
+
+def test_mixin_after_the_classifier_raises():
+    mixin = importlib.import_module("skorch.hf").AccelerateMixin
+    with pytest.raises(TypeError, match="AccelerateMixin must stand before FairPrunedClassifier"):
+        type("Net", (FairPrunedClassifier, mixin), {})
+
+
+def test_resumed_finetuning_of_an_accelerated_net_is_known_again(accelerator, tmp_path):
+    # An accelerator counts its steps: they say nothing of what is trained.
+    def run():
+        clf = script.classifier(accelerator, script.mlp(), random_state=0)
+        clf.set_params(callbacks=[("resume", Resume(tmp_path))], max_epochs=1).fit(X, y)
+        return clf.prune(0.5, X, y, finetune_epochs=1).history[:, "dur"]
+
+    X, y, _ = script.data()
+
+    assert run() == run()
 
 
 def test_accelerator_that_shards_the_net_raises():

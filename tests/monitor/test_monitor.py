@@ -130,6 +130,71 @@ def test_monitor_groups_of_several_columns_in_any_order(columns):
     assert again.groups_.names == ["race", "sex"]
 
 
+@pytest.mark.parametrize("controls", [None, "age"])
+def test_monitor_from_report_of_several_columns_counts_the_same_groups(controls):
+    rng = np.random.default_rng(6)
+    y = rng.integers(0, 2, 60)
+    frame = pd.DataFrame({name: rng.integers(0, 2, 60) for name in ("race", "sex", "age")})
+    report = FairnessReport.from_predictions(
+        y, y, y, sensitive_features=frame[["race", "sex"]], control_features=controls and frame.age
+    )
+    monitor = GroupMonitor.from_report(report)
+    monitor.update(y, y, sensitive_features=frame[["sex", "race"]], y=y)
+    counts = frame.groupby(["race", "sex"]).size()
+    pd.testing.assert_series_equal(monitor.table_["rows"], counts, check_names=False)
+    np.testing.assert_allclose(monitor.shares, counts / 60)
+    GroupMonitor.from_json(monitor.to_json()).update(y, y, sensitive_features=frame.iloc[:, :2])
+
+
+@pytest.mark.parametrize(
+    ("known", "found", "message"),
+    [
+        ([0, 1], ["0", "1"], "must hold numbers in column 'sensitive_feature', such as 0, as"),
+        (["a", "a"], [3, 3], "must hold strings .* such as 'a', .* got numbers, such as 3"),
+        ([False, True], [0, 1], "must hold booleans .* got numbers"),
+        (pd.Series(["0", "1"], dtype="category"), [0, 1], "must hold strings .* got numbers"),
+        (
+            {"race": ["x", "y"], "sex": [0, 1]},
+            {"gender": [0, 1], "race": ["x", "y"]},
+            r"must have the columns \['race', 'sex'\] .* got \['gender', 'race'\]",
+        ),
+    ],
+)
+def test_monitor_groups_written_otherwise_are_not_taken_for_new_ones(known, found, message):
+    monitor = GroupMonitor()
+    monitor.update([0, 1], [0, 1], sensitive_features=known)
+    before = monitor.to_json()
+    with pytest.raises(ValueError, match=message):
+        monitor.update([0, 1], [0, 1], sensitive_features=found)
+    assert monitor.to_json() == before
+    other = GroupMonitor()
+    other.update([0, 1], [0, 1], sensitive_features=found)
+    with pytest.raises(ValueError, match="sensitive_features must"):
+        monitor.merged(other)
+
+
+@pytest.mark.parametrize("known", [[0, 1], pd.array([0, 1], dtype="Int64"), [0.0, 1.0]])
+@pytest.mark.parametrize("dtype", [np.int8, float, object, "category"])
+def test_monitor_groups_of_any_number_type_are_the_same(known, dtype):
+    monitor = GroupMonitor()
+    monitor.update([0, 1], [0, 1], sensitive_features=known)
+    monitor.update([0, 1], [0, 1], sensitive_features=pd.Series([0, 1]).astype(dtype))
+    assert monitor.table_["rows"].tolist() == [2, 2]
+
+
+def test_monitor_probabilities_of_other_labels_need_classes():
+    scores = np.array([[0.9, 0.1], [0.2, 0.8]])
+    for y in ([1, 2], ["no", "yes"], [2, None]):
+        with pytest.raises(ValueError, match="pass classes to the monitor"):
+            GroupMonitor().update(scores, scores, sensitive_features=["a", "b"], y=y)
+    report = FairnessReport.from_predictions(
+        ["no", "yes"], ["no", "yes"], ["no", "no"], sensitive_features=["a", "b"]
+    )
+    monitor = GroupMonitor.from_report(report)
+    monitor.update(scores, 1 - scores, sensitive_features=["a", "b"], y=["no", "yes"])
+    assert monitor.table_["accuracy_drop"].tolist() == [1, 1]
+
+
 def test_monitor_probabilities_are_their_largest_class():
     monitor = GroupMonitor(classes=["no", "yes"])
     scores = np.array([[0.9, 0.1], [0.2, 0.8]])

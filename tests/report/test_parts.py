@@ -250,6 +250,16 @@ def test_from_parts_columns_of_probabilities_mean_the_same_in_all_parts():
     assert named.labels.tolist() == ["no", "yes"]
 
 
+def test_from_parts_part_without_one_of_the_labels_has_the_columns_of_the_first():
+    y, group = np.array(["no", "yes", "no", "no"]), np.array(["a", "b", "a", "b"])
+    scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.4, 0.6]])
+    parts = [(y[r], scores[r], scores[r], group[r]) for r in ([0, 1], [2], [3])]
+    report = FairnessReport.from_parts(parts)
+    assert report.overall_accuracy == (0.75, 0.75)
+    with pytest.raises(ValueError, match="part 0: classes must name the 2 columns"):
+        FairnessReport.from_parts(parts[::-1])
+
+
 def test_add_up_keeps_kinds_alone():
     rows = draw(20_000, n_groups=2)
     del rows["control_features"]

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from sk_prunefair.monitor import GroupMonitor
     from sk_prunefair.promise import required_samples
     from sk_prunefair.report.report import FairnessReport
-    from sk_prunefair.selection import NoRateError, PruneRateSearchCV, pruning_curve
+    from sk_prunefair.selection import (
+        CompressionSearchCV,
+        NoRateError,
+        PruneRateSearchCV,
+        pruning_curve,
+    )
 else:
     __getattr__, __dir__ = lazy(
         __name__,
@@ -39,12 +44,18 @@ else:
             "monitor": ["GroupMonitor"],
             "promise": ["required_samples"],
             "report.report": ["FairnessReport"],
-            "selection": ["NoRateError", "PruneRateSearchCV", "pruning_curve"],
+            "selection": [
+                "CompressionSearchCV",
+                "NoRateError",
+                "PruneRateSearchCV",
+                "pruning_curve",
+            ],
         },
     )
 
 __all__ = [
     "AccuracyGapConstraint",
+    "CompressionSearchCV",
     "Constraint",
     "Distillation",
     "EqualCurvatureConstraint",

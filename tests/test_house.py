@@ -41,8 +41,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("net", "fitting", "theory", "export"),
     ("contenders",),
     ("fitted_net",),
-    ("classifier", "selection", "compare"),
-    ("mend",),
+    ("classifier", "compare"),
+    ("mend", "selection"),
     ("distributed", "cli"),
     ("__init__", "__main__", "dataset"),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -218,7 +219,12 @@ class CompressionSearchCV(PromiseSearch):
         held_out = HeldOut(maker.dense, codes, names, known_labels(maker.classifier), order, rows)
         runs = [each.run for each in made]
         decision = decide(self.procedure, promise, costs, runs, held_out, safe)
-        self._keep(promise, made, costs, decision)
+        level = 1 - self.confidence
+        tables = [
+            held_out.judge(replace(promise, confidence=1 - decision.levels.get(i, level)), run)
+            for i, run in enumerate(runs)
+        ]
+        self._keep(promise, made, costs, decision, tables)
         return self
 
     def _make(self, maker: Maker, candidates: list[Candidate]) -> list[Made]:
@@ -235,13 +241,18 @@ class CompressionSearchCV(PromiseSearch):
         return made
 
     def _keep(
-        self, promise: Promise, made: list[Made], costs: list[float], decision: Decision
+        self,
+        promise: Promise,
+        made: list[Made],
+        costs: list[float],
+        decision: Decision,
+        tables: list[pd.DataFrame],
     ) -> None:
         names = [each.candidate.name for each in made]
-        results = results_frame(names, costs, decision)
+        results = results_frame(names, costs, decision, tables)
         failed = [i for i in decision.tested if i not in decision.passed]
         if decision.best is None:
-            table = decision.tables[failed[0]]
+            table = tables[failed[0]]
             raise NoRateError(
                 f"no candidate keeps the promise with confidence={self.confidence}; already of "
                 f"{names[failed[0]]!r}, {promise.why_not(table)}. Hold more data out, promise "
@@ -252,15 +263,17 @@ class CompressionSearchCV(PromiseSearch):
         self.results_, self.best_index_ = results, decision.best
         self.best_candidate_, self.best_cost_ = best.candidate.given, costs[decision.best]
         self.candidates_ = [each.candidate.given for each in made]
-        binding = decision.tables[failed[0] if failed else decision.best]
+        binding = tables[failed[0] if failed else decision.best]
         self.binding_group_ = promise.binding_row(binding)["group"]
         self._keep_estimator(best.model)
 
 
-def results_frame(names: list[str], costs: list[float], decision: Decision) -> pd.DataFrame:
+def results_frame(
+    names: list[str], costs: list[float], decision: Decision, tables: list[pd.DataFrame]
+) -> pd.DataFrame:
     """Return the tables of all candidates as one, with what became of each."""
     place = {i: position for position, i in enumerate(decision.tested)}
-    tables = [
+    parts = [
         table.assign(
             passed=table["passed"] & (i in place or i in decision.passed),
             candidate=names[i],
@@ -268,9 +281,9 @@ def results_frame(names: list[str], costs: list[float], decision: Decision) -> p
             order=place.get(i, np.nan),
             kept=i in decision.passed,
         )
-        for i, table in enumerate(decision.tables)
+        for i, table in enumerate(tables)
     ]
-    frame = pd.concat(tables, ignore_index=True)
+    frame = pd.concat(parts, ignore_index=True)
     for position, name in enumerate(("candidate", "cost", "order", "kept")):
         frame.insert(position, name, frame.pop(name))
     return frame

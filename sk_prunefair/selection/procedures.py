@@ -21,7 +21,7 @@ from sk_prunefair.outcome import Outcome
 from sk_prunefair.promise import Promise
 from sk_prunefair.promise.findings import label_findings
 from sk_prunefair.selection._nets import Run
-from sk_prunefair.selection.sequence import fixed_sequence
+from sk_prunefair.selection.sequence import leading
 
 Procedure = Literal["pareto", "fixed_sequence", "holm"]
 PROCEDURES = ("pareto", "fixed_sequence", "holm")
@@ -52,12 +52,18 @@ class HeldOut:
     order: Rows
     test: Rows
 
-    def judge(self, promise: Promise, run: Run, rows: Rows) -> pd.DataFrame:
-        """Return the promise's table of one candidate on some of the rows."""
-        dense = (run.dense or self.dense).take(rows)
-        return promise.judge(
-            dense, run.pruned.take(rows), self.codes[rows], self.groups, self.labels
-        )
+    def keeps(self, promise: Promise, run: Run) -> bool:
+        """Return whether a candidate passes on the test rows."""
+        return promise.keeps(*self._test(run))
+
+    def judge(self, promise: Promise, run: Run) -> pd.DataFrame:
+        """Return the promise's table of a candidate on the test rows."""
+        return promise.judge(*self._test(run))
+
+    def _test(self, run: Run) -> tuple[Outcome, Outcome, npt.NDArray[np.int64], pd.Index, Any]:
+        dense, rows = run.dense or self.dense, self.test
+        pruned = run.pruned.take(rows)
+        return dense.take(rows), pruned, self.codes[rows], self.groups, self.labels
 
 
 class Decision(NamedTuple):
@@ -71,15 +77,14 @@ class Decision(NamedTuple):
         Those that were tested, in their order.
     passed : set of int
         Those that may be returned.
-    tables : list of pandas.DataFrame
-        What `Promise.judge` says of each on the test rows, at the level at which it was tested; of
-        those that were not, at the full level, for information.
+    levels : dict of int to float
+        At which of 1 − confidence each of these passed or failed.
     """
 
     best: int | None
     tested: list[int]
     passed: set[int]
-    tables: list[pd.DataFrame]
+    levels: dict[int, float]
 
 
 def split_rows(
@@ -136,35 +141,19 @@ def decide(
         With the index of the cheapest that passed.
     """
     asked = [i for i in range(len(runs)) if i not in safe]
-    rows = held_out.test
     if procedure == "holm":
-        found = _holm(promise, asked, runs, held_out)
-        tested, passed = asked, {i for i in asked if found[i]["passed"].all()}
+        tested, passed, levels = _holm(promise, asked, runs, held_out)
     else:
-        by_cost = sorted(asked, key=lambda i: -costs[i])
-        order = by_cost
+        order = sorted(asked, key=lambda i: -costs[i])
         if procedure == "pareto":
-            chances = [_chance(promise, run, held_out) for run in runs]
-            order = pareto_order([-chances[i] for i in asked], [costs[i] for i in asked])
-            order = [asked[i] for i in order]
-        sequence = fixed_sequence(
-            promise,
-            order,
-            (_take(runs[i], rows) for i in order),
-            held_out.dense.take(rows),
-            held_out.codes[rows],
-            held_out.groups,
-            held_out.labels,
-        )
-        tested = order[: len(sequence.tables)]
-        found = dict(zip(tested, sequence.tables, strict=True))
-        passed = {i for i in tested if found[i]["passed"].all()}
-    passed |= set(safe)
-    tables = [
-        found[i] if i in found else held_out.judge(promise, runs[i], rows) for i in range(len(runs))
-    ]
-    best = min(passed, key=lambda i: (costs[i], i), default=None)
-    return Decision(best, tested, passed, tables)
+            risks = [-_chance(promise, runs[i], held_out) for i in asked]
+            front = pareto_order(risks, [costs[i] for i in asked])
+            order = [asked[place] for place in front]
+        tested, passed = leading(order, lambda i: held_out.keeps(promise, runs[i]))
+        levels = dict.fromkeys(tested, 1 - promise.confidence)
+    may_return = {*passed, *safe}
+    best = min(may_return, key=lambda i: (costs[i], i), default=None)
+    return Decision(best, tested, may_return, levels)
 
 
 def pareto_order(risks: Sequence[float], costs: Sequence[float]) -> list[int]:
@@ -180,25 +169,18 @@ def pareto_order(risks: Sequence[float], costs: Sequence[float]) -> list[int]:
     return front
 
 
-def _take(run: Run, rows: Rows) -> Run:
-    return Run(run.pruned.take(rows), run.net, run.dense and run.dense.take(rows))
-
-
 def _holm(
-    promise: Promise, asked: Sequence[int], runs: Sequence[Run], held_out: HeldOut
-) -> dict[int, pd.DataFrame]:
-    """Return the table of each at the level at which it passed, or at the last one tried."""
-    found: dict[int, pd.DataFrame] = {}
-    waiting = list(asked)
-    while waiting:
-        level = (1 - promise.confidence) / len(waiting)
+    promise: Promise, asked: list[int], runs: Sequence[Run], held_out: HeldOut
+) -> tuple[list[int], list[int], dict[int, float]]:
+    """Test those that are left at the level divided by their number, until none passes."""
+    levels: dict[int, float] = {}
+    waiting, n_before = asked, len(asked) + 1
+    while 0 < len(waiting) < n_before:
+        n_before, level = len(waiting), (1 - promise.confidence) / len(waiting)
         stricter = replace(promise, confidence=1 - level)
-        found |= {i: held_out.judge(stricter, runs[i], held_out.test) for i in waiting}
-        still = [i for i in waiting if not found[i]["passed"].all()]
-        if len(still) == len(waiting):
-            break
-        waiting = still
-    return found
+        levels |= dict.fromkeys(waiting, level)
+        waiting = [i for i in waiting if not held_out.keeps(stricter, runs[i])]
+    return asked, [i for i in asked if i not in waiting], levels
 
 
 def _chance(promise: Promise, run: Run, held_out: HeldOut) -> float:

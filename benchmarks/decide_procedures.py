@@ -27,8 +27,8 @@ from sk_prunefair.selection._nets import Run
 from sk_prunefair.selection.procedures import PROCEDURES, HeldOut, decide, split_rows
 
 MAX_DROP, CONFIDENCE = 0.02, 0.95
-DRAWS = 200
-N_CANDIDATES = (6, 24)
+DRAWS = 100
+N_CANDIDATES = (12,)
 GROUPS = {"3 × 1,000": [1000] * 3, "400 and 5 × 2,000": [400] + [2000] * 5}
 TRUTHS = ("none breaks it far", "one in two just breaks it", "all just break it", "scattered")
 SHARES = (0.15, 0.3, 0.5)

@@ -131,7 +131,7 @@ class CompressionSearchCV(PromiseSearch):
     ... )
     >>> search = search.fit(digits.data, digits.target, sensitive_features=digits.target < 5)
     >>> search.best_candidate_
-    {'finetune_epochs': 2, 'prune_rate': 0.9}
+    {'finetune_epochs': 2, 'prune_rate': 0.5}
     """
 
     def __init__(

@@ -23,6 +23,8 @@ PAGES = {
     "compressions": "compressions_page.write_page",
     "constraint_cost": "constraint_cost.write_table",
     "constraint_trials": "constraint_trials.write_table",
+    "decide": "decide_page.write_page",
+    "decide_procedures": "decide_procedures.write_page",
     "fairlearn_baselines": "fairlearn_page.write_page",
     "field": "field_page.write_page",
     "intervals": "intervals.write_page",
@@ -95,6 +97,16 @@ def test_field_quick_run_writes_rows_and_page(tmp_path):
     assert set(rows["method"]) > {"none", "ours", "recipe", "group dro", "blakeney, attention"}
     assert rows["accuracy"].between(0, 1).all()
     assert "The recipe is on neither front" in (tmp_path / "field.md").read_text()
+
+
+def test_decide_quick_run_writes_rows_and_page(tmp_path):
+    run_quick("decide", "--out", tmp_path / "decide.csv")
+    rows = pd.read_csv(tmp_path / "decide.csv").set_index(["cost", "way"])
+    assert rows["size"].between(0, 1).all()
+    # Nobody is smaller than who knows the population, and keeps the promise.
+    kept = rows[rows["broken"] == 0]["size"]
+    assert (kept["bytes"] >= rows.loc[("bytes", "knowing the population"), "size"]).all()
+    assert "## Multiply-accumulates" in (tmp_path / "decide.md").read_text()
 
 
 def test_intervals_quick_run_writes_rows_and_page(tmp_path):

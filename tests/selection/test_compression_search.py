@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import unittest
 
 import numpy as np
 import pandas as pd
@@ -11,11 +12,13 @@ import sklearn
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from sk_prunefair import CompressionSearchCV, EqualLossConstraint, NoRateError, PruneRateSearchCV
 from sk_prunefair.plotting import CompressionSearchDisplay
 from sk_prunefair.selection.candidates import as_candidates, default_candidates
 from tests.conftest import assert_same_weights, classifier
+from tests.integration.test_estimator_checks import LinearNet, checked
 
 OPTIONS = {"cost": "bytes", "max_accuracy_drop": 0.1, "cv": 0.5, "random_state": 0}
 
@@ -267,6 +270,22 @@ def test_as_candidates_names_are_distinct_and_the_dense_net_is_known():
 def test_search_bad_options_raise(prefit, options, error, message):
     with pytest.raises(error, match=message):
         search_of(prefit, **({"candidates": [{"prune_rate": 0.1}], "cv": "prefit"} | options))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:too few held-out samples")
+def test_search_passes_the_checks_of_scikit_learn():
+    estimator = CompressionSearchCV(
+        checked(module=LinearNet), [{}, {"prune_rate": 0.5}], cost="bytes", random_state=0
+    )
+    n_checks = 0
+    for instance, check in estimator_checks_generator(estimator, mark=None):
+        n_checks += 1
+        try:
+            check(instance)
+        except unittest.SkipTest as skipped:
+            assert "SCIPY_ARRAY_API" in str(skipped)
+    assert n_checks > 50
 
 
 def test_search_of_other_estimators_raises(prefit):

@@ -121,7 +121,7 @@ def work(cell: Cell, quick: bool = False) -> list[dict[str, Any]]:
     whole = np.arange(len(rest.y))
     names, labels = pd.RangeIndex(codes.max() + 1), clf.classes_
     population_ = HeldOut(maker.dense, codes, names, labels, whole[:0], whole)
-    truth = [worst_drop(population_, each.run) for each in made]
+    truth = [population_.worst_drop(each.run) for each in made]
     is_broken = [not is_fine(population_, each.run, setting.drop) for each in made]
     n_draws = 5 if quick else DRAWS
     chosen = [
@@ -168,17 +168,10 @@ def work(cell: Cell, quick: bool = False) -> list[dict[str, Any]]:
     return rows
 
 
-def worst_drop(rows: HeldOut, run: Run) -> float:
-    """Return what the worst group loses on the test rows."""
-    dense, pruned = rows.dense.take(rows.test), run.pruned.take(rows.test)
-    change, codes = dense.is_right.astype(float) - pruned.is_right, rows.codes[rows.test]
-    return float((np.bincount(codes, change) / np.bincount(codes)).max())
-
-
 def is_fine(rows: HeldOut, run: Run, drop: float) -> bool:
     """Return whether no group loses more on the test rows, and every label is still given."""
     dense, pruned = rows.dense.take(rows.test), run.pruned.take(rows.test)
-    return worst_drop(rows, run) <= drop and not label_findings(dense, pruned, rows.labels)
+    return rows.worst_drop(run) <= drop and not label_findings(dense, pruned, rows.labels)
 
 
 def dense_cost(maker: Maker, cost: str, X: Any) -> float:
@@ -219,9 +212,11 @@ def choices(
             "by eye: magnitude 0.9": by_eye,
             "by the observed drop": min(seen, key=lambda i: costs[cost][i], default=None),
             "PruneRateSearchCV": passed[-1] if passed else None,
-            "CompressionSearchCV": decide("pareto", promise, costs[cost], runs, parts).best,
-            '… procedure="holm"': decide("holm", promise, costs[cost], runs, whole).best,
-            '… procedure="fixed_sequence"': decide(
+            'CompressionSearchCV, "pareto"': decide(
+                "pareto", promise, costs[cost], runs, parts
+            ).best,
+            'CompressionSearchCV, "holm"': decide("holm", promise, costs[cost], runs, whole).best,
+            'CompressionSearchCV, "fixed_sequence"': decide(
                 "fixed_sequence", promise, costs[cost], runs, whole
             ).best,
         }

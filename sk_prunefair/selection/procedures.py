@@ -23,8 +23,8 @@ from sk_prunefair.promise.findings import label_findings
 from sk_prunefair.selection._nets import Run
 from sk_prunefair.selection.sequence import leading
 
-Procedure = Literal["pareto", "fixed_sequence", "holm"]
-PROCEDURES = ("pareto", "fixed_sequence", "holm")
+Procedure = Literal["holm", "pareto", "fixed_sequence"]
+PROCEDURES = ("holm", "pareto", "fixed_sequence")
 Rows = npt.NDArray[np.int64]
 
 # Rows at the average of all groups that each group's counts are mixed with, for the order alone.
@@ -60,6 +60,12 @@ class HeldOut:
         """Return the promise's table of a candidate on the test rows."""
         return promise.judge(*self._test(run))
 
+    def worst_drop(self, run: Run) -> float:
+        """Return what the group that loses most loses of its accuracy on the test rows."""
+        dense, pruned, codes, *_ = self._test(run)
+        change = dense.is_right.astype(float) - pruned.is_right
+        return float((np.bincount(codes, change) / np.bincount(codes)).max())
+
     def _test(self, run: Run) -> tuple[Outcome, Outcome, npt.NDArray[np.int64], pd.Index, Any]:
         dense, rows = run.dense or self.dense, self.test
         pruned = run.pruned.take(rows)
@@ -72,7 +78,8 @@ class Decision(NamedTuple):
     Parameters
     ----------
     best : int or None
-        The cheapest that passed.
+        The cheapest that passed; of several that cost the same, the one whose worst group lost
+        least.
     tested : list of int
         Those that were tested, in their order.
     passed : set of int
@@ -152,7 +159,9 @@ def decide(
         tested, passed = leading(order, lambda i: held_out.keeps(promise, runs[i]))
         levels = dict.fromkeys(tested, 1 - promise.confidence)
     may_return = {*passed, *safe}
-    best = min(may_return, key=lambda i: (costs[i], i), default=None)
+    least = min((costs[i] for i in may_return), default=np.nan)
+    cheapest = sorted(i for i in may_return if costs[i] == least)
+    best = min(cheapest, key=lambda i: held_out.worst_drop(runs[i]), default=None)
     return Decision(best, tested, may_return, levels)
 
 

@@ -20,7 +20,14 @@ from sk_prunefair.selection.candidates import as_candidates, default_candidates
 from tests.conftest import assert_same_weights, classifier
 from tests.integration.test_estimator_checks import LinearNet, checked
 
-OPTIONS = {"cost": "bytes", "max_accuracy_drop": 0.1, "cv": 0.5, "random_state": 0}
+OPTIONS = {
+    "cost": "bytes",
+    "max_accuracy_drop": 0.1,
+    "cv": 0.5,
+    "procedure": "pareto",
+    "order_share": 0.3,
+    "random_state": 0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +235,21 @@ def test_search_pipelines_routing_data_frames_and_strings_work(digits):
         )
         outside.fit(X, labels, sensitive_features=group)
     assert outside[-1].best_candidate_ == {"prune_rate": 0.2}
+
+
+def test_search_by_default_tests_all_candidates_on_all_held_out_rows(prefit):
+    clf, X, y, group = prefit
+    search = CompressionSearchCV(
+        clf, {"prune_rate": [0.1, 0.3, 0.9]}, "bytes", max_accuracy_drop=0.1, cv="prefit"
+    ).fit(X, y, sensitive_features=group)
+    counts = search.results_.groupby("candidate")["count"].sum()
+    assert counts.tolist() == [len(y)] * 3
+    assert search.results_["order"].notna().all()
+    kept = search.results_.groupby("candidate")["kept"].first()
+    assert kept.to_dict() == {"0.1": True, "0.3": True, "0.9": False}
+    # The last one had the whole level.
+    assert search.results_["p_value"][search.results_["candidate"] == "0.9"].max() > 0.05
+    assert search.best_candidate_ == {"prune_rate": 0.3}
 
 
 def test_search_nothing_passes_raises_with_what_was_tried_unless_dense_is_there(prefit):

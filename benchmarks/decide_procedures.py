@@ -114,8 +114,8 @@ def write_page(rows: pd.DataFrame, path: Path) -> None:
         f"Confidence {CONFIDENCE}; {n_draws} draws a cell, so that a true share of 0.05 shows as "
         f"up to {0.05 + 3 * error:.3f} (three standard errors). After *pareto* the share of the "
         "held-out rows that sets the order. All numbers are of candidates that are independent of "
-        "each other, given their truths, and of groups that lose alike: where there are several, all "
-        "have to pass by chance, so that only one group shows the level.",
+        "each other, given their truths, and of groups that lose alike: where there are several, "
+        "all have to pass by chance, so that only one group shows the level.",
     ]
     keys = ["truth", "groups", "candidates"]
     for name, title in (

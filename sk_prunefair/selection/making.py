@@ -127,6 +127,8 @@ class Maker:
         run = trial.pruned(
             float(candidate.params.get("prune_rate", 0.0)), self.n_threads, keep_net=False
         )
+        if candidate.training:  # what it is compared with is the user's dense net, not its own
+            run = run._replace(dense=None)
         form = candidate.params.get("form", "masked")
         front = split_steps(estimator)[0]
         served = net
@@ -177,22 +179,19 @@ class Maker:
     def _own(self, candidate: Candidate) -> Made:
         """Call a user's function, and ask both models for the same rows."""
         assert not isinstance(candidate.given, dict)
-        X, y, _ = self.test
+        X = self.test[0]
         model = candidate.given(copy.deepcopy(self.fitted))  # type: ignore[operator]
         dense = as_model(self.fitted, "dense", _BATCH)(X)
         own = as_model(model, candidate.name, _BATCH)(X)
-        before, after = self._outcomes(y, dense, own, candidate.name)
+        before, after = self._outcomes(dense, own, candidate.name)
         if not hasattr(model, "predict"):
             model = ModelClassifier(model, self.classifier.classes_)
         return Made(candidate, model, Run(after, None, before))
 
-    def _outcomes(
-        self, y: Any, dense: Prediction, own: Prediction, name: str
-    ) -> tuple[Outcome, Outcome]:
+    def _outcomes(self, dense: Prediction, own: Prediction, name: str) -> tuple[Outcome, Outcome]:
         """Return both predictions as outcomes, in the codes of the classifier."""
-        truth, codes = np.asarray(y), self.dense.truth
-        classes = self.classifier.classes_
-        _, found = answers(truth, {"dense": dense, name: own}, classes)
+        classes, codes = np.asarray(self.classifier.classes_), self.dense.truth
+        _, found = answers(classes[codes], {"dense": dense, name: own}, classes)
         before, after = (
             Outcome(each.losses, _codes(classes, each.labels, name), codes) for each in found
         )

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from sk_prunefair.promise import required_samples
     from sk_prunefair.report.report import FairnessReport
     from sk_prunefair.resume import Resume
-    from sk_prunefair.selection import NoRateError, PruneRateSearchCV, pruning_curve
+    from sk_prunefair.selection import (
+        CompressionSearchCV,
+        NoRateError,
+        PruneRateSearchCV,
+        pruning_curve,
+    )
 else:
     __getattr__, __dir__ = lazy(
         __name__,
@@ -41,12 +46,18 @@ else:
             "promise": ["required_samples"],
             "report.report": ["FairnessReport"],
             "resume": ["Resume"],
-            "selection": ["NoRateError", "PruneRateSearchCV", "pruning_curve"],
+            "selection": [
+                "CompressionSearchCV",
+                "NoRateError",
+                "PruneRateSearchCV",
+                "pruning_curve",
+            ],
         },
     )
 
 __all__ = [
     "AccuracyGapConstraint",
+    "CompressionSearchCV",
     "Constraint",
     "Distillation",
     "EqualCurvatureConstraint",

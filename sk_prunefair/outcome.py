@@ -34,6 +34,13 @@ class Outcome:
     truth: npt.NDArray[np.int64]
     scores: npt.NDArray[Any] | None = None
 
+    def take(self, rows: npt.NDArray[Any]) -> Outcome:
+        """Return the same of some rows."""
+        losses, scores = (
+            None if each is None else each[rows] for each in (self.losses, self.scores)
+        )
+        return Outcome(losses, self.labels[rows], self.truth[rows], scores)
+
     @property
     def is_right(self) -> npt.NDArray[np.bool_]:
         """Whether each prediction is right."""

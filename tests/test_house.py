@@ -44,8 +44,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("contenders", "net_parts"),
     ("fitted_net",),
     ("accelerated",),
-    ("classifier", "selection", "compare"),
-    ("mend",),
+    ("classifier", "compare"),
+    ("mend", "selection"),
     ("distributed", "cli"),
     ("__init__", "__main__", "dataset"),
 )

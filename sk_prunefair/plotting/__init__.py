@@ -1,5 +1,6 @@
 """Displays in the manner of scikit-learn's: numbers first, a picture when it is asked for."""
 
+from sk_prunefair.plotting.compression_search import CompressionSearchDisplay
 from sk_prunefair.plotting.constraint_effect import ConstraintEffectDisplay
 from sk_prunefair.plotting.group_risk import GroupRiskDisplay
 from sk_prunefair.plotting.group_theory import THEORY_PANELS, GroupTheoryDisplay
@@ -9,6 +10,7 @@ from sk_prunefair.plotting.tradeoff import TradeoffDisplay, tradeoff_row
 
 __all__ = [
     "THEORY_PANELS",
+    "CompressionSearchDisplay",
     "ConstraintEffectDisplay",
     "GroupRiskDisplay",
     "GroupTheoryDisplay",

@@ -19,6 +19,7 @@ from sk_prunefair.promise.judging import judge
 from sk_prunefair.promise.verdict import Verdict, group_name
 from sk_prunefair.stats.betting import mean_lower_bound, mean_upper_bound
 from sk_prunefair.stats.paired import samples_needed
+from sk_prunefair.stats.paired_many import drop_p_values
 
 _MOST_NAMED = 20  # groups, in an error
 
@@ -97,13 +98,29 @@ class Promise:
         frame["passed"] &= frame["findings"] == ""
         return frame
 
+    def keeps(
+        self,
+        dense: Outcome,
+        pruned: Outcome,
+        codes: npt.NDArray[np.int64],
+        groups: pd.Index,
+        labels: Any,
+    ) -> bool:
+        """Return whether all groups pass in what `judge` returns, without the rest of it."""
+        if self.max_violation is not None or self.criteria is not None:
+            table = self.judge(dense, pruned, codes, groups, labels)
+            return bool(table["passed"].all())
+        if label_findings(dense, pruned, labels):
+            return False
+        count, lost, won = _sums(dense, pruned, codes, len(groups))[0]
+        level = 1 - self.confidence
+        bounds = np.full(len(count), self.max_accuracy_drop)
+        return bool((drop_p_values(count, lost, won, bounds, level / 20) <= level).all())
+
     def _judge_drops(
         self, dense: Outcome, pruned: Outcome, codes: npt.NDArray[np.int64], n_groups: int
     ) -> dict[str, Any]:
-        before, after = dense.is_right, pruned.is_right
-        values = (np.ones(len(codes)), before & ~after, after & ~before, before, after)
-        sums = [np.bincount(codes, each, n_groups) for each in values]
-        count, lost, won = (each.astype(np.int64) for each in sums[:3])
+        (count, lost, won), right = _sums(dense, pruned, codes, n_groups)
         counts = list(zip(count.tolist(), lost.tolist(), won.tolist(), strict=True))
         proofs = prove(counts, self.max_accuracy_drop, self.confidence)
         p_value = np.array([proof.p_value for proof in proofs])
@@ -111,8 +128,8 @@ class Promise:
             "count": count,
             "n_lost": lost,
             "n_won": won,
-            "accuracy_dense": sums[3] / count,
-            "accuracy_pruned": sums[4] / count,
+            "accuracy_dense": right[0] / count,
+            "accuracy_pruned": right[1] / count,
             "accuracy_drop": (lost - won) / count,
             "drop_bound": [proof.drop_bound for proof in proofs],
             "p_value": p_value,
@@ -216,6 +233,16 @@ class Promise:
         said = ", ".join(f"{group_name(row['group'])}: {_amount(row)}" for row in rows)
         more = f" and {fails.sum() - len(rows)} more" if fails.sum() > len(rows) else ""
         return f" (samples needed of the others: {said}{more})" if rows else ""
+
+
+def _sums(
+    dense: Outcome, pruned: Outcome, codes: npt.NDArray[np.int64], n_groups: int
+) -> tuple[list[npt.NDArray[np.int64]], list[npt.NDArray[np.int64]]]:
+    """Return by group the rows, those lost and those won; and those right before and after."""
+    before, after = dense.is_right, pruned.is_right
+    values = (np.ones(len(codes)), before & ~after, after & ~before, before, after)
+    sums = [np.bincount(codes, each, n_groups).astype(np.int64) for each in values]
+    return sums[:3], sums[3:]
 
 
 def _remedy(row: Any) -> str:

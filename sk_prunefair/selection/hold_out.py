@@ -71,7 +71,7 @@ def fit_dense_part(
         check(data[2])
         return estimator, data, None
     if data[1] is None and not is_dataset(data[0]):
-        raise ValueError("PruneRateSearchCV requires y to be passed, but the target y is None")
+        raise ValueError("the search requires y to be passed, but the target y is None")
     (X, y, groups), test = hold_out(data, cv, random_state, units)
     check(test[2])
     train = X, y, groups if has_groups else None

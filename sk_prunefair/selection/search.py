@@ -8,32 +8,24 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
-from sklearn.utils import Tags, get_tags
-from sklearn.utils.validation import check_is_fitted
 
-from sk_prunefair.checks import check_length
-from sk_prunefair.data.groups import as_group_frame, encode_groups
-from sk_prunefair.data.sources import count_rows
+from sk_prunefair.data.groups import encode_groups
 from sk_prunefair.promise import NoRateError, Promise
-from sk_prunefair.requests import Request
 from sk_prunefair.selection._nets import (
     check_rate_of,
     check_rates,
     known_labels,
     make_trial,
     run_rates,
-    sliceable,
     split_steps,
     with_classifier,
 )
 from sk_prunefair.selection._parallel import as_folder
-from sk_prunefair.selection.hold_out import fit_dense_part
+from sk_prunefair.selection._search import PromiseSearch
 from sk_prunefair.selection.sequence import Tested, fixed_sequence
 
 
-class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+class PruneRateSearchCV(PromiseSearch):
     """Prune as much as held-out data allows, given what no group shall lose.
 
     A net is trained on a part of the data, and pruned at each rate. On the other part, each has to
@@ -126,9 +118,6 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     0.5
     """
 
-    # As for the classifier itself: nobody has to call set_fit_request.
-    __metadata_request__fit = {"sensitive_features": True, "groups": True}  # noqa: RUF012
-
     def __init__(
         self,
         estimator: Any,
@@ -204,33 +193,9 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         rates = check_rates(self.rates)
         if rates[-1] == 0:
             raise ValueError(f"rates must hold at least one number above 0, got {self.rates!r}")
-        promise = Promise(
-            self.max_accuracy_drop,
-            self.max_violation,
-            self.loss_bound,
-            self.confidence,
-            self.criteria,
-        )
-        split_steps(self.estimator)
-        folder = as_folder(self.memory)
-        given = Request(sliceable(X), y, sensitive_features, None)
-        X, y, sensitive_features = given.X, sliceable(given.y), given.sensitive_features
-        n_samples = count_rows(X)
-        if y is not None:
-            check_length(y, n_samples, "y")
-        frame = as_group_frame(
-            ["all"] * n_samples if sensitive_features is None else sensitive_features, n_samples
-        )
-        fitted, test, train = fit_dense_part(
-            self.estimator,
-            (X, y, frame),
-            self.cv,
-            has_groups=sensitive_features is not None,
-            finetune_epochs=self.finetune_epochs,
-            random_state=self.random_state,
-            units=groups,
-            check=lambda held_out: promise.warn_of_small_groups(*encode_groups(held_out)),
-            folder=folder,
+        promise, folder = self._promised(), as_folder(self.memory)
+        fitted, test, train = self._fit_dense_part(
+            promise, X, y, sensitive_features, groups, folder
         )
         codes, names = encode_groups(test[2])
         trial = make_trial(fitted, test[0], test[1], train, self.finetune_epochs)
@@ -257,44 +222,4 @@ class PruneRateSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             )
         check_rate_of(net, rate)
         self.best_rate_, self.binding_group_, self.results_ = rate, tested.binding, results
-        self.best_estimator_ = with_classifier(fitted, split_steps(fitted)[0], net)
-        self.classes_ = net.classes_
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(self.best_estimator_, name):
-                setattr(self, name, getattr(self.best_estimator_, name))
-
-    def predict(self, X: Any) -> npt.NDArray[Any]:
-        """Return the pruned net's label of each sample.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-        """
-        check_is_fitted(self)
-        return self.best_estimator_.predict(X)
-
-    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """Return the pruned net's probability of each class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...)
-            Features.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes), dtype float64
-            Columns in the order of ``classes_``.
-        """
-        check_is_fitted(self)
-        return self.best_estimator_.predict_proba(X)
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags = get_tags(self.estimator).input_tags
-        tags.classifier_tags = get_tags(self.estimator).classifier_tags
-        return tags
+        self._keep_estimator(with_classifier(fitted, split_steps(fitted)[0], net))

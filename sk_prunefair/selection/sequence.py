@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,22 @@ import pandas as pd
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.promise import Promise
 from sk_prunefair.selection._nets import Run
+
+_T = TypeVar("_T")
+
+
+def leading(order: Iterable[_T], keeps: Callable[[_T], bool]) -> tuple[list[_T], list[_T]]:
+    """Return those that are tested, up to the first that fails, and those before it.
+
+    >>> leading([2, 4, 5, 6], lambda number: number % 2 == 0)
+    ([2, 4, 5], [2, 4])
+    """
+    tested: list[_T] = []
+    for each in order:
+        tested.append(each)
+        if not keeps(each):
+            return tested, tested[:-1]
+    return tested, list(tested)
 
 
 class Tested(NamedTuple):
@@ -71,11 +87,13 @@ def fixed_sequence(
     codes, groups, labels
         As in `Promise.judge`.
     """
-    best, net, table, tables = None, None, pd.DataFrame(), list[pd.DataFrame]()
-    for candidate, run in zip(candidates, runs, strict=False):
-        table = promise.judge(run.dense or dense, run.pruned, codes, groups, labels)
-        tables.append(table)
-        if not table["passed"].all():
-            break
-        best, net = candidate, run.net
-    return Tested(best, net, promise.binding_row(table)["group"], tables)
+    tables: list[pd.DataFrame] = []
+
+    def keeps(pair: tuple[Any, Run]) -> bool:
+        run = pair[1]
+        tables.append(promise.judge(run.dense or dense, run.pruned, codes, groups, labels))
+        return bool(tables[-1]["passed"].all())
+
+    passed = leading(zip(candidates, runs, strict=False), keeps)[1]
+    best, run = passed[-1] if passed else (None, None)
+    return Tested(best, run and run.net, promise.binding_row(tables[-1])["group"], tables)

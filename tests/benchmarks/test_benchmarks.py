@@ -23,6 +23,8 @@ PAGES = {
     "speed/compact": "speed.compact.write_table",
     "studies/compressions/page": "studies.compressions.page.write_page",
     "speed/constraint_cost": "speed.constraint_cost.write_table",
+    "studies/decide/page": "studies.decide.page.write_page",
+    "studies/decide/page_procedures": "studies.decide.procedures.write_page",
     "studies/fairlearn_baselines/page": "studies.fairlearn_baselines.page.write_page",
     "studies/field/page": "studies.field.page.write_page",
     "studies/fresh_rows/page": "studies.fresh_rows.run.write_page",
@@ -101,6 +103,16 @@ def test_field_quick_run_writes_rows_and_page(tmp_path):
     assert set(rows["method"]) > {"none", "ours", "recipe", "group dro", "blakeney, attention"}
     assert rows["accuracy"].between(0, 1).all()
     assert "The recipe is on neither front" in (tmp_path / "field.md").read_text()
+
+
+def test_decide_quick_run_writes_rows_and_page(tmp_path):
+    run_quick("studies.decide.run", "--out", tmp_path / "rows.csv")
+    rows = pd.read_csv(tmp_path / "rows.csv").set_index(["cost", "way"])
+    assert rows["size"].between(0, 1).all()
+    # Nobody is smaller than who knows the population, and keeps the promise.
+    kept = rows[rows["broken"] == 0]["size"]
+    assert (kept["bytes"] >= rows.loc[("bytes", "knowing the population"), "size"]).all()
+    assert "## Multiply-accumulates" in (tmp_path / "page.md").read_text()
 
 
 def test_intervals_quick_run_writes_rows_and_page(tmp_path):

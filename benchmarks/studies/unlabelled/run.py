@@ -68,8 +68,8 @@ test, no label), *labels* by the exact paired test of the labelled rows, *both* 
   the unlabelled rows out, and decide so before looking.
 
 The weights of *both* were chosen by its power in small simulations on a grid like this one, with
-other draws; its validity does not depend on them. The one net of Adult had been looked at before the last
-change of the weights.
+other draws; its validity does not depend on them. The one net of Adult had been looked at before
+the last change of the weights.
 
 """
 

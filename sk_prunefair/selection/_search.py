@@ -1,0 +1,126 @@
+"""What the searches share: the hold-out, and predictions of the net that is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
+from sklearn.utils import Tags, get_tags
+from sklearn.utils.validation import check_is_fitted
+
+from sk_prunefair.checks import check_length
+from sk_prunefair.data.groups import as_group_frame, encode_groups
+from sk_prunefair.data.sources import count_rows
+from sk_prunefair.kept import KeptFolder
+from sk_prunefair.promise import Promise
+from sk_prunefair.requests import Request
+from sk_prunefair.selection._nets import Data, sliceable, split_steps
+from sk_prunefair.selection.hold_out import fit_dense_part
+
+
+class PromiseSearch(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+    """A search for a net that keeps a promise to every group; a subclass says among which.
+
+    Its parameters are those of `sk_prunefair.selection.PruneRateSearchCV`, but for the rates.
+    """
+
+    # As for the classifier itself: nobody has to call set_fit_request.
+    __metadata_request__fit = {"sensitive_features": True, "groups": True}  # noqa: RUF012
+
+    estimator: Any
+    max_accuracy_drop: float
+    max_violation: float | None
+    loss_bound: float
+    criteria: Any
+    confidence: float
+    cv: Any
+    finetune_epochs: int | None
+    random_state: int | np.random.RandomState | None
+    best_estimator_: Any
+
+    def _promised(self) -> Promise:
+        return Promise(
+            self.max_accuracy_drop,
+            self.max_violation,
+            self.loss_bound,
+            self.confidence,
+            self.criteria,
+        )
+
+    def _fit_dense_part(
+        self,
+        promise: Promise,
+        X: Any,
+        y: Any,
+        sensitive_features: Any,
+        groups: Any,
+        folder: KeptFolder | None = None,
+    ) -> tuple[Any, Data, Data | None]:
+        """Return the fitted estimator, what to judge on, and what to fine-tune on, if anything."""
+        split_steps(self.estimator)
+        given = Request(sliceable(X), y, sensitive_features, None)
+        X, y, sensitive_features = given.X, sliceable(given.y), given.sensitive_features
+        n_samples = count_rows(X)
+        if y is not None:
+            check_length(y, n_samples, "y")
+        frame = as_group_frame(
+            ["all"] * n_samples if sensitive_features is None else sensitive_features, n_samples
+        )
+        return fit_dense_part(
+            self.estimator,
+            (X, y, frame),
+            self.cv,
+            has_groups=sensitive_features is not None,
+            finetune_epochs=self.finetune_epochs,
+            random_state=self.random_state,
+            units=groups,
+            check=lambda held_out: promise.warn_of_small_groups(*encode_groups(held_out)),
+            folder=folder,
+        )
+
+    def _keep_estimator(self, best: Any) -> None:
+        self.best_estimator_ = best
+        self.classes_ = best.classes_
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(best, name):
+                setattr(self, name, getattr(best, name))
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """Return the label that the net that is kept gives each sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Features.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels from ``classes_``.
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.predict(X)
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
+        """Return the probability of each class by the net that is kept.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Features.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), dtype float64
+            Columns in the order of ``classes_``.
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.predict_proba(X)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags = get_tags(self.estimator).input_tags
+        tags.classifier_tags = get_tags(self.estimator).classifier_tags
+        return tags

@@ -1,0 +1,117 @@
+"""What a user pays for a candidate: time, bytes, multiply-accumulates, or what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from sk_prunefair.checks import check_choice
+from sk_prunefair.compare.sizes import stored_sizes
+from sk_prunefair.compare.timing import models_latency
+from sk_prunefair.compression import compression_summary
+from sk_prunefair.data.sources import take_rows
+from sk_prunefair.export import OnnxModule
+from sk_prunefair.nested import take
+from sk_prunefair.nested import to as placed
+from sk_prunefair.selection._nets import split_steps
+from sk_prunefair.selection.making import Made
+
+COSTS = ("latency", "bytes", "macs")
+_SUMMARY = {"bytes": "bytes_stored", "macs": "macs_pruned"}
+
+
+def check_cost(cost: Any) -> None:
+    """Raise ValueError unless a cost is known or a function."""
+    if not callable(cost):
+        check_choice("cost", cost, COSTS)
+
+
+def costs_of(
+    made: Sequence[Made],
+    cost: str | Callable[[Any], float],
+    X: Any,
+    latency: Mapping[str, Any] | None = None,
+) -> list[float]:
+    """Return the cost of each candidate.
+
+    Parameters
+    ----------
+    made : sequence of Made
+        The candidates.
+    cost : {"latency", "bytes", "macs"} or callable
+        As for `CompressionSearchCV`.
+    X : object
+        Rows as a user gives them, of which the first are an example.
+    latency : dict, default=None
+        ``batch_size`` (1 unless told otherwise), ``threads`` (1), ``n_rounds``, ``seconds``.
+
+    Raises
+    ------
+    ValueError
+        If a cost is not known of what a user's function made, or is no finite number.
+    """
+    if callable(cost):
+        found = [_own(cost, each) for each in made]
+    elif cost == "latency":
+        found = _seconds(made, X, dict(latency or {}))
+    else:
+        found = [_counted(each, cost, X) for each in made]
+    for each, value in zip(made, found, strict=True):
+        if not np.isfinite(value):
+            raise ValueError(f"cost of {each.candidate.name} must be finite, got {value}")
+    return found
+
+
+def _own(cost: Callable[[Any], float], made: Made) -> float:
+    try:
+        return float(cost(made.given))
+    except (TypeError, ValueError) as error:
+        error.add_note(f"cost of the candidate {made.candidate.name}")
+        raise
+
+
+def _seconds(made: Sequence[Made], X: Any, options: dict[str, Any]) -> list[float]:
+    """Return the median of a call's seconds, all candidates turn by turn."""
+    size = options.pop("batch_size", 1)
+    # Nets alone, where that can be had of all of them; else what predicts, with all that it does.
+    nets = [_net(each) for each in made]
+    is_alone = all(net is not None for net in nets)
+    models = {
+        each.candidate.name: net if is_alone else each.given
+        for each, net in zip(made, nets, strict=True)
+    }
+    options = {"threads": 1, "n_rounds": 200} | options
+    table = models_latency(models, X, batch_sizes=size, **options).set_index("contender")
+    return [float(table["seconds"][each.candidate.name]) for each in made]
+
+
+def _net(made: Made) -> nn.Module | None:
+    """Return what runs as a torch module, without steps before it; None where there is none."""
+    if isinstance(made.given, nn.Module):
+        return made.given
+    module = getattr(made.given, "module_", None)
+    return module if isinstance(module, nn.Module) else None
+
+
+def _counted(made: Made, cost: str, X: Any) -> float:
+    front, net = split_steps(made.model) if made.classifier else (None, made.given)
+    if cost == "bytes" and isinstance(getattr(made.served, "module_", None), OnnxModule):
+        return float(len(made.served.module_.content))
+    if made.classifier is None and not hasattr(net, "masks_"):
+        sizes = stored_sizes(net, net) if cost == "bytes" else None
+        if sizes is None:
+            raise ValueError(
+                f"cost={cost!r} is not known of what the candidate {made.candidate.name!r} "
+                "returned; pass a function as cost"
+            )
+        return float(sizes["bytes_stored"])
+    net = made.classifier or net
+    X = take_rows(X, np.arange(2))
+    X = X if front is None else front.transform(X)
+    batch, _ = next(iter(net.get_iterator(net.get_dataset(X), training=False)))
+    example = placed(take(batch, slice(0, 1)), net.device)
+    summary = compression_summary(net.dense_module_, net.module_, net.masks_, example)
+    return float(summary[_SUMMARY[cost]])

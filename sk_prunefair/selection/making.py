@@ -1,0 +1,209 @@
+"""A candidate becomes a net, and what that does on the held-out rows."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from dataclasses import dataclass, field, replace
+from numbers import Number
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sk_prunefair.compare.any_model import ModelClassifier
+from sk_prunefair.compare.models import as_model
+from sk_prunefair.data.sources import count_rows, take_rows
+from sk_prunefair.export import OnnxModule, sparse_module, to_onnx
+from sk_prunefair.latency.compare import first_rows
+from sk_prunefair.losses import takes_one_logit
+from sk_prunefair.outcome import Outcome
+from sk_prunefair.report.predictions import Prediction, answers
+from sk_prunefair.selection._nets import (
+    Data,
+    Run,
+    Trial,
+    fit_dense,
+    make_trial,
+    outcome_of,
+    split_steps,
+    with_classifier,
+)
+from sk_prunefair.selection.candidates import Candidate
+
+_CALIBRATION = 500  # rows
+_BATCH = 256
+
+
+@dataclass
+class Made:
+    """A candidate that was made.
+
+    Parameters
+    ----------
+    candidate : Candidate
+        What was asked for.
+    model : object
+        What predicts: a classifier or a Pipeline that ends in one, or what a user's function
+        returned.
+    run : Run
+        What it does on the held-out rows.
+    classifier : FairPrunedClassifier or None
+        The pruned net in its masked form; None for what a user's function made.
+    """
+
+    candidate: Candidate
+    model: Any
+    run: Run
+    classifier: Any = None
+
+    @property
+    def given(self) -> Any:
+        """What predicts, as a user's function returned it."""
+        return self.model.model if isinstance(self.model, ModelClassifier) else self.model
+
+    @property
+    def served(self) -> Any:
+        """The classifier that predicts, without the steps before it."""
+        return self.model if self.classifier is None else split_steps(self.model)[1]
+
+
+@dataclass
+class Maker:
+    """What makes candidates from one fitted estimator.
+
+    Parameters
+    ----------
+    fitted : FairPrunedClassifier or Pipeline that ends in one
+        Unpruned.
+    test : tuple of X, y and a frame of groups
+        Held-out rows.
+    train : tuple of the same, or None
+        Rows to train and fine-tune on.
+    finetune_epochs : int or None
+        Where a candidate does not say.
+    calibration : object or None
+        Rows of X that no test sees, for eight bits and the choice of sparse layers.
+    n_at_once : int
+        Rows of a call, for that choice.
+    """
+
+    fitted: Any
+    test: Data
+    train: Data | None
+    finetune_epochs: int | None
+    calibration: Any
+    n_at_once: int = 1
+    trials: dict[Any, tuple[Any, Trial]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        trial = make_trial(self.fitted, *self.test[:2], self.train, self.finetune_epochs)
+        self.trials[()] = self.fitted, trial
+        self.dense = trial.dense()
+        self.n_threads = torch.get_num_threads()
+
+    @property
+    def classifier(self) -> Any:
+        """The fitted classifier."""
+        return self.trials[()][1].classifier
+
+    def make(self, candidate: Candidate) -> Made:
+        """Train, prune and run a candidate; what is raised says which it was."""
+        try:
+            return self._own(candidate) if candidate.is_function else self._net(candidate)
+        except Exception as error:
+            error.add_note(f"candidate: {candidate.name}")
+            raise
+
+    def _net(self, candidate: Candidate) -> Made:
+        estimator, trial = self._trained(candidate.training)
+        net = copy.deepcopy(trial.classifier).set_params(**candidate.pruning)
+        epochs = candidate.params.get("finetune_epochs", trial.finetuning["finetune_epochs"])
+        trial = replace(
+            trial, classifier=net, finetuning=trial.finetuning | {"finetune_epochs": epochs}
+        )
+        run = trial.pruned(
+            float(candidate.params.get("prune_rate", 0.0)), self.n_threads, keep_net=False
+        )
+        if candidate.training:  # what it is compared with is the user's dense net, not its own
+            run = run._replace(dense=None)
+        form = candidate.params.get("form", "masked")
+        front = split_steps(estimator)[0]
+        served = net
+        if form != "masked":
+            module = self._module(net, front, form)
+            served = net.with_module(module)
+            run = Run(outcome_of(net, module, trial.data))
+        return Made(candidate, with_classifier(estimator, front, served), run, net)
+
+    def _trained(self, params: dict[str, Any]) -> tuple[Any, Trial]:
+        """Return the estimator that was trained with these parameters, once for all."""
+        key = tuple(
+            (name, value if isinstance(value, (str, Number, type(None))) else id(value))
+            for name, value in sorted(params.items())
+        )
+        if key not in self.trials:
+            if self.train is None:
+                raise ValueError(
+                    f"{sorted(params)} are of the dense training, for which cv='prefit' leaves no "
+                    "data"
+                )
+            fitted = fit_dense(self.train, self.fitted, self.n_threads, params)
+            self.trials[key] = (
+                fitted,
+                make_trial(fitted, *self.test[:2], self.train, self.finetune_epochs),
+            )
+        return self.trials[key]
+
+    def _module(self, net: Any, front: Any, form: str) -> nn.Module:
+        """Return the net as a module of another form."""
+        X = self.calibration
+        if X is None:
+            raise ValueError(
+                f"form={form!r} needs rows of X that no test sees: with cv='prefit' pass "
+                "procedure='pareto', which sets some aside"
+            )
+        X = take_rows(X, np.arange(min(count_rows(X), _CALIBRATION)))
+        X = X if front is None else front.transform(X)
+        if form == "sparse":
+            first, _ = next(iter(net.get_iterator(net.get_dataset(X), training=False)))
+            return sparse_module(net.module_, first_rows(first, self.n_at_once))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "net.onnx"
+            options: dict[str, Any] = {"quantize": "int8", "calibration": X}
+            to_onnx(net, path, **(options if form == "int8" else {}))
+            return OnnxModule(path.read_bytes(), takes_one_logit(net.criterion_))
+
+    def _own(self, candidate: Candidate) -> Made:
+        """Call a user's function, and ask both models for the same rows."""
+        assert not isinstance(candidate.given, dict)
+        X = self.test[0]
+        model = candidate.given(copy.deepcopy(self.fitted))  # type: ignore[operator]
+        dense = as_model(self.fitted, "dense", _BATCH)(X)
+        own = as_model(model, candidate.name, _BATCH)(X)
+        before, after = self._outcomes(dense, own, candidate.name)
+        if not hasattr(model, "predict"):
+            model = ModelClassifier(model, self.classifier.classes_)
+        return Made(candidate, model, Run(after, None, before))
+
+    def _outcomes(self, dense: Prediction, own: Prediction, name: str) -> tuple[Outcome, Outcome]:
+        """Return both predictions as outcomes, in the codes of the classifier."""
+        classes, codes = np.asarray(self.classifier.classes_), self.dense.truth
+        _, found = answers(classes[codes], {"dense": dense, name: own}, classes)
+        before, after = (
+            Outcome(each.losses, _codes(classes, each.labels, name), codes) for each in found
+        )
+        return before, after
+
+
+def _codes(classes: Any, labels: Any, name: str) -> Any:
+    known = np.asarray(classes)
+    unknown = np.setdiff1d(np.asarray(labels), known)
+    if len(unknown):
+        raise ValueError(
+            f"{name} gives labels that the classifier does not know: {unknown.tolist()[:10]}"
+        )
+    order = np.argsort(known)
+    return order[np.searchsorted(known[order], np.asarray(labels))].astype(np.int64)

@@ -1,0 +1,219 @@
+"""Which of several candidates may be returned, so that none that breaks the promise is, by chance.
+
+Each candidate is a hypothesis, "it breaks the promise to some group", which its held-out rows have
+to refute. What is controlled is the chance that any true one is refuted (the family-wise error), so
+that among those that pass one is free to take the cheapest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.stats import norm
+from sklearn.utils import check_random_state
+
+from sk_prunefair.outcome import Outcome
+from sk_prunefair.promise import Promise
+from sk_prunefair.promise.findings import label_findings
+from sk_prunefair.selection._nets import Run
+from sk_prunefair.selection.sequence import leading
+
+Procedure = Literal["holm", "pareto", "fixed_sequence"]
+PROCEDURES = ("holm", "pareto", "fixed_sequence")
+Rows = npt.NDArray[np.int64]
+
+# Rows at the average of all groups that each group's counts are mixed with, for the order alone.
+_PRIOR = 10.0
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Held-out rows of which some may set the order, and the others test.
+
+    Parameters
+    ----------
+    dense : Outcome
+        Of the dense net, where a run has none of its own.
+    codes, groups, labels
+        As in `Promise.judge`.
+    order, test : ndarray of int
+        Rows; ``order`` may be empty.
+    """
+
+    dense: Outcome
+    codes: npt.NDArray[np.int64]
+    groups: pd.Index
+    labels: Any
+    order: Rows
+    test: Rows
+
+    def keeps(self, promise: Promise, run: Run) -> bool:
+        """Return whether a candidate passes on the test rows."""
+        return promise.keeps(*self._test(run))
+
+    def judge(self, promise: Promise, run: Run) -> pd.DataFrame:
+        """Return the promise's table of a candidate on the test rows."""
+        return promise.judge(*self._test(run))
+
+    def worst_drop(self, run: Run) -> float:
+        """Return what the group that loses most loses of its accuracy on the test rows."""
+        dense, pruned, codes, *_ = self._test(run)
+        change = dense.is_right.astype(float) - pruned.is_right
+        return float((np.bincount(codes, change) / np.bincount(codes)).max())
+
+    def _test(self, run: Run) -> tuple[Outcome, Outcome, npt.NDArray[np.int64], pd.Index, Any]:
+        dense, rows = run.dense or self.dense, self.test
+        pruned = run.pruned.take(rows)
+        return dense.take(rows), pruned, self.codes[rows], self.groups, self.labels
+
+
+class Decision(NamedTuple):
+    """What became of the candidates.
+
+    Parameters
+    ----------
+    best : int or None
+        The cheapest that passed; of several that cost the same, the one whose worst group lost
+        least.
+    tested : list of int
+        Those that were tested, in their order.
+    passed : set of int
+        Those that may be returned.
+    levels : dict of int to float
+        At which of 1 − confidence each of these passed or failed.
+    """
+
+    best: int | None
+    tested: list[int]
+    passed: set[int]
+    levels: dict[int, float]
+
+
+def split_rows(
+    codes: npt.NDArray[np.int64], share: float, random_state: Any
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return a share of the rows of each group, rounded down, and the others.
+
+    >>> order, test = split_rows(np.array([0, 0, 0, 0, 1]), 0.5, 0)
+    >>> len(order), len(test)
+    (2, 3)
+    """
+    rng = check_random_state(random_state)
+    order = [
+        rng.permutation(np.flatnonzero(codes == code))[: int(share * count)]
+        for code, count in enumerate(np.bincount(codes))
+    ]
+    chosen = np.sort(np.concatenate(order)).astype(np.int64)
+    return chosen, np.setdiff1d(np.arange(len(codes)), chosen)
+
+
+def decide(
+    procedure: Procedure,
+    promise: Promise,
+    costs: Sequence[float],
+    runs: Sequence[Run],
+    held_out: HeldOut,
+    safe: Collection[int] = (),
+) -> Decision:
+    """Test candidates by a procedure that keeps the family-wise error, and take the cheapest.
+
+    Parameters
+    ----------
+    procedure : {"pareto", "fixed_sequence", "holm"}
+        ``"pareto"``: on the rows that set the order, each candidate's chance to pass is estimated;
+        those that are both dearer and less likely to pass than another are left out, and the others
+        tested on the test rows at the full level, from the likeliest to the cheapest, up to the
+        first that fails (Pareto testing: Laufer-Goldshtein et al., 2023). ``"fixed_sequence"``:
+        from the dearest to the cheapest, up to the first that fails. ``"holm"``: all, by Holm's
+        correction. The last two need no rows for an order.
+    promise : Promise
+        What is promised.
+    costs : sequence of float
+        Of each candidate; must not depend on the test rows.
+    runs : sequence of Run
+        What each does on all held-out rows.
+    held_out : HeldOut
+        Which these are.
+    safe : collection of int
+        Candidates that pass by definition, as they are the dense net.
+
+    Returns
+    -------
+    Decision
+        With the index of the cheapest that passed.
+    """
+    asked = [i for i in range(len(runs)) if i not in safe]
+    if procedure == "holm":
+        tested, passed, levels = _holm(promise, asked, runs, held_out)
+    else:
+        order = sorted(asked, key=lambda i: -costs[i])
+        if procedure == "pareto":
+            risks = [-_chance(promise, runs[i], held_out) for i in asked]
+            front = pareto_order(risks, [costs[i] for i in asked])
+            order = [asked[place] for place in front]
+        tested, passed = leading(order, lambda i: held_out.keeps(promise, runs[i]))
+        levels = dict.fromkeys(tested, 1 - promise.confidence)
+    may_return = {*passed, *safe}
+    least = min((costs[i] for i in may_return), default=np.nan)
+    cheapest = sorted(i for i in may_return if costs[i] == least)
+    best = min(cheapest, key=lambda i: held_out.worst_drop(runs[i]), default=None)
+    return Decision(best, tested, may_return, levels)
+
+
+def pareto_order(risks: Sequence[float], costs: Sequence[float]) -> list[int]:
+    """Return those that no other equals or beats in both, from the least risk to the least cost.
+
+    >>> pareto_order(risks=[0.1, 0.2, 0.3, 0.4], costs=[5, 6, 3, 1])
+    [0, 2, 3]
+    """
+    front: list[int] = []
+    for i in sorted(range(len(risks)), key=lambda i: (risks[i], costs[i])):
+        if not front or costs[i] < costs[front[-1]]:
+            front.append(i)
+    return front
+
+
+def _holm(
+    promise: Promise, asked: list[int], runs: Sequence[Run], held_out: HeldOut
+) -> tuple[list[int], list[int], dict[int, float]]:
+    """Test those that are left at the level divided by their number, until none passes."""
+    levels: dict[int, float] = {}
+    waiting, n_before = asked, len(asked) + 1
+    while 0 < len(waiting) < n_before:
+        n_before, level = len(waiting), (1 - promise.confidence) / len(waiting)
+        stricter = replace(promise, confidence=1 - level)
+        levels |= dict.fromkeys(waiting, level)
+        waiting = [i for i in waiting if not held_out.keeps(stricter, runs[i])]
+    return asked, [i for i in asked if i not in waiting], levels
+
+
+def _chance(promise: Promise, run: Run, held_out: HeldOut) -> float:
+    """Return the logarithm of about the chance that all groups pass on the test rows.
+
+    It sets the order alone, so that it may be rough: the accuracy alone, shares of lost and won
+    rows as on the order rows, mixed with those of all groups, and normal approximations of the test
+    to come.
+    """
+    dense = (run.dense or held_out.dense).take(held_out.order)
+    pruned = run.pruned.take(held_out.order)
+    if label_findings(dense, pruned, held_out.labels):
+        return -np.inf
+    codes, n_groups = held_out.codes[held_out.order], len(held_out.groups)
+    n_order = np.bincount(codes, minlength=n_groups)
+    n_test = np.bincount(held_out.codes[held_out.test], minlength=n_groups)
+    before, after = dense.is_right, pruned.is_right
+    lost, won = (
+        (np.bincount(codes, changed, n_groups) + _PRIOR * (changed.sum() + 0.5) / (len(codes) + 1))
+        / (n_order + _PRIOR)
+        for changed in (before & ~after, after & ~before)
+    )
+    drop, variance = lost - won, lost + won - (lost - won) ** 2
+    # What remains of the bound once the test has taken its margin.
+    margin = norm.ppf(promise.confidence) * np.sqrt(variance / n_test)
+    spread = np.sqrt(variance / n_test + variance / (n_order + _PRIOR))
+    return float(norm.logcdf((promise.max_accuracy_drop - drop - margin) / spread).sum())

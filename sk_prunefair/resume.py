@@ -146,8 +146,8 @@ class Resume(Hook):
         if kept["users"] != fingerprint(users_callbacks(net)):
             warnings.warn(
                 f"the training in {KeptFolder(self.dirname).path(self.key_)} is taken up again, "
-                "but callbacks of your own had other parameters or other code when it began; "
-                "delete the file to train anew",
+                "but callbacks of your own are others, or have other parameters or code, than when "
+                "it began; delete the file to train anew",
                 UserWarning,
                 stacklevel=2,
             )

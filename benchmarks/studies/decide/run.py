@@ -2,10 +2,10 @@
 
 Run ``python -m benchmarks.studies.decide.run`` (minutes a cell on one core; it goes on where it
 was stopped). A cell is a data set and a seed: the dense net and all candidates are trained once.
-The rows that no net was trained on are then the population, of which it is known what each candidate does to each
-group; held-out rows are drawn from them with replacement, DRAWS times, and each way of deciding
-chooses by these alone. Rows go to ``rows.csv``, the page to ``page.md``. Data is looked for in
-the folder SK_PRUNEFAIR_DATA.
+The rows that no net was trained on are then the population, of which it is known what each
+candidate does to each group; held-out rows are drawn from them with replacement, DRAWS times, and
+each way of deciding chooses by these alone. Rows go to ``rows.csv``, the page to ``page.md``. Data
+is looked for in the folder SK_PRUNEFAIR_DATA.
 """
 
 from __future__ import annotations

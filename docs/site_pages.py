@@ -152,6 +152,8 @@ def benchmark_name(page: Path) -> str:
 def site_links(text: str, *, inside: str) -> str:
     """Turn links of the repository into links of the site; those to other files into plain text.
 
+    A link to a room of the package, its folder or file, becomes one to its page of the API.
+
     Parameters
     ----------
     text : str
@@ -171,6 +173,9 @@ def site_links(text: str, *, inside: str) -> str:
             return f"[{words}](/benchmarks/{benchmark_name(path)})"
         if path.parts[1] == "examples" and path.suffix == ".py":
             return f"[{words}](/gallery/{path.stem})"
+        room = ".".join(path.with_suffix("").parts[1:])
+        if room in ROOMS:
+            return f"[{words}](/api/{'index' if room == 'sk_prunefair' else room}.rst)"
         return words
 
     return re.sub(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)", target, text)

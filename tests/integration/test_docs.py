@@ -1,4 +1,4 @@
-"""The code of the documentation runs, page by page, from top to bottom."""
+"""The code of the documentation runs, page by page, from top to bottom, and its links lead to files."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted([*(DOCS / "guide").glob("*.md"), *(DOCS / "howto").glob("*.md")])
+ROOT = DOCS.parent
+LINKING = [*ROOT.glob("*.md"), *DOCS.glob("*.md"), *PAGES, ROOT / "benchmarks" / "README.md"]
 
 
 def code(page: Path) -> list[str]:
@@ -33,3 +35,10 @@ def test_docs_code_of_a_page_runs_after_start(page, start, tmp_path, monkeypatch
     names["clf"] = copy.deepcopy(start["clf"])
     for block in code(page):
         exec(compile(block, page.name, "exec"), names)
+
+
+@pytest.mark.parametrize("page", LINKING, ids=lambda p: str(p.relative_to(ROOT)))
+def test_docs_relative_links_of_a_page_lead_to_files(page):
+    links = re.findall(r"\]\(([^)\s#]+)[^)\s]*\)", page.read_text())
+    inside = [link for link in links if not re.match(r"[a-z]+:", link)]
+    assert [link for link in inside if not (page.parent / link).exists()] == []

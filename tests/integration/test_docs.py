@@ -1,4 +1,4 @@
-"""The code of the documentation runs, page by page, from top to bottom, and its links lead to files."""
+"""The code of the documentation runs, page by page, from top to bottom; its links lead to files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted([*(DOCS / "guide").glob("*.md"), *(DOCS / "howto").glob("*.md")])
 ROOT = DOCS.parent
-LINKING = [*ROOT.glob("*.md"), *DOCS.glob("*.md"), *PAGES, ROOT / "benchmarks" / "README.md"]
+LINKING = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *PAGES, ROOT / "benchmarks/README.md"])
 
 
 def code(page: Path) -> list[str]:

@@ -131,7 +131,8 @@ class NetState(NeuralNetClassifier):
                 super().initialize()
         finally:
             self.is_initializing_ = False
-        self.ranks.align(self.module_)
+        if hasattr(self, "module_"):  # a subclass may call it otherwise, as in skorch
+            self.ranks.align(self.module_)
         self.snapshots_ = {}
         self._snapshot(0)
         return self

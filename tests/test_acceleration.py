@@ -123,6 +123,7 @@ def test_compile_prunes_and_fine_tunes_as_without(digits, pruner):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pruner", ["channel_magnitude", "channel_taylor"])
 def test_compile_of_a_net_that_loses_channels_is_made_anew(digits, pruner):
     pytest.importorskip("torch_pruning")

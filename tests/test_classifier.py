@@ -109,6 +109,7 @@ def test_prune_with_fine_tuning_helps_and_keeps_the_mask(fitted, digits):
         assert torch.equal(fitted.module_.get_parameter(name) != 0, mask)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW, torch.optim.LBFGS])
 def test_partial_fit_of_a_pruned_net_keeps_its_sparsity(digits, optimizer):
     X, y, group = digits
@@ -225,6 +226,7 @@ print(hashlib.sha256(state).hexdigest())
 """
 
 
+@pytest.mark.slow
 def test_random_state_same_seed_same_weights_across_processes():
     hashes = {
         subprocess.run(

@@ -26,6 +26,7 @@ def latency(clf, digits, **options):
     return clf.fairness_report(X, y, sensitive_features=group, latency=QUICK | options)
 
 
+@pytest.mark.slow
 def test_report_latency_by_default_times_all_forms_of_the_net(pruned, digits):
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
@@ -134,6 +135,7 @@ def test_report_latency_bad_request_raises(pruned, digits, given, message):
         pruned.fairness_report(X, y, sensitive_features=group, latency=given)
 
 
+@pytest.mark.slow
 def test_report_latency_of_inputs_in_a_dict(digits):
     class Halves(SmallNet):
         def forward(self, left, right):

@@ -162,6 +162,7 @@ def test_fingerprint_learned_attributes_do_not_count():
     assert fingerprint(Thing(1, 2)) != fingerprint(Thing(2, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", ["1", "2"])
 def test_fingerprint_is_the_same_in_another_process(seed):
     code = (

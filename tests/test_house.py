@@ -132,6 +132,7 @@ def test_files_of_the_package_have_300_lines_at_most():
     assert not long, f"split these by concept: {long}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "snippet", "attribute"),
     [

@@ -66,6 +66,7 @@ def test_names_in_dir_before_they_are_imported():
     assert "__version__" in listed
 
 
+@pytest.mark.slow
 def test_submodule_is_an_attribute_without_an_import_of_its_own():
     source = "sk_prunefair.metrics.accuracy_gap.__module__, sk_prunefair.pruning.plan.__name__"
     printed = run("import sk_prunefair", f"print({source})")
@@ -111,6 +112,7 @@ def test_classes_pickle_and_document_themselves_as_before():
     assert "class FairPrunedClassifier" in pydoc.plain(pydoc.render_doc(sk_prunefair))
 
 
+@pytest.mark.slow
 def test_python_m_sk_prunefair_runs_the_command_line():
     command = [sys.executable, "-m", "sk_prunefair", "--help"]
     folder = Path(__file__).parents[1]

@@ -78,7 +78,8 @@ class PredictedReport(GroupHarm):
         """
         truth = as_plain_labels(y_true, "y_true")
         given = {"dense_pred": dense_pred, "compressed_pred": compressed_pred}
-        predictions = {name: as_prediction(each, name, classes) for name, each in given.items()}
+        found = [as_prediction(each, name, classes) for name, each in given.items()]
+        predictions = {each.name or name: each for name, each in zip(given, found, strict=True)}
         known, (dense, compressed) = answers(truth, predictions, classes)
         return cls(
             y_true,

@@ -137,6 +137,8 @@ def _parallel(
     parallel = _Counted(n_jobs=n_jobs, return_as=return_as)
     parallel.bar, parallel.first = bar, bar.n
     n_workers = usual if n_jobs is None else n_jobs
+    if n_workers is None:
+        n_workers = getattr(backend, "default_n_jobs", 1)
     is_here = getattr(backend, "supports_sharedmem", False) or n_workers == 1
     send = _Sender(backend, is_here)
     done = parallel(

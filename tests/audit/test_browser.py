@@ -73,6 +73,7 @@ def browser(tmp_path_factory):
         chromium.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", SIZES)
 @pytest.mark.parametrize("name", ["hostile", "many", "labels"])

@@ -55,6 +55,7 @@ def run_quick(name: str, *options: str | Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAGES)
 def test_pages_from_committed_rows_equal_committed_pages(benchmark_module, tmp_path, name):
     module, function = PAGES[name].rsplit(".", 1)
@@ -63,6 +64,7 @@ def test_pages_from_committed_rows_equal_committed_pages(benchmark_module, tmp_p
     assert (tmp_path / "page.md").read_text() == (BENCHMARKS / f"{name}.md").read_text()
 
 
+@pytest.mark.slow
 def test_results_from_committed_rows_equal_the_committed_page(benchmark_module, tmp_path):
     benchmark_module("results.run").main(["--out", str(tmp_path / "results.md")])
     page = BENCHMARKS.parent / "docs" / "results.md"
@@ -90,6 +92,7 @@ def test_sparse_quick_runs_write_nothing(name):
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_sparse_quick_run_writes_rows_and_page(tmp_path):
     run_quick("speed.sparse", "--out", tmp_path / "rows.csv")
     rows = pd.read_csv(tmp_path / "rows.csv")
@@ -97,6 +100,7 @@ def test_sparse_quick_run_writes_rows_and_page(tmp_path):
     assert "## Side by side" in (tmp_path / "rows.md").read_text()
 
 
+@pytest.mark.slow
 def test_field_quick_run_writes_rows_and_page(tmp_path):
     run_quick("studies.field.run", "--out", tmp_path / "field.csv")
     rows = pd.read_csv(tmp_path / "field.csv")
@@ -105,6 +109,7 @@ def test_field_quick_run_writes_rows_and_page(tmp_path):
     assert "The recipe is on neither front" in (tmp_path / "field.md").read_text()
 
 
+@pytest.mark.slow
 def test_decide_quick_run_writes_rows_and_page(tmp_path):
     run_quick("studies.decide.run", "--out", tmp_path / "rows.csv")
     rows = pd.read_csv(tmp_path / "rows.csv").set_index(["cost", "way"])
@@ -115,6 +120,7 @@ def test_decide_quick_run_writes_rows_and_page(tmp_path):
     assert "## Multiply-accumulates" in (tmp_path / "page.md").read_text()
 
 
+@pytest.mark.slow
 def test_intervals_quick_run_writes_rows_and_page(tmp_path):
     run_quick("studies.intervals.run", "--out", tmp_path / "intervals.csv")
     rows = pd.read_csv(tmp_path / "intervals.csv")
@@ -123,6 +129,7 @@ def test_intervals_quick_run_writes_rows_and_page(tmp_path):
     assert "ξ of four groups" in (tmp_path / "intervals.md").read_text()
 
 
+@pytest.mark.slow
 def test_unlabelled_quick_run_writes_rows_and_page(tmp_path):
     run_quick("studies.unlabelled.run", "--out", tmp_path / "rows.csv")
     rows = pd.read_csv(tmp_path / "rows.csv")
@@ -131,6 +138,7 @@ def test_unlabelled_quick_run_writes_rows_and_page(tmp_path):
     assert "how often each passes" in (tmp_path / "page.md").read_text()
 
 
+@pytest.mark.slow
 def test_constraints_quick_run_writes_rows_and_page(tmp_path):
     methods = ("none", "ours", "literal 1", "ours, step 10", "equal gradient")
     run_quick("studies.constraints.run", "--out", tmp_path / "rows.csv", "--methods", *methods)
@@ -172,6 +180,7 @@ def test_constraints_rows_dense_nets_are_of_one_machine():
     assert both["none"].tolist() == both["accuracy gap"].tolist()
 
 
+@pytest.mark.slow
 def test_fairlearn_baselines_quick_run_writes_rows_and_pictures(tmp_path):
     pytest.importorskip("matplotlib")
     run_quick(
@@ -186,6 +195,7 @@ def test_fairlearn_baselines_quick_run_writes_rows_and_pictures(tmp_path):
     assert (tmp_path / "peers.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_fairlearn_reduction_is_pruned_net_by_net(benchmark_module):
     methods = benchmark_module("studies.fairlearn_baselines.methods")
     tasks = benchmark_module("lib.tasks")
@@ -258,6 +268,7 @@ def methods_bytes(net, split):
     return report.compression["bytes_stored"]
 
 
+@pytest.mark.slow
 def test_poster_quick_run_writes_rows_page_and_pictures(tmp_path):
     pytest.importorskip("matplotlib")
     run_quick("studies.poster.run", "--out", tmp_path / "poster.csv", "--pictures", tmp_path)

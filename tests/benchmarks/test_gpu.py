@@ -15,6 +15,7 @@ def gpu(benchmark_module):
     return benchmark_module("speed.gpu")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
 def test_main_tiny_runs_each_part_on_a_cpu_and_writes_beside_its_csv(gpu, tmp_path):
     pytest.importorskip("torch_pruning")

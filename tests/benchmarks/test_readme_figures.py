@@ -117,6 +117,7 @@ def test_constraints(of):
     assert round(100 * sum(lost[1:]) / 3) == 7
 
 
+@pytest.mark.slow
 def test_recipe(benchmark_module):
     results, page = benchmark_module("results.data"), benchmark_module("studies.field.page")
     with_excess = benchmark_module("lib.tables").with_excess

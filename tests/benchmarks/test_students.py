@@ -39,6 +39,7 @@ def softened(clf, X):
         return (clf.module_.eval()(torch.from_numpy(X.astype(np.float32))) / 2).log_softmax(1)
 
 
+@pytest.mark.slow
 def test_distilled_student_is_nearer_to_its_teacher_than_a_net_of_its_size(benchmark_module):
     students = benchmark_module("studies.compressions.students")
     tasks = benchmark_module("lib.tasks")

@@ -302,6 +302,7 @@ def test_cli_file_of_the_pruned_net_alone_exits_with_2(case, capsys):
     assert audit("--max-accuracy-drop", 0.02, net="dense.zip") == 0
 
 
+@pytest.mark.slow
 def test_cli_as_a_program_has_version_and_usage(case):
     command = [sys.executable, "-W", "error", "-m", "sk_prunefair"]
     done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
@@ -311,6 +312,7 @@ def test_cli_as_a_program_has_version_and_usage(case):
     assert "one of --net, --dense and --compressed" in done.stderr
 
 
+@pytest.mark.slow
 def test_cli_latency_of_a_saved_net_times_its_forms(case, capsys):
     assert audit("--latency", 4, "--tables", "t") == 0
     assert "masked" in capsys.readouterr().out

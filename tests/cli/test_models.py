@@ -118,6 +118,7 @@ def test_cli_kept_promise_has_no_failure(case):
     assert ElementTree.parse("a.xml").getroot().get("failures") == "0"
 
 
+@pytest.mark.slow
 def test_cli_net_and_its_files_agree(case, capsys):
     pytest.importorskip("onnxruntime")
     frame, _, y, *_ = case

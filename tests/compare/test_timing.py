@@ -74,6 +74,7 @@ def test_models_latency_times_predict_alone():
     assert table["contender"].tolist() == ["model"] * 4
 
 
+@pytest.mark.slow
 def test_models_latency_opens_files_with_the_number_of_threads(tmp_path, monkeypatch):
     pytest.importorskip("onnxscript")
     from sk_prunefair.export import to_onnx

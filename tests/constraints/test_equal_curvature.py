@@ -79,6 +79,7 @@ def test_equal_curvature_pruned_weights_do_not_count():
         assert float(constraint.step_values_[a]) == pytest.approx(top, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [1, "all"])
 def test_equal_curvature_penalty_gradient_equals_finite_differences(layers):
     module, data = tiny_net(), tiny_data()
@@ -144,6 +145,7 @@ class _Net:
     module_ = tiny_net()
 
 
+@pytest.mark.slow
 def test_equal_curvature_constraint_narrows_the_eigenvalues(digits):
     X, y, _ = digits
     plain = constrained(EqualCurvatureConstraint(strength=0.0, interval=1), MLP)

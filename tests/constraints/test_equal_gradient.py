@@ -148,6 +148,7 @@ def test_equal_gradient_groups_without_weight_are_absent():
     assert penalty_of(EqualGradientConstraint(), module, (X, y, group, 0 * weight)) is None
 
 
+@pytest.mark.slow
 def test_equal_gradient_constraint_narrows_the_norms(digits):
     X, y, _ = digits
     plain = constrained(EqualGradientConstraint(strength=0.0, interval=1), MLP)

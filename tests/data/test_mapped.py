@@ -149,6 +149,7 @@ def test_predict_fractions_of_a_file_for_integers_raises(tmp_path):
         net.predict(stored(tmp_path / "half", X + 0.5))
 
 
+@pytest.mark.filterwarnings("ignore:too few held-out samples")
 def test_curve_and_search_of_memmap_equal_those_of_array(tmp_path, table):
     X, y, group = table
     mapped = stored(tmp_path / "X", X)

@@ -258,6 +258,7 @@ def as_openml(bunch: Bunch) -> Bunch:
     return Bunch(data=data, target=pd.Series(bunch.target, name="class").astype("category"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train_first", [True, False])
 @pytest.mark.parametrize("subset", ["train", "test"])
 def test_load_adult_download_finds_the_subset(
@@ -548,6 +549,7 @@ def faces(real: Path) -> Bunch:
     )
 
 
+@pytest.mark.slow
 def test_load_utkface_real_files_drops_copies(faces: Bunch) -> None:
     assert faces.n_dropped == {"unlabelled": 3, "copies": 118, "conflicting": 531}
     assert len(faces.data) == 23_705 - 118 - 531 == 23_056
@@ -572,6 +574,7 @@ def test_load_utkface_real_files_agree_with_the_index(faces: Bunch, real: Path) 
     assert sets.is_unique
 
 
+@pytest.mark.slow
 def test_load_utkface_sample_at_stored_size_is_as_stored(real: Path) -> None:
     sample = datasets.load_utkface(
         data_home=real_folder(real, "utkface48") / "UTKFace48.tar.xz",

@@ -273,7 +273,9 @@ def searched(accelerator, folder):
     X, y, s = data()
     clf = classifier(accelerator, mlp(), EqualLossConstraint(), finetune_epochs=1, max_epochs=2)
     search = PruneRateSearchCV(clf, rates=[0.3, 0.6], max_accuracy_drop=0.99, random_state=0)
-    return search.fit(X, y, sensitive_features=s).best_estimator_
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "too few held-out samples")
+        return search.fit(X, y, sensitive_features=s).best_estimator_
 
 
 def accumulated(accelerator, folder):

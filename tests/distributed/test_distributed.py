@@ -81,6 +81,7 @@ def one(tmp_path_factory):
     return {name: script.run(name, folder) for name in EXACT}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*EXACT, "derivatives", "unseeded", "channels"])
 def test_ranks_end_with_the_same_bits(two, name):
     first, second = two[name]
@@ -107,6 +108,7 @@ def compare(found, expected, tolerance):
         compare(one, other, tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXACT)
 def test_two_processes_train_what_one_does(one, two, name):
     assert_same(two[name][0], one[name], 1e-6 if name == "single" else 1e-12)

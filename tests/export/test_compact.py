@@ -57,6 +57,7 @@ def save_and_path(source, folder):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rate", "share"), [(0.9, 0.10), (0.99, 0.015)])
 def test_save_compact_pruned_resnet_small_file(tmp_path, rate, share):
     torch.manual_seed(0)
@@ -175,6 +176,7 @@ def mutated(content, rng):
     return before + other + after
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("into", ["module", "classifier"])
 def test_load_compact_600_random_mutations_refused_or_without_meaning(pruned, tmp_path, into):
     path = tmp_path / "net.zip"

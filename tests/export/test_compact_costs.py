@@ -140,6 +140,7 @@ def good(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_AS and /proc")
 def test_load_compact_forged_files_under_memory_limit_raise_value_error(good):
     for name, (change, compression) in ATTACKS.items():
@@ -197,6 +198,7 @@ def test_load_compact_large_net_of_zeros_into_initialized_target_comes_back(tmp_
     assert not load_compact(path, clone(clf)).module_.weight.any()
 
 
+@pytest.mark.slow
 def test_header_of_many_tensors_within_its_limit(tmp_path):
     net = nn.Module()
     for number in range(12_000):

@@ -71,6 +71,7 @@ def pair(request, digits, tmp_path_factory):
     return clf, folder / "float.onnx", folder / "int8.onnx"
 
 
+@pytest.mark.slow
 def test_int8_file_is_smaller_and_as_accurate(pair, digits):
     X, y, _ = digits
     clf, whole, small = pair
@@ -122,6 +123,7 @@ def test_int8_leaves_classifier_and_folder_alone(digits, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
 
 
+@pytest.mark.slow
 def test_int8_tokens_stay_integers_of_any_length(tmp_path):
     rng = np.random.default_rng(0)
     X = {
@@ -144,6 +146,7 @@ def test_int8_tokens_stay_integers_of_any_length(tmp_path):
     np.testing.assert_allclose(model.predict_proba(other), clf.predict_proba(other), atol=0.1)
 
 
+@pytest.mark.slow
 def test_int8_of_probabilities_and_of_one_logit(digits, tmp_path):
     X, y, _ = digits
     net = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10), nn.Softmax(dim=1))
@@ -172,6 +175,7 @@ def test_int8_net_that_ends_in_a_rectifier_stays_above_zero(digits, tmp_path):
     np.testing.assert_allclose(found, expected, atol=0.05)
 
 
+@pytest.mark.slow
 def test_int8_calibration_in_every_form_gives_one_file(digits, tmp_path):
     X, y, _ = digits
     X = X.astype(np.float32)
@@ -190,6 +194,7 @@ def test_int8_calibration_in_every_form_gives_one_file(digits, tmp_path):
         np.testing.assert_array_equal(scores(clf.module_, form), expected)
 
 
+@pytest.mark.slow
 def test_int8_other_answers_for_many_rows_are_warned_of(tmp_path):
     # One value so large that all others fall into one step of its range.
     X = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
@@ -200,6 +205,7 @@ def test_int8_other_answers_for_many_rows_are_warned_of(tmp_path):
     assert OnnxModel(tmp_path / "net.onnx").predict(X).shape == (200, 2)
 
 
+@pytest.mark.slow
 def test_int8_calibration_that_does_not_fit_raises_and_writes_nothing(digits, tmp_path):
     X, y, _ = digits
     clf = classifier(MLP, max_epochs=1).fit(X, y)
@@ -228,6 +234,7 @@ def test_int8_calibration_that_does_not_fit_raises_and_writes_nothing(digits, tm
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_int8_of_a_net_in_double_precision_raises(digits, tmp_path):
     net = nn.Linear(64, 10).double()
     with pytest.raises(ValueError, match="quantise"):

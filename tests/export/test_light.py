@@ -47,6 +47,7 @@ def small():
     return nn.Sequential(nn.Linear(64, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 10))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pruner", ["magnitude", "channel_magnitude"])
 def test_load_compact_into_a_module_where_torch_and_numpy_are_all_there_is(
     digits, tmp_path, pruner
@@ -67,6 +68,7 @@ def test_load_compact_into_a_module_where_torch_and_numpy_are_all_there_is(
     np.testing.assert_allclose(np.load(tmp_path / "scores.npy"), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_load_compact_of_a_damaged_file_where_torch_and_numpy_are_all_there_is(tmp_path):
     (tmp_path / "net.zip").write_bytes(b"no archive")
     command = [sys.executable, "-c", SERVE, str(tmp_path)]

@@ -40,6 +40,7 @@ def test_to_onnx_pruned_classifier_any_batch_size(digits, tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_to_onnx_file_tells_nothing_of_the_machine(tmp_path):
     class Branches(nn.Module):
         def __init__(self):
@@ -56,6 +57,7 @@ def test_to_onnx_file_tells_nothing_of_the_machine(tmp_path):
         assert b"stack_trace" not in content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("net", [ResNet18, VGG19])
 def test_to_onnx_image_net_same_scores(net, tmp_path):
     torch.manual_seed(0)
@@ -74,6 +76,7 @@ class Two(nn.Linear):
         return super().forward(X), X
 
 
+@pytest.mark.slow
 def test_to_onnx_several_outputs_first_is_taken(tmp_path):
     net = Two(4, 2)
     X = np.eye(4, dtype=np.float32)

@@ -411,6 +411,7 @@ class _Encoder(nn.Module):
         return self.encoder(X, src_key_padding_mask=mask)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bert", "gpt2"])
 def test_sparse_module_transformers_every_projection(force, kind):
     transformers = pytest.importorskip("transformers")

@@ -28,6 +28,7 @@ def start():
     return names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if code(page)], ids=lambda p: p.stem)
 def test_docs_code_of_a_page_runs_after_start(page, start, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -25,6 +25,7 @@ ROUNDING = {
 
 
 # skorch looks at some parameters when they are set, which the check allows, and warns of.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.* occurred during set_params of param")
 @pytest.mark.filterwarnings("ignore:Estimator's parameters changed after set_params raised")
 @pytest.mark.parametrize("params", [{}, {"prune_rate": 0.5, "finetune_epochs": 2}], ids=str)

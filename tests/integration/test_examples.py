@@ -28,6 +28,7 @@ def assert_near(found, expected):
     np.testing.assert_allclose([float(n) for n in found], [float(n) for n in expected], atol=0.06)
 
 
+@pytest.mark.slow
 def test_example_quickstart_prints_what_the_readme_says():
     done = run("examples/quickstart.py")
     assert done.returncode == 0, done.stderr
@@ -45,6 +46,7 @@ def test_example_quickstart_prints_what_the_readme_says():
     )
 
 
+@pytest.mark.slow
 def test_own_constraint_declared_state_starts_every_prune_from_the_dense_net(capsys):
     ran = runpy.run_path(str(ROOT / "examples" / "own_constraint.py"))
     assert capsys.readouterr().out.count("Pruning by group") == 2
@@ -76,6 +78,7 @@ def test_own_constraint_declared_state_starts_every_prune_from_the_dense_net(cap
     assert (dict(pretrained.callbacks_)["dro"].log_weights_ > 0).all()
 
 
+@pytest.mark.slow
 def test_example_adult_pipeline_chooses_and_reports():
     done = run("examples/adult_pipeline.py", data_home())
     assert done.returncode == 0, done.stderr
@@ -83,6 +86,7 @@ def test_example_adult_pipeline_chooses_and_reports():
     assert "Amer-Indian-Eskimo" in done.stdout
 
 
+@pytest.mark.slow
 def test_example_tabular_fine_tuning_makes_up_for_the_pruning():
     done = run("examples/tabular.py", data_home())
     assert done.returncode == 0, done.stderr
@@ -95,6 +99,7 @@ def test_example_tabular_fine_tuning_makes_up_for_the_pruning():
     assert finetuned > dense - 0.01
 
 
+@pytest.mark.slow
 def test_example_theory_writes_a_picture(tmp_path):
     pytest.importorskip("matplotlib")
     done = run("examples/theory.py", "--data", data_home(), "--picture", tmp_path / "why.png")
@@ -103,6 +108,7 @@ def test_example_theory_writes_a_picture(tmp_path):
     assert (tmp_path / "why.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_example_how_far_names_the_group_that_binds():
     done = run("examples/how_far.py", data_home())
     assert done.returncode == 0, done.stderr
@@ -110,6 +116,7 @@ def test_example_how_far_names_the_group_that_binds():
     assert "refused" in done.stdout
 
 
+@pytest.mark.slow
 def test_example_monitor_names_the_group_after_the_sensor_failed():
     done = run("examples/monitor.py")
     assert done.returncode == 0, done.stderr
@@ -119,6 +126,7 @@ def test_example_monitor_names_the_group_after_the_sensor_failed():
     assert "the same alarms: 1" in done.stdout
 
 
+@pytest.mark.slow
 def test_example_audit_page_writes_a_page(tmp_path):
     pytest.importorskip("matplotlib")
     done = run("examples/audit_page.py", tmp_path / "audit.html")
@@ -126,6 +134,7 @@ def test_example_audit_page_writes_a_page(tmp_path):
     assert (tmp_path / "audit.html").read_text().startswith("<!DOCTYPE html>")
 
 
+@pytest.mark.slow
 def test_example_pretrained_files_predict_the_same():
     for name in ("transformers", "onnxscript", "onnxruntime"):
         pytest.importorskip(name)
@@ -155,6 +164,7 @@ def test_example_transformer_loses_heads_and_writes_onnx(tmp_path):
     assert (tmp_path / "net.onnx").stat().st_size > 100_000
 
 
+@pytest.mark.slow
 def test_example_faces_without_files_says_what_to_download(tmp_path):
     pytest.importorskip("PIL")
     done = run("examples/faces.py", tmp_path)
@@ -163,6 +173,7 @@ def test_example_faces_without_files_says_what_to_download(tmp_path):
     assert "data_home" in done.stderr
 
 
+@pytest.mark.slow
 def test_example_audit_int8_compares_the_files_that_are_shipped():
     pytest.importorskip("onnxruntime")
     done = run("examples/audit_int8.py", data_home())
@@ -212,6 +223,7 @@ def test_example_ray_tune_prints_all_trials():
     assert len(re.findall(r"^ +0\.\d+ +0\.\d ", done.stdout, re.M)) == 4
 
 
+@pytest.mark.slow
 def test_example_optuna_search_stops_trials_and_prints_nets_that_none_beats():
     pytest.importorskip("optuna")
     done = run("examples/optuna_search.py", 8)

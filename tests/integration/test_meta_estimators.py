@@ -97,6 +97,7 @@ GRID = {
 }
 
 
+@pytest.mark.slow
 def test_grid_search_of_pipelines_finds_a_pruned_net(adult):
     X, y, _, groups = adult
     search = GridSearchCV(pipeline(max_epochs=2), GRID, cv=2, n_jobs=2, error_score="raise")
@@ -109,6 +110,7 @@ def test_grid_search_of_pipelines_finds_a_pruned_net(adult):
     assert dict(best.callbacks_)["equal_loss"].step_size == step
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("routing")
 def test_grid_search_with_routing_passes_groups_to_gap_scorers(adult):
     X, y, _, groups = adult
@@ -152,6 +154,7 @@ def test_cross_validate_gap_scorer_gets_groups(adult):
 old_fairlearn = pytest.mark.filterwarnings("ignore:Setting an? (value|item).*:DeprecationWarning")
 
 
+@pytest.mark.slow
 @old_fairlearn
 def test_exponentiated_gradient_of_pruned_nets_narrows_the_parity_gap(adult):
     X, y, sex, _ = adult
@@ -167,6 +170,7 @@ def test_exponentiated_gradient_of_pruned_nets_narrows_the_parity_gap(adult):
     assert gaps[1] < 0.7 * gaps[0]
 
 
+@pytest.mark.slow
 @old_fairlearn
 def test_exponentiated_gradient_of_pipelines_predicts(adult):
     X, y, sex, _ = adult

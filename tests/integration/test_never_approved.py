@@ -31,6 +31,7 @@ def net(**params):
     return classifier(module__hidden=16, **params)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:pruning leaves no weight")
 def test_rate_search_net_that_gives_up_the_rare_label_is_never_returned(rare):
     X, y, group = rare

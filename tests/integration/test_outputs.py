@@ -103,6 +103,7 @@ def test_one_logit_trains_as_skorch_does(data):
     )
 
 
+@pytest.mark.slow
 def test_one_logit_report_theory_and_curve_are_those_of_two_scores(pair, data):
     X, y, groups = data
     one, two = pair
@@ -151,6 +152,7 @@ def test_one_logit_every_pruner_removes_its_share(data, pruner):
     assert clf.sparsity_ > 0.3
 
 
+@pytest.mark.slow
 def test_one_logit_files_give_the_same_predictions(pair, data, tmp_path):
     runtime = pytest.importorskip("onnxruntime")
     X = data[0]

@@ -189,6 +189,7 @@ def test_transformer_channel_pruners_remove_channels_and_heads(fitted, pruner):
     assert report.compression["macs_pruned"] < 0.8 * report.compression["macs_dense"]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_transformer_report_has_reasons_and_no_harm_of_the_dense_net(fitted):
     _, clf, X, y, groups = fitted
@@ -208,6 +209,7 @@ def test_transformer_report_has_reasons_and_no_harm_of_the_dense_net(fitted):
     np.testing.assert_allclose(shares.sum(axis=1)[risk.index], risk, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_transformer_compact_and_onnx_files_give_the_same_predictions(fitted, tmp_path):
     runtime = pytest.importorskip("onnxruntime")
@@ -253,6 +255,7 @@ def test_transformer_constraints_of_derivatives_reach_through_attention(rows, ki
     assert (constraint.values_ > 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_transformer_curve_search_and_splits_run(rows):
     text, images, y, groups = rows
@@ -338,6 +341,7 @@ def test_transformer_merged_adapters_are_pruned_like_any_net(rows):
 # ------------------------------------------------------------------- raw strings
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:pruning leaves no weight")
 def test_transformer_tokenizer_of_skorch_in_a_pipeline_is_taken(tmp_path):
     tokenizers = pytest.importorskip("tokenizers")

@@ -381,6 +381,7 @@ def test_scorers_pickled_score_the_same(data, scorer):
     assert again(model, X, y, sensitive_features=groups) == score
 
 
+@pytest.mark.slow
 def test_metrics_import_leaves_the_configuration_of_scikit_learn():
     code = (
         "import sklearn; before = sklearn.get_config(); import sk_prunefair.metrics; "

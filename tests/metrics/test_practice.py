@@ -189,6 +189,7 @@ def test_practice_frame_two_columns_and_names():
     assert len(frame) == 6 * 8
 
 
+@pytest.mark.slow
 def test_practice_frame_bootstrap_is_that_of_a_loop_over_draws():
     truth, dense, compressed, _ = drawn(150, 2)
     frame = practice_frame(dense, compressed, [0, 1], ["a"] * 150, n_boot=3000).loc["a"]
@@ -214,6 +215,7 @@ def test_practice_frame_bootstrap_is_that_of_a_loop_over_draws():
     np.testing.assert_allclose(width, spread, rtol=0.15)
 
 
+@pytest.mark.slow
 def test_practice_intervals_hold_the_change_about_as_often_as_they_say():
     # 20,000 samples stand for the population.
     truth, dense, compressed, _ = drawn(20_000, 2, noise=1.0)

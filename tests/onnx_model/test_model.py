@@ -42,6 +42,7 @@ def test_onnx_model_of_a_classifier_scores_labels_and_kind(digits, tmp_path):
     assert found.classes[found.values.argmax(1)].tolist() == clf.predict(data[:9]).tolist()
 
 
+@pytest.mark.slow
 def test_onnx_model_of_a_classifier_of_named_columns_takes_them_in_any_order(tmp_path):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.normal(size=(80, 3)).astype(np.float32), columns=["a", "b", "c"])

@@ -12,6 +12,7 @@ from sk_prunefair.plotting import MonitorDisplay
 pytest.importorskip("matplotlib").use("agg")
 
 
+@pytest.mark.slow
 def test_monitor_display_draws_groups_and_marks_alarms():
     rng = np.random.default_rng(0)
     monitor = GroupMonitor(0.02)

@@ -234,6 +234,7 @@ HARMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", HARMS)
 def test_judge_broken_promise_is_approved_at_most_at_the_level(harm):
     sizes, drops, criteria = HARMS[harm]

@@ -18,6 +18,7 @@ def binary(changes, margin, confidence=0.95):
     return examine_pairs(changes, margin=margin, scale=1.0, is_binary=True, confidence=confidence)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(40, 40), (20, 80)])
 def test_pairs_broken_promise_is_approved_at_most_at_the_level(sizes):
     rng = np.random.default_rng(0)

@@ -150,6 +150,7 @@ def test_channel_pruner_each_layer_loses_exactly_its_share(name, rate):
     assert outputs(small).shape == (5, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.25, 0.5, 0.999])
 @pytest.mark.parametrize("name", list(NETS))
 def test_shrink_module_equals_torch_prunings_net_and_the_masked_one(name, rate):

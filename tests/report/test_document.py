@@ -133,6 +133,7 @@ def test_to_dict_with_controls_has_no_interval_of_gaps():
     assert gaps["fairness_violation"]["low"] is None
 
 
+@pytest.mark.slow
 def test_violation_interval_covers_the_truth():
     """Groups whose excessive risk is 0 and 0.2 in truth: the interval of ξ is conservative."""
     rng, n_covered = np.random.default_rng(0), 0

@@ -163,6 +163,7 @@ def fairlearns_draws(n_draws, seed):
 
 
 # Fairlearn's, of groups that no draw has and of ratios to 0.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:All-NaN slice", "ignore:invalid value")
 @pytest.mark.parametrize("case", CASES)
 def test_quantiles_of_the_same_draws_are_fairlearns(case, monkeypatch):
@@ -191,6 +192,7 @@ def test_quantiles_of_the_same_draws_are_fairlearns(case, monkeypatch):
                 assert_same(quantile, other, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_quantiles_are_fairlearns_within_the_error_of_simulation():
     arguments = given(n=60) | {"sensitive_features": pd.DataFrame({"loss": ["a", "b", "b"] * 20})}
     options = {"n_boot": 120, "ci_quantiles": [0.1, 0.5, 0.9], "random_state": 1}

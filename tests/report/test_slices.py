@@ -62,6 +62,7 @@ def test_harmed_slices_planted_slice_is_found(planted, words):
     assert found["p_value"].is_monotonic_increasing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["alike", "all lose", "uneven"])
 def test_harmed_slices_without_a_slice_seldom_reports_one(kind):
     n, reported = 1500, 0

@@ -92,6 +92,7 @@ def test_search_forms_predict_what_the_masked_net_does(prefit):
     assert searches["onnx"].best_cost_ == len(file)
 
 
+@pytest.mark.slow
 def test_search_int8_is_calibrated_on_rows_that_test_nothing(prefit):
     pytest.importorskip("onnxruntime")
     with pytest.raises(ValueError, match="needs rows of X that no test sees") as error:

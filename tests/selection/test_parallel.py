@@ -89,6 +89,7 @@ def test_run_jobs_worker_that_dies_once_is_tried_again(backend):
     assert seen.count(2) == 2
 
 
+@pytest.mark.slow
 def test_run_jobs_worker_that_dies_again_is_named():
     with pytest.raises(RuntimeError, match=r"ran rate=0.2, random_state=7 died twice") as caught:
         list(run_jobs(die, jobs_of(None, [2]), **OPTIONS))

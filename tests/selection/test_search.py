@@ -110,6 +110,7 @@ def test_rate_search_stops_at_the_first_rate_that_fails(prefit, monkeypatch):
     assert search.best_rate_ == 0.2
 
 
+@pytest.mark.slow
 def test_rate_search_in_workers_stops_without_a_word(prefit):
     # Warnings are errors here: joblib has one for jobs that are stopped.
     rates = [0.1, 0.9, 0.95, 0.98]
@@ -142,6 +143,7 @@ def test_rate_search_no_rate_raises_and_says_who_and_how_many(prefit):
     assert_same_weights(search.best_estimator_.module_, data[0].dense_module_)
 
 
+@pytest.mark.filterwarnings("error:too few held-out samples")
 def test_rate_search_small_groups_are_named_before_training(digits):
     X, y, group = digits
     rare = np.where(np.arange(len(y)) < 40, "rare", group)
@@ -391,6 +393,7 @@ def test_rate_search_unfitted_or_other_estimators_raise(prefit):
         PruneRateSearchCV(LogisticRegression()).fit(X, y, sensitive_features=group)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:too few held-out samples")
 def test_rate_search_passes_the_checks_of_scikit_learn():
     estimator = PruneRateSearchCV(checked(module=LinearNet), rates=[0.0, 0.5], random_state=0)

@@ -49,6 +49,7 @@ def test_larger_drop_p_value_nothing_differs_is_one(drop):
     assert larger_drop_p_value(50, 0, 0, drop) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "rest"),
     [

@@ -104,6 +104,7 @@ def assert_sums_to_report(clf, data):
     return shares
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("base", [classifier, halved], ids=["plain infer", "own infer"])
 def test_comparable_of_any_kind_gives_the_risks_of_the_report(data, kind, base):

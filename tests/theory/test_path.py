@@ -88,6 +88,7 @@ def resnet(images):
     return train(ResNet18(10, in_channels=1, width=3), X, y, epochs=15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.5, 0.9])
 def test_risk_by_layer_of_a_resnet_sums_to_the_risk(resnet, images, rate):
     X, y, group = (values[:60] for values in images)
@@ -98,6 +99,7 @@ def test_risk_by_layer_of_a_resnet_sums_to_the_risk(resnet, images, rate):
     assert path.by_layer.index.equals(path.excessive_risk.index)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.5, 0.9])
 def test_risk_by_layer_of_an_mlp_equals_a_naive_sum(mlp, digits, rate):
     X, y, group = (values[:80] for values in digits)

@@ -294,6 +294,7 @@ def test_autocast_of_a_fitted_net_gives_the_same_labels_and_masks(digits):
     assert reports[0].fairness_violation == pytest.approx(reports[1].fairness_violation, abs=0.02)
 
 
+@pytest.mark.slow
 def test_autocast_in_training_gives_nearly_the_same_net_and_multipliers():
     bunch = load_digits()
     X, y, group = bunch.data, bunch.target, bunch.target % 3

@@ -325,6 +325,7 @@ class Pairs(Dataset):
         return torch.from_numpy(self.X_[row]), int(self.y_[row])
 
 
+@pytest.mark.slow
 def test_fit_all_forms_of_X_give_the_same_net(digits):
     X, y, group = images(digits)
     X = np.ascontiguousarray(X, dtype=np.float32)

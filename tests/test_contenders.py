@@ -79,6 +79,7 @@ def test_report_latency_of_channels_names_the_smaller_net(digits):
     assert "latency_pruned" in report.compression
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lacking", ["onnxscript", "onnxruntime"])
 def test_report_latency_without_the_extra_leaves_files_out_and_names_it(
     pruned, digits, monkeypatch, lacking

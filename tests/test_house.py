@@ -87,6 +87,7 @@ def imports(path: Path):
                 yield name, id(node) in late
 
 
+@pytest.mark.slow
 def test_rooms_import_only_what_is_below_them():
     floor = {name: level for level, names in enumerate(FLOORS) for name in names}
     wrong = []
@@ -103,6 +104,7 @@ def test_rooms_import_only_what_is_below_them():
     assert not wrong, wrong
 
 
+@pytest.mark.slow
 def test_files_import_each_other_in_no_circle():
     files = {
         ".".join(("sk_prunefair", *path.relative_to(PACKAGE).with_suffix("").parts)): path

@@ -88,6 +88,7 @@ def small(digits):
     return tuple(values[:500] for values in digits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("params", "callbacks"),
     [
@@ -158,6 +159,7 @@ def test_resume_killed_process_three_times_ends_with_the_same_net(tmp_path):
     assert_same(torch.load(out, weights_only=False), expected)
 
 
+@pytest.mark.slow
 def test_resume_finished_training_is_not_repeated(small, tmp_path):
     def make(seed=0, **params):
         own = [("resume", Resume(tmp_path)), ("count", KillAt(0))]

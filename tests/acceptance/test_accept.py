@@ -277,6 +277,7 @@ def test_accept_control_features_gap_is_the_largest_over_levels():
     assert found.criteria["measured"].iloc[0] == pytest.approx(report.accuracy_gap.iloc[1]) == 0.5
 
 
+@pytest.mark.slow
 def test_acceptance_as_json_follows_the_schema(report):
     criteria = [{"metric": name, "limit": 0.1} for name in METRICS if name != "labels_lost"]
     found = report.accept({"criteria": [*criteria, {"metric": "labels_lost"}]})

@@ -93,6 +93,7 @@ def test_page_breaks_no_rule_of_axe_and_does_not_overflow(browser, name, width, 
     page.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_page_follows_the_scheme_of_the_screen(browser, scheme):
     page = browser("labels", scheme=scheme)
@@ -101,6 +102,7 @@ def test_page_follows_the_scheme_of_the_screen(browser, scheme):
     page.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", SIZES)
 def test_page_first_screen_holds_the_summary(browser, width):
     page = browser("labels", width)
@@ -109,6 +111,7 @@ def test_page_first_screen_holds_the_summary(browser, width):
     page.close()
 
 
+@pytest.mark.slow
 def test_page_on_paper_unfolds_and_is_light(browser):
     page = browser("many", scheme="dark")
     last = page.locator("#groups tbody tr").last
@@ -122,6 +125,7 @@ def test_page_on_paper_unfolds_and_is_light(browser):
     page.close()
 
 
+@pytest.mark.slow
 def test_page_tab_reaches_links_folds_and_tables(browser):
     page = browser("labels")
     reached = set()

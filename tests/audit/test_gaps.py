@@ -68,6 +68,7 @@ def test_curve_table_mean_of_perfect_accuracies_is_no_error():
     assert curve_table(curve)["expected_gap"].tolist() == [0, 0]
 
 
+@pytest.mark.slow
 def test_curve_table_many_groups_floor_is_near_that_of_more_draws():
     groups = [f"g{i}" for i in range(500)]
     found = curve_table(make_curve(groups))["expected_gap"][0]

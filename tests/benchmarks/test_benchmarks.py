@@ -71,6 +71,7 @@ def test_results_from_committed_rows_equal_the_committed_page(benchmark_module, 
     assert (tmp_path / "results.md").read_text() == page.read_text()
 
 
+@pytest.mark.slow
 def test_field_committed_cell_is_reproduced(benchmark_module):
     field = benchmark_module("studies.field.run")
     cell = {"task": "digits", "seed": 0, "method": "ours"}

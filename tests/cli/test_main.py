@@ -88,6 +88,7 @@ def test_cli_page_and_tables_are_those_of_the_report(case, capsys):
     assert "Other pruning rates" in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drop", [0.02, 0.5])
 def test_cli_max_accuracy_drop_is_the_test_of_the_search(case, capsys, drop):
     clf, (X, y, group) = case
@@ -113,6 +114,7 @@ def test_cli_max_accuracy_drop_is_the_test_of_the_search(case, capsys, drop):
         assert repr(max(bounds, key=bounds.get)) in said
 
 
+@pytest.mark.slow
 def test_cli_max_violation_is_kept_or_refused(case, capsys):
     assert audit("--max-accuracy-drop", 0.5, "--max-violation", 4.0) == 0
     assert "by more than 4 in loss beyond another group (ξ)" in capsys.readouterr().out

@@ -162,6 +162,7 @@ def test_cli_chunked_labels_are_integers_only_where_all_parts_hold_such(table, c
     assert figures["labels"] == ["0", "1", "two"]
 
 
+@pytest.mark.slow
 def test_cli_chunked_promise_is_judged_by_counts(table, capsys):
     rows = pd.concat([table] * 4, ignore_index=True)
     promise = ["--max-accuracy-drop", "0.4", "--out", "page.html"]

@@ -65,6 +65,7 @@ def test_compare_modules_equals_fairness_report_of_the_classifier(digits, pruned
     )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_compare_kinds_of_models_of_the_same_net_agree(digits, pruned, tmp_path):
     *_, X, y, s = digits
@@ -93,6 +94,7 @@ def test_compare_kinds_of_models_of_the_same_net_agree(digits, pruned, tmp_path)
         same(found, expected)
 
 
+@pytest.mark.slow
 def test_compare_onnx_file_equals_the_net_that_it_is_of(digits, pruned, tmp_path):
     pytest.importorskip("onnxruntime")
     from sk_prunefair.export import to_onnx
@@ -460,6 +462,7 @@ def test_compare_arrow_data_set_gives_its_own_labels(name):
     assert report.dense.overall["loss"] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_compare_onnx_of_a_data_set_asks_all_batches_what_the_scores_are(tmp_path):
     pytest.importorskip("onnxruntime")
     from sk_prunefair.export import to_onnx

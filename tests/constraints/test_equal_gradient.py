@@ -164,6 +164,7 @@ def test_equal_gradient_constraint_narrows_the_norms(digits):
     assert_same_weights(plain.module_, after.fit(X, y, sensitive_features=y).module_)
 
 
+@pytest.mark.slow
 def test_equal_gradient_huge_strength_keeps_accuracy(digits):
     X, y, _ = digits
     clf = constrained(EqualGradientConstraint(strength=1e4), MLP)

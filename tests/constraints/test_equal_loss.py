@@ -263,6 +263,7 @@ def test_equal_loss_one_group_trains_as_without_a_constraint(digits):
     assert_same_weights(clf.module_, classifier().fit(X, y, sensitive_features=alone).module_)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [16, 512])
 def test_equal_loss_any_batch_size_narrows_the_gap(digits, batch_size):
     X, y = long_tailed(digits)
@@ -430,6 +431,7 @@ def test_equal_loss_five_hundred_groups_and_lbfgs_work(digits):
     assert lbfgs.score(X, y) > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step_size", [1e-3, 1e-2, 0.1, 1.0, 10.0])
 def test_equal_loss_any_step_size_keeps_accuracy(digits, step_size):
     X, y, _ = digits
@@ -446,6 +448,7 @@ def test_equal_loss_any_step_size_keeps_accuracy(digits, step_size):
     assert (np.subtract(*scores) < 0.05).all()
 
 
+@pytest.mark.slow
 def test_equal_loss_max_accuracy_loss_bounds_the_best_groups_loss():
     # What is right for one group is wrong for the other: equal losses take from the first.
     rng = np.random.default_rng(0)

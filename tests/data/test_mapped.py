@@ -57,6 +57,7 @@ def test_fit_of_memmap_equals_fit_of_array(tmp_path, table, dtype):
     assert nets[1].n_features_in_ == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [50, 100_000])
 def test_report_without_samples_equals_the_one_with(tmp_path, table, rows, monkeypatch):
     monkeypatch.setattr("sk_prunefair.net_parts.PART_ROWS", rows)

@@ -517,6 +517,7 @@ def test_load_fashion_mnist_bad_long_tail_raises() -> None:
         datasets.load_fashion_mnist(long_tail=0)
 
 
+@pytest.mark.slow
 def test_load_fashion_mnist_download_gives_the_same(
     real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -560,6 +561,7 @@ def test_load_utkface_real_files_drops_copies(faces: Bunch) -> None:
     assert faces.filenames.tolist() == sorted(set(faces.filenames))
 
 
+@pytest.mark.slow
 def test_load_utkface_real_files_agree_with_the_index(faces: Bunch, real: Path) -> None:
     index = pd.read_csv(real / "utkface48" / "index.csv").set_index("file")
     races = index["race"].value_counts()

@@ -122,6 +122,7 @@ def test_three_processes_train_what_one_does(one, tmp_path):
         assert_same(ranks[0], one[name], 1e-6 if name == "single" else 1e-12)
 
 
+@pytest.mark.slow
 def test_what_is_compared_is_not_nothing(one):
     moved = one["recipe"]["states"]["EqualLossConstraint.multipliers_"]
     assert np.ptp(moved) > 0.1
@@ -131,6 +132,7 @@ def test_what_is_compared_is_not_nothing(one):
     assert not all(map(all, one["valid"]["masks"].values()))
 
 
+@pytest.mark.slow
 def test_hooks_of_all_ranks_see_each_row_of_an_epoch_once(two):
     # 203 rows, a fifth of them for validation; a fine-tuning splits them in the same way.
     assert set(two["own_constraint"][0]["states"]["OwnConstraint.rows_"]) == {203}

@@ -172,6 +172,7 @@ def test_load_compact_forged_files_under_memory_limit_raise_value_error(good):
         assert seconds < _SECONDS, attack
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bz2", "lzma", "deflate", "inputs", "zeros", "unknown"])
 def test_load_compact_forged_file_python_memory_small(good, tmp_path, name):
     path = tmp_path / "forged.zip"
@@ -188,6 +189,7 @@ def test_load_compact_forged_file_python_memory_small(good, tmp_path, name):
     assert not target.initialized_
 
 
+@pytest.mark.slow
 def test_load_compact_large_net_of_zeros_into_initialized_target_comes_back(tmp_path):
     net = nn.Linear(2_000_000, 10)
     net.weight.data.zero_()

@@ -83,6 +83,7 @@ def test_int8_file_is_smaller_and_as_accurate(pair, digits):
     np.testing.assert_allclose(found.probabilities, clf.predict_proba(X[1000:]), atol=0.15)
 
 
+@pytest.mark.slow
 def test_int8_file_keeps_inputs_outputs_and_metadata(pair):
     whole, small = map(OnnxModel, pair[1:])
     assert small.inputs == whole.inputs
@@ -114,6 +115,7 @@ def test_int8_scores_are_not_rounded_to_eight_bits(pair, digits):
     assert len(np.unique(OnnxModel(pair[2]).predict(digits[0]))) > 1000
 
 
+@pytest.mark.slow
 def test_int8_leaves_classifier_and_folder_alone(digits, tmp_path):
     X, y, _ = digits
     clf = classifier(MLP, max_epochs=1).fit(X, y)
@@ -163,6 +165,7 @@ def test_int8_of_probabilities_and_of_one_logit(digits, tmp_path):
     np.testing.assert_allclose(found, clf.predict_proba(X), atol=0.1)
 
 
+@pytest.mark.slow
 def test_int8_net_that_ends_in_a_rectifier_stays_above_zero(digits, tmp_path):
     X = digits[0].astype(np.float32)
     torch.manual_seed(0)

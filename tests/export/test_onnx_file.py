@@ -23,6 +23,7 @@ def run(path, X):
     return session.run(["scores"], {"X": X})[0]
 
 
+@pytest.mark.slow
 def test_to_onnx_pruned_classifier_any_batch_size(digits, tmp_path):
     X, y, group = digits
     clf = classifier(prune_rate=0.8).fit(X, y, sensitive_features=group)
@@ -93,6 +94,7 @@ def test_to_onnx_without_example_or_package_raises(tmp_path, monkeypatch):
         to_onnx(nn.Linear(4, 2), tmp_path / "net.onnx", example=np.zeros((1, 4)))
 
 
+@pytest.mark.slow
 def test_to_onnx_tokens_of_any_length_and_numbers_by_name(tmp_path):
     class Two(nn.Module):
         def __init__(self):
@@ -122,6 +124,7 @@ def test_to_onnx_tokens_of_any_length_and_numbers_by_name(tmp_path):
     assert session.get_modelmeta().custom_metadata_map["classes"] == "[0, 1]"
 
 
+@pytest.mark.slow
 def test_to_onnx_integers_of_an_array_stay_integers(tmp_path):
     net = nn.Sequential(nn.EmbeddingBag(9, 4), nn.Linear(4, 2))
     tokens = np.random.default_rng(0).integers(0, 9, (40, 5))
@@ -135,6 +138,7 @@ def test_to_onnx_integers_of_an_array_stay_integers(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_to_onnx_pipeline_writes_the_last_step_and_says_so(digits, tmp_path):
     X, y, _ = digits
     pipe = make_pipeline(StandardScaler(), classifier(max_epochs=1)).fit(X, y)

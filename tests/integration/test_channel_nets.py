@@ -200,6 +200,7 @@ def test_channel_pruned_net_forged_file_is_refused(shrunk, tmp_path, change):
     assert all((value == before[name]).all() for name, value in weights(module).items())
 
 
+@pytest.mark.slow
 def test_channel_pruned_net_onnx_file_has_the_same_scores(shrunk, digits, tmp_path):
     for name in ("onnxscript", "onnxruntime"):
         pytest.importorskip(name)

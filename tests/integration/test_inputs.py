@@ -208,6 +208,7 @@ def as_kind(kind, fields):
     return kinds[kind](fields)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     ["dict", "SliceDict", "tensors", "lists", "BatchEncoding", "Arrow", "data set of dicts"],
@@ -342,6 +343,7 @@ def test_fit_arrow_labels_and_columns_go_by_name(data):
     assert clf.score(X, y) == report.pruned.overall["accuracy"]
 
 
+@pytest.mark.slow
 def test_fit_arrow_memory_mapped_file_with_a_format_is_taken(data, tmp_path):
     datasets = pytest.importorskip("datasets")
     tokens, _, y, _ = data
@@ -467,6 +469,7 @@ def pad(samples):
     return tokens, torch.tensor([int(label) for _, label, *_ in samples])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_fit_collate_of_the_users_sees_samples(data, num_workers):
     tokens, _, y, groups = data

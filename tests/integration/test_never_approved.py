@@ -50,6 +50,7 @@ def test_rate_search_net_that_gives_up_the_rare_label_is_never_returned(rare):
         alone.fit(X, y, sensitive_features=group)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:pruning leaves no weight")
 def test_report_and_page_of_a_constant_net_say_it_first(rare, tmp_path):
     X, y, group = rare

@@ -83,6 +83,7 @@ def test_masks_hold_under_a_train_step_of_ones_own(kind, digits):
     assert all(seen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_masks_hold_under_every_optimizer(name, digits):
     X, y, group = digits
@@ -288,6 +289,7 @@ def test_forward_in_training_mode_keeps_the_order_of_rows(digits):
     assert (scores == clf.predict(X)).mean() > 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["sequential", "threading"])
 def test_random_state_gives_the_same_nets_under_threads(backend, digits):
     X, y, group = digits

@@ -81,6 +81,7 @@ def named(kind, tmp_path):
 KINDS = ("checkpoint", "early_stopping", "init_state", "train_end", "average", "freezer", "both")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_callback_in_fit_and_in_a_series_of_prunings_keeps_the_net_what_it_says(
     kind, digits, tmp_path
@@ -101,6 +102,7 @@ def test_callback_in_fit_and_in_a_series_of_prunings_keeps_the_net_what_it_says(
     assert "cp" not in dict(clf.callbacks_) or len(clf.history) <= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "schedule", [IterativePruning(3), GradualPruning()], ids=["steps", "cubic"]
 )
@@ -132,6 +134,7 @@ def test_schedule_stopped_in_its_first_epoch_ends_at_the_rate_asked_for(digits):
     assert_is_what_it_says(clf, 0.9, n_epochs=3)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:pruning leaves no weight")
 @pytest.mark.parametrize("kind", ["checkpoint", "early_stopping", "average"])
 def test_curve_and_search_with_a_callback_judge_pruned_nets(kind, digits, tmp_path):
@@ -220,6 +223,7 @@ class Rates(Callback):
             self.seen_[-1].append(net.optimizer_.param_groups[0]["lr"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCHEDULERS)
 @pytest.mark.parametrize("pruner", ["magnitude", "channel_magnitude"])
 def test_learning_rate_schedule_starts_anew_with_every_fine_tuning(name, pruner, digits):

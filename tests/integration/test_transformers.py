@@ -140,6 +140,7 @@ def some(X, n):
     return {name: values[:n] for name, values in X.items()}
 
 
+@pytest.mark.slow
 def test_transformer_fit_and_prune_predictions_are_the_modules_own(fitted):
     _, clf, X, y, groups = fitted
     with warnings.catch_warnings():
@@ -158,6 +159,7 @@ def test_transformer_fit_and_prune_predictions_are_the_modules_own(fitted):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "pruner", ["magnitude", "random", "taylor", "fairgrape", "fairprune", "layer_magnitude"]
 )
@@ -242,6 +244,7 @@ def test_transformer_macs_count_attention_by_hand(rows):
     assert report.compression["macs_dense"] == layers * (linear + attention) + head
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("max_samples", [4, None])
 @pytest.mark.parametrize("kind", [EqualGradientConstraint, EqualCurvatureConstraint])

@@ -342,6 +342,7 @@ def test_violation_scorer_other_estimators_raise(data):
         fairness_violation_scorer(LogisticRegression().fit(X, y), X, y, groups)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("routing")
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_scorers_in_a_grid_search_choose_the_best(data, n_jobs):

@@ -25,6 +25,7 @@ W = np.array([[1.0, -1.0, 0.5], [2.0, 0.0, -3.0]])
 X = np.array([[1.0, 2.0], [3.0, -1.0], [0.5, 0.5], [0.0, 4.0], [-1.0, -1.0]])
 
 
+@pytest.mark.slow
 def test_onnx_model_of_a_classifier_scores_labels_and_kind(digits, tmp_path):
     data, y, _ = digits
     names = np.array(list("abcdefghij"))[y]
@@ -58,6 +59,7 @@ def test_onnx_model_of_a_classifier_of_named_columns_takes_them_in_any_order(tmp
         model.predict(frame.rename(columns={"b": "d"}))
 
 
+@pytest.mark.slow
 def test_onnx_model_of_a_classifier_that_returns_probabilities(digits, tmp_path):
     data, y, _ = digits
     net = nn.Sequential(nn.Linear(64, 10), nn.Softmax(dim=1))
@@ -69,6 +71,7 @@ def test_onnx_model_of_a_classifier_that_returns_probabilities(digits, tmp_path)
     np.testing.assert_allclose(model.predict_proba(data[:9]).sum(1), 1, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_onnx_model_one_logit_of_a_classifier_is_two_scores(digits, tmp_path):
     data, y, _ = digits
     clf = classifier(nn.Linear(64, 1), criterion=nn.BCEWithLogitsLoss, max_epochs=1)
@@ -109,6 +112,7 @@ def test_onnx_model_fixed_number_of_rows_is_fed_and_padded(rows, tmp_path):
     np.testing.assert_allclose(model.predict(X), X @ W, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_onnx_model_inputs_by_name_tokens_and_numbers(tmp_path):
     class Two(nn.Module):
         def __init__(self):

@@ -123,6 +123,7 @@ def test_pruning_curve_display_rows_in_any_order_are_the_same():
         np.testing.assert_allclose(left.get_xydata(), right.get_xydata())
 
 
+@pytest.mark.slow
 def test_pruning_curve_display_twelve_groups_have_a_panel_each():
     curve = make_curve(12)
     display = PruningCurveDisplay.from_frame(curve)
@@ -252,6 +253,7 @@ def test_tradeoff_display_of_estimators_equals_their_metrics(fitted, digits):
 # ------------------------------------------------------------------ a constraint's effect
 
 
+@pytest.mark.slow
 def test_constraint_effect_display_of_estimators_equals_their_diagnostics(fitted, digits):
     X, y, group = digits
     held = classifier(callbacks=[("equal_loss", EqualLossConstraint(phase="before"))])

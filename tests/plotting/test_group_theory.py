@@ -42,6 +42,7 @@ def test_group_theory_display_bars_are_the_numbers_sorted_by_size(frame):
     display.figure_.canvas.draw()
 
 
+@pytest.mark.slow
 def test_group_theory_display_constant_column_has_no_rank_correlation(frame):
     display = GroupTheoryDisplay.from_frame(frame.assign(gradient_norm=1.0))
     assert display.ax_[1].get_xlabel() == "all alike"

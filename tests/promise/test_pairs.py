@@ -72,6 +72,7 @@ def test_pairs_samples_needed_would_do():
     assert 100 < few.needed <= few.needed_most < 2000
 
 
+@pytest.mark.slow
 def test_pairs_bets_hold_and_have_power():
     rng = np.random.default_rng(1)
     passed = {0.31: [], 0.0: []}

@@ -25,6 +25,7 @@ def simulated_power(n, drop, disagreement, expected, confidence):
     return times[p <= level].sum() / DRAWS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("drop", "disagreement", "expected", "confidence", "power"),
     [
@@ -52,6 +53,7 @@ def test_required_samples_where_nothing_changes_are_those_of_the_test():
     assert power_of(100, 0.02, 0.0, 0.0, 0.05) == 0.0
 
 
+@pytest.mark.slow
 def test_required_samples_of_groups_are_asked_for_the_root_of_the_power():
     both = required_samples(0.05, disagreement=[0.05, 0.1], power=0.81)
     each = [required_samples(0.05, disagreement=d, power=0.9) for d in (0.05, 0.1)]
@@ -63,6 +65,7 @@ def test_required_samples_of_groups_are_asked_for_the_root_of_the_power():
     assert alike == np.ceil(each[0] / 0.1)
 
 
+@pytest.mark.slow
 def test_required_samples_of_an_accuracy_are_those_of_the_most_it_allows():
     by_accuracy = required_samples(0.05, accuracy=0.95)
     assert by_accuracy == required_samples(0.05, disagreement=0.1)

@@ -129,6 +129,7 @@ def by_torch_pruning(net: nn.Module, kept, data: PruningData) -> nn.Module:
     return net
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("name", list(NETS))
 def test_channel_pruner_each_layer_loses_exactly_its_share(name, rate):

@@ -194,6 +194,7 @@ def test_shrink_module_of_transformers_equals_the_masked_one(name, rate, importa
     assert torch.equal(logits(full, X), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(NETS))
 def test_shrink_module_of_transformers_copies_and_files_are_the_same(name):
     net, X = made(name), inputs(name)

@@ -80,6 +80,7 @@ def test_json_figures_equal_those_of_each_group_alone():
             assert found[name]["pruned"] == pytest.approx(expected[name]["pruned"])
 
 
+@pytest.mark.slow
 def test_group_risk_display_of_many_groups_draws_the_largest():
     pytest.importorskip("matplotlib")
     frame = report_of(100).to_frame()

@@ -65,6 +65,7 @@ def assert_close(found, expected):
         assert found == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["scores", "labels", "texts", "losses"])
 @pytest.mark.parametrize("has_levels", [False, True])
 def test_from_parts_equals_all_rows_at_once(kind, has_levels):

@@ -147,6 +147,7 @@ def test_harmed_slices_few_rows_or_constant_features_report_nothing(n):
     assert harmed_slices({"a": ["x"] * n, "b": [None] * n}, np.ones(n)).empty
 
 
+@pytest.mark.slow
 def test_binned_columns_text_and_codes_name_the_same_rows():
     frame = features(400)
     frame["tiny"] = frame["score"] * 1e-7

@@ -77,6 +77,7 @@ def test_search_returns_the_net_that_was_tested_and_what_else_was_tried(prefit):
     assert (counts / pd.Series(prefit[3]).value_counts()).between(0.69, 0.72).all()
 
 
+@pytest.mark.slow
 def test_search_forms_predict_what_the_masked_net_does(prefit):
     pytest.importorskip("onnxruntime")
     _, X, _, _ = prefit
@@ -146,6 +147,7 @@ def test_search_costs_are_what_is_paid(prefit):
     assert timed.results_["cost"].between(0, 1, inclusive="neither").all()
 
 
+@pytest.mark.slow
 def test_search_a_group_learned_by_heart_loses_to_the_candidate_without(digits):
     """A small group whose labels are noise: who fits them forgets nobody, but proves nothing."""
     X, y, _ = digits
@@ -217,6 +219,7 @@ def test_search_default_candidates_run_and_the_display_shows_them(prefit):
     assert display.ax_.get_xlabel().startswith("multiply-accumulates")
 
 
+@pytest.mark.slow
 def test_search_pipelines_routing_data_frames_and_strings_work(digits):
     X, y, group = digits
     frame = pd.DataFrame(X, index=np.arange(len(y))[::-1]).add_prefix("pixel ")

@@ -61,6 +61,7 @@ def one_by_one(clf, rates, test, **finetuning):
     return pd.DataFrame(rows).astype({"count": int})
 
 
+@pytest.mark.slow
 def test_pruning_curve_equals_prune_and_report_one_by_one(net, data):
     X, y, group = data[1]
     before = weights(net.module_)
@@ -144,6 +145,7 @@ def finetuned(clf, data, **options):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["loky", "threading"])
 def test_pruning_curve_joblib_backends_agree_bit_for_bit(net, data, backend):
     alone = finetuned(net, data, n_jobs=1)
@@ -152,6 +154,7 @@ def test_pruning_curve_joblib_backends_agree_bit_for_bit(net, data, backend):
     pd.testing.assert_frame_equal(alone, side_by_side, check_exact=True)
 
 
+@pytest.mark.slow
 def test_pruning_curve_dask_agrees_bit_for_bit(data):
     distributed = pytest.importorskip("distributed")
     clf = classifier(max_epochs=1, pruner="random")

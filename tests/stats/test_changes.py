@@ -87,6 +87,7 @@ def rejections(n, more, share, drop, decisive, draws, max_drop=0.02, seed=0):
     return np.mean(found, axis=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0201, 0.03, 0.1])
 def test_combined_p_value_on_the_edge_is_small_as_often_as_it_may_be(share):
     draws = 250

@@ -22,6 +22,7 @@ def size(n, lost, won, drop, level):
     return total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lost", "won", "drop"),
     [(0.05, 0.05, 0.0), (0.3, 0.3, 0.0), (0.12, 0.1, 0.02), (0.1, 0.0, 0.1), (0.0, 0.1, 0.0)],

@@ -104,6 +104,7 @@ def test_drop_lower_bound_is_what_the_exchanged_test_refutes():
     assert drop_lower_bound(800, 5, 40) == 0
 
 
+@pytest.mark.slow
 def test_drop_lower_bound_is_above_the_drop_at_most_at_the_level():
     n, drop, level = 14, 0.3, 0.2
     pairs = outcomes(n)

@@ -101,6 +101,7 @@ def test_shuffled_gaps_many_rows_agree_with_shuffled_rows(monkeypatch):
     np.testing.assert_allclose(by_sums[2], by_rows[2], atol=0.08)
 
 
+@pytest.mark.slow
 def test_shuffled_gaps_many_rows_p_values_are_uniform(monkeypatch):
     monkeypatch.setattr(permutation, "MANY_ROWS", 100)
     monkeypatch.setattr(permutation, "ROWS_PER_GROUP", 10)

@@ -106,6 +106,7 @@ def test_boundary_bounds_printed_form_fails_where_the_corrected_one_holds():
     assert corrected["holds"].all()
 
 
+@pytest.mark.slow
 def test_boundary_bounds_corrected_form_holds_for_every_group_of_adult():
     bunch = load_adult(data_home=data_home())
     encode = make_column_transformer(

@@ -128,6 +128,7 @@ def test_comparable_of_a_net_that_lost_channels_gives_the_risks_of_the_report(da
     assert shapes[0] == shapes[1]
 
 
+@pytest.mark.slow
 def test_comparable_of_fine_tuned_convolutions_without_channels_gives_the_risks(data):
     pytest.importorskip("torch_pruning")
     X, y, group = data

@@ -200,6 +200,7 @@ def test_risk_by_layer_statistics_alone_equal_finite_differences():
     np.testing.assert_allclose(path.by_tensor["1.running_mean"], losses[1] - losses[0], rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_risk_by_layer_leaves_the_nets_as_they_are(resnet, images):
     X, y, group = (values[:8] for values in images)
     pruned = pruned_at(resnet, 0.3)
@@ -227,6 +228,7 @@ def test_risk_by_layer_tolerance_not_reached_warns(resnet, images):
     )
 
 
+@pytest.mark.slow
 def test_risk_by_layer_groups_of_one_one_group_odd_index_and_chunks_work(mlp, digits):
     X, y, _ = (values[:12] for values in digits)
     pruned = pruned_at(mlp, 0.6)

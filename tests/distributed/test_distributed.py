@@ -138,16 +138,19 @@ def test_hooks_of_all_ranks_see_each_row_of_an_epoch_once(two):
     assert set(two["own_constraint"][0]["states"]["OwnConstraint.rows_"]) == {203}
 
 
+@pytest.mark.slow
 def test_optimizer_and_module_are_plain_after_training(two):
     assert two["recipe"][0]["optimizer"] == "SGD"
 
 
+@pytest.mark.slow
 def test_main_rank_alone_writes_files(two, folder):
     written = {path.name for path in folder.glob("*.0.*")} - {f"{n}.0.json" for n in two}
     assert written == {"page.0.html", "report.0.json", "card.0.md", "net.0.zip"}
     assert not [*folder.glob("page.1*"), *folder.glob("report.1*"), *folder.glob("*1.zip")]
 
 
+@pytest.mark.slow
 def test_other_data_on_another_rank_is_an_error_on_all(two):
     said = [rank["said"] for rank in two["other_data"]]
     assert said[0] == said[1]
@@ -155,6 +158,7 @@ def test_other_data_on_another_rank_is_an_error_on_all(two):
     assert "[203, 204] rows" in said[0]
 
 
+@pytest.mark.slow
 def test_rank_that_dies_ends_the_run_with_its_error(two, folder):
     # Its error and the exit code are looked at in `launched`; the others are not waited for.
     assert not [*folder.glob("dies.*")]
@@ -254,6 +258,7 @@ def test_missing_accelerate_names_the_extra(monkeypatch):
         importlib.import_module("sk_prunefair.distributed")
 
 
+@pytest.mark.slow
 def test_example_prints_one_report(capsys):
     runpy.run_path(
         str(SCRIPT.parents[2] / "examples" / "several_processes.py"), run_name="__main__"

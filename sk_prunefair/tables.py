@@ -45,7 +45,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
     ----------
     n_features_in_ : int
         Columns of the table.
-    feature_names_in_ : ndarray of str of shape (n_features_in_,)
+    feature_names_in_ : ndarray of str of shape (n_features,)
         Names of the columns; only where a DataFrame with string names was given.
     numeric_, categorical_ : list of str or int
         Columns of ``numbers`` and of ``categories``, in their order.
@@ -128,7 +128,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame or array-like of shape (n_samples, n_features_in_)
+        X : DataFrame or array-like of shape (n_samples, n_features)
             With the columns of `fit`, in their order.
 
         Returns

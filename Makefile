@@ -20,6 +20,9 @@ test:  ## Run the tests that take seconds (a minute and a half on two cores)
 test-all:  ## Run all tests
 	$(PYTEST) $(WORKERS)
 
+coverage:  ## Run all tests and tell which lines and branches none of them reaches
+	$(PYTEST) $(WORKERS) --cov --cov-report term --cov-fail-under 90
+
 check:  ## Lint, types, spelling
 	ruff check .
 	ruff format --check .
@@ -38,4 +41,4 @@ bench-quick:  ## Run the fast form of the benchmarks that have one
 mutants:  ## Change the code in small ways and see whether a test notices (an hour or two)
 	$(PYTHON) tests/mutants.py
 
-.PHONY: help setup test test-all check docs outputs bench-quick mutants
+.PHONY: help setup test test-all coverage check docs outputs bench-quick mutants

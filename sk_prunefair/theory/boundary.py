@@ -155,7 +155,7 @@ def boundary_bounds(
     -------
     pandas.DataFrame
         By group: ``n_samples``, means of ``boundary_closeness``, ``squared_gradient_norm`` (of z,
-        or f as printed), ``mean_error`` (``|f - y|``) and ``sample_curvature`` (the λ of each sample);
+        or f as printed), ``mean_error`` (``|f - y|``), ``sample_curvature`` (the λ of each sample);
         ``boundary_bound`` and its standard error over samples, ``bound_se``;
         ``hessian_max_eigenvalue`` and whether the inequality ``holds``.
 

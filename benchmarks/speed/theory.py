@@ -213,8 +213,7 @@ def write_page(times: pd.DataFrame, path: Path, bounds: pd.DataFrame | None = No
     path.write_text(
         "# What group gradients and Hessians cost\n\nWritten by `benchmarks/speed/theory.py` from "
         "`theory.csv`: one thread; medians over rounds, ratios within a round. Gradients and plain "
-        "passes bind net and data first, and were measured while the machine was busy with other "
-        "things, by the time of the processor.\n\n"
+        "passes bind net and data first; by the time of the processor.\n\n"
         f"{ratios(times).round(2).to_markdown(index=False)}\n\n"
         f"{medians.round(3).reset_index().to_markdown(index=False)}\n\n"
         "## What Theorem 1's bound and the signed estimate say of the risk\n\nOne-shot magnitude "

@@ -80,9 +80,10 @@ def imports(path: Path):
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sk_prunefair"):
-            names = [node.module]
-            if node.module == "sk_prunefair":
-                names = [f"sk_prunefair.{alias.name}" for alias in node.names]
+            # What is imported from a package may be one of its files.
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            if node.module != "sk_prunefair":
+                names.append(node.module)
             for name in names:
                 yield name, id(node) in late
 

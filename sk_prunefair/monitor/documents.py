@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from sk_prunefair.monitor.record import Record
 from sk_prunefair.monitor.trace import Trace
 from sk_prunefair.report.figures import plain
 
-if TYPE_CHECKING:
-    from sk_prunefair.monitor.monitor import GroupMonitor
-
 FORMAT = "sk_prunefair monitor 1"
-M = TypeVar("M", bound="GroupMonitor")
 
 
-def parameters(monitor: GroupMonitor) -> dict[str, Any]:
+class WrittenMonitor(Protocol):
+    """What a document holds of a monitor: its parameters and its record."""
+
+    max_accuracy_drop: float | None
+    confidence: float
+    max_changed: float | None
+    max_share_shift: float | None
+    classes: npt.NDArray[Any] | None
+    shares: pd.Series | None
+    _record: Record
+
+
+M = TypeVar("M", bound=WrittenMonitor)
+
+
+def parameters(monitor: WrittenMonitor) -> dict[str, Any]:
     """Return the parameters as plain values."""
     classes, shares = monitor.classes, monitor.shares
-    groups, n_known = monitor.groups_, monitor._record.n_known
+    groups, n_known = monitor._record.groups, monitor._record.n_known
     known = groups[:n_known] if groups is not None and n_known else None
     return {
         "max_accuracy_drop": monitor.max_accuracy_drop,
@@ -36,7 +50,7 @@ def parameters(monitor: GroupMonitor) -> dict[str, Any]:
     }
 
 
-def to_json(monitor: GroupMonitor, path: str | PathLike[str] | None = None) -> str:
+def to_json(monitor: WrittenMonitor, path: str | PathLike[str] | None = None) -> str:
     """Return the state of a monitor as JSON, and write it to a file."""
     record = monitor._record
     held = {
@@ -55,8 +69,8 @@ def to_json(monitor: GroupMonitor, path: str | PathLike[str] | None = None) -> s
     return document
 
 
-def from_json(cls: type[M], document: str | PathLike[str]) -> M:
-    """Return the monitor of a document or of a file.
+def from_json(make: Callable[..., M], document: str | PathLike[str]) -> M:
+    """Return the monitor of a document or of a file, made from its parameters.
 
     Raises
     ------
@@ -74,7 +88,7 @@ def from_json(cls: type[M], document: str | PathLike[str]) -> M:
         given["shares"] = pd.Series(shares, index=known)
     elif known is not None:
         given["groups"] = known
-    monitor = cls(**given)
+    monitor = make(**given)
     record = monitor._record
     record.n_batches = held["n_batches"]
     record.groups = _index(held["groups"])

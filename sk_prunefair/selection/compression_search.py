@@ -63,12 +63,13 @@ class CompressionSearchCV(PromiseSearch):
         those of removed weights; or a function of what predicts, such as ``best_estimator_``.
     max_accuracy_drop, max_violation, loss_bound, criteria, confidence
         As for `PruneRateSearchCV`: what is promised.
-    procedure : {"holm", "pareto", "fixed_sequence"}, default="holm"
+    procedure : {"pareto", "holm", "fixed_sequence"}, default="pareto"
         How several candidates are tested without promising too much; see
         `sk_prunefair.selection.decide`.
-    order_share : float in (0, 0.9], default=0.15
+    order_share : float in (0, 0.9] or None, default=None
         Of each group's held-out rows, the share that sets the order for "pareto", and tests
-        nothing.
+        nothing. None takes rows of the training for it, so that all held-out rows test; with
+        ``cv="prefit"``, where there are none, 0.15.
     cv : float, "prefit", splitter or iterable, default=0.3
         Where the held-out data comes from, as for `PruneRateSearchCV`.
     finetune_epochs : int, default=None
@@ -111,11 +112,11 @@ class CompressionSearchCV(PromiseSearch):
 
     Notes
     -----
-    The cost must not depend on the labels of held-out rows. All procedures keep the error. Of what
-    knowing the truth would save, "holm" saves 52 % in simulations, "pareto" 46 % with 15 % of the
-    rows for the order, and "fixed_sequence" 21 %, though it is first where what is cheaper always
-    loses more (``benchmarks/studies/decide/page_procedures.md``). With "holm" and
-    "fixed_sequence", ``cv="prefit"`` leaves no rows for "sparse", "onnx" and "int8".
+    The cost must not depend on the labels of held-out rows. All procedures keep the error. An order
+    by rows of the training costs no held-out rows; where the nets fit these rows perfectly, it says
+    little, and "holm" or an `order_share` may find more. How much each procedure saves is in
+    ``benchmarks/studies/decide``. With "holm" and "fixed_sequence", ``cv="prefit"`` leaves no rows
+    for "sparse", "onnx" and "int8".
     `PruneRateSearchCV` tests rates alone, in their order, and trains no more than it tests.
 
     Examples
@@ -134,7 +135,7 @@ class CompressionSearchCV(PromiseSearch):
     ... )
     >>> search = search.fit(digits.data, digits.target, sensitive_features=digits.target < 5)
     >>> search.best_candidate_
-    {'finetune_epochs': 2, 'prune_rate': 0.5}
+    {'finetune_epochs': 0, 'prune_rate': 0.5}
     """
 
     def __init__(
@@ -148,8 +149,8 @@ class CompressionSearchCV(PromiseSearch):
         loss_bound: float = 5.0,
         criteria: Any = None,
         confidence: float = 0.95,
-        procedure: Procedure = "holm",
-        order_share: float = 0.15,
+        procedure: Procedure = "pareto",
+        order_share: float | None = None,
         cv: Any = 0.3,
         finetune_epochs: int | None = None,
         latency: Mapping[str, Any] | None = None,
@@ -202,20 +203,18 @@ class CompressionSearchCV(PromiseSearch):
         """
         check_cost(self.cost)
         check_choice("procedure", self.procedure, PROCEDURES)
-        check_number("order_share", self.order_share, above=0, most=0.9)
-        if groups is not None and self.procedure == "pareto":
-            raise ValueError(
-                "groups: procedure='pareto' would have rows of one group set the order and test; "
-                "pass procedure='holm' or 'fixed_sequence'"
-            )
         can_train = not (isinstance(self.cv, str) and self.cv == "prefit")
+        share = self._share_aside(can_train)
+        if groups is not None and share:
+            raise ValueError(
+                "groups: order_share would have rows of one group set the order and test; pass "
+                "order_share=None, or procedure='holm' or 'fixed_sequence'"
+            )
         candidates = as_candidates(self.candidates, self.cost, can_train)
         promise = self._promised()
         fitted, test, train = self._fit_dense_part(promise, X, y, sensitive_features, groups)
         codes, names = encode_groups(test[2])
-        order, rows = split_rows(
-            codes, self.order_share if self.procedure == "pareto" else 0.0, self.random_state
-        )
+        order, rows = split_rows(codes, share, self.random_state)
         unseen = test[0] if train is None else train[0]
         if train is None:
             unseen = take_rows(unseen, order) if len(order) else None
@@ -226,7 +225,9 @@ class CompressionSearchCV(PromiseSearch):
         safe = [i for i, each in enumerate(made) if each.candidate.is_dense]
         held_out = HeldOut(maker.dense, codes, names, known_labels(maker.classifier), order, rows)
         runs = [each.run for each in made]
-        decision = decide(self.procedure, promise, costs, runs, held_out, safe)
+        is_by_train = self.procedure == "pareto" and not share
+        on_train = maker.on_train(made, names, self.random_state) if is_by_train else None
+        decision = decide(self.procedure, promise, costs, runs, held_out, safe, on_train)
         level = 1 - self.confidence
         tables = [
             held_out.judge(replace(promise, confidence=1 - decision.levels.get(i, level)), run)
@@ -234,6 +235,14 @@ class CompressionSearchCV(PromiseSearch):
         ]
         self._keep(promise, made, costs, decision, tables)
         return self
+
+    def _share_aside(self, can_train: bool) -> float:
+        """Return the share of held-out rows that set the order."""
+        if self.order_share is not None:
+            check_number("order_share", self.order_share, above=0, most=0.9)
+        if self.procedure != "pareto" or (self.order_share is None and can_train):
+            return 0.0
+        return 0.15 if self.order_share is None else self.order_share
 
     def _make(self, maker: Maker, candidates: list[Candidate]) -> list[Made]:
         made, self.left_out_ = [], {}
@@ -257,7 +266,7 @@ class CompressionSearchCV(PromiseSearch):
         tables: list[pd.DataFrame],
     ) -> None:
         names = [each.candidate.name for each in made]
-        results = results_frame(names, costs, decision, tables)
+        results = decision.frame(names, costs, tables)
         failed = [i for i in decision.tested if i not in decision.passed]
         if decision.best is None:
             table = tables[failed[0]]
@@ -274,24 +283,3 @@ class CompressionSearchCV(PromiseSearch):
         binding = tables[failed[0] if failed else decision.best]
         self.binding_group_ = promise.binding_row(binding)["group"]
         self._keep_estimator(best.model)
-
-
-def results_frame(
-    names: list[str], costs: list[float], decision: Decision, tables: list[pd.DataFrame]
-) -> pd.DataFrame:
-    """Return the tables of all candidates as one, with what became of each."""
-    place = {i: position for position, i in enumerate(decision.tested)}
-    parts = [
-        table.assign(
-            passed=table["passed"] & (i in place or i in decision.passed),
-            candidate=names[i],
-            cost=costs[i],
-            order=place.get(i, np.nan),
-            kept=i in decision.passed,
-        )
-        for i, table in enumerate(tables)
-    ]
-    frame = pd.concat(parts, ignore_index=True)
-    for position, name in enumerate(("candidate", "cost", "order", "kept")):
-        frame.insert(position, name, frame.pop(name))
-    return frame

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import copy
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Number
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from sklearn.utils import check_random_state
 from torch import nn
 
 from sk_prunefair.compare.any_model import ModelClassifier
 from sk_prunefair.compare.models import as_model
+from sk_prunefair.data.groups import encode_groups
 from sk_prunefair.data.sources import count_rows, take_rows
 from sk_prunefair.export import OnnxModule, sparse_module, to_onnx
 from sk_prunefair.latency.compare import first_rows
@@ -29,12 +33,15 @@ from sk_prunefair.selection._nets import (
     make_trial,
     outcome_of,
     split_steps,
+    take_data,
     with_classifier,
 )
 from sk_prunefair.selection.candidates import Candidate
+from sk_prunefair.selection.procedures import OrderRows
 
 _CALIBRATION = 500  # rows
 _BATCH = 256
+_ORDER_ROWS = 5_000  # of a group
 
 
 @dataclass
@@ -116,6 +123,23 @@ class Maker:
         except Exception as error:
             error.add_note(f"candidate: {candidate.name}")
             raise
+
+    def on_train(self, made: Sequence[Made], groups: pd.Index, random_state: Any) -> OrderRows:
+        """Return what all do on rows that were trained on, at most 5,000 of a group."""
+        assert self.train is not None
+        rng = check_random_state(random_state)
+        frame = self.train[2]  # None where no groups were given: all rows are of one
+        n_rows = count_rows(self.train[0])
+        codes = np.zeros(n_rows, int) if frame is None else encode_groups(frame, groups)[0]
+        of_groups = [np.flatnonzero(codes == code) for code in range(len(groups))]
+        rows = np.concatenate([rng.permutation(each)[:_ORDER_ROWS] for each in of_groups])
+        X, y, _ = take_data(self.train, rows)
+        dense = make_trial(self.fitted, X, y).dense()
+        runs = []
+        for each in made:
+            labels = _codes(self.classifier.classes_, each.model.predict(X), each.candidate.name)
+            runs.append(Run(Outcome(None, labels, dense.truth)))
+        return OrderRows(dense, runs, codes[rows])
 
     def _net(self, candidate: Candidate) -> Made:
         estimator, trial = self._trained(candidate.training)

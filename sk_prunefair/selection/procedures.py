@@ -23,8 +23,8 @@ from sk_prunefair.promise.findings import label_findings
 from sk_prunefair.selection._nets import Run
 from sk_prunefair.selection.sequence import leading
 
-Procedure = Literal["holm", "pareto", "fixed_sequence"]
-PROCEDURES = ("holm", "pareto", "fixed_sequence")
+Procedure = Literal["pareto", "holm", "fixed_sequence"]
+PROCEDURES = ("pareto", "holm", "fixed_sequence")
 Rows = npt.NDArray[np.int64]
 
 # Rows at the average of all groups that each group's counts are mixed with, for the order alone.
@@ -72,6 +72,24 @@ class HeldOut:
         return dense.take(rows), pruned, self.codes[rows], self.groups, self.labels
 
 
+class OrderRows(NamedTuple):
+    """What the dense net and the candidates do on rows that set the order, and test nothing.
+
+    Parameters
+    ----------
+    dense : Outcome
+        Of the dense net, where a run has none of its own.
+    runs : sequence of Run
+        Of each candidate.
+    codes : ndarray of int
+        The group of each row.
+    """
+
+    dense: Outcome
+    runs: Sequence[Run]
+    codes: npt.NDArray[np.int64]
+
+
 class Decision(NamedTuple):
     """What became of the candidates.
 
@@ -92,6 +110,26 @@ class Decision(NamedTuple):
     tested: list[int]
     passed: set[int]
     levels: dict[int, float]
+
+    def frame(
+        self, names: Sequence[str], costs: Sequence[float], tables: Sequence[pd.DataFrame]
+    ) -> pd.DataFrame:
+        """Return the tables of all candidates as one, with what became of each."""
+        place = {i: position for position, i in enumerate(self.tested)}
+        parts = [
+            table.assign(
+                passed=table["passed"] & (i in place or i in self.passed),
+                candidate=names[i],
+                cost=costs[i],
+                order=place.get(i, np.nan),
+                kept=i in self.passed,
+            )
+            for i, table in enumerate(tables)
+        ]
+        frame = pd.concat(parts, ignore_index=True)
+        for position, name in enumerate(("candidate", "cost", "order", "kept")):
+            frame.insert(position, name, frame.pop(name))
+        return frame
 
 
 def split_rows(
@@ -119,13 +157,14 @@ def decide(
     runs: Sequence[Run],
     held_out: HeldOut,
     safe: Collection[int] = (),
+    order_rows: OrderRows | None = None,
 ) -> Decision:
     """Test candidates by a procedure that keeps the family-wise error, and take the cheapest.
 
     Parameters
     ----------
     procedure : {"pareto", "fixed_sequence", "holm"}
-        ``"pareto"``: on the rows that set the order, each candidate's chance to pass is estimated;
+        ``"pareto"``: each candidate's chance to pass is estimated on the rows that set the order;
         those that are both dearer and less likely to pass than another are left out, and the others
         tested on the test rows at the full level, from the likeliest to the cheapest, up to the
         first that fails (Pareto testing: Laufer-Goldshtein et al., 2023). ``"fixed_sequence"``:
@@ -140,20 +179,26 @@ def decide(
     held_out : HeldOut
         Which these are.
     safe : collection of int
-        Candidates that pass by definition, as they are the dense net.
+        Candidates that pass by definition, as they are the dense net. What costs as much as one of
+        them is not tested.
+    order_rows : OrderRows, default=None
+        For ``"pareto"``: what candidates do on other rows, such as those of the training. The test
+        is valid whatever they are. None takes the order rows of `held_out`.
 
     Returns
     -------
     Decision
         With the index of the cheapest that passed.
     """
-    asked = [i for i in range(len(runs)) if i not in safe]
+    at_most = min((costs[i] for i in safe), default=np.inf)
+    asked = [i for i in range(len(runs)) if i not in safe and costs[i] < at_most]
     if procedure == "holm":
         tested, passed, levels = _holm(promise, asked, runs, held_out)
     else:
         order = sorted(asked, key=lambda i: -costs[i])
         if procedure == "pareto":
-            risks = [-_chance(promise, runs[i], held_out) for i in asked]
+            known = order_rows or _set_aside(runs, held_out)
+            risks = [-_chance(promise, known, i, held_out) for i in asked]
             front = pareto_order(risks, [costs[i] for i in asked])
             order = [asked[place] for place in front]
         tested, passed = leading(order, lambda i: held_out.keeps(promise, runs[i]))
@@ -192,18 +237,23 @@ def _holm(
     return asked, [i for i in asked if i not in waiting], levels
 
 
-def _chance(promise: Promise, run: Run, held_out: HeldOut) -> float:
+def _set_aside(runs: Sequence[Run], held_out: HeldOut) -> OrderRows:
+    rows = held_out.order
+    taken = [Run(run.pruned.take(rows), dense=run.dense and run.dense.take(rows)) for run in runs]
+    return OrderRows(held_out.dense.take(rows), taken, held_out.codes[rows])
+
+
+def _chance(promise: Promise, known: OrderRows, i: int, held_out: HeldOut) -> float:
     """Return the logarithm of about the chance that all groups pass on the test rows.
 
     It sets the order alone, so that it may be rough: the accuracy alone, shares of lost and won
     rows as on the order rows, mixed with those of all groups, and normal approximations of the test
     to come.
     """
-    dense = (run.dense or held_out.dense).take(held_out.order)
-    pruned = run.pruned.take(held_out.order)
+    dense, pruned, codes = known.runs[i].dense or known.dense, known.runs[i].pruned, known.codes
     if label_findings(dense, pruned, held_out.labels):
         return -np.inf
-    codes, n_groups = held_out.codes[held_out.order], len(held_out.groups)
+    n_groups = len(held_out.groups)
     n_order = np.bincount(codes, minlength=n_groups)
     n_test = np.bincount(held_out.codes[held_out.test], minlength=n_groups)
     before, after = dense.is_right, pruned.is_right

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import unittest
 
@@ -17,6 +18,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 from sk_prunefair import CompressionSearchCV, EqualLossConstraint, NoRateError, PruneRateSearchCV
 from sk_prunefair.plotting import CompressionSearchDisplay
 from sk_prunefair.selection.candidates import as_candidates, default_candidates
+from sk_prunefair.selection.making import Maker
 from tests.conftest import assert_same_weights, classifier
 from tests.integration.test_estimator_checks import LinearNet, checked
 
@@ -241,19 +243,64 @@ def test_search_pipelines_routing_data_frames_and_strings_work(digits):
     assert outside[-1].best_candidate_ == {"prune_rate": 0.2}
 
 
-def test_search_by_default_tests_all_candidates_on_all_held_out_rows(prefit):
-    clf, X, y, group = prefit
-    search = CompressionSearchCV(
-        clf, {"prune_rate": [0.1, 0.3, 0.9]}, "bytes", max_accuracy_drop=0.1, cv="prefit"
-    ).fit(X, y, sensitive_features=group)
+def test_search_holm_tests_all_candidates_on_all_held_out_rows(prefit):
+    search = search_of(prefit, {"prune_rate": [0.1, 0.3, 0.9]}, procedure="holm")
     counts = search.results_.groupby("candidate")["count"].sum()
-    assert counts.tolist() == [len(y)] * 3
+    assert counts.tolist() == [len(prefit[2])] * 3
     assert search.results_["order"].notna().all()
     kept = search.results_.groupby("candidate")["kept"].first()
     assert kept.to_dict() == {"0.1": True, "0.3": True, "0.9": False}
     # The last one had the whole level.
     assert search.results_["p_value"][search.results_["candidate"] == "0.9"].max() > 0.05
     assert search.best_candidate_ == {"prune_rate": 0.3}
+
+
+def test_search_by_default_the_rows_of_the_training_set_the_order(digits):
+    X, y, group = digits
+    group = np.where(np.arange(len(y)) % 3 == 0, "few", group)
+
+    def bad(dense):
+        return dense.prune(0.9).module_
+
+    search = CompressionSearchCV(
+        classifier(max_epochs=8),
+        [{"prune_rate": 0.3}, bad, {"prune_rate": 0.1}, {"prune_rate": 0.6}],
+        cost=lambda model: 1 - getattr(model, "prune_rate_", 0.5),
+        max_accuracy_drop=0.1,
+        random_state=0,
+    ).fit(X, y, sensitive_features=group)
+    results = search.results_
+    counts = results.groupby("candidate")["count"].sum()
+    assert counts.tolist() == [math.ceil(0.3 * len(y))] * 4  # all that is held out tests
+    order = results.groupby("candidate")["order"].first()
+    assert order[["0.1", "0.3", "0.6"]].tolist() == [0, 1, 2]  # the least pruned are the safest
+    assert np.isnan(order["bad"])  # neither cheaper nor safer than the one at 0.3
+    assert search.best_candidate_ == {"prune_rate": 0.6}
+
+
+def test_search_on_train_is_what_all_predict_there(digits):
+    X, y, group = digits
+    labels = np.array([f"digit {each}" for each in y])
+    clf = classifier(max_epochs=3).fit(X[:900], labels[:900])
+    frame = pd.DataFrame({"group": group})
+    train, test = [(X[at], labels[at], frame[at]) for at in (slice(900), slice(900, None))]
+    maker = Maker(clf, test, train, None, X[:900])
+    pruned = clf.prune(0.5).predict(X[:900])
+    clf.prune(0.0)
+    made = [
+        maker.make(each)
+        for each in as_candidates([{"prune_rate": 0.5}, lambda c: c], "bytes", True)
+    ]
+    rows = maker.on_train(made, pd.Index(["other", "round"]), 0)
+    expected = pd.DataFrame({"group": group[:900], "lost": (pruned != labels[:900])})
+    dense = clf.predict(X[:900])
+    expected["lost"] &= dense == labels[:900]
+    lost = rows.dense.is_right & ~rows.runs[0].pruned.is_right
+    assert (
+        np.bincount(rows.codes, lost).tolist() == expected.groupby("group")["lost"].sum().tolist()
+    )
+    np.testing.assert_array_equal(rows.runs[1].pruned.labels, rows.dense.labels)
+    assert np.bincount(rows.codes).tolist() == expected.groupby("group").size().tolist()
 
 
 def test_search_nothing_passes_raises_with_what_was_tried_unless_dense_is_there(prefit):
@@ -318,9 +365,9 @@ def test_search_rows_of_one_person_neither_order_nor_tear_apart(digits):
     X, y, group = digits
     person = np.arange(len(y)) // 5
     search = CompressionSearchCV(classifier(), [{"prune_rate": 0.1}], **OPTIONS)
-    with pytest.raises(ValueError, match="pass procedure='holm'"):
+    with pytest.raises(ValueError, match="pass order_share=None"):
         search.fit(X, y, sensitive_features=group, groups=person)
-    search.set_params(procedure="holm").fit(X, y, sensitive_features=group, groups=person)
+    search.set_params(order_share=None).fit(X, y, sensitive_features=group, groups=person)
     assert search.results_["count"].sum() % 5 in (0, len(y) % 5)
 
 

@@ -10,7 +10,7 @@ from sk_prunefair.outcome import Outcome
 from sk_prunefair.promise import Promise
 from sk_prunefair.selection import decide
 from sk_prunefair.selection._nets import Run
-from sk_prunefair.selection.procedures import HeldOut, split_rows
+from sk_prunefair.selection.procedures import HeldOut, OrderRows, split_rows
 
 PROMISE = Promise(0.1, None, 5.0, 0.9)
 
@@ -42,15 +42,19 @@ def drawn(drops, rows, rng):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("procedure", ["pareto", "fixed_sequence", "holm"])
+@pytest.mark.parametrize("procedure", ["pareto", "by train", "fixed_sequence", "holm"])
 @pytest.mark.parametrize("drops", [[0.1001] * 12, [0.0, 0.1001] * 6])
 def test_decide_returns_a_broken_candidate_no_more_often_than_promised(procedure, drops):
-    n_draws, n_broken = 400, 0
+    n_draws, n_broken, others = 400, 0, None
     costs = list(range(len(drops), 0, -1))
     for seed in range(n_draws):
         rows = held_out([150], 0.3 if procedure == "pareto" else 0.0, seed)
         runs = drawn(drops, rows, np.random.default_rng(seed))
-        best = decide(procedure, PROMISE, costs, runs, rows).best
+        if procedure == "by train":  # nets that were fitted to them: nothing is lost there
+            nothing = drawn([-0.02] * len(drops), rows, np.random.default_rng(-seed % 1000))
+            others = OrderRows(rows.dense, nothing, rows.codes)
+        name = "pareto" if procedure == "by train" else procedure
+        best = decide(name, PROMISE, costs, runs, rows, order_rows=others).best
         n_broken += best is not None and drops[best] > 0.1
     # Three standard errors beyond 1 − confidence.
     assert n_broken / n_draws <= 0.1 + 3 * np.sqrt(0.09 / n_draws)
@@ -82,12 +86,26 @@ def test_decide_takes_the_cheapest_that_each_procedure_may_reach():
     assert holm.levels == pytest.approx({0: 0.025, 2: 0.025, 1: 0.05, 3: 0.05})
 
 
-def test_decide_the_dense_net_needs_no_test():
+def test_decide_the_dense_net_needs_no_test_and_what_costs_more_is_not_tested():
     rows = held_out([60], 0.3, 0)
-    runs = drawn([0.0, 0.4], rows, np.random.default_rng(0))
+    runs = drawn([0.0, 0.4, 0.0], rows, np.random.default_rng(0))
     for procedure in ("pareto", "fixed_sequence", "holm"):
-        found = decide(procedure, PROMISE, [9.0, 1.0], runs, rows, safe=[0])
-        assert (found.best, found.tested) == (0, [1])
+        found = decide(procedure, PROMISE, [9.0, 1.0, 9.5], runs, rows, safe=[0])
+        assert (found.best, found.tested, found.passed) == (0, [1], {0})
+
+
+def test_decide_the_order_is_that_of_the_order_rows_given():
+    rows = held_out([600], 0.0, 0)
+    costs, rng = [3.0, 2.0, 1.0], np.random.default_rng(0)
+    runs = drawn([0.0, 0.0, 0.0], rows, rng)
+    for drops, tested in (
+        ([0.0, 0.05, 0.08], [0, 1, 2]),
+        ([0.2, 0.0, 0.01], [1, 2]),  # dearer and worse than the others
+        ([0.0, 0.2, 0.4], [0, 1, 2]),
+        ([0.4, 0.3, 0.0], [2]),
+    ):
+        others = OrderRows(rows.dense, drawn(drops, rows, rng), rows.codes)
+        assert decide("pareto", PROMISE, costs, runs, rows, order_rows=others).tested == tested
 
 
 def test_keeps_is_what_judge_says():

@@ -3,7 +3,8 @@
 Each of some candidates loses a known share of each group's rows, the more the cheaper it is, up to
 a scatter; among those that save as much some break the promise "no group's accuracy drops by more
 than 0.02" and others do not. Procedures of `sk_prunefair.selection.decide` take one by the drawn
-rows alone. A draw is *broken* where what is taken breaks the promise; *saved* is the share of the
+rows alone; "pareto, training" has an order by other rows, twice as many, on which each candidate
+loses half as much, as nets do on rows that they were trained on. A draw is *broken* where what is taken breaks the promise; *saved* is the share of the
 cost that is saved, of what knowing the truth would save.
 
 Run ``python -m benchmarks.studies.decide.procedures`` (minutes on one core). It rewrites the CSV
@@ -24,7 +25,7 @@ from benchmarks.lib.harness import Cell, page_path, run_cells
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.promise import Promise
 from sk_prunefair.selection._nets import Run
-from sk_prunefair.selection.procedures import HeldOut, decide, split_rows
+from sk_prunefair.selection.procedures import HeldOut, OrderRows, decide, split_rows
 
 MAX_DROP, CONFIDENCE = 0.02, 0.95
 DRAWS = 100
@@ -45,7 +46,7 @@ def drops(truth: str, n: int, rng: np.random.Generator) -> np.ndarray:
     return rising if truth == "none breaks it far" else rising * rng.choice([0.2, 1.0, 3.0], n)
 
 
-def draw(sizes: list[int], lost: np.ndarray, rng: np.random.Generator) -> HeldOut | Any:
+def draw(sizes: list[int], lost: np.ndarray, rng: np.random.Generator) -> Any:
     """Return held-out rows and what each candidate does on them, independent of each other."""
     codes = np.repeat(np.arange(len(sizes)), sizes)
     truth = np.arange(len(codes)) % 2
@@ -62,13 +63,15 @@ def draw(sizes: list[int], lost: np.ndarray, rng: np.random.Generator) -> HeldOu
 
 
 def one(
-    procedure: str, share: float, seed: int, costs: list[float], drawn: Any, promise: Promise
+    way: tuple[str, Any], seed: int, costs: list[float], drawn: Any, trained: Any, promise: Promise
 ) -> int | None:
     """Return what a procedure takes."""
+    procedure, share = way
     dense, codes, runs = drawn
-    order, test = split_rows(codes, share if procedure == "pareto" else 0.0, seed)
+    order, test = split_rows(codes, 0.0 if share in (None, "training") else share, seed)
     held_out = HeldOut(dense, codes, pd.RangeIndex(codes.max() + 1), [0, 1], order, test)
-    return decide(procedure, promise, costs, runs, held_out).best  # type: ignore[arg-type]
+    others = trained if share == "training" else None
+    return decide(procedure, promise, costs, runs, held_out, (), others).best  # type: ignore[arg-type]
 
 
 def work(cell: Cell, n_draws: int = DRAWS) -> list[dict[str, Any]]:
@@ -76,17 +79,19 @@ def work(cell: Cell, n_draws: int = DRAWS) -> list[dict[str, Any]]:
     promise = Promise(MAX_DROP, None, 5.0, CONFIDENCE)
     n, sizes = cell["candidates"], GROUPS[cell["groups"]]
     costs = [float(n - i) for i in range(n)]
-    ways = [("pareto", share) for share in SHARES]
-    ways += [(each, 0.0) for each in ("fixed_sequence", "holm")]
+    ways = [("pareto", share) for share in ("training", *SHARES)]
+    ways += [(each, None) for each in ("fixed_sequence", "holm")]
     found: dict[Any, list[tuple[bool, float, bool]]] = {way: [] for way in ways}
     for seed in range(n_draws):
         rng = np.random.default_rng([seed, n, *sizes])
         lost = drops(cell["truth"], n, rng)
         drawn = draw(sizes, lost, rng)
+        dense, codes, runs = draw([2 * size for size in sizes], lost / 2, rng)
+        trained = OrderRows(dense, runs, codes)
         fine = [costs[i] for i in range(n) if lost[i] <= MAX_DROP]
         could = n + 1 - min(fine) if fine else np.nan
         for way in ways:
-            best = one(*way, seed, costs, drawn, promise)
+            best = one(way, seed, costs, drawn, trained, promise)
             is_broken = best is not None and lost[best] > MAX_DROP
             saved = 0.0 if best is None or is_broken else (n + 1 - costs[best]) / could
             found[way].append((is_broken, saved if fine else np.nan, best is None))

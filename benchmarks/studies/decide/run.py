@@ -17,27 +17,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 
+from benchmarks.lib import tasks
 from benchmarks.lib.harness import Cell, out_path, page_path, run_cells
-from benchmarks.lib.tasks import MITIGATION_TASKS as TASKS
 from benchmarks.lib.tasks import Split
 from benchmarks.studies.decide.page import write_page
 from sk_prunefair import FairPrunedClassifier
+from sk_prunefair.outcome import Outcome
 from sk_prunefair.promise import Promise
 from sk_prunefair.promise.findings import label_findings
 from sk_prunefair.selection._nets import Run
 from sk_prunefair.selection.candidates import as_candidates
 from sk_prunefair.selection.costs import costs_of
 from sk_prunefair.selection.making import Made, Maker
-from sk_prunefair.selection.procedures import HeldOut, decide, split_rows
+from sk_prunefair.selection.procedures import PROCEDURES, HeldOut, decide, split_rows
 from sk_prunefair.selection.sequence import leading
 
+TASKS = tasks.TASKS | tasks.MITIGATION_TASKS
 SEEDS = (0, 1, 2)
 DRAWS = 100
 CONFIDENCE = 0.95
-COSTS = ("bytes", "macs")
+COSTS = ("bytes", "macs", "latency")
+BATCH = 64  # rows of a call that is timed
 RATES = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
 BY_EYE = {"pruner": "magnitude", "prune_rate": 0.9, "finetune_epochs": 0}
 
@@ -58,6 +62,7 @@ SETTINGS = {
     "compas": Setting(0.05, 3_000, 2_500, groups=2),
     "digits": Setting(0.05, 700, 800, groups=0),
     "fashion": Setting(0.03, 10_000, 6_000),
+    "faces_gender": Setting(0.03, 8_000, 8_000),
 }
 QUICK = Setting(0.1, 500, 800, groups=0)
 
@@ -100,72 +105,129 @@ def merged(data: Split, n_kept: int | None) -> np.ndarray:
     return np.where(np.isin(data.group, largest), data.group, data.group.max() + 1)
 
 
-def work(cell: Cell, quick: bool = False) -> list[dict[str, Any]]:
-    """Train all candidates once, then decide in each way on many draws of held-out rows."""
-    task, setting = TASKS[cell["task"]], QUICK if quick else SETTINGS[cell["task"]]
-    train, rest = population(cell["task"], setting, cell["seed"])
+@dataclass(frozen=True)
+class Nets:
+    """What all candidates of a cell do, and what they cost.
+
+    Parameters
+    ----------
+    names : list of str
+        Of the candidates.
+    params : list of dict
+        As they were asked for.
+    before, after : Outcome, list of Outcome
+        The dense net and each candidate on the population.
+    codes : ndarray of int
+        The group of each row of the population.
+    on_train : tuple of Outcome, list of Outcome, ndarray
+        The same three on the rows that the nets were trained on.
+    costs : dict of str to ndarray
+        Of each candidate ÷ that of the dense net.
+    """
+
+    names: list[str]
+    params: list[dict[str, Any]]
+    before: Outcome
+    after: list[Outcome]
+    codes: np.ndarray
+    on_train: tuple[Outcome, list[Outcome], np.ndarray]
+    costs: dict[str, np.ndarray]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """All labels."""
+        return np.unique(self.before.truth)
+
+    def on(self, rows: np.ndarray, share: float = 0.0, seed: int = 0) -> tuple[list[Run], HeldOut]:
+        """Return the candidates and the dense net on some rows; a share of them sets the order."""
+        codes = self.codes[rows]
+        order, test = split_rows(codes, share, seed)
+        groups = pd.RangeIndex(self.codes.max() + 1)
+        held_out = HeldOut(self.before.take(rows), codes, groups, self.labels, order, test)
+        return [Run(each.take(rows)) for each in self.after], held_out
+
+
+def train(cell: Cell, setting: Setting, quick: bool) -> Nets:
+    """Train the dense net, make all candidates, and run them on all rows."""
+    task = TASKS[cell["task"]]
+    data, rest = population(cell["task"], setting, cell["seed"])
     clf = FairPrunedClassifier(
         **(task.params | ({"max_epochs": 3} if quick else {})),
         classes=sorted(set(rest.y.tolist())),
         random_state=cell["seed"],
-    ).fit(train.X, train.y, sensitive_features=train.group)
-    codes = np.unique(rest.group, return_inverse=True)[1]
-    as_data = [(each.X, each.y, pd.DataFrame({"group": each.group})) for each in (rest, train)]
-    maker = Maker(clf, as_data[0], as_data[1], None, train.X)
+    ).fit(data.X, data.y, sensitive_features=data.group)
+    parts = [(each.X, each.y, pd.DataFrame({"group": each.group})) for each in (rest, data)]
+    maker = Maker(clf, *parts, None, data.X, BATCH)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of layers without weights, and of what int8 changes
         made = [maker.make(each) for each in as_candidates(candidates(quick), "bytes", True)]
-    costs = {cost: costs_of(made, cost, train.X) for cost in COSTS}
-    dense = {cost: dense_cost(maker, cost, train.X) for cost in COSTS}
-    promise = Promise(setting.drop, None, 5.0, CONFIDENCE)
-    whole = np.arange(len(rest.y))
-    names, labels = pd.RangeIndex(codes.max() + 1), clf.classes_
-    population_ = HeldOut(maker.dense, codes, names, labels, whole[:0], whole)
-    truth = [population_.worst_drop(each.run) for each in made]
-    is_broken = [not is_fine(population_, each.run, setting.drop) for each in made]
+        on_train = [Outcome(None, each.served.predict(data.X), data.y) for each in made]
+        return Nets(
+            [each.candidate.name for each in made],
+            [dict(each.candidate.params) for each in made],
+            maker.dense,
+            [each.run.pruned for each in made],
+            np.unique(rest.group, return_inverse=True)[1],
+            (Outcome(None, clf.predict(data.X), data.y), on_train, data.group),
+            {cost: relative_costs(maker, made, cost, data.X) for cost in COSTS},
+        )
+
+
+def relative_costs(maker: Maker, made: list[Made], cost: str, X: Any) -> np.ndarray:
+    """Return the cost of each candidate ÷ that of the dense net.
+
+    For latency, nets with zeros run sparse; their answers are those of the masked net.
+    """
+    [dense] = [maker.make(each) for each in as_candidates([{}], cost, True)]
+    if cost == "latency":
+        made = [as_sparse(maker, each) for each in made]
+    found = np.array(costs_of([dense, *made], cost, X, {"batch_size": BATCH}))
+    return found[1:] / found[0]
+
+
+def as_sparse(maker: Maker, made: Made) -> Made:
+    """Return a candidate whose module is the sparse one, int8 as it is."""
+    if made.candidate.params.get("form"):
+        return made
+    return Made(made.candidate, maker._module(made.classifier, None, "sparse"), made.run)
+
+
+def work(cell: Cell, quick: bool = False, keep: Path | None = None) -> list[dict[str, Any]]:
+    """Train all candidates once, then decide in each way on many draws of held-out rows."""
+    setting = QUICK if quick else SETTINGS[cell["task"]]
+    nets = joblib.Memory(keep, verbose=0).cache(train)(cell, setting, quick)
+    runs, whole = nets.on(np.arange(len(nets.codes)))
+    worst = np.array([whole.worst_drop(each) for each in runs])
+    is_broken = np.array([not is_fine(whole, each, setting.drop) for each in runs])
+    fine = np.flatnonzero(~is_broken)
     n_draws = 5 if quick else DRAWS
-    chosen = [
-        choices(cell["seed"] * 1000 + draw, setting, maker, made, codes, promise, costs)
-        for draw in range(n_draws)
-    ]
+    chosen = [choices(cell["seed"] * 1000 + draw, setting, nets) for draw in range(n_draws)]
     rows = []
-    for cost in COSTS:
-        for way in chosen[0][cost]:
-            found = [each[cost][way] for each in chosen]
-            nets = [i for i in found if i is not None]
-            sizes = [1.0 if i is None else costs[cost][i] / dense[cost] for i in found]
-            names_ = [made[i].candidate.name for i in nets]
+    for cost, costs in nets.costs.items():
+        ways = {way: [each[cost][way] for each in chosen] for way in chosen[0][cost]}
+        ways["knowing the population"] = [min(fine, key=costs.__getitem__, default=None)] * n_draws
+        for way, found in ways.items():
+            taken = [i for i in found if i is not None]
+            names = [nets.names[i] for i in taken] or ["nothing"]
             rows.append(
                 {
                     "cost": cost,
                     "way": way,
                     "draws": n_draws,
-                    "broken": sum(is_broken[i] for i in nets) / n_draws,
-                    "none": 1 - len(nets) / n_draws,
-                    "size": float(np.mean(sizes)),
-                    "worst_drop": float(np.mean([truth[i] for i in nets] or [0.0])),
-                    "accuracy_dense": float(maker.dense.is_right.mean()),
-                    "most_often": pd.Series(names_ or ["nothing"]).mode()[0],
+                    "broken": is_broken[taken].sum() / n_draws,
+                    "none": 1 - len(taken) / n_draws,
+                    **{name: shipped(found, nets.costs[name]) for name in COSTS},
+                    "worst_drop": worst[taken].mean() if taken else 0.0,
+                    "accuracy_dense": float(nets.before.is_right.mean()),
+                    "most_often": pd.Series(names).mode()[0],
                 }
             )
-        fine = [i for i in range(len(made)) if not is_broken[i]]
-        best = min((costs[cost][i] for i in fine), default=dense[cost])
-        rows.append(
-            {
-                "cost": cost,
-                "way": "knowing the population",
-                "draws": n_draws,
-                "broken": 0.0,
-                "none": float(not fine),
-                "size": best / dense[cost],
-                "worst_drop": np.nan,
-                "accuracy_dense": float(maker.dense.is_right.mean()),
-                "most_often": next(
-                    (made[i].candidate.name for i in fine if costs[cost][i] == best), "nothing"
-                ),
-            }
-        )
     return rows
+
+
+def shipped(found: list[int | None], costs: np.ndarray) -> float:
+    """Return the mean relative cost of what is shipped: of the dense net where nothing is found."""
+    return float(np.mean([1.0 if i is None else costs[i] for i in found]))
 
 
 def is_fine(rows: HeldOut, run: Run, drop: float) -> bool:
@@ -174,53 +236,32 @@ def is_fine(rows: HeldOut, run: Run, drop: float) -> bool:
     return rows.worst_drop(run) <= drop and not label_findings(dense, pruned, rows.labels)
 
 
-def dense_cost(maker: Maker, cost: str, X: Any) -> float:
-    """Return the cost of the dense net."""
-    [dense] = as_candidates([{}], cost, True)
-    return costs_of([maker.make(dense)], cost, X)[0]
-
-
-def choices(
-    seed: int,
-    setting: Setting,
-    maker: Maker,
-    made: list[Made],
-    codes: np.ndarray,
-    promise: Promise,
-    costs: dict[str, list[float]],
-) -> dict[str, dict[str, int | None]]:
+def choices(seed: int, setting: Setting, nets: Nets) -> dict[str, dict[str, int | None]]:
     """Return for each cost which candidate each way of deciding takes, on one draw of rows."""
-    drawn = np.random.default_rng(seed).integers(len(codes), size=setting.n_held_out)
-    dense, of_rows = maker.dense.take(drawn), codes[drawn]
-    runs = [Run(each.run.pruned.take(drawn)) for each in made]
-    rows = np.arange(len(drawn))
-    groups, labels = pd.RangeIndex(codes.max() + 1), maker.classifier.classes_
-    by_eye = next(i for i, each in enumerate(made) if each.candidate.params == BY_EYE)
+    drawn = np.random.default_rng(seed).integers(len(nets.codes), size=setting.n_held_out)
+    runs, whole = nets.on(drawn)
+    _, parts = nets.on(drawn, 0.3, seed)
+    promise = Promise(setting.drop, None, 5.0, CONFIDENCE)
     one_shot = [
         i
-        for i, each in enumerate(made)
-        if each.candidate.params.get("pruner") == "magnitude"
-        and each.candidate.params["finetune_epochs"] == 0
+        for i, params in enumerate(nets.params)
+        if params.get("pruner") == "magnitude" and params["finetune_epochs"] == 0
     ]
-    whole = HeldOut(dense, of_rows, groups, labels, rows[:0], rows)
     seen = [i for i, run in enumerate(runs) if is_fine(whole, run, setting.drop)]
     passed = leading(one_shot, lambda i: whole.keeps(promise, runs[i]))[1]
-    order, rest = split_rows(of_rows, 0.3, seed)
-    parts = HeldOut(dense, of_rows, groups, labels, order, rest)
     return {
         cost: {
-            "by eye: magnitude 0.9": by_eye,
-            "by the observed drop": min(seen, key=lambda i: costs[cost][i], default=None),
+            "by eye: magnitude 0.9": nets.params.index(BY_EYE),
+            "by the observed drop": min(seen, key=costs.__getitem__, default=None),
             "PruneRateSearchCV": passed[-1] if passed else None,
-            'CompressionSearchCV, "pareto"': decide(
-                "pareto", promise, costs[cost], runs, parts
-            ).best,
-            'CompressionSearchCV, "holm"': decide("holm", promise, costs[cost], runs, whole).best,
-            'CompressionSearchCV, "fixed_sequence"': decide(
-                "fixed_sequence", promise, costs[cost], runs, whole
-            ).best,
+            **{
+                f'CompressionSearchCV, "{procedure}"': decide(
+                    procedure, promise, costs, runs, parts if procedure == "pareto" else whole
+                ).best
+                for procedure in PROCEDURES
+            },
         }
-        for cost in COSTS
+        for cost, costs in nets.costs.items()
     }
 
 
@@ -230,13 +271,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--tasks", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--keep", type=Path, help="folder for what the nets do, to decide again")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args(argv)
     out = out_path(__file__, args.out, args.quick)
     todo: list[Cell] = [{"task": task, "seed": seed} for seed in args.seeds for task in args.tasks]
     if args.quick:
         todo = [{"task": "digits", "seed": 0}]
-    rows = run_cells(todo, functools.partial(work, quick=args.quick), out)
+    rows = run_cells(todo, functools.partial(work, quick=args.quick, keep=args.keep), out)
     write_page(rows, page_path(out))
 
 

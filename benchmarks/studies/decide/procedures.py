@@ -4,8 +4,9 @@ Each of some candidates loses a known share of each group's rows, the more the c
 a scatter; among those that save as much some break the promise "no group's accuracy drops by more
 than 0.02" and others do not. Procedures of `sk_prunefair.selection.decide` take one by the drawn
 rows alone; "pareto, training" has an order by other rows, twice as many, on which each candidate
-loses half as much, as nets do on rows that they were trained on. A draw is *broken* where what is taken breaks the promise; *saved* is the share of the
-cost that is saved, of what knowing the truth would save.
+loses half as much, as nets do on rows that they were trained on. A draw is *broken* where what is
+taken breaks the promise; *saved* is the share of the cost that is saved, of what knowing the truth
+would save.
 
 Run ``python -m benchmarks.studies.decide.procedures`` (minutes on one core). It rewrites the CSV
 and the page beside it.

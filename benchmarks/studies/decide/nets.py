@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from benchmarks.lib.harness import Cell
 from benchmarks.lib.tasks import Split
 from sk_prunefair import FairPrunedClassifier
 from sk_prunefair.outcome import Outcome
+from sk_prunefair.promise import Promise
 from sk_prunefair.selection._nets import Run
 from sk_prunefair.selection.candidates import as_candidates
 from sk_prunefair.selection.costs import costs_of
@@ -123,8 +124,22 @@ class Nets:
         codes = self.codes[rows]
         order, test = split_rows(codes, share, seed)
         groups = pd.RangeIndex(self.codes.max() + 1)
-        held_out = HeldOut(self.before.take(rows), codes, groups, self.labels, order, test)
+        held_out = Tested(self.before.take(rows), codes, groups, self.labels, order, test)
         return [Run(each.take(rows)) for each in self.after], held_out
+
+
+@dataclass(frozen=True)
+class Tested(HeldOut):
+    """Held-out rows on which a candidate is tested once at each level, whatever the cost is."""
+
+    known: dict[Any, bool] = field(default_factory=dict)
+
+    def keeps(self, promise: Promise, run: Run) -> bool:
+        """Return whether a candidate passes on the test rows."""
+        key = promise, id(run)
+        if key not in self.known:
+            self.known[key] = super().keeps(promise, run)
+        return self.known[key]
 
 
 def train(cell: Cell, setting: Setting, quick: bool) -> Nets:

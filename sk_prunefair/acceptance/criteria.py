@@ -35,7 +35,9 @@ class AcceptanceCriterion:
     small_groups : "fail" or "skip"
         What a group with too few rows does to the criterion.
     test : "proven" or "observed"
-        Whether the limit must be proven at the confidence, or the observed figure keep it.
+        Whether the limit must be proven at the confidence, or the observed figure keep it. Default:
+        what `sk_prunefair.promise` has a test for is proven. `read_criteria` sets "proven" for all
+        that can be where the file names a confidence.
     loss_bound : float
         Where tests clip losses, in the unit of the losses.
 

@@ -29,7 +29,8 @@ class Acceptance:
         One row per criterion: ``name``, ``metric``, ``test`` ("proven" or "observed"),
         ``confidence`` (NaN where it is observed), ``group`` (the one that decides; None: between
         groups), ``label``, ``limit``, ``measured``, ``bound`` (what the metric may be there, at the
-        confidence), ``n``, ``p_value``, ``verdict`` ("kept", "broken", "too few rows"), ``passed``,
+        confidence; NaN where it is observed, or its test has a p-value alone), ``n``, ``p_value``
+        (NaN where the bound decides), ``verdict`` ("kept", "broken", "too few rows"), ``passed``,
         ``n_groups`` and ``n_too_few``, how many rows of `table` there are, and with too few rows.
     table : pandas.DataFrame
         The same columns, one row per criterion and group (and class, of recalls). ``passed`` is NA
@@ -68,7 +69,9 @@ class Acceptance:
         if self.kept:
             n_few = int(self.criteria["n_too_few"].sum())
             few = f"; left out, with too few rows: {n_few} groups" if n_few else ""
-            return f"acceptance criteria kept: all {n}{few}"
+            n_proven = int(self.criteria["test"].eq("proven").sum())
+            how = f"{n_proven} proven, {n - n_proven} observed"
+            return f"acceptance criteria kept: all {n} ({how}){few}"
         why = [*self.findings, *map(_why, failed.head(_MOST).to_dict("records"))]
         more = " and others" * (len(failed) > _MOST)
         return f"acceptance criteria not kept: {len(failed)} of {n}: {'; '.join(why)}{more}"

@@ -171,9 +171,13 @@ def _accepted(acceptance: Acceptance) -> Iterator[ElementTree.Element]:
         group = f"{shown_group(row['group'])}{label}"
         case = _case(f"acceptance.{_text(row['name'])}", _text(group))
         measured = "not known" if pd.isna(row["measured"]) else f"{row['measured']:.4f}"
+        may = "" if pd.isna(row["bound"]) else f", may be {row['bound']:.4f}"
+        test = row["test"]
+        if test == "proven":
+            test += f" with confidence {row['confidence']:g}"
         said = (
-            f"{row['verdict']}: {row['metric']} is {measured} over {row['n']} rows, the "
-            f"limit is {row['limit']:g} ({row['test']})"
+            f"{row['verdict']}: {row['metric']} is {measured}{may} over {row['n']} rows, the "
+            f"limit is {row['limit']:g} ({test})"
         )
         if pd.isna(row["passed"]):
             ElementTree.SubElement(case, "skipped", message=said)

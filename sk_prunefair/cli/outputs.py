@@ -106,7 +106,7 @@ def write_documents(
     """Write the documents that are made of one audit into a folder, made where it is not there.
 
     Impact ratios are written where columns are called ``sex`` and ``race``, or as their kin, and
-    there are two labels.
+    there are two labels; those of scores beside them, where the models give probabilities.
     """
     folder.mkdir(parents=True, exist_ok=True)
     data = facts.get("Data", facts.get("Predictions", "held-out samples"))
@@ -116,6 +116,9 @@ def write_documents(
     named = named_columns(report.sensitive_features)
     if named is not None and len(report.labels) == 2:
         report.impact_ratios(**named).to_markdown(folder / "impact_ratios.md", **options)
+        if report.outcomes[1].scores is not None:
+            scored = report.impact_ratios(**named, of="scores")
+            scored.to_markdown(folder / "scoring_rates.md", **options)
 
 
 def junit(

@@ -155,7 +155,8 @@ def _cases(report: FairnessReport, verdict: Verdict | None) -> Iterator[ElementT
         return
     for row in verdict.table.to_dict("records"):
         case = _case(_text(row["criterion"]), _text(row["group"]))
-        what = f"worse by {row['drop']:.4f} over {row['count']} rows"
+        more = f" and {row['unlabelled']} without label" if row.get("unlabelled") else ""
+        what = f"worse by {row['drop']:.4f} over {row['count']} rows{more}"
         if row.get("evidence") == "changes":
             what = f"{row['changed']:.4f} of {row['unlabelled']} answers changed"
         most = f"at most {row['drop_bound']:.4f} at the confidence"

@@ -135,6 +135,6 @@ def test_cli_unlabelled_rows_count_for_selection_rates_and_not_for_recalls_alone
     }
     assert audit(*shared, "--criteria", "recall", "fpr:1") == 2
     assert "count for 'accuracy' and 'selection_rate:<label>'" in capsys.readouterr().err
-    rare = ["--criteria", "selection_rate:1", "--max-accuracy-drop", "0.001"]
+    rare = ["--criteria", "selection_rate:0", "--max-accuracy-drop", "0.001"]
     assert audit(*shared, *rare) == 1
     assert "over 80 rows and 1000 without label" in Path("j.xml").read_text()

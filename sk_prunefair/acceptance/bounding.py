@@ -17,7 +17,7 @@ from sk_prunefair.acceptance.bounds import (
 )
 from sk_prunefair.acceptance.criteria import AcceptanceCriterion
 from sk_prunefair.acceptance.rows import BROKEN, FEW, KEPT, Row, Sample
-from sk_prunefair.acceptance.shares import Shares, positive_codes, shares
+from sk_prunefair.acceptance.shares import Shares, positive_codes, positive_label, shares
 from sk_prunefair.metrics._pairs import known_scores
 from sk_prunefair.metrics._rates import brier_terms
 from sk_prunefair.stats.betting import mean_lower_bound, mean_upper_bound
@@ -54,8 +54,7 @@ def bounded_groups(sample: Sample, criterion: AcceptanceCriterion) -> list[Row]:
     harmed = level / len(groups)
     makers = {"selection_rate_change": _changes, "brier_score": _brier_scores}
     found = makers.get(criterion.metric, _shares)(sample, criterion, groups, level, harmed)
-    code = sample.label_code(criterion)
-    label = None if code is None else sample.report.labels.tolist()[code]
+    label = positive_label(sample, criterion)
     return [
         Row(
             sample.names[group],

@@ -29,7 +29,7 @@ class AcceptanceCriterion:
     label : str, int, float, bool or None
         The class or positive label that the metric is of.
     confidence : float
-        1 − α of the test of each group.
+        1 − α of the test of each group, in [0.5, 1).
     min_count : int
         Rows that a group must have of those that the metric concerns.
     small_groups : "fail" or "skip"

@@ -24,7 +24,7 @@ from sk_prunefair.acceptance.rows import (
     observed,
     taken,
 )
-from sk_prunefair.acceptance.shares import RATES, shares
+from sk_prunefair.acceptance.shares import RATES, positive_label, shares
 from sk_prunefair.metrics.practice import practice_frame, practice_summary
 from sk_prunefair.outcome import lost_labels
 
@@ -131,7 +131,7 @@ def _between(sample: Sample, criterion: AcceptanceCriterion, groups: list[int]) 
     rows = np.flatnonzero(np.isin(sample.codes, groups))
     is_summary = criterion.kind.kind == "summary"
     measured = (_summary if is_summary else _gap)(sample, criterion, rows)
-    label = _label(sample, criterion)
+    label = positive_label(sample, criterion)
     if criterion.test == "observed":
         return observed(criterion, measured, len(rows), None, label)
     bound, verdict = bounded_between(sample, criterion, groups, measured)
@@ -150,13 +150,8 @@ def _gap(sample: Sample, criterion: AcceptanceCriterion, rows: npt.NDArray[np.in
     return after if criterion.metric == "accuracy_gap" else after - before
 
 
-def _label(sample: Sample, criterion: AcceptanceCriterion) -> Any:
-    code = sample.label_code(criterion)
-    return None if code is None else sample.report.labels.tolist()[code]
-
-
 def _observed_groups(sample: Sample, criterion: AcceptanceCriterion) -> list[Row]:
-    chosen, label = sample.chosen(criterion), _label(sample, criterion)
+    chosen, label = sample.chosen(criterion), positive_label(sample, criterion)
     found = _rates(sample, criterion, chosen)
     if found is None:
         found = _practice(sample, criterion, chosen, label)
@@ -212,7 +207,7 @@ def _summary(sample: Sample, criterion: AcceptanceCriterion, rows: npt.NDArray[n
         taken(sample.compressed, rows),
         report.labels,
         report.sensitive_features.iloc[rows],
-        pos_label=_label(sample, criterion),
+        pos_label=positive_label(sample, criterion),
         n_boot=2,
     )
     return float(frame["compressed"].loc[criterion.kind.source])

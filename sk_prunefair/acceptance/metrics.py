@@ -70,10 +70,20 @@ def _proven(
 
 
 def _practice(
-    description: str, source: str, *, is_least: bool = False, has_bound: bool = True
+    description: str,
+    source: str,
+    *,
+    is_least: bool = False,
+    has_bound: bool = True,
+    takes_label: bool = True,
 ) -> Metric:
     return Metric(
-        "practice", description, source, has_bound=has_bound, is_least=is_least, takes_label=True
+        "practice",
+        description,
+        source,
+        has_bound=has_bound,
+        is_least=is_least,
+        takes_label=takes_label,
     )
 
 
@@ -137,7 +147,7 @@ METRICS: dict[str, Metric] = {
         "area under the ROC curve of the compressed model", "auc", is_least=True, has_bound=False
     ),
     "calibration_error": _practice("of the compressed model", "calibration_error", has_bound=False),
-    "brier_score": _practice("of the compressed model", "brier_score"),
+    "brier_score": _practice("of the compressed model", "brier_score", takes_label=False),
     "impact_ratio": _summary(
         "smallest by largest selection rate of the compressed model", "impact_ratio", is_least=True
     ),

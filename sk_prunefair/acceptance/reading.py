@@ -125,8 +125,7 @@ def _criterion(document: Document, place: Place, shared: dict[str, Any]) -> Acce
     if "confidence" in shared | found and metric.has_bound:
         found.setdefault("test", "proven")
     made = AcceptanceCriterion(**({"name": found["metric"]} | shared | found))
-    is_loss = made.metric == "excessive_risk" and made.test == "proven"
-    if is_loss and not 0 <= made.limit < made.loss_bound:
+    if metric.needs_losses and made.test == "proven" and not 0 <= made.limit < made.loss_bound:
         raise document.error(
             (*place, "limit"),
             f"must be at least 0 and below loss_bound ({made.loss_bound:g}), got {made.limit!r}",
@@ -164,6 +163,8 @@ def _check_limit(document: Document, place: Place, name: str, limit: float) -> N
         raise document.error(place, f"must be a share of at least 0 and {most} 1, got {limit!r}")
     elif metric.kind == "pairs" and limit <= 0:
         raise document.error(place, f"must be above 0, got {limit!r}")
+    elif name == "brier_score" and not 0 <= limit < 2:
+        raise document.error(place, f"must be at least 0 and below 2, got {limit!r}")
 
 
 def _value(document: Document, place: Place, name: str) -> Any:
@@ -178,7 +179,7 @@ def _value(document: Document, place: Place, name: str) -> Any:
         "groups": "'all', a list of groups, or a mapping of columns to values",
         "label": "a label",
         "test": f"one of {', '.join(TESTS)}",
-        "confidence": "a number above 0 and below 1",
+        "confidence": "a number of at least 0.5 and below 1, as 0.95",
         "min_count": "a whole number of at least 1",
         "small_groups": f"one of {', '.join(SMALL_GROUPS)}",
         "loss_bound": "a finite number above 0",
@@ -191,7 +192,7 @@ def _value(document: Document, place: Place, name: str) -> Any:
         "groups": _are_groups(value),
         "label": _is_scalar(value),
         "test": isinstance(value, str) and value in TESTS,
-        "confidence": is_number and 0 < value < 1,
+        "confidence": is_number and 0.5 <= value < 1,
         "min_count": isinstance(value, int) and not isinstance(value, bool) and value >= 1,
         "small_groups": isinstance(value, str) and value in SMALL_GROUPS,
         "loss_bound": is_number and value > 0,

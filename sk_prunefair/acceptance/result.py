@@ -170,6 +170,8 @@ def _worse(criterion: AcceptanceCriterion, row: Row) -> tuple[float, ...]:
 def _why(row: dict[Any, Any]) -> str:
     where = "between groups" if row["group"] is None else f"in group {group_name(row['group'])}"
     label = "" if row["label"] is None else f", label {row['label']!r}"
+    if row["verdict"] == FEW and row["group"] is None and np.isnan(row["measured"]):
+        return f"{row['name']!r} has fewer than two groups to compare that have rows enough{label}"
     if row["verdict"] == FEW:
         return f"{row['name']!r} has too few rows {where}{label} ({row['n']:,})"
     may = "" if np.isnan(row["bound"]) else f", may be {row['bound']:.4g}"

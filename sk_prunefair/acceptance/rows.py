@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sk_prunefair.acceptance.criteria import AcceptanceCriterion
-from sk_prunefair.acceptance.groups import chosen_groups, is_same
+from sk_prunefair.acceptance.groups import chosen_groups, is_same, quotes_hint
 from sk_prunefair.data.groups import encode_groups
 from sk_prunefair.names import Names
 from sk_prunefair.outcome import Outcome
@@ -94,7 +94,7 @@ class Sample:
                 return code
         raise ValueError(
             f"criterion {criterion.name!r}: label must be one of {known[:20]}, got "
-            f"{criterion.label!r}"
+            f"{criterion.label!r}{quotes_hint(criterion.label)}"
         )
 
     @cached_property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -78,6 +78,12 @@ def positive_codes(sample: Sample, criterion: AcceptanceCriterion) -> list[int]:
         return [code]
     pair = as_pair(sample.dense, sample.compressed, sample.report.labels, None)
     return [int(each) for each in pair.classes]
+
+
+def positive_label(sample: Sample, criterion: AcceptanceCriterion) -> Any:
+    """Return the label that a metric is of, named or not; None where it is of none, or of all."""
+    codes = positive_codes(sample, criterion) if criterion.kind.takes_label else []
+    return sample.report.labels.tolist()[codes[0]] if len(codes) == 1 else None
 
 
 def _of_label(

@@ -77,6 +77,12 @@ def make_report(args: argparse.Namespace) -> Audit:
             raise ValueError("--unlabelled does not go with --chunk-rows")
         if args.net is not None:
             raise ValueError("--chunk-rows goes with models or predictions, not with --net")
+    labelled = {path.resolve() for path in (*(args.data or ()), *(args.predictions or ()))}
+    for path in args.unlabelled or ():
+        if path.resolve() in labelled:
+            raise ValueError(
+                f"--unlabelled {path} is among the labelled rows, which would count twice"
+            )
     if args.curve and args.net is None:
         raise ValueError("--curve prunes a saved net, and goes with --net")
     if args.predictions is not None:

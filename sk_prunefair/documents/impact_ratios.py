@@ -19,7 +19,10 @@ from sk_prunefair.stats.paired_many import clopper_pearson
 if TYPE_CHECKING:
     from sk_prunefair.report.comparison import GroupComparison
 
-UNKNOWN = ("", "?", "unknown", "not known", "not stated", "n/a")
+UNKNOWN = (
+    *("", "?", "unknown", "not known", "not stated", "not specified", "not disclosed", "declined"),
+    *("prefer not to say", "n/a", "na", "nan", "none"),
+)
 _SEX = ("sex", "gender")
 _RACE = ("race", "ethnicity", "race/ethnicity", "race_ethnicity", "race ethnicity")
 

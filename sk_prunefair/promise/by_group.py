@@ -64,7 +64,13 @@ def evidence_of_answers(
     confidence: float,
 ) -> list[Evidence]:
     """Return what all rows of each group prove of a criterion that needs no labels."""
-    old, new, _ = unlabelled.outcomes(labels, dense, compressed)
+    old, new, known = unlabelled.outcomes(labels, dense, compressed)
+    if len(known) > len(labels):
+        raise ValueError(
+            f"rows without label (unlabelled) have the answers {known[len(labels) :][:5]}, which "
+            f"are none of the labels of the report, {known[: len(labels)][:20]}; classes names "
+            "labels that no labelled row has"
+        )
     every = np.concatenate([codes, unlabelled.codes(groups)])
     weights = np.ones(len(every), dtype=np.int64)
     if counts is not None:

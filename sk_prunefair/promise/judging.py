@@ -68,7 +68,7 @@ def judge(
     max_violation : float, default=None
         What the fairness violation ξ may be, the largest difference between what two groups pay in
         loss; of losses clipped to `loss_bound`. None: anything.
-    confidence : float in (0, 1), default=0.95
+    confidence : float in [0.5, 1), default=0.95
         1 − α.
     criteria : str, callable, Criterion, iterable or mapping of them, default=None
         What may not fall: ``"accuracy"``, ``"balanced_accuracy"`` (the mean of the recalls of the

@@ -203,7 +203,11 @@ def test_accept_groups_are_chosen_by_list_and_pattern(report, groups, expected):
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"groups": [["C", "f"]]}, r"no group of the data is \['C', 'f'\]; its groups are"),
+        ({"groups": [["C", "f"]]}, r"has 'C' as its 'race', which is one of \['A', 'B'\]"),
+        ({"groups": {"race": ["A", "C"]}}, "no group of the data has 'C' as its 'race'"),
+        ({"groups": {"sex": ["f", "g*"]}}, r"has 'g\*' as its 'sex', which is one of"),
+        ({"groups": {"sex": [True, "f"]}}, "has True .*put them in quotes"),
+        ({"metric": "recall_drop", "label": True}, "got True .*put them in quotes"),
         ({"groups": ["A"]}, "a group has 2 values, of .*, got 'A'; a mapping names columns"),
         ({"groups": {"age": 1}}, r"groups have the columns \['race', 'sex'\], got 'age'"),
         ({"groups": [[True, "f"]]}, "no group of the data"),

@@ -274,3 +274,18 @@ def test_bounds_of_shares_are_exact_where_wilsons_are_not():
     missed = [max(binom.sf(k[1:] - 1, n, low[1:] - 1e-9)) for low in (ours, wilson)]
     assert missed[0] <= 0.05
     assert 0.12 < missed[1] < 0.125
+
+
+@pytest.mark.parametrize("test", ["proven", "observed"])
+def test_accept_says_which_of_two_labels_was_the_positive_one(test):
+    y = np.where(Y == 1, "deny", "approve")
+    report = FairnessReport(y, dense_pred=y, pruned_pred=y, sensitive_features=GROUP)
+    for metric in ("impact_ratio", "true_positive_rate", "selection_rate_change"):
+        found, _ = judged(report, metric, test=test)
+        assert found.criteria["label"].tolist() == ["deny"]
+    assert judged(report, "accuracy", test=test)[0].criteria["label"].tolist() == [None]
+
+
+def test_accept_one_group_of_two_that_are_compared_is_said_to_be_the_reason():
+    found, _ = judged(report_of(), "accuracy_gap", groups=["a"])
+    assert "has fewer than two groups to compare that have rows enough" in found.sentence

@@ -86,6 +86,7 @@ def test_cli_unlabelled_rows_of_two_models_are_answered_by_both(tables):
     [
         (["--unlabelled", "missing.csv"], "missing.csv"),
         (["--unlabelled", "t.txt"], ".csv"),
+        (["--unlabelled", "./t.csv"], "is among the labelled rows, which would count twice"),
     ],
 )
 def test_cli_unlabelled_file_that_is_none_exits_with_2(tables, capsys, options, message):

@@ -88,10 +88,25 @@ def test_selection_rate_that_falls_as_far_as_the_limit_is_seldom_approved():
     assert 0.05 < table["passed"].mean() < 0.2 + 0.07
 
 
-def test_selection_rate_labels_that_only_rows_without_label_have_count_against_it():
-    few = report_of([0, 1] * 40, [0, 1] * 40, ["a"] * 80)
-    more = [0, 1] * 200, [0, 2] * 200, ["a"] * 400
-    row = promised(few, unlabelled=more).table.iloc[0]
+def test_selection_rate_labels_that_only_rows_without_label_have_must_be_named():
+    y = np.array(["no", "yes"] * 40)
+    few = report_of(y, y, ["a"] * 80, y)
+    more = ["0", "1"] * 200, ["0", "0"] * 200, ["a"] * 400
+    # Written otherwise, no answer is "yes", and none falls.
+    with pytest.raises(ValueError, match=r"the answers \['0', '1'\], which are none of the labels"):
+        promised(few, "selection_rate:yes", unlabelled=more)
+    known = FairnessReport(
+        y,
+        dense_pred=y,
+        pruned_pred=y,
+        sensitive_features=["a"] * 80,
+        classes=["maybe", "no", "yes"],
+    )
+    row = promised(
+        known,
+        "selection_rate:yes",
+        unlabelled=(["no", "yes"] * 200, ["no", "maybe"] * 200, ["a"] * 400),
+    ).table.iloc[0]
     assert row["drop"] == pytest.approx(200 / 480)
 
 

@@ -103,6 +103,7 @@ def test_judge_changes_takes_labels_and_scores_of_any_kind(kind):
         ({"sensitive_features": ["a"]}, "sensitive_features has 1 rows"),
         ({"max_accuracy_drop": 1.5}, "max_accuracy_drop"),
         ({"confidence": 1.0}, "confidence"),
+        ({"confidence": 0.05}, r"confidence must be a number in \[0.5, 1\), as 0.95, got 0.05"),
         ({"dense_pred": np.full((4, 2), np.nan)}, "not finite"),
     ],
 )

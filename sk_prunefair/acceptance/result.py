@@ -13,7 +13,7 @@ from sk_prunefair.acceptance.criteria import AcceptanceCriterion
 from sk_prunefair.acceptance.rows import BROKEN, FEW, KEPT, Row
 from sk_prunefair.promise.verdict import group_name, plain
 
-_SHOWN = ["name", "test", "group", "limit", "measured", "bound", "n", "verdict"]
+_SHOWN = ["name", "test", "group", "label", "limit", "measured", "bound", "n", "verdict"]
 _MOST = 3  # reasons in a sentence; the table has all
 
 
@@ -62,6 +62,11 @@ class Acceptance:
         )
 
     @property
+    def has_labels(self) -> bool:
+        """Whether any criterion is of a label."""
+        return any(label is not None for label in self.criteria["label"])
+
+    @property
     def sentence(self) -> str:
         """What became of the criteria, in one sentence."""
         n = len(self.criteria)
@@ -77,7 +82,10 @@ class Acceptance:
         return f"acceptance criteria not kept: {len(failed)} of {n}: {'; '.join(why)}{more}"
 
     def __str__(self) -> str:
-        shown = self.criteria[_SHOWN].assign(group=self.criteria["group"].map(shown_group))
+        columns = [each for each in _SHOWN if each != "label" or self.has_labels]
+        shown = self.criteria[columns].assign(group=self.criteria["group"].map(shown_group))
+        if self.has_labels:
+            shown["label"] = shown["label"].map(lambda label: "" if label is None else label)
         table = shown.to_string(index=False, float_format="{:z.4g}".format, na_rep="")
         return f"{self.sentence}\n\n{table}"
 

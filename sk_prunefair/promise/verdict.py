@@ -176,13 +176,14 @@ def _binding_row(table: pd.DataFrame) -> pd.Series:
 
 def _remedy(row: pd.Series) -> str:
     least, most = row["samples_needed"], row["samples_needed_most"]
+    rows = "labelled rows" if row.get("evidence") == "both" else "rows"
     if np.isinf(least):
         return "these rows show that it is worse than that"
     if np.isinf(most):
-        return f"some {least:,.0f} rows or more would be needed, were it less than seen"
+        return f"some {least:,.0f} {rows} or more would be needed, were it less than seen"
     if most <= 1.1 * least:
-        return f"some {most:,.0f} rows like these would be needed"
-    return f"some {least:,.0f} to {most:,.0f} rows like these would be needed"
+        return f"some {most:,.0f} {rows} like these would be needed"
+    return f"some {least:,.0f} to {most:,.0f} {rows} like these would be needed"
 
 
 def _remedy_by_changes(row: pd.Series) -> str:

@@ -283,6 +283,8 @@ def test_accept_says_which_of_two_labels_was_the_positive_one(test):
     for metric in ("impact_ratio", "true_positive_rate", "selection_rate_change"):
         found, _ = judged(report, metric, test=test)
         assert found.criteria["label"].tolist() == ["deny"]
+        assert "deny" in str(found).splitlines()[-1]
+        assert "| between groups | deny |" in acceptance_table(found) or metric != "impact_ratio"
     assert judged(report, "accuracy", test=test)[0].criteria["label"].tolist() == [None]
 
 

@@ -64,6 +64,10 @@ class AcceptanceCriterion:
         if not self.test:
             test = "proven" if self.kind.is_proven else "observed"
             object.__setattr__(self, "test", test)
+        if self.test == "proven" and not self.kind.can_be_proven:
+            raise ValueError(
+                f"criterion {self.name!r}: {self.metric} has no bound, and can be 'observed' alone"
+            )
 
     @property
     def kind(self) -> Metric:

@@ -35,7 +35,7 @@ def impact_ratios(
     of: str = "labels",
     positive: Any = None,
     model: str = "compressed",
-    unknown: Iterable[str] = UNKNOWN,
+    unknown: str | Iterable[str] = UNKNOWN,
     exclude_below: float = 0.02,
     confidence: float = 0.95,
 ) -> ImpactRatios:
@@ -61,7 +61,7 @@ def impact_ratios(
         What counts as selected, or is scored; None takes the larger one of two labels.
     model : "compressed" or "dense", default="compressed"
         Whose answers are counted.
-    unknown : iterable of str
+    unknown : str or iterable of str
         Categories that mean "not known", in any case of letters.
     exclude_below : float in [0, 1), default=0.02
         Share of the rows below which a category is left out of the ratios; 0 leaves none out.
@@ -121,7 +121,8 @@ def impact_ratios(
     columns = {
         name: _categories(report, value, name) for name, value in given.items() if value is not None
     }
-    words = {str(word).strip().lower() for word in unknown}
+    told = [unknown] if isinstance(unknown, str) else unknown
+    words = {str(word).strip().lower() for word in told}
     is_known = np.ones(len(is_selected), dtype=bool)
     for column in columns.values():
         is_known &= ~column.astype(str).str.strip().str.lower().isin(words).to_numpy()

@@ -8,7 +8,7 @@ import sys
 import jsonschema
 import pytest
 
-from sk_prunefair.acceptance import METRICS, read_criteria, schema
+from sk_prunefair.acceptance import METRICS, AcceptanceCriterion, read_criteria, schema
 
 YAML = """\
 confidence: 0.9
@@ -64,6 +64,11 @@ def test_read_criteria_yaml_json_and_mapping_agree(tmp_path):
 def test_read_criteria_confidence_asks_for_proof_where_there_is_a_bound(shared, own, expected):
     [found] = read_criteria(shared | one(**{"metric": "accuracy", "limit": 0.8} | own))
     assert found.test == expected
+
+
+def test_criterion_that_has_no_bound_cannot_be_proven():
+    with pytest.raises(ValueError, match="'a': auc has no bound, and can be 'observed' alone"):
+        AcceptanceCriterion("a", "auc", 0.8, test="proven")
 
 
 def test_schema_names_each_metric_and_key():

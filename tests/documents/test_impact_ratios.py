@@ -49,6 +49,12 @@ def test_scoring_rates_are_of_the_positive_label_and_of_the_model_that_is_named(
     assert of_dense.to_dict() == {"f": 1.0, "m": 0.25}
 
 
+def test_impact_ratios_unknown_may_be_one_word():
+    found = scored(np.linspace(0.1, 0.9, 10)).impact_ratios(sex="sex", unknown="M")
+    assert found.n_unknown == 4
+    assert found.sex.index.tolist() == ["f", "unknown"]
+
+
 def test_scores_that_are_all_the_same_have_rates_of_zero_and_no_ratio():
     found = scored([0.3] * 10).impact_ratios(sex="sex", of="scores")
     assert found.sex["scoring_rate"].tolist() == [0, 0]

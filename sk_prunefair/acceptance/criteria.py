@@ -29,13 +29,15 @@ class AcceptanceCriterion:
     label : str, int, float, bool or None
         The class or positive label that the metric is of.
     confidence : float
-        1 − α of the test of each group.
+        1 − α of the test of each group, in [0.5, 1).
     min_count : int
         Rows that a group must have of those that the metric concerns.
     small_groups : "fail" or "skip"
         What a group with too few rows does to the criterion.
     test : "proven" or "observed"
-        Whether the limit must be proven at the confidence, or the observed figure keep it.
+        Whether the limit must be proven at the confidence, or the observed figure keep it. Default:
+        what `sk_prunefair.promise` has a test for is proven. `read_criteria` sets "proven" for all
+        that can be where the file names a confidence.
     loss_bound : float
         Where tests clip losses, in the unit of the losses.
 
@@ -62,6 +64,10 @@ class AcceptanceCriterion:
         if not self.test:
             test = "proven" if self.kind.is_proven else "observed"
             object.__setattr__(self, "test", test)
+        if self.test == "proven" and not self.kind.can_be_proven:
+            raise ValueError(
+                f"criterion {self.name!r}: {self.metric} has no bound, and can be 'observed' alone"
+            )
 
     @property
     def kind(self) -> Metric:

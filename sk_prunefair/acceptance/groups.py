@@ -68,6 +68,9 @@ def _places(item: Any, known: pd.MultiIndex, name: str) -> list[int]:
             f"criterion {name!r}: groups have the columns {columns}, got {unknown[0]!r}"
         )
     wanted = {str(key): value for key, value in item.items()}
+    for level, column in enumerate(columns):
+        if str(column) in wanted:
+            _check_known(wanted[str(column)], column, known.levels[level], name)
     return [
         i
         for i, row in enumerate(known)
@@ -77,6 +80,17 @@ def _places(item: Any, known: pd.MultiIndex, name: str) -> list[int]:
             if str(column) in wanted
         )
     ]
+
+
+def _check_known(wanted: Any, column: Any, values: pd.Index, name: str) -> None:
+    """Raise ValueError where a value that is wanted of a column is none that the data has."""
+    for each in wanted if isinstance(wanted, list | tuple) else [wanted]:
+        if not any(_matches(each, value) for value in values):
+            more = " and others" * (len(values) > _MOST_NAMED)
+            raise ValueError(
+                f"criterion {name!r}: no group of the data has {_named(each)} as its {column!r}, "
+                f"which is one of {values[:_MOST_NAMED].tolist()}{more}"
+            )
 
 
 def _matches(wanted: Any, value: Any) -> bool:
@@ -102,7 +116,11 @@ def is_same(wanted: Any, value: Any) -> bool:
 
 
 def _named(item: Any) -> str:
-    hint = ""
-    if isinstance(item, bool):
-        hint = " (YAML reads yes, no, on and off as that: put them in quotes)"
-    return f"{item!r}{hint}"
+    return f"{item!r}{quotes_hint(item)}"
+
+
+def quotes_hint(value: Any) -> str:
+    """Return what to do about a boolean that was meant as a text."""
+    if not isinstance(value, bool):
+        return ""
+    return " (YAML reads yes, no, on and off as that: put them in quotes)"

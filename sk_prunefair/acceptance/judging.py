@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sk_prunefair.acceptance.bounding import bounded_between, bounded_groups
 from sk_prunefair.acceptance.criteria import AcceptanceCriterion
 from sk_prunefair.acceptance.proving import changes, tested_groups, tested_pairs
 from sk_prunefair.acceptance.reading import read_criteria
@@ -23,6 +24,7 @@ from sk_prunefair.acceptance.rows import (
     observed,
     taken,
 )
+from sk_prunefair.acceptance.shares import RATES, positive_label, shares
 from sk_prunefair.metrics.practice import practice_frame, practice_summary
 from sk_prunefair.outcome import lost_labels
 
@@ -55,13 +57,15 @@ def accept(
     -----
     A limit that is *proven* is kept in a group where the test of `sk_prunefair.promise` passes at
     the confidence, each group at the full level: a criterion that does not hold in some group that
-    is tested is "kept" with a probability of at most 1 − confidence. "Broken" says that the rows do
-    not prove the limit, though so many could. A limit that is *observed* is compared with the
-    figure itself, which chance may move either way.
+    is tested is "kept" with a probability of at most 1 − confidence. Of metrics that the promise
+    has no test for the confidence bound must keep the limit, see `sk_prunefair.acceptance.METRICS`:
+    exact bounds from counts, and bets for the Brier score. "Broken" says that the rows do not prove
+    the limit, though so many could. A limit that is *observed* is compared with the figure itself,
+    which chance may move either way.
 
     A group is "too few rows" below `min_count`, where the metric is not defined in it, and where
-    its rows could not prove the limit even if no answer had changed. A criterion with no other
-    group is not kept, whatever `small_groups` says.
+    its rows could not prove the limit even if no answer had changed, or all had been right. A
+    criterion with no other group is not kept, whatever `small_groups` says.
 
     Examples
     --------
@@ -101,49 +105,78 @@ def _rows(sample: Sample, criterion: AcceptanceCriterion) -> list[Row]:
         )
     if kind.kind == "group":
         return tested_groups(sample, criterion)
-    if kind.kind == "mean":
-        return _means(sample, criterion)
-    if kind.kind == "practice":
-        return _practice(sample, criterion)
     if kind.kind == "labels":
         return [_labels(sample)]
-    groups, few = sample.large_groups(criterion)
+    if not kind.is_between:
+        is_bounded = criterion.test == "proven"
+        return (bounded_groups if is_bounded else _observed_groups)(sample, criterion)
+    groups, few = sample.large_groups(criterion, _counts(sample, criterion))
     if not groups:
         return few
     if kind.kind == "pairs" and criterion.test == "proven":
         return [*few, *tested_pairs(sample, criterion, groups)]
-    between = _summary if kind.kind == "summary" else _gap
-    return [*few, between(sample, criterion, groups)]
+    return [*few, _between(sample, criterion, groups)]
 
 
-def _means(sample: Sample, criterion: AcceptanceCriterion) -> list[Row]:
-    found = []
-    for group in sample.chosen(criterion):
-        is_right = sample.compressed.is_right[sample.rows_of(group)]
-        row = observed(criterion, float(is_right.mean()), len(is_right), sample.names[group])
-        found.append(row)
-    return found
+def _counts(sample: Sample, criterion: AcceptanceCriterion) -> dict[int, int]:
+    """Return the rows of each group that a comparison concerns: of several rates the fewest."""
+    chosen = sample.chosen(criterion)
+    n = np.bincount(sample.codes, minlength=len(sample.names))[chosen]
+    if criterion.kind.kind == "summary":
+        n = np.min([each.rows for each in shares(sample, criterion, chosen)], axis=0)
+    return dict(zip(chosen, n.tolist(), strict=True))
 
 
-def _gap(sample: Sample, criterion: AcceptanceCriterion, groups: list[int]) -> Row:
+def _between(sample: Sample, criterion: AcceptanceCriterion, groups: list[int]) -> Row:
     rows = np.flatnonzero(np.isin(sample.codes, groups))
+    is_summary = criterion.kind.kind == "summary"
+    measured = (_summary if is_summary else _gap)(sample, criterion, rows)
+    label = positive_label(sample, criterion)
+    if criterion.test == "observed":
+        return observed(criterion, measured, len(rows), None, label)
+    bound, verdict = bounded_between(sample, criterion, groups, measured)
+    return Row(None, label, measured, bound, len(rows), np.nan, verdict)
+
+
+def _gap(sample: Sample, criterion: AcceptanceCriterion, rows: npt.NDArray[np.int64]) -> float:
     codes, level = sample.codes[rows], sample.report.samples["level"].iloc[rows]
 
     def largest(values: npt.NDArray[Any]) -> float:
         return max(gaps(values[rows].astype(float), codes, level))
 
     if criterion.kind.kind == "pairs":
-        measured = largest(changes(sample, criterion))
-    else:
-        before, after = (largest(each.is_right) for each in sample.report.outcomes)
-        measured = after if criterion.metric == "accuracy_gap" else after - before
-    return observed(criterion, measured, len(rows), None)
+        return largest(changes(sample, criterion))
+    before, after = (largest(each.is_right) for each in sample.report.outcomes)
+    return after if criterion.metric == "accuracy_gap" else after - before
 
 
-def _practice(sample: Sample, criterion: AcceptanceCriterion) -> list[Row]:
-    report, code = sample.report, sample.label_code(criterion)
-    label = None if code is None else report.labels.tolist()[code]
-    chosen = sample.chosen(criterion)
+def _observed_groups(sample: Sample, criterion: AcceptanceCriterion) -> list[Row]:
+    chosen, label = sample.chosen(criterion), positive_label(sample, criterion)
+    found = _rates(sample, criterion, chosen)
+    if found is None:
+        found = _practice(sample, criterion, chosen, label)
+    return [
+        observed(criterion, float(measured), int(n), sample.names[group], label)
+        for group, (measured, n) in zip(chosen, found, strict=True)
+    ]
+
+
+def _rates(
+    sample: Sample, criterion: AcceptanceCriterion, chosen: list[int]
+) -> list[tuple[float, int]] | None:
+    """Return a share of each group and the rows that it concerns; None where it is no share."""
+    if criterion.metric not in RATES:
+        return None
+    [found, *others] = shares(sample, criterion, chosen)
+    if others:  # a mean over the labels
+        return None
+    return [(hits / n if n else np.nan, n) for hits, n in zip(*found, strict=True)]
+
+
+def _practice(
+    sample: Sample, criterion: AcceptanceCriterion, chosen: list[int], label: Any
+) -> list[tuple[float, int]]:
+    report = sample.report
     rows = np.flatnonzero(np.isin(sample.codes, chosen))
     frame = practice_frame(
         taken(sample.dense, rows),
@@ -164,26 +197,20 @@ def _practice(sample: Sample, criterion: AcceptanceCriterion) -> list[Row]:
     of_groups = frame[is_metric]  # in the order of the groups
     is_change = criterion.metric.endswith("_change")
     figures = of_groups["change"].abs() if is_change else of_groups["compressed"]
-    return [
-        observed(criterion, float(measured), int(count), sample.names[group], label)
-        for group, measured, count in zip(chosen, figures, of_groups["count"], strict=True)
-    ]
+    return list(zip(figures, of_groups["count"], strict=True))
 
 
-def _summary(sample: Sample, criterion: AcceptanceCriterion, groups: list[int]) -> Row:
-    report, code = sample.report, sample.label_code(criterion)
-    label = None if code is None else report.labels.tolist()[code]
-    rows = np.flatnonzero(np.isin(sample.codes, groups))
+def _summary(sample: Sample, criterion: AcceptanceCriterion, rows: npt.NDArray[np.int64]) -> float:
+    report = sample.report
     frame = practice_summary(
         taken(sample.dense, rows),
         taken(sample.compressed, rows),
         report.labels,
         report.sensitive_features.iloc[rows],
-        pos_label=label,
+        pos_label=positive_label(sample, criterion),
         n_boot=2,
     )
-    measured = float(frame["compressed"].loc[criterion.kind.source])
-    return observed(criterion, measured, len(rows), None, label)
+    return float(frame["compressed"].loc[criterion.kind.source])
 
 
 def _labels(sample: Sample) -> Row:

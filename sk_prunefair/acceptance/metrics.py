@@ -23,8 +23,11 @@ class Metric:
     source : str, default=""
         What it is called where it is computed.
     is_proven : bool, default=False
-        Whether there is a test of `sk_prunefair.promise` for it: then a limit is proven, else it is
-        compared with the figure that was observed.
+        Whether there is a test of `sk_prunefair.promise` for it: then a limit is proven unless the
+        file says otherwise.
+    has_bound : bool, default=False
+        Whether a confidence bound of the figure can prove a limit; it does where the file sets a
+        confidence, else the figure that was observed is compared with the limit.
     is_least : bool, default=False
         Whether the limit is the least that the metric may be, not the most.
     takes_label : bool, default=False
@@ -37,9 +40,15 @@ class Metric:
     description: str
     source: str = ""
     is_proven: bool = False
+    has_bound: bool = False
     is_least: bool = False
     takes_label: bool = False
     needs_losses: bool = False
+
+    @property
+    def can_be_proven(self) -> bool:
+        """Whether a limit can be proven."""
+        return self.is_proven or self.has_bound
 
     @property
     def is_between(self) -> bool:
@@ -60,8 +69,28 @@ def _proven(
     )
 
 
-def _practice(description: str, source: str, *, is_least: bool = False) -> Metric:
-    return Metric("practice", description, source, is_least=is_least, takes_label=True)
+def _practice(
+    description: str,
+    source: str,
+    *,
+    is_least: bool = False,
+    has_bound: bool = True,
+    takes_label: bool = True,
+) -> Metric:
+    return Metric(
+        "practice",
+        description,
+        source,
+        has_bound=has_bound,
+        is_least=is_least,
+        takes_label=takes_label,
+    )
+
+
+def _summary(description: str, source: str, *, is_least: bool = False) -> Metric:
+    return Metric(
+        "summary", description, source, has_bound=True, is_least=is_least, takes_label=True
+    )
 
 
 METRICS: dict[str, Metric] = {
@@ -94,36 +123,41 @@ METRICS: dict[str, Metric] = {
         is_proven=True,
         needs_losses=True,
     ),
-    "accuracy_gap": Metric("gap", "largest minus smallest accuracy of the compressed model"),
-    "accuracy_gap_change": Metric("gap", "by how much that gap is larger than the dense model's"),
-    "accuracy": Metric("mean", "accuracy of the compressed model in a group", is_least=True),
+    "accuracy_gap": Metric(
+        "gap", "largest minus smallest accuracy of the compressed model", has_bound=True
+    ),
+    "accuracy_gap_change": Metric(
+        "gap",
+        "by how much that gap is larger than the dense model's; its bound is that of how much more "
+        "one group loses than another, which is never less",
+        has_bound=True,
+    ),
+    "accuracy": Metric(
+        "mean", "accuracy of the compressed model in a group", has_bound=True, is_least=True
+    ),
     "selection_rate_change": _practice(
         "change of the share of positive answers, up or down", "selection_rate"
     ),
     "true_positive_rate": _practice("of the compressed model", "true_positive_rate", is_least=True),
     "false_positive_rate": _practice("of the compressed model", "false_positive_rate"),
-    "precision": _practice("of the compressed model", "precision", is_least=True),
-    "auc": _practice("area under the ROC curve of the compressed model", "auc", is_least=True),
-    "calibration_error": _practice("of the compressed model", "calibration_error"),
-    "brier_score": _practice("of the compressed model", "brier_score"),
-    "impact_ratio": Metric(
-        "summary",
-        "smallest by largest selection rate of the compressed model",
-        "impact_ratio",
-        is_least=True,
-        takes_label=True,
+    "precision": _practice(
+        "of the compressed model, of the rows that it gives the label", "precision", is_least=True
     ),
-    "demographic_parity_difference": Metric(
-        "summary",
+    "auc": _practice(
+        "area under the ROC curve of the compressed model", "auc", is_least=True, has_bound=False
+    ),
+    "calibration_error": _practice("of the compressed model", "calibration_error", has_bound=False),
+    "brier_score": _practice("of the compressed model", "brier_score", takes_label=False),
+    "impact_ratio": _summary(
+        "smallest by largest selection rate of the compressed model", "impact_ratio", is_least=True
+    ),
+    "demographic_parity_difference": _summary(
         "largest minus smallest selection rate of the compressed model",
         "demographic_parity_difference",
-        takes_label=True,
     ),
-    "equalized_odds_difference": Metric(
-        "summary",
+    "equalized_odds_difference": _summary(
         "the larger difference of true and of false positive rates of the compressed model",
         "equalized_odds_difference",
-        takes_label=True,
     ),
     "labels_lost": Metric(
         "labels", "labels that the dense model gives and the compressed one never; the limit is 0"

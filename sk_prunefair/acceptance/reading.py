@@ -52,7 +52,8 @@ def read_criteria(
         list; and for all of them ``confidence`` (0.95), ``min_count`` (1), ``small_groups``
         (``fail`` or ``skip``) and ``loss_bound`` (5), each of which a criterion may set for itself.
         A criterion has a ``metric`` (a key of `METRICS`) and a ``limit``, and may have a ``name``,
-        ``groups``, a ``label`` and a ``test``: see `AcceptanceCriterion`.
+        ``groups``, a ``label`` and a ``test``: see `AcceptanceCriterion`. Where the file or the
+        criterion has a ``confidence``, what is ``proven`` by default is all that can be.
 
     Returns
     -------
@@ -120,19 +121,36 @@ def _criterion(document: Document, place: Place, shared: dict[str, Any]) -> Acce
         )
     if metric.kind == "labels" and found.get("groups", "all") != "all":
         raise document.error((*place, "groups"), "must be 'all': labels_lost is of all rows")
-    if found.get("test") == "proven" and not metric.is_proven:
-        tested = [name for name, each in METRICS.items() if each.is_proven]
-        raise document.error(
-            (*place, "test"), f"must be 'observed', but for {', '.join(tested)}; got 'proven'"
-        )
+    _check_test(document, place, found)
+    if "confidence" in shared | found and metric.has_bound:
+        found.setdefault("test", "proven")
     made = AcceptanceCriterion(**({"name": found["metric"]} | shared | found))
-    is_loss = made.metric == "excessive_risk" and made.test == "proven"
-    if is_loss and not 0 <= made.limit < made.loss_bound:
+    if metric.needs_losses and made.test == "proven" and not 0 <= made.limit < made.loss_bound:
         raise document.error(
             (*place, "limit"),
             f"must be at least 0 and below loss_bound ({made.loss_bound:g}), got {made.limit!r}",
         )
     return made
+
+
+def _check_test(document: Document, place: Place, found: dict[str, Any]) -> None:
+    """Raise ValueError where something is to be proven that cannot be, or need not be."""
+    name, test = found["metric"], found.get("test")
+    if not METRICS[name].can_be_proven:
+        without = ", ".join(each for each, metric in METRICS.items() if not metric.can_be_proven)
+        if test == "proven":
+            raise document.error(
+                (*place, "test"),
+                f"must be 'observed' for {without}, which have no bound; got {test!r}",
+            )
+        if "confidence" in found:
+            raise document.error(
+                (*place, "confidence"), f"does not go with {without}, which have no bound"
+            )
+    if test == "observed" and "confidence" in found:
+        raise document.error(
+            (*place, "confidence"), "does not go with test 'observed', which tests nothing"
+        )
 
 
 def _check_limit(document: Document, place: Place, name: str, limit: float) -> None:
@@ -145,6 +163,8 @@ def _check_limit(document: Document, place: Place, name: str, limit: float) -> N
         raise document.error(place, f"must be a share of at least 0 and {most} 1, got {limit!r}")
     elif metric.kind == "pairs" and limit <= 0:
         raise document.error(place, f"must be above 0, got {limit!r}")
+    elif name == "brier_score" and not 0 <= limit < 2:
+        raise document.error(place, f"must be at least 0 and below 2, got {limit!r}")
 
 
 def _value(document: Document, place: Place, name: str) -> Any:
@@ -159,7 +179,7 @@ def _value(document: Document, place: Place, name: str) -> Any:
         "groups": "'all', a list of groups, or a mapping of columns to values",
         "label": "a label",
         "test": f"one of {', '.join(TESTS)}",
-        "confidence": "a number above 0 and below 1",
+        "confidence": "a number of at least 0.5 and below 1, as 0.95",
         "min_count": "a whole number of at least 1",
         "small_groups": f"one of {', '.join(SMALL_GROUPS)}",
         "loss_bound": "a finite number above 0",
@@ -172,7 +192,7 @@ def _value(document: Document, place: Place, name: str) -> Any:
         "groups": _are_groups(value),
         "label": _is_scalar(value),
         "test": isinstance(value, str) and value in TESTS,
-        "confidence": is_number and 0 < value < 1,
+        "confidence": is_number and 0.5 <= value < 1,
         "min_count": isinstance(value, int) and not isinstance(value, bool) and value >= 1,
         "small_groups": isinstance(value, str) and value in SMALL_GROUPS,
         "loss_bound": is_number and value > 0,

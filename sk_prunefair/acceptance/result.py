@@ -13,7 +13,7 @@ from sk_prunefair.acceptance.criteria import AcceptanceCriterion
 from sk_prunefair.acceptance.rows import BROKEN, FEW, KEPT, Row
 from sk_prunefair.promise.verdict import group_name, plain
 
-_SHOWN = ["name", "test", "group", "limit", "measured", "bound", "n", "verdict"]
+_SHOWN = ["name", "test", "group", "label", "limit", "measured", "bound", "n", "verdict"]
 _MOST = 3  # reasons in a sentence; the table has all
 
 
@@ -29,7 +29,8 @@ class Acceptance:
         One row per criterion: ``name``, ``metric``, ``test`` ("proven" or "observed"),
         ``confidence`` (NaN where it is observed), ``group`` (the one that decides; None: between
         groups), ``label``, ``limit``, ``measured``, ``bound`` (what the metric may be there, at the
-        confidence), ``n``, ``p_value``, ``verdict`` ("kept", "broken", "too few rows"), ``passed``,
+        confidence; NaN where it is observed, or its test has a p-value alone), ``n``, ``p_value``
+        (NaN where the bound decides), ``verdict`` ("kept", "broken", "too few rows"), ``passed``,
         ``n_groups`` and ``n_too_few``, how many rows of `table` there are, and with too few rows.
     table : pandas.DataFrame
         The same columns, one row per criterion and group (and class, of recalls). ``passed`` is NA
@@ -61,6 +62,11 @@ class Acceptance:
         )
 
     @property
+    def has_labels(self) -> bool:
+        """Whether any criterion is of a label."""
+        return any(label is not None for label in self.criteria["label"])
+
+    @property
     def sentence(self) -> str:
         """What became of the criteria, in one sentence."""
         n = len(self.criteria)
@@ -68,13 +74,18 @@ class Acceptance:
         if self.kept:
             n_few = int(self.criteria["n_too_few"].sum())
             few = f"; left out, with too few rows: {n_few} groups" if n_few else ""
-            return f"acceptance criteria kept: all {n}{few}"
+            n_proven = int(self.criteria["test"].eq("proven").sum())
+            how = f"{n_proven} proven, {n - n_proven} observed"
+            return f"acceptance criteria kept: all {n} ({how}){few}"
         why = [*self.findings, *map(_why, failed.head(_MOST).to_dict("records"))]
         more = " and others" * (len(failed) > _MOST)
         return f"acceptance criteria not kept: {len(failed)} of {n}: {'; '.join(why)}{more}"
 
     def __str__(self) -> str:
-        shown = self.criteria[_SHOWN].assign(group=self.criteria["group"].map(shown_group))
+        columns = [each for each in _SHOWN if each != "label" or self.has_labels]
+        shown = self.criteria[columns].assign(group=self.criteria["group"].map(shown_group))
+        if self.has_labels:
+            shown["label"] = shown["label"].map(lambda label: "" if label is None else label)
         table = shown.to_string(index=False, float_format="{:z.4g}".format, na_rep="")
         return f"{self.sentence}\n\n{table}"
 
@@ -167,6 +178,8 @@ def _worse(criterion: AcceptanceCriterion, row: Row) -> tuple[float, ...]:
 def _why(row: dict[Any, Any]) -> str:
     where = "between groups" if row["group"] is None else f"in group {group_name(row['group'])}"
     label = "" if row["label"] is None else f", label {row['label']!r}"
+    if row["verdict"] == FEW and row["group"] is None and np.isnan(row["measured"]):
+        return f"{row['name']!r} has fewer than two groups to compare that have rows enough{label}"
     if row["verdict"] == FEW:
         return f"{row['name']!r} has too few rows {where}{label} ({row['n']:,})"
     may = "" if np.isnan(row["bound"]) else f", may be {row['bound']:.4g}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sk_prunefair.acceptance.criteria import AcceptanceCriterion
-from sk_prunefair.acceptance.groups import chosen_groups, is_same
+from sk_prunefair.acceptance.groups import chosen_groups, is_same, quotes_hint
 from sk_prunefair.data.groups import encode_groups
 from sk_prunefair.names import Names
 from sk_prunefair.outcome import Outcome
@@ -93,19 +94,28 @@ class Sample:
                 return code
         raise ValueError(
             f"criterion {criterion.name!r}: label must be one of {known[:20]}, got "
-            f"{criterion.label!r}"
+            f"{criterion.label!r}{quotes_hint(criterion.label)}"
         )
 
-    def large_groups(self, criterion: AcceptanceCriterion) -> tuple[list[int], list[Row]]:
-        """Return the groups that can be compared, and rows of those that have too few."""
-        chosen = self.chosen(criterion)
-        counts = {group: int((self.codes == group).sum()) for group in chosen}
+    @cached_property
+    def levels(self) -> list[npt.NDArray[np.bool_]]:
+        """The rows of each level of control features; all of them where there are none."""
+        codes, known = pd.factorize(self.report.samples["level"], use_na_sentinel=False)
+        return [codes == code for code in range(len(known))]
+
+    def large_groups(
+        self, criterion: AcceptanceCriterion, counts: Mapping[int, int]
+    ) -> tuple[list[int], list[Row]]:
+        """Return the groups that can be compared, and rows of those that have too few.
+
+        `counts` has the rows of each group that the metric concerns.
+        """
         few = [
             Row(self.names[group], None, np.nan, np.nan, count, np.nan, FEW)
             for group, count in counts.items()
             if count < criterion.min_count
         ]
-        large = [group for group in chosen if counts[group] >= criterion.min_count]
+        large = [group for group, count in counts.items() if count >= criterion.min_count]
         if len(large) < 2:
             total = sum(counts[group] for group in large)
             return [], [*few, Row(None, None, np.nan, np.nan, total, np.nan, FEW)]

@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _audit(args: argparse.Namespace) -> int:
     from sk_prunefair.acceptance import read_criteria
     from sk_prunefair.cli.outputs import write_outputs
-    from sk_prunefair.cli.reports import make_report
+    from sk_prunefair.cli.reports import WITHOUT_LABEL, make_report
 
     _check_promise(args)
     criteria = None if args.accept is None else read_criteria(args.accept)
@@ -81,8 +81,9 @@ def _audit(args: argparse.Namespace) -> int:
         print(f"\n{acceptance}")
     if lost and verdict is None and acceptance is None:
         print(f"\nnot approved: {'; '.join(lost)}")
-    if "Other pruning rates" in audit.facts:
-        print(f"\nother pruning rates: {audit.facts['Other pruning rates']}")
+    for fact in (WITHOUT_LABEL, "Other pruning rates"):
+        if fact in audit.facts:
+            print(f"\n{fact[0].lower()}{fact[1:]}: {audit.facts[fact]}")
     return KEPT if approved else BROKEN
 
 

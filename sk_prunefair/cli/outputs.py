@@ -106,7 +106,7 @@ def write_documents(
     """Write the documents that are made of one audit into a folder, made where it is not there.
 
     Impact ratios are written where columns are called ``sex`` and ``race``, or as their kin, and
-    there are two labels.
+    there are two labels; those of scores beside them, where the models give probabilities.
     """
     folder.mkdir(parents=True, exist_ok=True)
     data = facts.get("Data", facts.get("Predictions", "held-out samples"))
@@ -116,6 +116,9 @@ def write_documents(
     named = named_columns(report.sensitive_features)
     if named is not None and len(report.labels) == 2:
         report.impact_ratios(**named).to_markdown(folder / "impact_ratios.md", **options)
+        if report.outcomes[1].scores is not None:
+            scored = report.impact_ratios(**named, of="scores")
+            scored.to_markdown(folder / "scoring_rates.md", **options)
 
 
 def junit(
@@ -152,7 +155,8 @@ def _cases(report: FairnessReport, verdict: Verdict | None) -> Iterator[ElementT
         return
     for row in verdict.table.to_dict("records"):
         case = _case(_text(row["criterion"]), _text(row["group"]))
-        what = f"worse by {row['drop']:.4f} over {row['count']} rows"
+        more = f" and {row['unlabelled']} without label" if row.get("unlabelled") else ""
+        what = f"worse by {row['drop']:.4f} over {row['count']} rows{more}"
         if row.get("evidence") == "changes":
             what = f"{row['changed']:.4f} of {row['unlabelled']} answers changed"
         most = f"at most {row['drop_bound']:.4f} at the confidence"
@@ -171,9 +175,13 @@ def _accepted(acceptance: Acceptance) -> Iterator[ElementTree.Element]:
         group = f"{shown_group(row['group'])}{label}"
         case = _case(f"acceptance.{_text(row['name'])}", _text(group))
         measured = "not known" if pd.isna(row["measured"]) else f"{row['measured']:.4f}"
+        may = "" if pd.isna(row["bound"]) else f", may be {row['bound']:.4f}"
+        test = row["test"]
+        if test == "proven":
+            test += f" with confidence {row['confidence']:g}"
         said = (
-            f"{row['verdict']}: {row['metric']} is {measured} over {row['n']} rows, the "
-            f"limit is {row['limit']:g} ({row['test']})"
+            f"{row['verdict']}: {row['metric']} is {measured}{may} over {row['n']} rows, the "
+            f"limit is {row['limit']:g} ({test})"
         )
         if pd.isna(row["passed"]):
             ElementTree.SubElement(case, "skipped", message=said)

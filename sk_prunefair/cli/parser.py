@@ -157,7 +157,7 @@ def _add_promise(audit: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="NAME",
         help="what may not fall instead: accuracy, balanced_accuracy, recall, tpr:LABEL, "
-        "fpr:LABEL, loss",
+        "fpr:LABEL, selection_rate:LABEL, loss",
     )
     add("--max-violation", type=float, metavar="XI", help="most that ξ may be, besides")
     add(
@@ -168,8 +168,8 @@ def _add_promise(audit: argparse.ArgumentParser) -> None:
     )
     add("--loss-bound", type=float, default=5.0, help="losses are clipped to it for ξ (5)")
     help_unlabelled = (
-        "rows without label, with the same columns but --label, or the same arrays but y: changed "
-        "answers prove the accuracy's promise, too"
+        "rows without label, with the same columns but --label, or the same arrays but y: they "
+        "count for the promise on accuracy and selection rates, and for nothing else"
     )
     add("--unlabelled", nargs="+", type=Path, metavar="FILE", help=help_unlabelled)
     add("--confidence", type=float, default=0.95, help="of the tests (0.95)")

@@ -30,6 +30,9 @@ from sk_prunefair.report.predictions import Prediction, as_prediction
 from sk_prunefair.selection import pruning_curve
 
 BATCH = 256
+WITHOUT_LABEL = "Rows without label"
+"""The fact that says what became of --unlabelled."""
+_PREDICTED = ("pred", "scores")
 
 
 class Audit(NamedTuple):
@@ -74,15 +77,27 @@ def make_report(args: argparse.Namespace) -> Audit:
             raise ValueError("--unlabelled does not go with --chunk-rows")
         if args.net is not None:
             raise ValueError("--chunk-rows goes with models or predictions, not with --net")
+    labelled = {path.resolve() for path in (*(args.data or ()), *(args.predictions or ()))}
+    for path in args.unlabelled or ():
+        if path.resolve() in labelled:
+            raise ValueError(
+                f"--unlabelled {path} is among the labelled rows, which would count twice"
+            )
     if args.curve and args.net is None:
         raise ValueError("--curve prunes a saved net, and goes with --net")
     if args.predictions is not None:
-        return _of_predictions(args)
-    if not args.data:
+        audit = _of_predictions(args)
+    elif not args.data:
         raise ValueError("--data must name what the models are compared on")
-    scores = [f"{name}_{kind}" for name in ("dense", "compressed") for kind in ("pred", "scores")]
-    _refuse(args, scores, "models, which are asked")
-    return _of_net(args) if args.net is not None else _of_models(args)
+    else:
+        scores = [f"{name}_{kind}" for name in ("dense", "compressed") for kind in _PREDICTED]
+        _refuse(args, scores, "models, which are asked")
+        audit = _of_net(args) if args.net is not None else _of_models(args)
+    if audit.unlabelled is None:
+        return audit
+    n = len(audit.unlabelled[2])
+    said = f"{n:,} of {_named(args.unlabelled)}, which count for the promise alone"
+    return audit._replace(facts=audit.facts | {WITHOUT_LABEL: said})
 
 
 def _refuse(args: argparse.Namespace, options: Sequence[str], what: str) -> None:

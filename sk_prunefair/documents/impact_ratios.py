@@ -11,13 +11,18 @@ import pandas as pd
 
 from sk_prunefair.checks import check_choice, check_number
 from sk_prunefair.data.groups import as_group_frame
-from sk_prunefair.documents.ratio_tables import ImpactRatios
-from sk_prunefair.metrics._pairs import as_pair
+from sk_prunefair.documents.ratio_tables import COLUMNS, ImpactRatios
+from sk_prunefair.metrics._pairs import as_pair, known_scores
+from sk_prunefair.outcome import Outcome
+from sk_prunefair.stats.paired_many import clopper_pearson
 
 if TYPE_CHECKING:
     from sk_prunefair.report.comparison import GroupComparison
 
-UNKNOWN = ("", "?", "unknown", "not known", "not stated", "n/a")
+UNKNOWN = (
+    *("", "?", "unknown", "not known", "not stated", "not specified", "not disclosed", "declined"),
+    *("prefer not to say", "n/a", "na", "nan", "none"),
+)
 _SEX = ("sex", "gender")
 _RACE = ("race", "ethnicity", "race/ethnicity", "race_ethnicity", "race ethnicity")
 
@@ -27,17 +32,21 @@ def impact_ratios(
     *,
     sex: Any = None,
     race: Any = None,
+    of: str = "labels",
     positive: Any = None,
     model: str = "compressed",
-    unknown: Iterable[str] = UNKNOWN,
+    unknown: str | Iterable[str] = UNKNOWN,
     exclude_below: float = 0.02,
+    confidence: float = 0.95,
 ) -> ImpactRatios:
-    """Return selection rates and impact ratios by sex, by race and ethnicity, and by both.
+    r"""Return selection or scoring rates and impact ratios by sex, by race and ethnicity, and both.
 
     The layout of 6 RCNY § 5-301, the rules of New York City's Local Law 144 of 2021 on automated
     employment decision tools: for each category the number of people, how many are selected, the
-    selection rate and the impact ratio; categories of less than 2 % of the data may be left out of
-    the ratios, but stay named with number and rate; and how many people are of no known category.
+    selection rate and the impact ratio, its rate divided by that of the most selected category;
+    categories of less than 2 % of the data may be left out of the ratios, but stay named with
+    number and rate; and how many people are of no known category. Of a tool that scores, the rate
+    is the share of a category whose score is above the median of the whole sample.
 
     Parameters
     ----------
@@ -45,14 +54,19 @@ def impact_ratios(
         The audit.
     sex, race : str or array-like of shape (n_samples,), default=None
         A column of its sensitive features, or the category of each row. One of them at least.
+    of : "labels" or "scores", default="labels"
+        Whether rates are of rows that get the positive label, or of rows whose probability of it is
+        above the median of all rows, those of unknown categories too; one at the median is not.
     positive : label, default=None
-        What counts as selected; None takes the larger one of two labels.
+        What counts as selected, or is scored; None takes the larger one of two labels.
     model : "compressed" or "dense", default="compressed"
         Whose answers are counted.
-    unknown : iterable of str
+    unknown : str or iterable of str
         Categories that mean "not known", in any case of letters.
     exclude_below : float in [0, 1), default=0.02
         Share of the rows below which a category is left out of the ratios; 0 leaves none out.
+    confidence : float in (0, 1), default=0.95
+        Of the intervals: all ratios of a table are in theirs at once.
 
     Returns
     -------
@@ -63,7 +77,18 @@ def impact_ratios(
     ------
     ValueError
         If there is neither sex nor race, a column is not known, `positive` is no label or has to be
-        said, or all rows are unknown.
+        said, all rows are unknown, or scores are asked for that are not known.
+
+    Notes
+    -----
+    With exact intervals [L, U] of the rates of the G categories that have a ratio (Clopper and
+    Pearson's, each at 1 − α / G, by Bonferroni's rule) the ratio of a category c lies in
+
+    .. math:: [L_c / \max_j U_j, \; \min(1, U_c / \max_j L_j)]
+
+    wherever all those rates lie in theirs. Which category is the most selected one need not be
+    known for that. An interval of a scoring rate takes the median as given: it is of the share of
+    the category that scores above this value.
 
     Examples
     --------
@@ -80,17 +105,24 @@ def impact_ratios(
     m              0.33           0.5
     """
     check_choice("model", model, ("compressed", "dense"))
+    check_choice("of", of, tuple(COLUMNS))
     check_number("exclude_below", exclude_below, least=0, most=0.5)
+    check_number("confidence", confidence, above=0, most=1 - 1e-6)
     if sex is None and race is None:
         raise ValueError("sex or race must name a column, or hold the category of each row")
     code = _positive(report, positive)
     outcome = report.outcomes[model == "compressed"]
-    is_selected = outcome.labels == code
+    is_selected, median = outcome.labels == code, None
+    if of == "scores":
+        scores = _scores(outcome, code, model)
+        median = float(np.median(scores))
+        is_selected = scores > median
     given = {"sex": sex, "race": race}
     columns = {
         name: _categories(report, value, name) for name, value in given.items() if value is not None
     }
-    words = {str(word).strip().lower() for word in unknown}
+    told = [unknown] if isinstance(unknown, str) else unknown
+    words = {str(word).strip().lower() for word in told}
     is_known = np.ones(len(is_selected), dtype=bool)
     for column in columns.values():
         is_known &= ~column.astype(str).str.strip().str.lower().isin(words).to_numpy()
@@ -98,8 +130,9 @@ def impact_ratios(
         raise ValueError("sex and race must be known of a row at least, got none")
     frame = pd.DataFrame(columns)[is_known]
     selected = is_selected[is_known]
-    tables = {name: _table(frame[[name]], selected, exclude_below) for name in columns}
-    both = _table(frame, selected, exclude_below) if len(columns) == 2 else None
+    options = (selected, exclude_below, confidence, COLUMNS[of])
+    tables = {name: _table(frame[[name]], *options) for name in columns}
+    both = _table(frame, *options) if len(columns) == 2 else None
     return ImpactRatios(
         tables.get("sex"),
         tables.get("race"),
@@ -110,6 +143,8 @@ def impact_ratios(
         int((~is_known).sum()),
         exclude_below,
         report,
+        median,
+        confidence,
     )
 
 
@@ -150,8 +185,23 @@ def _categories(report: GroupComparison, given: Any, name: str) -> pd.Series:
     return frame.iloc[:, 0]
 
 
+def _scores(outcome: Outcome, code: int, model: str) -> npt.NDArray[np.float64]:
+    """Return the probability of a label."""
+    found = known_scores(outcome)
+    if found is None:
+        raise ValueError(
+            f"of='scores' needs the probabilities of the {model} model, of which only labels are "
+            "known"
+        )
+    return found[:, code]
+
+
 def _table(
-    frame: pd.DataFrame, selected: npt.NDArray[np.bool_], exclude_below: float
+    frame: pd.DataFrame,
+    selected: npt.NDArray[np.bool_],
+    exclude_below: float,
+    confidence: float,
+    names: tuple[str, str],
 ) -> pd.DataFrame:
     grouped = frame.assign(selected=selected).groupby(list(frame))["selected"]
     count, n_selected = grouped.size(), grouped.sum()
@@ -159,13 +209,25 @@ def _table(
     is_out = share < exclude_below
     most = rate[~is_out].max()
     ratio = (rate / most if most > 0 else rate * np.nan).mask(is_out)
+    low, high = _intervals(n_selected[~is_out], count[~is_out], confidence)
     return pd.DataFrame(
         {
             "count": count,
             "share": share,
-            "selected": n_selected,
-            "selection_rate": rate,
+            names[0]: n_selected,
+            names[1]: rate,
             "impact_ratio": ratio,
+            "low": low.reindex(count.index).where(ratio.notna()),
+            "high": high.reindex(count.index).where(ratio.notna()),
             "excluded": is_out,
         }
     )
+
+
+def _intervals(
+    n_selected: pd.Series, count: pd.Series, confidence: float
+) -> tuple[pd.Series, pd.Series]:
+    """Return the ends of the ratios; see the notes of `impact_ratios`."""
+    ends = clopper_pearson(n_selected, count, (1 - confidence) / max(len(count), 1))
+    low, high = (pd.Series(each, index=count.index) for each in ends)
+    return low / high.max(), (high / low.max()).clip(upper=1)

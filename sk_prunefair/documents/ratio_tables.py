@@ -16,6 +16,8 @@ from sk_prunefair.report.markdown import cell
 if TYPE_CHECKING:
     from sk_prunefair.report.comparison import GroupComparison
 
+COLUMNS = {"labels": ("selected", "selection_rate"), "scores": ("above_median", "scoring_rate")}
+"""What rates are of, and the columns that have them."""
 _TITLES = {
     "sex": "Sex categories",
     "race": "Race and ethnicity categories",
@@ -32,9 +34,11 @@ class ImpactRatios:
     sex, race, intersections : pandas.DataFrame or None
         By category: ``count``, ``share`` (of the rows that are counted), ``selected``,
         ``selection_rate``, ``impact_ratio`` (NaN where the category is excluded, or nobody is
-        selected) and ``excluded``. None where its columns were not given.
+        selected), its interval ``low`` to ``high``, and ``excluded``. Of scores ``above_median``
+        and ``scoring_rate`` in the place of ``selected`` and ``selection_rate``. None where its
+        columns were not given.
     positive : object
-        The label that counts as selected.
+        The label that counts as selected, or is scored.
     model : str
         Whose answers were counted.
     n_rows, n_unknown : int
@@ -43,6 +47,10 @@ class ImpactRatios:
         Share of the rows below which a category is excluded.
     report : FairnessReport
         What they were made of.
+    median : float or None
+        Of the scores of all rows; None where labels are counted.
+    confidence : float
+        With which all ratios of a table are in their intervals.
     """
 
     sex: pd.DataFrame | None
@@ -54,6 +62,12 @@ class ImpactRatios:
     n_unknown: int
     exclude_below: float
     report: GroupComparison
+    median: float | None = None
+    confidence: float = 0.95
+
+    @property
+    def _columns(self) -> tuple[str, str]:
+        return COLUMNS["labels" if self.median is None else "scores"]
 
     @property
     def table(self) -> pd.DataFrame:
@@ -80,16 +94,24 @@ class ImpactRatios:
         dataset : str, default="held-out samples"
             Source of the data.
         """
+        rate = self._columns[1].replace("_", " ")
+        label = cell(repr(self.positive))
+        counted = (
+            f"Selected is a row that the {cell(self.model)} gives the label {label}."
+            if self.median is None
+            else f"The scoring rate is the share of a category to which the {cell(self.model)} "
+            f"gives a probability of {label} above {self.median:.4g}, the median of all rows."
+        )
         parts = [
-            "# Selection rates and impact ratios",
-            f"Selected is a row that the {cell(self.model)} gives the label "
-            f"{cell(repr(self.positive))}. The impact ratio is the selection rate of a category "
-            "divided by that of the most selected category of its table. Data: "
-            f"{cell(dataset)}, {self.n_rows:,} rows.",
+            f"# {rate.capitalize()}s and impact ratios",
+            f"{counted} The impact ratio is the {rate} of a category divided by the highest one "
+            "of its table, in brackets its interval: all ratios of a table are in theirs with a "
+            f"confidence of {self.confidence:.0%}. Data: {cell(dataset)}, {self.n_rows:,} rows.",
         ]
         for kind, frame in self._parts():
             if frame is not None:
-                parts += [f"## {_TITLES[kind]}", _markdown(frame), *self._excluded(frame)]
+                table = _markdown(frame, self._columns)
+                parts += [f"## {_TITLES[kind]}", table, *self._excluded(frame)]
         return written("\n\n".join([*parts, *self._ends(dataset)]) + "\n", path)
 
     def _excluded(self, frame: pd.DataFrame) -> list[str]:
@@ -97,8 +119,8 @@ class ImpactRatios:
         if left_out.empty:
             return []
         named = "; ".join(
-            f"{cell(_shown(name))}: {row['count']:,} rows, selection rate "
-            f"{row['selection_rate']:.3f}"
+            f"{cell(_shown(name))}: {row['count']:,} rows, {self._columns[1].replace('_', ' ')} "
+            f"{row[self._columns[1]]:.3f}"
             for name, row in left_out.iterrows()
         )
         return [
@@ -111,8 +133,12 @@ class ImpactRatios:
             "Whether a tool is one that the rules concern, who has to audit it, and whether its "
             "auditor is independent, is not said. The rules want the data's source explained, the "
             "reason for each exclusion, and the dates of audit and release of the tool.",
-            "Ratios have no interval: those of small categories move by chance.",
-            "Rates of scores, which the rules ask for where a tool scores, are not here.",
+            "Intervals are of the rates that people like these would have. The rules ask for the "
+            "ratios of these people, without intervals.",
+            "Where a tool scores, the rules ask for scoring rates, which are not in these tables."
+            if self.median is None
+            else "The median is taken as given, and rows that score just it are not above it. It "
+            "is of all rows, those of unknown categories too.",
             *scope(self.report, dataset),
         ]
         return [
@@ -125,8 +151,9 @@ class ImpactRatios:
 
     def __str__(self) -> str:
         table = self.table.to_string(float_format="{:.3f}".format, na_rep="")
+        what = "selected" if self.median is None else f"score above {self.median:.4g}"
         return (
-            f"impact ratios of {self.model}, selected: {self.positive!r}; {self.n_rows:,} rows, "
+            f"impact ratios of {self.model}, {what}: {self.positive!r}; {self.n_rows:,} rows, "
             f"{self.n_unknown:,} unknown\n{table}"
         )
 
@@ -137,17 +164,18 @@ def _shown(name: Any) -> str:
     return ", ".join(map(str, name)) if isinstance(name, tuple) else str(name)
 
 
-def _markdown(frame: pd.DataFrame) -> str:
+def _markdown(frame: pd.DataFrame, columns: tuple[str, str]) -> str:
+    names = [each.replace("_", " ") for each in columns]
     lines = [
-        "| category | number | selected | selection rate | impact ratio |",
+        f"| category | number | {names[0]} | {names[1]} | impact ratio |",
         "| --- | --- | --- | --- | --- |",
     ]
     for name, row in frame.iterrows():
         ratio = "excluded" if row["excluded"] else "n/a"
         if not np.isnan(row["impact_ratio"]):
-            ratio = f"{row['impact_ratio']:.3f}"
+            ratio = f"{row['impact_ratio']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
         lines.append(
-            f"| {cell(_shown(name))} | {row['count']:,} | {row['selected']:,} | "
-            f"{row['selection_rate']:.3f} | {ratio} |"
+            f"| {cell(_shown(name))} | {row['count']:,} | {row[columns[0]]:,} | "
+            f"{row[columns[1]]:.3f} | {ratio} |"
         )
     return "\n".join(lines)

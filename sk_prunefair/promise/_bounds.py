@@ -30,8 +30,8 @@ def check_promise(
         ),
         "confidence": (
             confidence,
-            "in (0, 1)",
-            _is_real(confidence) and 0 < confidence < 1,
+            "in [0.5, 1), as 0.95",
+            _is_real(confidence) and 0.5 <= confidence < 1,
         ),
     }
     for name, (value, accepted, is_fine) in checks.items():

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.promise.criteria import Criterion
 from sk_prunefair.promise.evidence import Evidence, examine_groups
-from sk_prunefair.promise.unlabelled import with_changes
+from sk_prunefair.promise.unlabelled import Unlabelled, with_changes
+
+Counts = npt.NDArray[np.int64]
 
 
 def evidence_of_groups(
@@ -44,6 +49,72 @@ def evidence_of_groups(
         with_changes(evidence, known, (int(n), int(n_changed)), bound, confidence)
         for evidence, known, n, n_changed in zip(found, labelled, *more, strict=True)
     ]
+
+
+def evidence_of_answers(
+    criterion: Criterion,
+    bound: float,
+    dense: Outcome,
+    compressed: Outcome,
+    codes: Counts,
+    counts: Counts | None,
+    unlabelled: Unlabelled,
+    groups: pd.Index,
+    labels: Any,
+    confidence: float,
+) -> list[Evidence]:
+    """Return what all rows of each group prove of a criterion that needs no labels."""
+    old, new, known = unlabelled.outcomes(labels, dense, compressed)
+    if len(known) > len(labels):
+        raise ValueError(
+            f"rows without label (unlabelled) have the answers {known[len(labels) :][:5]}, which "
+            f"are none of the labels of the report, {known[: len(labels)][:20]}; classes names "
+            "labels that no labelled row has"
+        )
+    every = np.concatenate([codes, unlabelled.codes(groups)])
+    weights = np.ones(len(every), dtype=np.int64)
+    if counts is not None:
+        weights[: len(counts)] = counts
+    found = evidence_of_groups(
+        criterion,
+        bound,
+        old,
+        new,
+        rows_by_group(every, len(groups)),
+        confidence,
+        None if counts is None else weights,
+    )
+    changed = np.bincount(every, weights * (old.labels != new.labels), len(groups))
+    total, more = np.bincount(every, weights, len(groups)), unlabelled.counts(groups)[0]
+    return [
+        replace(
+            one,
+            count=int(n - n_more),
+            unlabelled=int(n_more),
+            changed=float(n_changed / n),
+            by="answers",
+        )
+        for one, n, n_more, n_changed in zip(found, total, more, changed, strict=True)
+    ]
+
+
+def rows_by_group(codes: Counts, n_groups: int) -> list[Counts]:
+    """Return the rows of each group, in an order that does not depend on their values.
+
+    Bets need one; files are often sorted.
+    """
+    order = np.random.default_rng(0).permutation(len(codes))
+    return [order[codes[order] == code] for code in range(n_groups)]
+
+
+def check_unlabelled(criteria: Sequence[Criterion]) -> None:
+    """Raise ValueError where rows without label would count for nothing."""
+    if not any(each.takes_unlabelled for each in criteria):
+        raise ValueError(
+            "rows without label (unlabelled) count for 'accuracy' and 'selection_rate:<label>', or "
+            "a Criterion that needs no labels; the criteria are "
+            f"{[each.name for each in criteria][:10]}, which need labels"
+        )
 
 
 def check_counted(criteria: Sequence[Criterion], max_violation: float | None) -> None:

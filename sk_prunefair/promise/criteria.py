@@ -15,8 +15,8 @@ from sk_prunefair.outcome import Outcome
 Rows = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
 _NAMES = (
-    "'accuracy', 'balanced_accuracy', 'recall', 'tpr:<label>', 'fpr:<label>', 'loss', a function "
-    "f(y_true, y_pred) or a Criterion"
+    "'accuracy', 'balanced_accuracy', 'recall', 'tpr:<label>', 'fpr:<label>', "
+    "'selection_rate:<label>', 'loss', a function f(y_true, y_pred) or a Criterion"
 )
 
 
@@ -45,8 +45,17 @@ class Criterion:
     of_answers : bool, default=False
         Whether it is binary, concerns all rows, and changes in no row whose answer stays: then rows
         without label say something about it.
+    needs_labels : bool, default=True
+        Whether values are of the truth, too. Where they are of the answers alone, rows without
+        label count as those with one do; `values` must not look at the truth then.
     is_cost : bool, default=False
         Whether the table shows `scale` − the mean: of a rate or a loss, which may not rise.
+
+    Raises
+    ------
+    ValueError
+        If it is said to be `of_answers`, or not to need labels, and cannot be: it is not binary in
+        the first case, or looks at the labels by `rows` or `by_class`.
 
     Examples
     --------
@@ -73,6 +82,23 @@ class Criterion:
     where_possible: bool = False
     is_cost: bool = False
     of_answers: bool = False
+    needs_labels: bool = True
+
+    def __post_init__(self) -> None:
+        is_of_labels = self.rows is not None or self.by_class
+        if self.of_answers and (is_of_labels or not self.is_binary):
+            raise ValueError(
+                f"of_answers goes with is_binary, and neither rows nor by_class, in {self.name!r}"
+            )
+        if not self.needs_labels and is_of_labels:
+            raise ValueError(
+                f"needs_labels=False goes with neither rows nor by_class, in {self.name!r}"
+            )
+
+    @property
+    def takes_unlabelled(self) -> bool:
+        """Whether rows without label say something about it."""
+        return self.of_answers or not self.needs_labels
 
     def concerned(self, truth: npt.NDArray[np.int64]) -> Rows:
         """Return which rows the criterion concerns, as a boolean ndarray."""
@@ -170,6 +196,8 @@ def _make(given: Any, labels: Any, loss_bound: float) -> list[Criterion]:
             return [_loss(loss_bound)]
         if colon and kind in ("tpr", "fpr"):
             return [_rate(kind, _code(label, labels, given), labels)]
+        if colon and kind == "selection_rate":
+            return [_selection_rate(_code(label, labels, given), labels)]
         raise ValueError(f"criteria must be {_NAMES}, got {given!r}")
     if callable(given):
         return [_of_function(given, labels)]
@@ -204,6 +232,15 @@ def _rate(kind: str, code: int, labels: Any) -> Criterion:
         rows=lambda truth: truth != code,
         is_binary=True,
         is_cost=True,
+    )
+
+
+def _selection_rate(code: int, labels: Any) -> Criterion:
+    return Criterion(
+        f"selection rate of {_shown(labels[code])}",
+        lambda outcome: (outcome.labels == code).astype(float),
+        is_binary=True,
+        needs_labels=False,
     )
 
 

@@ -43,7 +43,8 @@ class Evidence:
     changed : float
         Share of all these rows whose answer changed; NaN where nobody asks.
     by : str, default="labels"
-        What the test is of: "labels", "changes" (no row has a label), or "both".
+        What the test is of: "labels", "changes" (no row has a label), "both", or the "answers" of
+        all rows, where no label is needed.
     """
 
     count: int

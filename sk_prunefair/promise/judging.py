@@ -14,8 +14,14 @@ from sk_prunefair.checks import check_number
 from sk_prunefair.names import PRUNING, Names
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.promise._bounds import check_promise
-from sk_prunefair.promise.by_group import check_counted, evidence_of_groups
-from sk_prunefair.promise.criteria import as_criteria, losses_of
+from sk_prunefair.promise.by_group import (
+    check_counted,
+    check_unlabelled,
+    evidence_of_answers,
+    evidence_of_groups,
+    rows_by_group,
+)
+from sk_prunefair.promise.criteria import Criterion, as_criteria, losses_of
 from sk_prunefair.promise.evidence import Evidence
 from sk_prunefair.promise.findings import label_findings
 from sk_prunefair.promise.pairs import examine_pairs
@@ -62,17 +68,19 @@ def judge(
     max_violation : float, default=None
         What the fairness violation ξ may be, the largest difference between what two groups pay in
         loss; of losses clipped to `loss_bound`. None: anything.
-    confidence : float in (0, 1), default=0.95
+    confidence : float in [0.5, 1), default=0.95
         1 − α.
     criteria : str, callable, Criterion, iterable or mapping of them, default=None
         What may not fall: ``"accuracy"``, ``"balanced_accuracy"`` (the mean of the recalls of the
         classes that a group has), ``"recall"`` (of each class), ``"tpr:<label>"`` and
-        ``"fpr:<label>"`` (which may not rise), ``"loss"`` (may not rise, clipped to `loss_bound`,
-        in its unit), a function ``f(y_true, y_pred)`` that returns a value in [0, 1] for each row,
-        higher is better, or a `Criterion`. A mapping gives, for each, what it may lose. None: the
-        accuracy and, where a group has enough rows of a class to prove anything, the recall of that
-        class. Where it has not, the verdict says so, and the promise is broken only if these rows
-        prove that it is. What is named has to pass in every group, however few its rows.
+        ``"fpr:<label>"`` (which may not rise), ``"selection_rate:<label>"`` (the share of answers
+        that are the label; name the other label too where it may not rise either), ``"loss"`` (may
+        not rise, clipped to `loss_bound`, in its unit), a function ``f(y_true, y_pred)`` that
+        returns a value in [0, 1] for each row, higher is better, or a `Criterion`. A mapping gives,
+        for each, what it may lose. None: the accuracy and, where a group has enough rows of a class
+        to prove anything, the recall of that class. Where it has not, the verdict says so, and the
+        promise is broken only if these rows prove that it is. What is named has to pass in every
+        group, however few its rows.
     harmless : float, default=None
         δ: also promise that no group's accuracy drops by more than another's plus δ. None: nothing.
     loss_bound : float, default=5.0
@@ -83,8 +91,10 @@ def judge(
         How many rows each one stands for; None is one. What is tested by bets then raises, as its
         rows are not known: all but the exact tests.
     unlabelled : Unlabelled, default=None
-        Rows whose group is known and whose label is not; they count for the accuracy. A group may
-        have such rows alone. Which rows have labels must not depend on what they are.
+        Rows whose group is known and whose label is not. They count for the accuracy, by what
+        changed in them, and for selection rates like all other rows; for the rest labels alone do,
+        which the verdict says. A group may have such rows alone. Which rows have labels must not
+        depend on what they are.
 
     Returns
     -------
@@ -94,7 +104,8 @@ def judge(
     Raises
     ------
     ValueError
-        If an argument is malformed, a group has no row, or losses are asked for that are not known.
+        If an argument is malformed, a group has no row, losses are asked for that are not known,
+        or no criterion takes the rows without label.
     TypeError
         If a criterion is of no kind that is known.
 
@@ -128,18 +139,23 @@ def judge(
     made = as_criteria(criteria, labels, max_drop=max_accuracy_drop, loss_bound=loss_bound)
     if counts is not None:
         check_counted([criterion for criterion, _ in made], max_violation)
-    # Bets need an order that does not depend on the values; files are often sorted.
-    order = np.random.default_rng(0).permutation(len(codes))
-    by_group = [order[codes[order] == code] for code in range(len(group_names))]
+    if unlabelled is not None:
+        check_unlabelled([criterion for criterion, _ in made])
+    by_group = rows_by_group(codes, len(group_names))
     more = None if unlabelled is None else unlabelled.counts(group_names)
+
+    def evidence_of(criterion: Criterion, bound: float) -> list[Evidence]:
+        both = criterion, bound, dense, compressed
+        if unlabelled is None or criterion.needs_labels:
+            return evidence_of_groups(*both, by_group, confidence, counts, more)
+        return evidence_of_answers(
+            *both, codes, counts, unlabelled, group_names, labels, confidence
+        )
+
     rows: list[Row] = [
         (group, criterion.name, bound, criterion.where_possible, evidence)
         for criterion, bound in made
-        for group, evidence in enumerate(
-            evidence_of_groups(
-                criterion, bound, dense, compressed, by_group, confidence, counts, more
-            )
-        )
+        for group, evidence in enumerate(evidence_of(criterion, bound))
         if evidence.count or not criterion.where_possible
     ]
     for name, margin, changes, scale in _comparisons(

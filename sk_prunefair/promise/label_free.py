@@ -42,7 +42,7 @@ def judge_changes(
         The group of each sample; columns intersect.
     max_accuracy_drop : float in [0, 1), default=0.02
         What no group may lose.
-    confidence : float in (0, 1), default=0.95
+    confidence : float in [0.5, 1), default=0.95
         1 − α.
     names : pair of str, default=("dense", "compressed")
         What the two are called, in the findings.

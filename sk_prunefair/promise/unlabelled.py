@@ -53,19 +53,25 @@ class Unlabelled:
         found = dict.fromkeys([*known, *self.group.unique()])
         return pd.Index(list(found), tupleize_cols=False)
 
-    def counts(self, groups: pd.Index) -> tuple[Counts, Counts]:
-        """Return rows, and rows whose answer changed, of each group."""
+    def codes(self, groups: pd.Index) -> Counts:
+        """Return the place of each row's group among the groups."""
         place = {name: code for code, name in enumerate(groups)}
         codes, names = pd.factorize(self.group)
-        codes = np.array([place[name] for name in names], dtype=np.int64)[codes]
-        n = len(groups)
+        return np.array([place[name] for name in names], dtype=np.int64)[codes]
+
+    def counts(self, groups: pd.Index) -> tuple[Counts, Counts]:
+        """Return rows, and rows whose answer changed, of each group."""
+        codes, n = self.codes(groups), len(groups)
         is_changed = self.dense != self.compressed
         return np.bincount(codes, minlength=n), np.bincount(codes[is_changed], minlength=n)
 
-    def findings(
-        self, labels: Sequence[Any] | npt.NDArray[Any], names: Names, *labelled: Outcome
-    ) -> list[str]:
-        """Return what no average shows, of all rows; of those without label, unlike dense."""
+    def outcomes(
+        self, labels: Sequence[Any] | npt.NDArray[Any], *labelled: Outcome
+    ) -> tuple[Outcome, Outcome, list[Any]]:
+        """Return both models' answers to labelled rows, then to these, and what their codes are.
+
+        The truth of the rows without label is set to the dense answer: nobody may look at it.
+        """
         answers = [self.dense.tolist(), self.compressed.tolist()]
         known = list(dict.fromkeys([*np.asarray(labels).tolist(), *answers[0], *answers[1]]))
         place = {label: code for code, label in enumerate(known)}
@@ -75,8 +81,14 @@ class Unlabelled:
             truth = np.concatenate([labelled[0].truth, dense])
             dense = np.concatenate([labelled[0].labels, dense])
             compressed = np.concatenate([labelled[1].labels, compressed])
-        outcomes = Outcome(None, dense, truth), Outcome(None, compressed, truth)
-        return label_findings(*outcomes, known, names)
+        return Outcome(None, dense, truth), Outcome(None, compressed, truth), known
+
+    def findings(
+        self, labels: Sequence[Any] | npt.NDArray[Any], names: Names, *labelled: Outcome
+    ) -> list[str]:
+        """Return what no average shows, of all rows; of those without label, unlike dense."""
+        dense, compressed, known = self.outcomes(labels, *labelled)
+        return label_findings(dense, compressed, known, names)
 
 
 def with_changes(

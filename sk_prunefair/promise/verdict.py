@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-_ROWS_SHOWN = 12
+_ROWS_SHOWN, _CRITERIA_NAMED = 12, 5
 _SHOWN = ["group", "criterion", "count", "dense", "compressed", "drop", "drop_bound", "p_value"]
 _SHOWN_WITHOUT_LABELS = ["unlabelled", "changed", "evidence"]
 
@@ -37,7 +37,8 @@ class Verdict:
         not refute, and were it what was seen; infinite where that drop is too large; NaN where it
         passes). With rows without label also ``unlabelled`` (how many), ``changed`` (share of the
         answers of all rows that changed) and ``evidence``: whether "labels", "changes" or "both"
-        are tested.
+        are tested, or the "answers" of all rows, of which no label is needed; ``count`` is of
+        labelled rows then.
     confidence : float
         1 − α.
     findings : tuple of str
@@ -84,9 +85,10 @@ class Verdict:
         level = f"with confidence {self.confidence:g}"
         if self.findings:
             return f"promise not kept, {level}: {'; '.join(self.findings)}"
-        if self.kept:
-            return f"promise kept, {level}: {self._promised()}"
-        return f"promise not kept, {level}: {self._why_not()}"
+        what = f"kept, {level}: {self._promised()}"
+        if not self.kept:
+            what = f"not kept, {level}: {self._why_not()}"
+        return f"promise {what}{self._unused()}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the verdict as plain objects, as JSON has them; NaN and infinity are None.
@@ -117,6 +119,18 @@ class Verdict:
         parts = [f"{bound:g} in {', '.join(names)}" for bound, names in by_bound.items()]
         where = " where it was tested" if self.table["passed"].isna().any() else ""
         return f"no group is worse by more than {'; by more than '.join(parts)}{where}"
+
+    def _unused(self) -> str:
+        """Return for what rows without label did not count, where there are such rows."""
+        if "unlabelled" not in self.table:
+            return ""
+        is_used = self.table.groupby("criterion", sort=False)["unlabelled"].any()
+        names = is_used.index[~is_used].tolist()
+        if not names:
+            return ""
+        more = " and others" * (len(names) > _CRITERIA_NAMED)
+        named = ", ".join(names[:_CRITERIA_NAMED]) + more
+        return f"; rows without label do not count for {named}"
 
     def _why_not(self) -> str:
         row = _binding_row(self.table)
@@ -162,13 +176,14 @@ def _binding_row(table: pd.DataFrame) -> pd.Series:
 
 def _remedy(row: pd.Series) -> str:
     least, most = row["samples_needed"], row["samples_needed_most"]
+    rows = "labelled rows" if row.get("evidence") == "both" else "rows"
     if np.isinf(least):
         return "these rows show that it is worse than that"
     if np.isinf(most):
-        return f"some {least:,.0f} rows or more would be needed, were it less than seen"
+        return f"some {least:,.0f} {rows} or more would be needed, were it less than seen"
     if most <= 1.1 * least:
-        return f"some {most:,.0f} rows like these would be needed"
-    return f"some {least:,.0f} to {most:,.0f} rows like these would be needed"
+        return f"some {most:,.0f} {rows} like these would be needed"
+    return f"some {least:,.0f} to {most:,.0f} {rows} like these would be needed"
 
 
 def _remedy_by_changes(row: pd.Series) -> str:

@@ -27,10 +27,12 @@ class DocumentedReport(GroupHarm):
         return cyclonedx(self, path if self.writes_files else None, **options)
 
     def impact_ratios(self, **options: Any) -> Any:
-        """Return selection rates and impact ratios by sex, race and both, as in New York City.
+        """Return rates of selection or of scores and impact ratios, as New York City asks for.
 
-        Takes the options of `sk_prunefair.documents.impact_ratios`: ``sex``, ``race``,
-        ``positive``, ``model``, ``unknown`` and ``exclude_below``; returns its `ImpactRatios`.
+        By sex, by race and ethnicity, and by both. Takes the options of
+        `sk_prunefair.documents.impact_ratios`: ``sex``, ``race``, ``of`` ("labels" or "scores"),
+        ``positive``, ``model``, ``unknown``, ``exclude_below`` and ``confidence``; returns its
+        `ImpactRatios`.
         """
         from sk_prunefair.documents import impact_ratios
 

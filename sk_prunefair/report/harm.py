@@ -93,8 +93,10 @@ class GroupHarm(GroupComparison):
             them: labels or probabilities. A group's accuracy falls by at most the share of its
             answers that changed, and labels say how much of that is loss: both are tested
             together, by `sk_prunefair.stats.changes.combined_p_value`, in a group without labelled
-            rows the share alone. They count for the accuracy; of recalls labels alone decide.
-            Rows must be independent, and which have labels must not depend on what they are.
+            rows the share alone. For selection rates they count as labelled rows do. Of recalls
+            and all else labels alone decide, which the verdict says; where nothing takes these
+            rows, it is an error. Rows must be independent, and which have labels must not depend on
+            what they are.
         **options : dict
             ``max_violation``, ``confidence``, ``criteria`` (what may not fall), ``harmless`` and
             ``loss_bound``, as `sk_prunefair.promise.judge` takes them. A report of parts judges

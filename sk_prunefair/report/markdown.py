@@ -88,8 +88,9 @@ def groups_table(report: GroupComparison, figures: Figures, most: int | None = N
 
 def acceptance_table(acceptance: Acceptance) -> str:
     """Return the verdict on each criterion of a file, one line each."""
-    columns = ("name", "metric", "test", "limit", "group", "measured", "bound", "n", "verdict")
-    lines = ["criterion", *columns[1:4], "group that decides", *columns[5:]], ["---"] * len(columns)
+    label = ["label"] * acceptance.has_labels
+    figures = ["measured", "bound", "n", "verdict"]
+    head = ["criterion", "metric", "test", "limit", "group that decides", *label, *figures]
     rows = [
         [
             row["name"],
@@ -97,16 +98,15 @@ def acceptance_table(acceptance: Acceptance) -> str:
             row["test"],
             f"{row['limit']:g}",
             shown_group(row["group"]),
+            *("" if row[each] is None else row[each] for each in label),
             *("" if isnan(row[each]) else f"{row[each]:.4f}" for each in ("measured", "bound")),
             f"{row['n']:,}",
             row["verdict"],
         ]
         for row in acceptance.criteria.to_dict("records")
     ]
-    head, rule = lines
-    return "\n".join(
-        f"| {' | '.join(line)} |" for line in (map(cell, head), rule, *(map(cell, r) for r in rows))
-    )
+    lines = map(cell, head), ["---"] * len(head), *(map(cell, row) for row in rows)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def gap_lines(gaps: Mapping[str, Any]) -> list[str]:

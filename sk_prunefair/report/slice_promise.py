@@ -62,7 +62,7 @@ def judge_slices(
         Conditions that a rule may have.
     bins : int, default=4
         Parts that a number with more values than that is cut into, with about as many rows each.
-    confidence : float in (0, 1), default=0.95
+    confidence : float in [0.5, 1), default=0.95
         1 − α.
     names : Names
         What the two are called, in the findings.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,8 @@ def as_unlabelled(given: Any, labels: npt.NDArray[Any], groups: pd.DataFrame) ->
     Raises
     ------
     ValueError
-        If it is no such tuple, lengths differ, labels are of another kind, or groups are made of
-        other columns.
+        If it is no such tuple, lengths differ, labels are of another kind, groups are made of
+        other columns, or none of them is a group of the report.
 
     Examples
     --------
@@ -56,7 +57,10 @@ def as_unlabelled(given: Any, labels: npt.NDArray[Any], groups: pd.DataFrame) ->
     )
     check_same_length(compressed, names[1], dense, names[0])
     frame = group_columns(given[2], len(dense), "the sensitive_features of unlabelled")
-    if frame.shape[1] != groups.shape[1]:
+    # One column may be called anything; several could be exchanged unnoticed.
+    has_names = isinstance(given[2], Mapping) or hasattr(given[2], "columns")
+    is_named = has_names and groups.shape[1] > 1 and not _is_unnamed(groups)
+    if frame.shape[1] != groups.shape[1] or (is_named and set(frame) != set(groups)):
         raise ValueError(
             f"the sensitive_features of unlabelled must have the columns of the report, "
             f"{list(groups)}, got {list(frame)}"
@@ -64,7 +68,18 @@ def as_unlabelled(given: Any, labels: npt.NDArray[Any], groups: pd.DataFrame) ->
     if set(frame) == set(groups):
         frame = frame[list(groups)]
     codes, found = encode_groups(frame)
+    known = encode_groups(groups)[1].to_flat_index()
+    if not known.isin(found.to_flat_index()).any():
+        raise ValueError(
+            f"the sensitive_features of unlabelled are {found.to_flat_index()[:5].tolist()}, none "
+            f"of which is a group of the report, {known[:5].tolist()}; groups without any label "
+            "are judged by sk_prunefair.promise.judge_changes"
+        )
     return Unlabelled(found.to_flat_index()[codes], dense, compressed)
+
+
+def _is_unnamed(groups: pd.DataFrame) -> bool:
+    return list(groups) == [f"sensitive_feature_{i}" for i in range(groups.shape[1])]
 
 
 def _labels(values: Any, name: str, known: npt.NDArray[Any]) -> npt.NDArray[Any]:

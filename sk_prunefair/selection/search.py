@@ -50,7 +50,7 @@ class PruneRateSearchCV(PromiseSearch):
         mean without bounds a sample proves nothing. Larger bounds ask for more samples.
     criteria : str, callable, iterable or mapping of them, default=None
         What else may not fall, as in `sk_prunefair.promise.judge`. None: the accuracy alone.
-    confidence : float in (0, 1), default=0.95
+    confidence : float in [0.5, 1), default=0.95
         Probability with which the promise is kept.
     cv : float, "prefit", splitter or iterable, default=0.3
         Where the held-out data comes from: a share of X, drawn within each group; "prefit" holds

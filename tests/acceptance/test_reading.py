@@ -8,7 +8,7 @@ import sys
 import jsonschema
 import pytest
 
-from sk_prunefair.acceptance import METRICS, read_criteria, schema
+from sk_prunefair.acceptance import METRICS, AcceptanceCriterion, read_criteria, schema
 
 YAML = """\
 confidence: 0.9
@@ -45,9 +45,30 @@ def test_read_criteria_yaml_json_and_mapping_agree(tmp_path):
     assert found == read_criteria(written(tmp_path / "a.json", json.dumps(mapping)))
     assert [each.name for each in found] == ["nobody loses", "recall_drop", "impact_ratio"]
     assert [each.min_count for each in found] == [50, 10, 50]
-    assert [each.test for each in found] == ["proven", "proven", "observed"]
+    assert [each.test for each in found] == ["proven"] * 3  # confidence is set
     assert {each.confidence for each in found} == {0.9}
     jsonschema.Draft202012Validator(schema()).validate(mapping)
+
+
+@pytest.mark.parametrize(
+    ("shared", "own", "expected"),
+    [
+        ({}, {}, "observed"),
+        ({"confidence": 0.9}, {}, "proven"),
+        ({}, {"confidence": 0.9}, "proven"),
+        ({}, {"test": "proven"}, "proven"),
+        ({"confidence": 0.9}, {"test": "observed"}, "observed"),
+        ({"confidence": 0.9}, {"metric": "auc"}, "observed"),
+    ],
+)
+def test_read_criteria_confidence_asks_for_proof_where_there_is_a_bound(shared, own, expected):
+    [found] = read_criteria(shared | one(**{"metric": "accuracy", "limit": 0.8} | own))
+    assert found.test == expected
+
+
+def test_criterion_that_has_no_bound_cannot_be_proven():
+    with pytest.raises(ValueError, match="'a': auc has no bound, and can be 'observed' alone"):
+        AcceptanceCriterion("a", "auc", 0.8, test="proven")
 
 
 def test_schema_names_each_metric_and_key():
@@ -69,8 +90,12 @@ def test_schema_names_each_metric_and_key():
         ({**one(), "format": "2"}, "format must be 'sk_prunefair acceptance 1'"),
         (
             one(confidence=1),
-            r"criteria\[0\].confidence must be a number above 0 and below 1, got 1",
+            r"criteria\[0\].confidence must be a number of at least 0.5 and below 1",
         ),
+        (one(confidence=0.05), "confidence must be a number of at least 0.5"),  # that is α
+        (one(metric="brier_score", limit=20), "limit must be at least 0 and below 2"),
+        (one(metric="brier_score", label=1), "label goes with recall_drop"),
+        (one(metric="fairness_violation", limit=20), r"below loss_bound \(5\), got 20"),
         (one(min_count=0), r"criteria\[0\].min_count must be a whole number of at least 1"),
         (one(min_count=True), "min_count must be a whole number"),
         (one(small_groups="drop"), "small_groups must be one of fail, skip, got 'drop'"),
@@ -89,7 +114,12 @@ def test_schema_names_each_metric_and_key():
         (one(groups=[{"sex": None}]), "groups must be 'all'"),
         (one(label=1), "label goes with recall_drop"),
         (one(test="exact"), "test must be one of proven, observed"),
-        (one(metric="accuracy_gap", test="proven"), "test must be 'observed', but for accuracy_d"),
+        (
+            one(metric="auc", test="proven"),
+            "test must be 'observed' for auc, calibration_error, labels",
+        ),
+        (one(metric="auc", confidence=0.9), "confidence does not go with auc, calibration_error"),
+        (one(test="observed", confidence=0.9), "confidence does not go with test 'observed'"),
         (one(metric="fairness_violation", limit=0), "limit must be above 0"),
         (one(metric="excessive_risk", limit=6), r"below loss_bound \(5\)"),
         (one(metric="labels_lost", limit=1), "limit must be 0, or left out"),

@@ -215,7 +215,10 @@ def test_cli_bad_options_exit_with_2_and_are_named(case, capsys, options, messag
         (["--features", "pixel 0", "half"], "--features must be numbers"),
         (["--features", "pixel 0"], "X has 1 features"),
         (["--max-accuracy-drop", 1.5], "max_accuracy_drop must be a number in [0, 1)"),
-        (["--max-accuracy-drop", 0.1, "--confidence", 1], "confidence must be a number in (0, 1)"),
+        (
+            ["--max-accuracy-drop", 0.1, "--confidence", 1],
+            "confidence must be a number in [0.5, 1)",
+        ),
         (["--max-violation", 0.1], "--max-violation goes with --max-accuracy-drop"),
         (["--curve", 1.5], "rates"),
     ],

@@ -368,7 +368,7 @@ def test_cli_documents_of_sex_have_impact_ratios(case):
     frame.assign(c=[0, 1, 1, 1] * 15).to_csv("p.csv", index=False)
     options = ("--predictions", "p.csv", "--label", "y", "--groups", "Sex", "--dense-pred", "d")
     assert run(*options, "--compressed-pred", "c", "--documents", "d") == 0
-    assert "| f | 30 | 15 | 0.500 | 0.500 |" in Path("d/impact_ratios.md").read_text("utf-8")
+    assert "| f | 30 | 15 | 0.500 | 0.500 (" in Path("d/impact_ratios.md").read_text("utf-8")
 
 
 def test_cli_junit_layers_without_weights_fail_nothing_as_the_exit_status(case):

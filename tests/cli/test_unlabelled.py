@@ -86,6 +86,7 @@ def test_cli_unlabelled_rows_of_two_models_are_answered_by_both(tables):
     [
         (["--unlabelled", "missing.csv"], "missing.csv"),
         (["--unlabelled", "t.txt"], ".csv"),
+        (["--unlabelled", "./t.csv"], "is among the labelled rows, which would count twice"),
     ],
 )
 def test_cli_unlabelled_file_that_is_none_exits_with_2(tables, capsys, options, message):
@@ -114,3 +115,27 @@ def test_cli_unlabelled_file_without_a_column_names_it(tables, capsys):
     tables[1].drop(columns="s").to_csv("u.csv", index=False)
     assert audit("--predictions", "t.csv", *ANSWERS, "--unlabelled", "u.csv") == 2
     assert "--unlabelled has no column 's'" in capsys.readouterr().err
+
+
+def test_cli_unlabelled_rows_are_said_to_count_for_the_promise_alone(tables, capsys):
+    Path("c.json").write_text('{"criteria": [{"metric": "accuracy", "limit": 0.5}]}')
+    options = ["--unlabelled", "u.csv", "--accept", "c.json", "--out", "a.html"]
+    assert audit("--predictions", "t.csv", *ANSWERS, *options) == 0
+    said = "3,000 of u.csv, which count for the promise alone"
+    assert f"rows without label: {said}" in capsys.readouterr().out
+    assert json.loads(Path("a.json").read_text())["facts"]["Rows without label"] == said
+    assert said in Path("a.html").read_text("utf-8")
+
+
+def test_cli_unlabelled_rows_count_for_selection_rates_and_not_for_recalls_alone(tables, capsys):
+    shared = ["--predictions", "t.csv", *ANSWERS, "--unlabelled", "u.csv", "--junit", "j.xml"]
+    assert audit(*shared, "--criteria", "selection_rate:0", "selection_rate:1") == 0
+    table = json.loads(Path("a.json").read_text())["promise"]["table"]
+    assert {(row["count"], row["unlabelled"], row["evidence"]) for row in table} == {
+        (80, 1000, "answers")
+    }
+    assert audit(*shared, "--criteria", "recall", "fpr:1") == 2
+    assert "count for 'accuracy' and 'selection_rate:<label>'" in capsys.readouterr().err
+    rare = ["--criteria", "selection_rate:0", "--max-accuracy-drop", "0.001"]
+    assert audit(*shared, *rare) == 1
+    assert "over 80 rows and 1000 without label" in Path("j.xml").read_text()

@@ -172,7 +172,7 @@ def test_impact_ratios_markdown_names_what_is_left_out(report, tmp_path):
     found = report.impact_ratios(sex="sex", race="race")
     text = found.to_markdown(tmp_path / "a.md", dataset="held <out>")
     assert (tmp_path / "a.md").read_text("utf-8") == text
-    assert "| f | 40 | 10 | 0.250 | 0.500 |" in text
+    assert "| f | 40 | 10 | 0.250 | 0.500 (0.175 to 1.000) |" in text
     assert "less than 2% of the data: C: 1 rows, selection rate 0.000" in text
     assert "2 more rows, of which a category is unknown" in text
     assert "held \\<out\\>" in text

@@ -103,6 +103,7 @@ def test_judge_changes_takes_labels_and_scores_of_any_kind(kind):
         ({"sensitive_features": ["a"]}, "sensitive_features has 1 rows"),
         ({"max_accuracy_drop": 1.5}, "max_accuracy_drop"),
         ({"confidence": 1.0}, "confidence"),
+        ({"confidence": 0.05}, r"confidence must be a number in \[0.5, 1\), as 0.95, got 0.05"),
         ({"dense_pred": np.full((4, 2), np.nan)}, "not finite"),
     ],
 )
@@ -153,6 +154,28 @@ def test_promise_groups_of_several_columns_are_matched_by_name():
     assert len(table) == 6
 
 
+def test_promise_columns_of_groups_that_could_be_exchanged_must_have_their_names():
+    codes = np.stack([np.arange(N) % 2, np.arange(N) // 2 % 2], 1)
+    more = np.stack([np.arange(MORE) % 2, np.arange(MORE) // 2 % 2], 1)
+
+    def promised(columns, given):
+        groups = codes if columns is None else pd.DataFrame(codes, columns=columns)
+        two = FairnessReport(
+            TRUTH, dense_pred=DENSE, pruned_pred=COMPRESSED, sensitive_features=groups
+        )
+        return two.promise(unlabelled=(MORE_DENSE, MORE_COMPRESSED, given))
+
+    with pytest.raises(
+        ValueError, match=r"columns of the report, \['sex', 'age'\], got \['age', 'g"
+    ):
+        promised(["sex", "age"], pd.DataFrame(more, columns=["age", "gender"]))
+    by_name = promised(["sex", "age"], pd.DataFrame(more[:, ::-1], columns=["age", "sex"]))
+    by_place = promised(["sex", "age"], more)
+    pd.testing.assert_frame_equal(by_name.table, by_place.table)
+    unnamed = promised(None, pd.DataFrame(more, columns=["sex", "age"]))
+    pd.testing.assert_frame_equal(unnamed.table, by_place.table)
+
+
 def test_promise_takes_probabilities_of_unlabelled_rows():
     scores = pd.DataFrame(np.eye(2)[MORE_COMPRESSED][:, ::-1], columns=[1, 0])
     given = (np.eye(2)[MORE_DENSE], scores, MORE_GROUP)
@@ -171,6 +194,7 @@ def test_promise_takes_probabilities_of_unlabelled_rows():
         ((MORE_DENSE, MORE_DENSE, MORE_GROUP[:5]), "sensitive_features of unlabelled has 5 rows"),
         ((MORE_DENSE, MORE_DENSE, np.stack([MORE_GROUP] * 2, 1)), "columns of the report"),
         ((np.full((3, 3), 1 / 3), [0, 1, 1], list("abc")), "3 columns of probabilities"),
+        ((MORE_DENSE, MORE_DENSE, MORE_GROUP == "a"), "none of which is a group of the report"),
     ],
 )
 def test_promise_bad_unlabelled_rows_are_refused(given, word):

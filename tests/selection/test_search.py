@@ -349,7 +349,7 @@ def test_rate_search_without_groups_all_are_one(digits):
         ({"max_accuracy_drop": "2%"}, "max_accuracy_drop must be a number"),
         ({"max_violation": -1}, "max_violation must be a number None or positive"),
         ({"loss_bound": np.inf}, "loss_bound must be a number positive and finite"),
-        ({"confidence": 95}, r"confidence must be a number in \(0, 1\), got 95"),
+        ({"confidence": 95}, r"confidence must be a number in \[0.5, 1\), as 0.95, got 95"),
         ({"confidence": np.nan}, "confidence must be a number"),
         ({"cv": 5}, "cv must be a share"),
         ({"cv": 1.5}, "cv must be a share"),

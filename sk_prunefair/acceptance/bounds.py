@@ -1,0 +1,87 @@
+r"""One-sided confidence bounds of figures: exact, from counts.
+
+Of a share they are Clopper and Pearson's, of a paired change those of
+`sk_prunefair.stats.paired.drop_upper_bound`. A gap between groups is the share of one group, the
+largest, minus that of another, the smallest. So with upper ends U and lower ends L of all groups,
+each at half the level,
+
+.. math:: \max θ - \min θ \le \max U - \min L, \qquad
+          \min θ \, / \max θ \ge \min L \, / \max U
+
+hold wherever the ends of those two groups do: their number asks for no further correction. The same
+goes for the largest of several gaps, as it is one of them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from sk_prunefair.acceptance.shares import Counts, Shares
+from sk_prunefair.stats.paired_many import clopper_pearson, drop_upper_bounds
+
+Ends = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+
+
+def share_ends(found: Shares, level: float) -> Ends:
+    """Return the lower and the upper bound of each share, each at 1 − `level`.
+
+    Examples
+    --------
+    >>> low, high = share_ends(Shares(np.array([0, 90]), np.array([0, 100])), 0.05)
+    >>> low.round(3).tolist(), high.round(3).tolist()
+    ([0.0, 0.836], [1.0, 0.945])
+    """
+    low, high = clopper_pearson(found.hits, found.rows, 2 * level)
+    return low, high
+
+
+def gap_bound(found: Shares, level: float) -> float:
+    """Return an upper bound of the largest minus the smallest share.
+
+    Examples
+    --------
+    >>> round(gap_bound(Shares(np.array([90, 80]), np.array([100, 100])), 0.05), 3)
+    0.243
+    """
+    low, high = share_ends(found, level / 2)
+    return float(high.max() - low.min())
+
+
+def ratio_bound(found: Shares, level: float) -> float:
+    """Return a lower bound of the smallest by the largest share.
+
+    Examples
+    --------
+    >>> round(ratio_bound(Shares(np.array([50, 40]), np.array([100, 100])), 0.05), 3)
+    0.504
+    """
+    low, high = share_ends(found, level / 2)
+    return float(low.min() / high.max())
+
+
+def change_bounds(n: Counts, fewer: Counts, more: Counts, level: float) -> Ends:
+    """Return upper bounds of how far shares fell and rose, of the same rows before and after.
+
+    Examples
+    --------
+    >>> fell, rose = change_bounds(*np.array([[400], [6], [0]]), 0.05)
+    >>> fell.tolist(), rose.tolist()
+    ([0.0297], [0.0001])
+    """
+    fell = drop_upper_bounds(n, fewer, more, 1 - level)
+    return fell, drop_upper_bounds(n, more, fewer, 1 - level)
+
+
+def change_difference_bound(n: Counts, fewer: Counts, more: Counts, level: float) -> float:
+    """Return an upper bound of how much further one group's share fell than another's.
+
+    It is one of how much wider a gap became, too, which is never more.
+
+    Examples
+    --------
+    >>> change_difference_bound(*np.array([[400, 400], [6, 0], [0, 0]]), 0.05)
+    0.0421
+    """
+    fell, rose = change_bounds(n, fewer, more, level / 2)
+    return round(float(min(1.0, fell.max() + rose.max())), 12)

@@ -94,9 +94,9 @@ def run_module(net: CoreNet, X: Any, **params: Any) -> Any:
         return run(module, X, **params)
     if takes_probabilities(getattr(net, "criterion_", None)):
         raise ValueError(
-            f"autocast={net.autocast!r} needs a module that returns logits and a criterion of "
-            "those, such as torch.nn.CrossEntropyLoss: criterion=NLLLoss takes probabilities, of "
-            "which bfloat16 keeps three digits"
+            f"autocast={net.autocast!r} needs a module that returns logits and a criterion that "
+            "takes logits, such as torch.nn.CrossEntropyLoss; got criterion=NLLLoss, which takes "
+            "probabilities: bfloat16 keeps only three digits of them"
         )
     with torch.autocast(_device_type(net), dtype):
         output = run(module, X, **params)

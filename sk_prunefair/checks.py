@@ -121,7 +121,7 @@ def as_vector(values: Any, name: str, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     if vector.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, got shape {vector.shape}")
     if len(vector) == 0:
-        raise ValueError(f"{name} must hold at least one value, got none")
+        raise ValueError(f"{name} must hold at least one value, got an empty array")
     return vector
 
 

@@ -83,7 +83,7 @@ def net_latency(
         }
         asked = {name: of_names[name] for name in names if name not in left_out}
         if not asked:
-            raise ValueError(f"latency has none of its contenders {names}: {left_out}")
+            raise ValueError(f"none of the contenders {names} of latency can be made: {left_out}")
         table = compare_latency(asked, X, **(options | {"batch_sizes": sizes}))
     table.attrs |= {
         "what": "a forward pass",
@@ -138,7 +138,7 @@ def _sparse(module: nn.Module, seconds: float, X: Any, n_threads: int) -> nn.Mod
     expected = _PASSES * (time.perf_counter() - start)
     if expected > seconds:
         raise ValueError(
-            f"to choose its layers takes some {expected:.0f} s, more than seconds={seconds:g}"
+            f"choosing its layers takes about {expected:.0f} s, more than seconds={seconds:g}"
         )
     return sparse_module(module, X, threads=n_threads)
 

@@ -159,7 +159,9 @@ class FittedNet(Net):
         wants_reasons = diagnostics is not False
         if not samples:
             if wants_reasons:
-                raise ValueError("diagnostics need the samples: samples=False goes without them")
+                raise ValueError(
+                    "samples=False cannot be combined with diagnostics, which need the samples"
+                )
             parts = NetParts(self, data, self._both(), sensitive_features, control_features)
             found = add_up(parts).arguments() | {"classes": parts.classes}
             return FairnessReport(**found, **self._saved(parts.example, data, timing), **options)

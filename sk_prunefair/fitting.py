@@ -147,7 +147,7 @@ def prune(
             "sensitive_features"
         )
     if X is None and recalibrate:
-        raise ValueError("recalibrate=True needs data to measure on: pass X")
+        raise ValueError("recalibrate=True needs data to run the net on: pass X")
     if X is None:
         engine.prune(net, rate, None, 0)
         return

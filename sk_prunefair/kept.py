@@ -61,7 +61,7 @@ class KeptFolder:
             return None
         except Exception as error:
             raise ValueError(
-                f"{self.path(key)} cannot be read, delete it to compute it anew: {error!r}"
+                f"{self.path(key)} cannot be read; delete it to compute it again: {error!r}"
             ) from error
 
     def write(self, key: str, value: Any) -> None:

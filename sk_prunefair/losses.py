@@ -30,8 +30,8 @@ def first_output(output: Any) -> Any:
     if isinstance(output, Mapping):
         if "logits" not in output:
             raise ValueError(
-                f"module returned a dict of {sorted(map(str, output))}; its scores must be called "
-                "'logits'"
+                "module must return its scores under the key 'logits', got a dict of "
+                f"{sorted(map(str, output))}"
             )
         return output["logits"]
     return output[0] if isinstance(output, tuple) else output

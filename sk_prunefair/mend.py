@@ -120,8 +120,8 @@ class _Head:
                 if torch.allclose(found.reshape(scores.shape), scores, atol=1e-5, rtol=1e-4):
                     return torch.cat([features for features, _ in seen]), is_logits
         raise ValueError(
-            f"the net's last linear layer {self.name!r} must give what the net returns, or its "
-            f"logits; it gives shape {tuple(own.shape)}, the net {tuple(scores.shape)}"
+            f"the last linear layer {self.name!r} must return the output of the net, or its "
+            f"logits; it returns shape {tuple(own.shape)}, the net {tuple(scores.shape)}"
         )
 
     def fit(self, weight: torch.Tensor, y: torch.Tensor, strength: float, max_iter: int) -> None:
@@ -174,7 +174,7 @@ def _last_linear(clf: FairPrunedClassifier, data: Any) -> tuple[str, nn.Module]:
         for hook in hooks:
             hook.remove()
     if not ran:
-        raise ValueError("the net must have a linear layer to mend, found none")
+        raise ValueError("the net must have a linear layer, found none")
     return layers[ran[-1]], ran[-1]
 
 

@@ -65,7 +65,7 @@ def check_names(names: Any) -> Names:
     """
     is_pair = isinstance(names, (tuple, list)) and len(names) == 2
     if not is_pair or not all(isinstance(name, str) and name for name in names):
-        raise ValueError(f"names must be two different texts, got {names!r}")
+        raise ValueError(f"names must be two different strings, got {names!r}")
     if names[0] == names[1]:
-        raise ValueError(f"names must be two different texts, got {names!r}")
+        raise ValueError(f"names must be two different strings, got {names!r}")
     return Names(*names)

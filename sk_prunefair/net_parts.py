@@ -85,6 +85,7 @@ def known_groups(groups: Any) -> Any:
     """Return the groups, or raise ValueError where there are none."""
     if groups is None:
         raise ValueError(
-            "sensitive_features must be given, or X yield (X, y, group): the group of each sample"
+            "sensitive_features (the group of each sample) must be given, or X must yield (X, y, "
+            "group)"
         )
     return groups

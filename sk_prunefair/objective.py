@@ -153,8 +153,8 @@ def objective_loss(net: CoreNet, y_pred: Any, y_true: torch.Tensor, training: bo
         net.step_.losses = losses.detach()
     if columns and len(columns["group"]) != len(losses):
         raise ValueError(
-            f"get_loss was given {len(losses)} samples of a batch of {len(columns['group'])}: "
-            "a train_step of your own must pass batches whole; use a smaller batch_size"
+            f"get_loss must get the whole batch of {len(columns['group'])} samples, got "
+            f"{len(losses)}: do not split batches in train_step; use a smaller batch_size"
         )
     weighted = (objective or Objective(net, ())).weighted(trained, columns)
     part = columns.get("part")

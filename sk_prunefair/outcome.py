@@ -50,7 +50,7 @@ class Outcome:
     def known_losses(self) -> npt.NDArray[np.float64]:
         """The losses; ValueError where there are none."""
         if self.losses is None:
-            raise ValueError("losses are not known of predictions that are labels alone")
+            raise ValueError("losses are not available for predictions that are labels only")
         return self.losses
 
     @property

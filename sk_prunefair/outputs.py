@@ -114,7 +114,7 @@ def _check_one_logit(shape: tuple[int, ...], n_samples: int, classes: Any) -> No
         )
     if classes is not None and len(classes) != 2:
         raise ValueError(
-            f"criterion=BCEWithLogitsLoss is of two classes, got {len(classes)}: "
+            f"criterion=BCEWithLogitsLoss needs two classes, got {len(classes)}: "
             f"{np.asarray(classes)[:10].tolist()}; pass criterion=torch.nn.CrossEntropyLoss and a "
             "module with one score per class"
         )
@@ -125,8 +125,8 @@ def check_losses(net: CoreNet, losses: torch.Tensor, n_samples: int) -> None:
     if tuple(losses.shape) != (n_samples,):
         raise ValueError(
             f"criterion must give one loss per sample, shape ({n_samples},), got shape "
-            f"{tuple(losses.shape)} from {type(net.criterion_).__name__}; a criterion of your "
-            "own needs an attribute reduction that can be set to 'none', or returns one number"
+            f"{tuple(losses.shape)} from {type(net.criterion_).__name__}; a custom criterion must "
+            "have an attribute reduction that accepts 'none', or return one number"
         )
 
 
@@ -151,9 +151,9 @@ def as_probabilities(net: CoreNet, proba: npt.NDArray[np.float64]) -> npt.NDArra
     if net.predict_nonlinearity == "auto" and not net.is_scored_from_cache:
         kinds = [type(getattr(net, name + "_", None)).__name__ for name in net._criteria]
         warnings.warn(
-            f"the rows of predict_proba are no probabilities, and the criterion {kinds} does not "
-            "say how to make some of the module's output; pass predict_nonlinearity=..., such as a "
-            "softmax, or another criterion",
+            "the rows of predict_proba are not probabilities, as none can be derived from the "
+            f"module's output under the criterion {kinds}; pass predict_nonlinearity=..., such as "
+            "a softmax, or another criterion",
             UserWarning,
             stacklevel=3,
         )

@@ -86,8 +86,8 @@ def _load_weights(net: CoreNet, state: Mapping[str, torch.Tensor]) -> None:
         net.module_.load_state_dict(own)
     except RuntimeError as error:
         warnings.warn(
-            f"the weights of a checkpoint do not fit the net that is trained, prune_rate_="
-            f"{net.prune_rate_}, and were not loaded: {error}",
+            "the weights of a checkpoint do not fit the net in training "
+            f"(prune_rate_={net.prune_rate_}) and were not loaded: {error}",
             UserWarning,
             stacklevel=2,
         )

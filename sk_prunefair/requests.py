@@ -219,7 +219,9 @@ def can_follow(net: CoreNet) -> bool:
     idle = [type(callback).__name__ for callback in acting if callback.needs_labels]
     if idle:
         warnings.warn(
-            f"fine-tuning without labels: {', '.join(idle)} does not act", UserWarning, stacklevel=4
+            f"fine-tuning without labels: {', '.join(idle)} has no effect",
+            UserWarning,
+            stacklevel=4,
         )
     return True
 

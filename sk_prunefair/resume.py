@@ -131,9 +131,7 @@ class Resume(Hook):
             The epochs that are left.
         """
         if net.seed_ is None:
-            raise ValueError(
-                "Resume needs a net that begins the same way again: set random_state, got None"
-            )
+            raise ValueError("Resume needs a reproducible training: set random_state, got None")
         self.key_ = fingerprint(_start(net, data))
         kept = KeptFolder(self.dirname).read(self.key_)
         n_rows = torch.tensor([0 if kept is None else len(kept["history"])])
@@ -145,9 +143,9 @@ class Resume(Hook):
             put_files_back(kept)
         if kept["users"] != fingerprint(users_callbacks(net)):
             warnings.warn(
-                f"the training in {KeptFolder(self.dirname).path(self.key_)} is taken up again, "
-                "but callbacks of your own are others, or have other parameters or code, than when "
-                "it began; delete the file to train anew",
+                f"the training in {KeptFolder(self.dirname).path(self.key_)} is resumed, but the "
+                "user's callbacks, or their parameters or code, differ from those at its start; "
+                "delete the file to train from the beginning",
                 UserWarning,
                 stacklevel=2,
             )

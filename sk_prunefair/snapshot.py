@@ -175,7 +175,7 @@ def _remembered(callback: Any, names: _Names) -> dict[str, bytes]:
             # What a callback itself leaves out, such as a progress bar, need not be kept.
             if is_library(callback) and name in callback.__getstate__():
                 raise ValueError(
-                    f"{name} of the callback {type(callback).__name__} cannot be kept: {error!r}"
+                    f"{name} of the callback {type(callback).__name__} cannot be saved: {error!r}"
                 ) from error
     return found
 

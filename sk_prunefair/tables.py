@@ -211,7 +211,7 @@ def _are_categories(frame: pd.DataFrame, named: Any) -> npt.NDArray[np.bool_]:
     strangers = [name for name in named if name not in frame.columns]
     if strangers:
         raise ValueError(
-            f"categorical must name columns of X, got {strangers}; there are "
+            f"categorical must name columns of X, got {strangers}; the columns are "
             f"{frame.columns.tolist()}"
         )
     return frame.columns.isin(list(named))
@@ -221,7 +221,7 @@ def _is_category(column: pd.Series) -> bool:
     if types.is_datetime64_any_dtype(column) or types.is_timedelta64_dtype(column):
         raise ValueError(
             f"X must hold numbers and categories, got {column.dtype} in column {column.name!r}: "
-            "name it in categorical, or make numbers of it"
+            "name it in categorical, or convert it to numbers"
         )
     return types.is_bool_dtype(column) or not types.is_numeric_dtype(column)
 
@@ -236,7 +236,7 @@ def _numbers_of(column: pd.Series) -> npt.NDArray[np.float64]:
     if not (is_numeric or column.isna().all()):
         raise ValueError(
             f"X must hold numbers in column {column.name!r}, got {column.dtype} such as "
-            f"{column.dropna().tolist()[0]!r}; a column of categories is named in categorical"
+            f"{column.dropna().tolist()[0]!r}; list a column of categories in categorical"
         )
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     if np.isinf(values).any():

@@ -32,7 +32,7 @@ from tests.conftest import assert_same_weights, classifier
 ROOT = Path(__file__).parents[1]
 
 # What ends a training here is a callback with another parameter each time.
-pytestmark = pytest.mark.filterwarnings("ignore:the training in .* is taken up again")
+pytestmark = pytest.mark.filterwarnings("ignore:the training in .* is resumed")
 
 
 class Killed(BaseException):
@@ -275,7 +275,7 @@ def test_resume_other_parameter_of_a_users_callback_warns(small, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fit(7)  # what it has seen is another thing
-    with pytest.warns(UserWarning, match="callbacks of your own .* have other parameters"):
+    with pytest.warns(UserWarning, match="the user's callbacks, or their parameters or code"):
         fit(8)
 
 

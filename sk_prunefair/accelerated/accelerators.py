@@ -48,8 +48,8 @@ def found_ranks(accelerator: Any) -> Ranks:
     kind = accelerator.distributed_type.name
     if kind != "NO" and not kind.startswith("MULTI_"):
         raise ValueError(
-            "accelerator must leave the whole net on each process, as MULTI_CPU and MULTI_GPU do, "
-            f"got {kind}: masks are of whole tensors"
+            "accelerator must keep the whole net on each process (MULTI_CPU or MULTI_GPU), as "
+            f"masks cover whole tensors; got {kind}"
         )
     if accelerator.num_processes == 1:
         return ALONE
@@ -66,9 +66,9 @@ def check_same_data(ranks: Ranks, data: GroupDataset) -> None:
     seen = ranks.concatenate(torch.stack([torch.tensor(len(data)), *sums])[None])
     if (seen != seen[0]).any():
         raise ValueError(
-            "X, y and sensitive_features must be the same whole data on every process, which takes "
-            f"its own part of each batch; got {seen[:, 0].tolist()} rows, or labels or groups that "
-            "differ"
+            "X, y and sensitive_features must be the same full data on every process, which takes "
+            f"its part of each batch; got {seen[:, 0].tolist()} rows, or labels or groups that "
+            "differ between processes"
         )
 
 

@@ -75,7 +75,7 @@ class Accelerated(_Base):
         _skip(self)._validate_params()
         if self.accelerator.device_placement and device is not None:
             raise ValueError(
-                f"device must be None where the accelerator places the net, got {device!r}"
+                f"device must be None, as the accelerator places the net; got {device!r}"
             )
 
     def __getstate__(self) -> Any:
@@ -248,7 +248,7 @@ def adapted(cls: type) -> None:
     if issubclass(cls, AccelerateMixin) and not issubclass(cls, Accelerated):
         if cls.__mro__.index(AccelerateMixin) > cls.__mro__.index(NeuralNet):
             raise TypeError(
-                f"AccelerateMixin must stand before FairPrunedClassifier in the bases of "
+                "AccelerateMixin must come before FairPrunedClassifier in the bases of "
                 f"{cls.__name__}, got {', '.join(base.__name__ for base in cls.__bases__)}"
             )
         cls.__bases__ = (Accelerated, *cls.__bases__)

@@ -45,7 +45,7 @@ def chosen_groups(groups: Any, known: pd.MultiIndex, name: str) -> list[int]:
         if not places:
             shown = [row[0] if known.nlevels == 1 else row for row in known[:_MOST_NAMED]]
             raise ValueError(
-                f"criterion {name!r}: no group of the data is {_named(item)}; its groups are "
+                f"criterion {name!r}: {_named(item)} is not a group of the data; its groups are "
                 f"{shown}{' and others' * (len(known) > _MOST_NAMED)}, by {list(known.names)}"
             )
         found.update(places)
@@ -58,14 +58,15 @@ def _places(item: Any, known: pd.MultiIndex, name: str) -> list[int]:
         parts = list(item) if isinstance(item, list | tuple) else [item]
         if len(parts) != len(columns):
             raise ValueError(
-                f"criterion {name!r}: a group has {len(columns)} values, of {columns}, got "
-                f"{_named(item)}; a mapping names columns"
+                f"criterion {name!r}: a group must have {len(columns)} values, one for each of "
+                f"{columns}, or be a mapping of columns to values; got {_named(item)}"
             )
         item = dict(zip(columns, parts, strict=True))
     unknown = [key for key in item if str(key) not in map(str, columns)]
     if unknown:
         raise ValueError(
-            f"criterion {name!r}: groups have the columns {columns}, got {unknown[0]!r}"
+            f"criterion {name!r}: groups have the columns {columns}, got the unknown column "
+            f"{unknown[0]!r}"
         )
     wanted = {str(key): value for key, value in item.items()}
     return [

@@ -96,8 +96,8 @@ def _rows(sample: Sample, criterion: AcceptanceCriterion) -> list[Row]:
     kind = criterion.kind
     if kind.needs_losses and sample.dense.losses is None:
         raise ValueError(
-            f"criterion {criterion.name!r}: {criterion.metric} needs the losses of both models, of "
-            "which only labels are known"
+            f"criterion {criterion.name!r}: {criterion.metric} needs the losses of both models, "
+            "but only their labels are known"
         )
     if kind.kind == "group":
         return tested_groups(sample, criterion)

@@ -97,7 +97,7 @@ def read_criteria(
         if name in names[:i]:
             raise document.error(
                 ("criteria", i),
-                f"must have a name of its own, by the key 'name': {name!r} is taken",
+                f"must have a unique name, set by the key 'name'; {name!r} is taken",
             )
     return tuple(made)
 
@@ -116,14 +116,18 @@ def _criterion(document: Document, place: Place, shared: dict[str, Any]) -> Acce
     if "label" in found and not metric.takes_label:
         taken = [name for name, each in METRICS.items() if each.takes_label]
         raise document.error(
-            (*place, "label"), f"goes with {', '.join(taken)} alone, not with {found['metric']}"
+            (*place, "label"),
+            f"is accepted only with {', '.join(taken)}, not with {found['metric']}",
         )
     if metric.kind == "labels" and found.get("groups", "all") != "all":
-        raise document.error((*place, "groups"), "must be 'all': labels_lost is of all rows")
+        raise document.error(
+            (*place, "groups"), "must be 'all': labels_lost is computed over all rows"
+        )
     if found.get("test") == "proven" and not metric.is_proven:
         tested = [name for name, each in METRICS.items() if each.is_proven]
         raise document.error(
-            (*place, "test"), f"must be 'observed', but for {', '.join(tested)}; got 'proven'"
+            (*place, "test"),
+            f"must be 'observed' unless the metric is one of {', '.join(tested)}; got 'proven'",
         )
     made = AcceptanceCriterion(**({"name": found["metric"]} | shared | found))
     is_loss = made.metric == "excessive_risk" and made.test == "proven"
@@ -139,10 +143,10 @@ def _check_limit(document: Document, place: Place, name: str, limit: float) -> N
     metric = METRICS[name]
     if metric.kind == "labels":
         if limit != 0:
-            raise document.error(place, f"must be 0, or left out, got {limit!r}")
+            raise document.error(place, f"must be 0 or left out, got {limit!r}")
     elif name in _SHARES and not (0 <= limit < 1 or (metric.is_least and limit == 1)):
         most = "at most" if metric.is_least else "below"
-        raise document.error(place, f"must be a share of at least 0 and {most} 1, got {limit!r}")
+        raise document.error(place, f"must be a share, at least 0 and {most} 1, got {limit!r}")
     elif metric.kind == "pairs" and limit <= 0:
         raise document.error(place, f"must be above 0, got {limit!r}")
 
@@ -193,7 +197,7 @@ def _mapping(document: Document, place: Place, keys: Sequence[str]) -> dict[str,
     for key in values:
         if key not in keys:
             raise document.error(
-                (*place, str(key)), f"is not known here; keys are {', '.join(keys)}"
+                (*place, str(key)), f"is an unknown key; accepted keys are {', '.join(keys)}"
             )
     return dict(values)
 

@@ -91,8 +91,8 @@ class Columns:
         for column in columns:
             if not pd.api.types.is_numeric_dtype(X[column]):
                 raise ValueError(
-                    f"--features must be numbers, as the net takes them, got {column!r} of dtype "
-                    f"{X[column].dtype}; --preprocess names what makes some of others"
+                    f"--features must be numeric columns, got {column!r} of dtype "
+                    f"{X[column].dtype}; encode other columns by --preprocess"
                 )
         return part._replace(X=X if self.names is not None else _array_of(X))
 
@@ -101,7 +101,7 @@ def check_columns(frame: pd.DataFrame, columns: Sequence[str], name: str = "--da
     """Raise ValueError where a table lacks a column."""
     missing = [column for column in columns if column not in frame]
     if missing:
-        raise ValueError(f"{name} has no column {missing[0]!r}; there are {list(frame)[:20]}")
+        raise ValueError(f"{name} has no column {missing[0]!r}; its columns are {list(frame)[:20]}")
 
 
 def check_names(columns: Sequence[str], names: Sequence[str]) -> None:
@@ -112,7 +112,7 @@ def check_names(columns: Sequence[str], names: Sequence[str]) -> None:
         raise ValueError(
             "the features of --data must be those that the net was fitted on, in any order: "
             f"{len(missing)} are missing {missing[:10]}, {len(extra)} are extra {extra[:10]}; "
-            "--features names the columns to take"
+            "choose the columns by --features"
         )
 
 
@@ -243,7 +243,7 @@ def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays}
     except zipfile.BadZipFile as error:
-        raise ValueError(f"--data {path.name} is not a whole npz file: {error}") from error
+        raise ValueError(f"--data {path.name} is not a complete npz file: {error}") from error
 
 
 def numbered_groups(groups: npt.NDArray[Any]) -> pd.DataFrame:

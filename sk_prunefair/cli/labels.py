@@ -50,8 +50,8 @@ def match_labels(
     unknown = [label for label, found in meant.items() if found is None]
     if unknown:
         raise ValueError(
-            f"the labels of {name} must be among {classes.tolist()[:20]}, which the net knows; got "
-            f"{unknown[:5]}"
+            f"the labels of {name} must be among the classes of the net, {classes.tolist()[:20]}; "
+            f"got {unknown[:5]}"
         )
     return np.asarray([meant[label] for label in y])
 

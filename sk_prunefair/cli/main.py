@@ -94,4 +94,4 @@ def _check_promise(args: argparse.Namespace) -> None:
     for option in ("max_violation", "criteria", "harmless", "unlabelled"):
         if getattr(args, option) is not None:
             name = option.replace("_", "-")
-            raise ValueError(f"--{name} goes with --max-accuracy-drop, which is missing")
+            raise ValueError(f"--{name} needs --max-accuracy-drop")

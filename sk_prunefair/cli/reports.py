@@ -67,21 +67,25 @@ def make_report(args: argparse.Namespace) -> Audit:
         "--predictions": args.predictions is not None,
     }
     if sum(kinds.values()) != 1:
-        raise ValueError(f"one of {', '.join(kinds)} must be given, to say what is compared")
+        raise ValueError(
+            f"one of {', '.join(kinds)} must be given: the models or predictions to compare"
+        )
     if args.chunk_rows is not None:
         check_count("--chunk-rows", args.chunk_rows)
         if args.unlabelled:
-            raise ValueError("--unlabelled does not go with --chunk-rows")
+            raise ValueError("--unlabelled cannot be combined with --chunk-rows")
         if args.net is not None:
-            raise ValueError("--chunk-rows goes with models or predictions, not with --net")
+            raise ValueError(
+                "--chunk-rows needs models or predictions and cannot be combined with --net"
+            )
     if args.curve and args.net is None:
-        raise ValueError("--curve prunes a saved net, and goes with --net")
+        raise ValueError("--curve prunes a saved net and needs --net")
     if args.predictions is not None:
         return _of_predictions(args)
     if not args.data:
-        raise ValueError("--data must name what the models are compared on")
+        raise ValueError("--data must be given: the file of the rows to compare the models on")
     scores = [f"{name}_{kind}" for name in ("dense", "compressed") for kind in ("pred", "scores")]
-    _refuse(args, scores, "models, which are asked")
+    _refuse(args, scores, "models, which predict the labels")
     return _of_net(args) if args.net is not None else _of_models(args)
 
 
@@ -89,7 +93,7 @@ def _refuse(args: argparse.Namespace, options: Sequence[str], what: str) -> None
     """Raise ValueError where options are given that would say nothing."""
     for option in options:
         if getattr(args, option):
-            raise ValueError(f"--{option.replace('_', '-')} does not go with {what}")
+            raise ValueError(f"--{option.replace('_', '-')} cannot be combined with {what}")
 
 
 def _columns(args: argparse.Namespace, names: Sequence[str] | None) -> Columns:
@@ -109,11 +113,13 @@ def _named(paths: Sequence[Path]) -> str:
 
 def _of_net(args: argparse.Namespace) -> Audit:
     if args.estimator is None:
-        raise ValueError("--estimator must name what makes the classifier of --net")
+        raise ValueError(
+            "--estimator must be given: it makes the classifier that --net is loaded into"
+        )
     if not holds_dense(args.net):
         raise ValueError(
-            f"--net {args.net} holds the pruned net alone, and nothing to compare it with: write "
-            "it by save_compact(clf, path, dense=True)"
+            f"--net {args.net} holds only the pruned net, so there is no dense net to compare it "
+            "with; save it by save_compact(clf, path, dense=True)"
         )
     clf = load_compact(args.net, named_estimator(args.estimator))
     names = getattr(clf, "feature_names_in_", None)
@@ -164,7 +170,7 @@ def _of_models(args: argparse.Namespace) -> Audit:
     given = {"dense": args.dense, "compressed": args.compressed}
     for name, value in given.items():
         if value is None:
-            raise ValueError(f"--{name} must be given beside the other of the two models")
+            raise ValueError(f"--{name} must be given, as two models are compared")
     sources = {name: named_model(value, f"--{name}") for name, value in given.items()}
     models = [as_model(source, name, BATCH) for name, source in sources.items()]
     names = next((each for each in map(_feature_names, sources.values()) if each), None)
@@ -184,7 +190,7 @@ def _of_models(args: argparse.Namespace) -> Audit:
     told = match_labels(np.asarray(args.classes, dtype=object), None) if args.classes else None
     if args.chunk_rows is not None:
         if timing is not None:
-            raise ValueError("--latency does not go with --chunk-rows")
+            raise ValueError("--latency cannot be combined with --chunk-rows")
         options = {"names": args.names, "classes": told}
         options["compression"] = stored_sizes(*sources.values())
         report = report_of_models(models, args.data, columns, args.chunk_rows, **options)
@@ -222,10 +228,12 @@ def _feature_names(model: Any) -> list[str] | None:
 
 def _of_predictions(args: argparse.Namespace) -> Audit:
     if args.data:
-        raise ValueError("--predictions holds labels and groups itself: --data goes with models")
+        raise ValueError(
+            "--data cannot be combined with --predictions, whose file holds labels and groups"
+        )
     _refuse(args, ("features", "drop", "preprocess", "train"), "--predictions")
     if args.latency is not None:
-        raise ValueError("--latency times models, and does not go with --predictions")
+        raise ValueError("--latency times models and cannot be combined with --predictions")
     classes = None if args.classes is None else np.asarray(args.classes, dtype=object)
     facts = {"Predictions": _named(args.predictions)}
     if args.chunk_rows is not None:

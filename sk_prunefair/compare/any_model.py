@@ -49,5 +49,5 @@ class ModelClassifier(ClassifierMixin, BaseEstimator):
         """Return the probability of each class; AttributeError where only labels are known."""
         said = as_model(self.model, "model", 256)(X)
         if said.scores is None:
-            raise AttributeError("the model gives labels alone")
+            raise AttributeError("the model returns labels only")
         return np.asarray(said.scores, dtype=np.float64)

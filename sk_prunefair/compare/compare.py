@@ -115,7 +115,7 @@ def compare_models(
         predictions = [model(X) for model in models]
     if y is None or sensitive_features is None:
         missing = "y" if y is None else "sensitive_features"
-        raise ValueError(f"{missing} must be given, or X be a data set whose items hold it")
+        raise ValueError(f"{missing} must be given, or X must be a data set whose items hold it")
     costs = costs_of(dense, compressed, X, names, batch_size, timing)
     return FairnessReport.from_predictions(
         y,

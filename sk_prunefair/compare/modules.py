@@ -157,15 +157,15 @@ def to_scores(output: npt.NDArray[Any], name: str) -> Scores:
     is_share = bool(((output >= 0) & (output <= 1)).all())
     if is_share and output.shape[1] == 1:
         raise ValueError(
-            f"{name} returned one value per sample, all of them in [0, 1]: logits or "
-            "probabilities? Pass a function that returns probabilities of shape (n_samples, 2)"
+            f"{name} returned one value per sample, all in [0, 1], which may be logits or "
+            "probabilities: pass a function that returns probabilities of shape (n_samples, 2)"
         )
     is_proba = is_share and np.allclose(output.sum(axis=1), 1, rtol=0, atol=0.01)
     if is_share and not is_proba:
         warnings.warn(
             f"{name} returned values in [0, 1] whose rows do not sum to 1; they are taken as "
-            "logits. Of other values, such as a sigmoid's, pass a function that returns "
-            "probabilities of shape (n_samples, n_classes)",
+            "logits. If they are not logits (outputs of a sigmoid, for example), pass a function "
+            "that returns probabilities of shape (n_samples, n_classes)",
             stacklevel=2,
         )
     return as_scores(output, "probabilities" if is_proba else "logits", None, name).probabilities
@@ -202,7 +202,9 @@ def _listed(values: Any, key: Any) -> Any:
     try:
         return np.asarray(values)
     except ValueError as error:
-        raise ValueError(f"X[{key!r}] must hold rows of one length, padded: {error}") from error
+        raise ValueError(
+            f"X[{key!r}] must hold rows of equal length (pad them): {error}"
+        ) from error
 
 
 def _array_of(table: pd.DataFrame) -> npt.NDArray[Any]:

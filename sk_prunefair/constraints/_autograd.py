@@ -20,7 +20,9 @@ def chosen_parameters(module: nn.Module, layers: Layers) -> dict[str, nn.Paramet
     trainable = [(name, value) for name, value in named.items() if value.requires_grad]
     if not trainable:
         kind = "parameters" if layers == "all" else "weight tensors"
-        raise ValueError(f"layers={layers!r} leaves nothing: all {kind} of module are frozen")
+        raise ValueError(
+            f"layers={layers!r} selects no trainable parameter: all {kind} of module are frozen"
+        )
     return dict(trainable if layers == "all" else trainable[-layers:])
 
 

@@ -70,9 +70,8 @@ class BestGroupLimit:
         if not self.is_kept:
             warnings.warn(
                 f"the accuracy of the best group, {groups[self.best]}, is {self.fallen:.3f} below "
-                f"the highest that it had, more than max_accuracy_loss={self.limit}; pruning may "
-                "cost it that without any constraint, a lower rate or more fine-tuning may give it "
-                "back",
+                f"its highest so far, more than max_accuracy_loss={self.limit}; pruning alone may "
+                "cause this: a lower rate or more fine-tuning may restore it",
                 UserWarning,
                 stacklevel=2,
             )

@@ -116,7 +116,7 @@ class Distillation(Constraint):
         if self.teacher is None and self.phase != "after":
             raise ValueError(
                 f"phase={self.phase!r} needs a teacher: before pruning there is no dense net to "
-                "follow"
+                "distill from"
             )
         for name in ("teacher_", "outputs_", "is_known_"):
             self.add_state(name, None, lives="training")
@@ -166,7 +166,7 @@ class Distillation(Constraint):
         own, target = _logits(net, y_pred), self._taught(net, batch)
         if own.shape != target.shape:
             raise ValueError(
-                f"teacher must return scores of shape {tuple(own.shape)} as the net does, got "
+                f"teacher must return scores of shape {tuple(own.shape)}, as the net does, got "
                 f"{tuple(target.shape)}"
             )
         found = (own / self.temperature).log_softmax(1)

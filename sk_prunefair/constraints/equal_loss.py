@@ -188,8 +188,8 @@ class EqualLossConstraint(Constraint):
         """Raise ValueError where the multipliers' rows are missing, or have no groups."""
         if self.multipliers_from == "valid" and not net.may_have_validation_groups:
             raise ValueError(
-                "multipliers_from='valid' needs a validation set with groups, which "
-                f"train_split={net.train_split!r} does not make; use skorch.dataset.ValidSplit"
+                "multipliers_from='valid' needs a validation set with groups, but "
+                f"train_split={net.train_split!r} makes none; use skorch.dataset.ValidSplit"
             )
 
     def on_train_begin(self, net: TrainingNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
@@ -207,8 +207,8 @@ class EqualLossConstraint(Constraint):
         has_groups = getattr(measured, "has_groups", False)
         if self.is_active(net) and not has_groups:
             raise ValueError(
-                f"multipliers_from={self.multipliers_from!r} needs groups, which the data set "
-                f"that train_split={net.train_split!r} makes does not have"
+                f"multipliers_from={self.multipliers_from!r} needs groups, but the validation set "
+                f"of train_split={net.train_split!r} has none"
             )
         assert self.multipliers_ is not None
         n_groups = len(net.groups_)

@@ -153,12 +153,14 @@ def refuse_streams(X: Any) -> None:
     is_stream = isinstance(X, (DataLoader, IterableDataset, Iterator))
     if is_stream or (is_dataset(X) and not hasattr(X, "__len__")):
         raise ValueError(
-            f"X must be an array, a table, a dict of arrays or a data set with a length, got "
-            f"{type(X).__name__}; of a DataLoader, pass its dataset, of a stream, the list of its "
-            "items"
+            "X must be an array, a table, a dict of arrays or a data set with a length, got "
+            f"{type(X).__name__}; for a DataLoader, pass its dataset; for a stream, the list of "
+            "its items"
         )
     if isinstance(X, Mapping) and any(is_dataset(each) for each in X.values()):
-        raise ValueError(f"X must be one data set, got a dict of them: pass X[{next(iter(X))!r}]")
+        raise ValueError(
+            f"X must be one data set, got a dict of data sets: pass X[{next(iter(X))!r}]"
+        )
 
 
 def _check_shape(found: tuple[int, ...] | None, known: tuple[int, ...] | None) -> None:

@@ -164,8 +164,9 @@ def field_array(values: Any, name: str) -> npt.NDArray[Any]:
         is_ragged = True
     if is_ragged:
         raise ValueError(
-            f"X[{name!r}] must be an array with rows of one length: pad them, or give X as a data "
-            "set, and iterator_train__collate_fn and iterator_valid__collate_fn, which pad a batch"
+            f"X[{name!r}] must be an array with rows of equal length: pad them, or pass X as a "
+            "data set with iterator_train__collate_fn and iterator_valid__collate_fn that pad each "
+            "batch"
         )
     if array.dtype.kind not in "biuf" or array.ndim == 0:
         raise ValueError(

@@ -31,8 +31,8 @@ def read_idx(path: Path, n_dims: int) -> npt.NDArray[np.uint8]:
     n_values = int(np.prod(shape, dtype=np.int64))
     if len(raw) - len(header) != n_values:
         raise ValueError(
-            f"{path} must hold {n_values} bytes after its header, as its shape {tuple(shape)} "
-            f"says, got {len(raw) - len(header)}"
+            f"{path} must hold {n_values} bytes after its header, for its shape {tuple(shape)}, "
+            f"got {len(raw) - len(header)}"
         )
     return np.frombuffer(raw, dtype=np.uint8, offset=len(header)).reshape(shape)
 

@@ -81,7 +81,7 @@ def _class_sizes(
     sizes = np.rint(largest / growth).astype(np.int64)
     if sizes[-1] < 1:
         raise ValueError(
-            f"{name}={ratio:g} leaves the last class without a row, "
-            f"for the first can have no more than {largest:g}; pass a smaller {name}"
+            f"{name}={ratio:g} leaves no row for the last class, as the first can have at most "
+            f"{largest:g}; pass a smaller {name}"
         )
     return sizes

@@ -191,7 +191,7 @@ def _draw(
         return names
     if n_samples > len(names):
         raise ValueError(
-            f"n_samples must be at most {len(names)}, the images there are, got {n_samples}"
+            f"n_samples must be at most {len(names)}, the number of images, got {n_samples}"
         )
     rows = check_random_state(random_state).choice(len(names), n_samples, replace=False)
     return [names[row] for row in np.sort(rows)]

@@ -81,7 +81,7 @@ def cyclonedx(
     texts |= {"mitigation": mitigation} | ({} if version is None else {"version": version})
     for key, value in texts.items():
         if not isinstance(value, str) or not value.strip():
-            raise ValueError(f"{key} must be a text, got {value!r}")
+            raise ValueError(f"{key} must be a string, got {value!r}")
     component: dict[str, Any] = {
         "type": "machine-learning-model",
         "bom-ref": "compressed-model",

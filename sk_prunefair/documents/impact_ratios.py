@@ -82,7 +82,7 @@ def impact_ratios(
     check_choice("model", model, ("compressed", "dense"))
     check_number("exclude_below", exclude_below, least=0, most=0.5)
     if sex is None and race is None:
-        raise ValueError("sex or race must name a column, or hold the category of each row")
+        raise ValueError("sex or race must be given: a column name, or the category of each row")
     code = _positive(report, positive)
     outcome = report.outcomes[model == "compressed"]
     is_selected = outcome.labels == code
@@ -95,7 +95,7 @@ def impact_ratios(
     for column in columns.values():
         is_known &= ~column.astype(str).str.strip().str.lower().isin(words).to_numpy()
     if not is_known.any():
-        raise ValueError("sex and race must be known of a row at least, got none")
+        raise ValueError("sex and race must be known for at least one row, got none")
     frame = pd.DataFrame(columns)[is_known]
     selected = is_selected[is_known]
     tables = {name: _table(frame[[name]], selected, exclude_below) for name in columns}

@@ -67,7 +67,7 @@ class Archive:
 
     def _part(self, name: str) -> zipfile.ZipInfo:
         if name not in self._parts:
-            raise ValueError(f"the file is not a whole compact file (it lacks {name!r})")
+            raise ValueError(f"the file is not a complete compact file (it lacks {name!r})")
         return self._parts[name]
 
     def _check_places(self, end: int) -> None:
@@ -95,7 +95,7 @@ def _check_part(part: zipfile.ZipInfo) -> None:
         raise ValueError(f"the file is not a compact file: {name!r} is encrypted")
     if not is_possible:
         raise ValueError(
-            f"the file is damaged: {name!r} cannot have {size} bytes, packed as {packed}"
+            f"the file is damaged: {name!r} cannot unpack to {size} bytes from {packed}"
         )
 
 
@@ -131,7 +131,7 @@ def open_archive(path: str | Path) -> Iterator[Archive]:
         UnicodeDecodeError,
     ) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise ValueError(f"path={str(path)!r} is not a whole compact file ({reason})") from error
+        raise ValueError(f"path={str(path)!r} is not a complete compact file ({reason})") from error
 
 
 def write_part(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

@@ -80,7 +80,8 @@ def make_template(clf: CoreNet, header: Header, n_bytes: int) -> nn.Module:
     n_inputs = header.inputs.n_numbers
     if n_inputs > header.numel + _FREE_INPUTS:
         raise ValueError(
-            f"the file says that a sample has {n_inputs} numbers, but its net has {header.numel}"
+            f"the file states {n_inputs} numbers per sample, but its net has only {header.numel} "
+            "parameters"
         )
     with torch.random.fork_rng(devices=[]):
         template = _built(known, n_inputs <= header.numel)
@@ -88,8 +89,8 @@ def make_template(clf: CoreNet, header: Header, n_bytes: int) -> nn.Module:
     n_built = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     if n_built > _BUILT_BYTES + _BUILT_RATIO * n_bytes:
         raise ValueError(
-            f"the file has {n_bytes} bytes, but tells of a net of {n_built}; where that is true, "
-            "initialize the target before it is loaded into"
+            f"the file has {n_bytes} bytes, but describes a net of {n_built} bytes; if that is "
+            "right, initialize the target before loading"
         )
     return template
 
@@ -103,7 +104,7 @@ def _built(clf: CoreNet, is_small: bool) -> nn.Module:
         # Code that looks at values, by .item() for instance, cannot run without them.
         if not is_small:
             raise ValueError(
-                "the target's module cannot be compared with the file before it is made "
+                "the target's module cannot be compared with the file before it is initialized "
                 f"({type(error).__name__}: {error}); initialize the target first"
             ) from error
         try:
@@ -111,7 +112,7 @@ def _built(clf: CoreNet, is_small: bool) -> nn.Module:
                 clf.initialize_module()
         except Exception as second:
             raise ValueError(
-                "the target's module cannot be made for the inputs and labels of the file "
+                "the target's module cannot be built for the inputs and labels of the file "
                 f"({type(second).__name__}: {second})"
             ) from second
     return clf.module_
@@ -186,4 +187,6 @@ def fill_classifier(clf: CoreNet, contents: Contents) -> None:
         inputs = known_schema(clf).inputs
         shape = None if inputs is None or inputs.dtype != "int64" else inputs.shape
         if shape and not runs_on(clf, torch.ones(2, *shape, dtype=torch.int64)):
-            raise ValueError("the net of the file takes int64, the target's does not")
+            raise ValueError(
+                "the net of the file takes int64 inputs, but the target's net does not"
+            )

@@ -195,7 +195,7 @@ def check_shape(value: Any, where: str, smallest: int) -> tuple[int, ...]:
         raise wrong(where, f"a list of at most {MAX_DIMS} sizes", value)
     shape = tuple(check_integer(size, where, smallest) for size in value)
     if math.prod(shape) > _MAX_SIZE:
-        raise wrong(where, "sizes of a tensor that can be", value)
+        raise wrong(where, "sizes that a tensor can have", value)
     return shape
 
 
@@ -218,8 +218,8 @@ def check_keys(entry: Any, required: set[str], optional: set[str], where: str) -
     found = cast("set[str]", entry.keys())
     if not required <= found <= required | optional:
         raise ValueError(
-            f"the header of the file does not fit: {where} lacks {sorted(required - found)} and "
-            f"has {sorted(found - required - optional)[:5]} beyond what is known"
+            f"the header of the file is invalid: {where} lacks {sorted(required - found)} and has "
+            f"the unknown keys {sorted(found - required - optional)[:5]}"
         )
 
 

@@ -102,7 +102,7 @@ class Header:
             raise wrong("header.json", "an object", entries)
         if entries.get("format") != FORMAT:
             found = reprlib.repr(entries.get("format"))
-            raise ValueError(f"the file's format is {found}, known is {FORMAT!r}")
+            raise ValueError(f"the format of the file must be {FORMAT!r}, got {found}")
         required = _ENTRIES | (
             {"classes", "rate", "input_shape"} if "classes" in entries else set()
         )
@@ -140,9 +140,9 @@ class Header:
         told |= {f"kept/{dim}/{name}": None for name, dims in self.kept.items() for dim in dims}
         if told.keys() != sizes.keys():
             raise ValueError(
-                "the file is not a whole compact file (it lacks "
-                f"{sorted(told.keys() - sizes)[:5]} and has {sorted(sizes.keys() - told)[:5]} "
-                "beyond what its header tells)"
+                "the file is not a complete compact file (it lacks "
+                f"{sorted(told.keys() - sizes)[:5]} and has {sorted(sizes.keys() - told)[:5]}, "
+                "which its header does not list)"
             )
         for name, size in told.items():
             if size is not None and sizes[name] != size:
@@ -156,7 +156,9 @@ def _with_classes(header: Header, entries: Mapping[str, Any]) -> Header:
     labels = check_labels(entries["classes"])
     # A net has a number for each score that it gives, but one score may stand for two labels.
     if len(labels) > max(2, header.numel):
-        raise ValueError(f"the file has {len(labels)} labels, but {header.numel} numbers")
+        raise ValueError(
+            f"the file has {len(labels)} labels, but a net of only {header.numel} numbers"
+        )
     rate = entries["rate"]
     if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
         raise wrong("rate", "a number in [0, 1)", rate)
@@ -174,17 +176,17 @@ def _with_classes(header: Header, entries: Mapping[str, Any]) -> Header:
 
 def _check_pruning(header: Header) -> None:
     if header.masks and header.kept:
-        raise ValueError("the header of the file has masks and removed channels, expected is one")
+        raise ValueError("the header of the file must have masks or removed channels, got both")
     if header.dense is not None and not header.is_pruned:
         raise ValueError(
-            "the header of the file tells of a dense net, but neither of masks nor of removed "
-            "channels: the net is the dense one itself"
+            "the header of the file describes a dense net, but no masks and no removed channels: "
+            "the net itself is dense"
         )
     if len(set(header.masks)) != len(header.masks):
-        raise wrong("masks", "different names", header.masks)
+        raise wrong("masks", "unique names", header.masks)
     for name in header.masks:
         if name not in header.tensors or header.tensors[name].n_stored is None:
-            raise wrong("masks", "names of tensors that are stored by bits", name)
+            raise wrong("masks", "names of tensors that are stored with a bit mask", name)
     for name in header.kept:
         if name not in header.tensors:
             raise wrong("kept", "names of tensors", name)
@@ -205,5 +207,5 @@ def _kept(entries: Any) -> dict[str, tuple[int, ...]]:
             raise wrong(f"kept[{name!r}]", "a list of dimensions", dims)
         kept[name] = tuple(check_integer(dim, f"kept[{name!r}]", 0, MAX_DIMS) for dim in dims)
         if len(set(dims)) != len(dims):
-            raise wrong(f"kept[{name!r}]", "different dimensions", dims)
+            raise wrong(f"kept[{name!r}]", "distinct dimensions", dims)
     return kept

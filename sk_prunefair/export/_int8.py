@@ -35,7 +35,9 @@ def check_quantize(quantize: str | None, calibration: Any) -> None:
     if quantize != "int8":
         raise ValueError(f"quantize must be None or 'int8', got {quantize!r}")
     if calibration is None:
-        raise ValueError("quantize='int8' needs calibration: rows of X like those to come")
+        raise ValueError(
+            "quantize='int8' needs calibration: rows of X that resemble those to predict"
+        )
     try:
         import onnx  # noqa: F401
         import onnxruntime.quantization  # noqa: F401
@@ -57,7 +59,7 @@ def checked_calibration(source: nn.Module | CoreNet, X: Any) -> Any:
     rows = X if isinstance(source, nn.Module) else source.get_dataset(X)
     n = count_rows(rows)
     if n < _LEAST_ROWS:
-        raise ValueError(f"calibration must hold {_LEAST_ROWS} rows or more, got {n}")
+        raise ValueError(f"calibration must hold at least {_LEAST_ROWS} rows, got {n}")
     return rows
 
 
@@ -127,7 +129,7 @@ def write_int8(source: nn.Module | CoreNet, whole: Path, path: Path, calibration
             raise ValueError(f"ONNX Runtime cannot quantise this net: {error}") from error
         made = onnx.load(draft)
         if not any(node.op_type == "DequantizeLinear" for node in made.graph.node):
-            raise ValueError("ONNX Runtime finds nothing to quantise in this net")
+            raise ValueError("ONNX Runtime found nothing to quantise in this net")
         if not _ends_clipped(onnx.load(whole).graph):
             _keep_scores(made.graph)
         onnx.save(made, draft)
@@ -202,8 +204,8 @@ def _warn_of_others(whole: OnnxModel, small: OnnxModel, batches: Batches) -> Non
         n_other += int((answers[0] != answers[1]).sum())
     if n_other > _WILD * n_rows:
         warnings.warn(
-            f"quantize='int8' gives another answer for {n_other / n_rows:.0%} of the {n_rows} "
-            "calibration rows; compare the two files before you use this one",
+            f"quantize='int8' changes the predicted label of {n_other / n_rows:.0%} of the "
+            f"{n_rows} calibration rows; compare the two files before you use this one",
             UserWarning,
             stacklevel=4,
         )

@@ -48,7 +48,7 @@ def parse_json(content: bytes) -> Any:
         )
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"the file is not a whole compact file: its header is not JSON ({error})"
+            f"the file is not a complete compact file: its header is not JSON ({error})"
         ) from error
 
 

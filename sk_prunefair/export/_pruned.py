@@ -145,7 +145,9 @@ def read_contents(archive: Archive, header: Header, template: nn.Module) -> Cont
     parameters = dict(template.named_parameters(remove_duplicate=False))
     for name in header.masks:
         if name not in parameters:
-            raise ValueError(f"the file does not fit the target: {name!r} is no parameter of it")
+            raise ValueError(
+                f"the file does not fit the target: {name!r} is not a parameter of the target"
+            )
     masks = {name: stored[name].is_stored for name in header.masks}
     pruning = Pruning(masks, kept, header.rate)
     if header.classes is not None:
@@ -191,7 +193,9 @@ def read_kept(archive: Archive, header: Header, dense: nn.Module) -> Kept:
     shapes, kept = shapes_of(dense), {}
     for name, dims in header.kept.items():
         if name not in shapes:
-            raise ValueError(f"the file does not fit the target: it has {name!r} beyond it")
+            raise ValueError(
+                f"the file does not fit the target: it has {name!r}, which the target lacks"
+            )
         indices: list[torch.Tensor | None] = [None] * len(shapes[name])
         for dim in dims:
             if dim >= len(indices):
@@ -209,13 +213,13 @@ def _check_rate(pruning: Pruning, header: Header, dense: _Shapes) -> None:
     if header.removed is None and not pruning.agrees(dense):
         what = "masks" if pruning.masks else "removed channels"
         raise ValueError(
-            f"the file contradicts itself: its rate is {header.rate}, but its {what} remove "
+            f"the file is inconsistent: its rate is {header.rate}, but its {what} remove "
             f"{found} weights"
         )
     if header.removed not in (None, found):
         raise ValueError(
-            f"the file contradicts itself: it says that {header.removed} weights were removed, "
-            f"but it lacks {found}"
+            f"the file is inconsistent: its header says that {header.removed} weights were "
+            f"removed, but {found} are missing"
         )
 
 

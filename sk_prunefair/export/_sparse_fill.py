@@ -133,6 +133,6 @@ def _check_filled(net: nn.Module) -> None:
     ]
     if empty:
         raise ValueError(
-            f"target has tensors on the meta device that are not in the file: {empty[:5]}; make it "
-            "with only its parameters there, or as it is"
+            f"target has tensors on the meta device that are not in the file: {empty[:5]}; create "
+            "only its parameters there, or nothing"
         )

@@ -62,7 +62,7 @@ def checked_example(example: Any, module: nn.Module, source: Any = None) -> Any:
         X = X.float() if not X.is_floating_point() else X
     X = to(X, "cpu", float_dtype(module))
     if n_rows(X) == 0:
-        raise ValueError("example must hold a sample or more, got none")
+        raise ValueError("example must hold at least one sample, got none")
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors_of(X)):
         raise ValueError("example must be finite, got NaN or infinity")
     return X

@@ -59,7 +59,10 @@ def read_csr(
     """
     places = _places(archive.read(f"bits/{name}", -(-entry.numel // 8)), entry.numel)
     if len(places) != entry.n_stored:
-        raise ValueError(f"the file is damaged: {name!r} has another number of values")
+        raise ValueError(
+            f"the file is damaged: the bit mask of {name!r} does not keep the "
+            "stated number of values"
+        )
     raw = np.frombuffer(archive.read(f"values/{name}", len(places) * entry.width), np.uint8)
     dtype = _DTYPES[entry.dtype]
     values = torch.from_numpy(raw.reshape(entry.width, -1).T.copy()).view(dtype)[:, 0]

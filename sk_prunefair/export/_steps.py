@@ -22,8 +22,8 @@ def last_step(source: Any) -> Any:
     name, step = source.steps[-1]
     if len(source.steps) > 1:
         warnings.warn(
-            f"the file holds the last step {name!r} alone; its input is what the steps before it "
-            "make, pipe[:-1].transform(X)",
+            f"the file holds only the last step {name!r}; its input is the output of the steps "
+            "before it, pipe[:-1].transform(X)",
             UserWarning,
             stacklevel=3,
         )

@@ -63,7 +63,7 @@ def check_tensors(entries: Mapping[str, TensorEntry], own: Mapping[str, torch.Te
     if own.keys() != entries.keys():
         raise ValueError(
             f"the file does not fit the target: it lacks {sorted(own.keys() - entries)[:5]} and "
-            f"has {sorted(entries.keys() - own)[:5]} beyond it"
+            f"has {sorted(entries.keys() - own)[:5]}, which the target lacks"
         )
     for name, tensor in own.items():
         found = entries[name].shape, entries[name].dtype
@@ -123,13 +123,16 @@ def read_tensor(
         n_stored = entry.n_stored
         kept = read_bits(archive, f"{folder}bits/{name}", n)
         if np.count_nonzero(kept) != n_stored:
-            raise ValueError(f"the file is damaged: {name!r} has another number of values")
+            raise ValueError(
+                f"the file is damaged: the bit mask of {name!r} does not keep the stated number "
+                "of values"
+            )
     values = archive.read(f"{folder}values/{name}", n_stored * width)
     number = np.dtype(f"u{width}" if width <= 8 else "c16")  # moved whole, four bytes at a time
     raw = np.zeros(n, dtype=number)
     raw[kept] = np.frombuffer(values, dtype=np.uint8).reshape(width, -1).T.copy().view(number)[:, 0]
     if dtype == torch.bool and raw.max(initial=0) > 1:
-        raise ValueError(f"the file is damaged: {name!r} holds more than 0 and 1")
+        raise ValueError(f"the file is damaged: {name!r} holds values other than 0 and 1")
     flat = torch.from_numpy(raw.view(np.uint8)).view(dtype)
     return Stored(flat.reshape(entry.shape), torch.from_numpy(kept).reshape(entry.shape))
 

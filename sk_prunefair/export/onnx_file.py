@@ -136,7 +136,7 @@ def _write(source: nn.Module | CoreNet, path: str | Path, example: Any) -> None:
         inputs = source.schema_ and source.schema_.inputs
         example = blank_sample(inputs) if example is None and inputs else example
     if example is None:
-        raise ValueError("example must hold a few samples where the shape of X is not known")
+        raise ValueError("example (a few samples) must be given, as the shape of X is not known")
     module = without_cache(copy.deepcopy(module).cpu().eval())
     X = _several(example, float_dtype(module))
     is_dict = isinstance(X, Mapping)

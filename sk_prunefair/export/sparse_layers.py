@@ -237,7 +237,9 @@ def even_padding(conv: nn.Conv2d) -> Pair:
         return _pair(conv.padding)
     both = [d * (k - 1) for d, k in zip(conv.dilation, conv.kernel_size, strict=True)]
     if any(total % 2 for total in both):
-        raise ValueError("padding='same' must be as wide on both sides, got an even kernel")
+        raise ValueError(
+            "padding='same' must be equally wide on both sides, got an even kernel size"
+        )
     return (both[0] // 2, both[1] // 2)
 
 

@@ -101,7 +101,7 @@ def compare_latency(
     True
     """
     if not isinstance(contenders, Mapping) or not contenders:
-        raise ValueError(f"contenders must be a dict of one model or more, got {contenders!r}")
+        raise ValueError(f"contenders must be a dict with at least one model, got {contenders!r}")
     for name, contender in contenders.items():
         if not isinstance(contender, Made) and not callable(contender):
             raise TypeError(

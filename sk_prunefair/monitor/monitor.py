@@ -292,7 +292,7 @@ class GroupMonitor:
         check_number("confidence", self.confidence, above=0, most=1 - 1e-6)
         if (self.max_accuracy_drop, self.max_changed, self.max_share_shift) == (None,) * 3:
             raise ValueError(
-                "max_accuracy_drop, max_changed and max_share_shift are all None: nothing is asked"
+                "max_accuracy_drop, max_changed or max_share_shift must be given, got none"
             )
         if self.max_share_shift is not None and self.shares is None:
             raise ValueError("max_share_shift needs the shares at release; pass shares")

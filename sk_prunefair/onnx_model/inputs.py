@@ -46,7 +46,7 @@ class Input:
         """Return an input as ONNX Runtime describes it."""
         if told.type not in _DTYPES:
             raise ValueError(
-                f"{where} has the input {told.name!r} of type {told.type}; known are "
+                f"{where} has the input {told.name!r} of type {told.type}; supported types are "
                 f"{sorted(_DTYPES)}"
             )
         sizes = tuple(size if isinstance(size, int) else None for size in told.shape)
@@ -104,7 +104,8 @@ def _numbers(values: npt.NDArray[Any], wanted: Input) -> npt.NDArray[Any]:
             is_lost = cast.astype(values.dtype) != values
     if is_lost.any():
         raise ValueError(
-            f"X must hold what {dtype} can for the input {wanted.name!r}, got {values[is_lost][0]}"
+            f"X must hold values that {dtype} can represent for the input {wanted.name!r}, got "
+            f"{values[is_lost][0]}"
         )
     return cast
 
@@ -171,7 +172,9 @@ def _named(X: Any, inputs: Sequence[Input]) -> Mapping[str, Any]:
         return {name: X[name] for name in names}
     if isinstance(X, tuple):
         if len(X) != len(names):
-            raise ValueError(f"X must be a tuple of arrays for the inputs {names}, got {len(X)}")
+            raise ValueError(
+                f"X must be a tuple of {len(names)} arrays, for the inputs {names}, got {len(X)}"
+            )
         return dict(zip(names, X, strict=True))
     if len(names) == 1:
         return {names[0]: X}
@@ -193,8 +196,8 @@ def _in_order(X: Any, features: Sequence[str]) -> Any:
     unknown = [column for column in columns if column not in features]
     if missing or unknown:
         raise ValueError(
-            f"X must have the columns that the file takes: {missing[:5]} are missing, "
-            f"{unknown[:5]} are not known"
+            f"X must have the columns of the file's inputs: {missing[:5]} are missing, "
+            f"{unknown[:5]} are unknown"
         )
     return X[list(features)]
 
@@ -203,7 +206,7 @@ def _check_missing(missing: list[str], unknown: list[str], names: list[str], wha
     if missing or unknown:
         raise ValueError(
             f"X must have {what} for the inputs {names}: {missing[:5]} are missing, "
-            f"{[str(name) for name in unknown[:5]]} are not known"
+            f"{[str(name) for name in unknown[:5]]} are unknown"
         )
 
 

@@ -82,7 +82,10 @@ class OnnxModel:
         self.inputs = [Input.of(each, self.path.name) for each in self._session.get_inputs()]
         fixed = {each.n_fixed for each in self.inputs if each.n_fixed is not None}
         if len(fixed) > 1:
-            raise ValueError(f"{self.path.name} fixes several numbers of rows, {sorted(fixed)}")
+            raise ValueError(
+                f"{self.path.name} must fix one number of rows for all its inputs, got "
+                f"{sorted(fixed)}"
+            )
         self._n_fixed = fixed.pop() if fixed else None
         self.batch_size = self._n_fixed or batch_size
         self.output = pick_output(self._session.get_outputs(), output, self.path.name)
@@ -185,7 +188,9 @@ class OnnxModel:
         values, labels = as_table(output, self.path.name)
         n_fed = len(next(iter(batch.values())))
         if len(values) != n_fed:
-            raise ValueError(f"{self.path.name} gives {len(values)} rows of scores for {n_fed}")
+            raise ValueError(
+                f"{self.path.name} returned {len(values)} rows of scores for {n_fed} samples"
+            )
         return values[:n], labels
 
 

@@ -69,7 +69,7 @@ def pick_output(outputs: Sequence[Any], name: str | None, where: str) -> str:
     told = ", ".join(f"{each.name!r} {each.type} {each.shape}" for each in outputs)
     if name is not None:
         if name not in [each.name for each in outputs]:
-            raise ValueError(f"output={name!r} is not an output of {where}; there are {told}")
+            raise ValueError(f"output={name!r} is not an output of {where}; its outputs are {told}")
         return name
     found = [each for each in outputs if each.type in _FLOATS or _is_dicts(each)]
     tables = [each for each in found if _is_dicts(each) or len(each.shape) == 2] or found
@@ -104,7 +104,7 @@ def as_table(output: Any, where: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any
     if values.ndim != 2 or values.shape[1] == 0 or values.dtype.kind != "f":
         raise ValueError(
             f"{where} must give scores as floats of shape (n_samples, n_classes), got "
-            f"{values.dtype} of shape {values.shape}; where it has other outputs, pass output="
+            f"{values.dtype} of shape {values.shape}; choose another output by output="
         )
     return (values.astype(np.float32) if values.dtype == np.float16 else values), None
 
@@ -180,6 +180,6 @@ def _check_probabilities(values: npt.NDArray[Any], where: str) -> None:
     if not is_near_one or values.min() < -_TOLERANCE or values.max() > 1 + _TOLD_TOLERANCE:
         raise ValueError(
             f"scores='probabilities', but {where} gives numbers from {values.min():.4g} to "
-            f"{values.max():.4g}, whose rows add up to {sums.min():.4g} to {sums.max():.4g}: "
-            "logits are scores='logits'"
+            f"{values.max():.4g}, whose rows sum to {sums.min():.4g} to {sums.max():.4g}; for "
+            "logits pass scores='logits'"
         )

@@ -71,8 +71,8 @@ def check_columns(frame: pd.DataFrame, columns: Iterable[str], name: str, source
     missing = [column for column in columns if column not in frame]
     if missing:
         raise ValueError(
-            f"{name} must have the columns {list(columns)}, got none of the name "
-            f"{missing[0]!r}; pass {source}"
+            f"{name} must have the columns {list(columns)}, got no column {missing[0]!r}; pass "
+            f"{source}"
         )
     if frame.empty:
         raise ValueError(f"{name} must have at least one row, got none; pass {source}")

@@ -81,7 +81,7 @@ class MonitorDisplay(Display):
         if not isinstance(self.frame, pd.DataFrame):
             raise TypeError(f"frame must be a DataFrame, got {type(self.frame).__name__}")
         if self.frame.empty:
-            raise ValueError("frame must have a batch at least, got an empty one")
+            raise ValueError("frame must have at least one batch, got an empty one")
         self.ax_ = one_axis(ax, 6.5, 3.6)
         self.figure_ = self.ax_.figure
         most = self.frame.max().sort_values(ascending=False, kind="stable").index[:MOST_GROUPS]

@@ -52,6 +52,6 @@ def check_counted(criteria: Sequence[Criterion], max_violation: float | None) ->
     bets += ["max_violation"] if max_violation is not None else []
     if bets:
         raise ValueError(
-            f"{bets[0]} is tested by bets on the rows one by one, of which only sums are known: "
-            "pass all rows at once, or criteria that are tested by counts"
+            f"{bets[0]} is tested row by row, by betting, but only sums over rows are known: pass "
+            "all rows at once, or criteria that are tested by counts"
         )

@@ -88,8 +88,8 @@ class Criterion:
         if not is_fine or (self.is_binary and not np.isin(values, (0, 1)).all()):
             accepted = "0 or 1" if self.is_binary else f"in [0, {self.scale:g}]"
             raise ValueError(
-                f"the criterion {self.name!r} must give each of {n_rows} rows a value {accepted}, "
-                f"got {len(values)} values from {low:.4g} to {high:.4g}"
+                f"the criterion {self.name!r} must return a value {accepted} for each of {n_rows} "
+                f"rows, got {len(values)} values from {low:.4g} to {high:.4g}"
             )
         return values
 
@@ -151,7 +151,7 @@ def as_criteria(
     ]
     names = [criterion.name for criterion, _ in made]
     if not made or len(set(names)) < len(names):
-        raise ValueError(f"criteria must be at least one, and each once, got {names}")
+        raise ValueError(f"criteria must hold at least one criterion, each only once, got {names}")
     return made
 
 
@@ -232,7 +232,7 @@ def losses_of(outcome: Outcome) -> Values:
     if outcome.losses is None:
         raise ValueError(
             "a promise about losses ('loss' among the criteria, or max_violation) needs the losses "
-            "of both classifiers, of which only labels are known"
+            "of both classifiers, but only their labels are known"
         )
     return outcome.losses
 
@@ -255,7 +255,7 @@ def _check_bound(bound: Any, criterion: Criterion) -> float:
         is_fine = False
     if not is_fine:
         raise ValueError(
-            f"criteria: what {criterion.name!r} may lose must be a number in "
-            f"[0, {criterion.scale:g}), got {bound!r}"
+            f"criteria: the bound of {criterion.name!r} must be a number in [0, "
+            f"{criterion.scale:g}), got {bound!r}"
         )
     return float(bound)

@@ -246,8 +246,8 @@ def _check_all_labelled(codes: npt.NDArray[np.int64], names: pd.Index) -> None:
     [empty] = np.nonzero(np.bincount(codes, minlength=len(names)) == 0)
     if len(empty):
         raise ValueError(
-            "harmless and max_violation compare groups by labels, and no row of "
-            f"{[names[i] for i in empty[:5]]} has one"
+            "harmless and max_violation compare groups on labelled rows, but "
+            f"{[names[i] for i in empty[:5]]} have none"
         )
 
 
@@ -279,5 +279,5 @@ def _check_groups(
         counts = counts + unlabelled.counts(names)[0]
     if (counts == 0).any():
         empty = [names[i] for i in np.flatnonzero(counts == 0)[:5]]
-        raise ValueError(f"each group must have a row, got none of {empty}")
+        raise ValueError(f"each group must have at least one row, got none of {empty}")
     return codes.astype(np.int64), names

@@ -150,8 +150,8 @@ def _sums(
     n = int(np.ceil((drops.max() + margin - low) / margin * n_steps))
     if n > _MAX_STEPS:
         raise ValueError(
-            f"the margin between groups is too small for drops that differ by {np.ptp(drops):.3g}: "
-            f"got {margin}"
+            "the margin between groups is too small, as their drops differ by "
+            f"{np.ptp(drops):.3g}; got {margin}"
         )
     grid = low + margin * (np.arange(n + 1) / n_steps)
     above, below = [], []

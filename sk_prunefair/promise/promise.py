@@ -183,8 +183,8 @@ class Promise:
         warnings.warn(
             f"too few held-out samples in group {named}{more}: {needed:,} of each are needed to "
             f"prove max_accuracy_drop={self.max_accuracy_drop} with confidence={self.confidence}, "
-            "even if no answer changes, so that no rate is likely to pass; hold more data out, "
-            "merge groups or promise less",
+            "even if no prediction changes, so that no rate is likely to pass; hold out more data, "
+            "merge groups or increase max_accuracy_drop",
             UserWarning,
             stacklevel=3,
         )

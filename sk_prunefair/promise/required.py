@@ -149,8 +149,8 @@ def _least(drop: float, lost: float, won: float, level: float, power: float) -> 
         low, high = high, 2 * high
         if high > _MOST:
             raise ValueError(
-                f"it takes more than {_MOST:,} rows to prove a drop below {drop} where "
-                f"{lost - won:.4g} is expected; promise less"
+                f"more than {_MOST:,} rows are needed to prove a drop below {drop} where "
+                f"{lost - won:.4g} is expected; increase max_accuracy_drop"
             )
     while high - low > max(1, low // 100):
         middle = (low + high) // 2
@@ -185,8 +185,8 @@ def _chances(drop: float, accuracy: Any, disagreement: Any, expected: Any) -> tu
         )
     if right is not None and ((lost > right_or + 1e-9) | (won > 1 - right_or + 1e-9)).any():
         raise ValueError(
-            f"disagreement is more than nets of accuracy={accuracy!r} can have, got "
-            f"{disagreement!r}; it is the share of rows that one net alone gets right"
+            "disagreement, the share of rows that exactly one net classifies correctly, is too "
+            f"large for accuracy={accuracy!r}, got {disagreement!r}"
         )
     return np.maximum(lost, 0), np.maximum(won, 0)
 

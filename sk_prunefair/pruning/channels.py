@@ -160,7 +160,7 @@ class ChannelPruner(BaseEstimator):
         names = {name for name, _ in (*module.named_parameters(), *module.named_modules())}
         if strangers := set(self.exclude) - names:
             raise ValueError(
-                f"exclude must name parameters or modules, got {sorted(strangers)}; there are "
+                f"exclude must name parameters or modules, got {sorted(strangers)}; the names are "
                 f"{sorted(names)[:20]}"
             )
         if not hasattr(data, "example"):
@@ -264,8 +264,8 @@ def _check_counts(kept: Kept, groups: list[ChannelGroup], removed: list[torch.Te
         n_asked = int((~torch.isin(root.channels, channels)).sum())
         if n_kept != n_asked:
             raise RuntimeError(
-                f"{root.name!r} should keep {n_asked} channels, but its ties to other layers leave "
-                f"{n_kept}; name it in exclude"
+                f"{root.name!r} should keep {n_asked} channels, but the layers that share them "
+                f"leave {n_kept}; name it in exclude"
             )
 
 

@@ -122,7 +122,7 @@ class ScorePruner(BaseEstimator):
 
     def _chosen(self, module: nn.Module, data: PruningData | None) -> dict[str, torch.Tensor]:
         if self.needs_data and data is None:
-            raise ValueError("data must be given: the score of this pruner looks at it")
+            raise ValueError("data must be given: this pruner computes its scores from data")
         found = self.score(module, data) if self.needs_data else self.score(module)
         scores = without_excluded(module, found, self.exclude)
         parameters = dict(module.named_parameters())
@@ -165,8 +165,8 @@ def without_excluded(
     exclude = set(exclude)
     if exclude - names:
         raise ValueError(
-            f"exclude must name parameters or modules, got {sorted(exclude - names)}; there are "
-            f"{sorted(names)[:20]}"
+            f"exclude must name parameters or modules, got {sorted(exclude - names)}; the names "
+            f"are {sorted(names)[:20]}"
         )
     left = {
         name: score.detach()
@@ -174,7 +174,7 @@ def without_excluded(
         if not any(name == other or name.startswith(f"{other}.") for other in exclude)
     }
     if not left:
-        raise ValueError("exclude and score leave nothing to prune")
+        raise ValueError("exclude and score leave no weight to prune")
     return left
 
 

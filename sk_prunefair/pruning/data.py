@@ -65,7 +65,7 @@ class PruningData:
         if isinstance(batches, Iterator):
             raise ValueError(
                 f"batches must be a list, a DataLoader or the like, got {type(batches).__name__}, "
-                "which can be gone through only once"
+                "which can be iterated only once"
             )
         self._batches = batches
         self.sample_losses = sample_losses or _cross_entropy

@@ -169,7 +169,7 @@ def find_schedule(net: CoreNet, epochs: int) -> PruningSchedule | None:
     if net.make_pruner().needs_example:
         raise ValueError(
             f"callbacks hold {type(found[0]).__name__}, but pruner={net.pruner!r} removes "
-            "channels, which go at once; drop the schedule"
+            "channels, all in one step; remove the schedule"
         )
     found[0].check(epochs)
     return found[0]
@@ -190,9 +190,8 @@ def _start(net: CoreNet, epochs: int) -> nn.Module | None:
         return None
     if net.rewind_epoch not in net.snapshots_:
         raise ValueError(
-            f"rewind_epoch={net.rewind_epoch!r} asks for the net after that epoch of dense "
-            f"training, but only those after {sorted(net.snapshots_)} were kept; it must be "
-            "set before fit"
+            f"rewind_epoch={net.rewind_epoch!r} needs the net after that epoch of dense training, "
+            f"but only those after epochs {sorted(net.snapshots_)} were kept; set it before fit"
         )
     return net.snapshots_[net.rewind_epoch]
 

@@ -123,7 +123,7 @@ class FairGrapePruner(BaseEstimator):
             If a parameter of the pruner is malformed, there is no data, or an importance is NaN.
         """
         if data is None:
-            raise ValueError("data must be given: FairGRAPE weighs what matters to each group")
+            raise ValueError("data must be given: FairGRAPE computes importance scores by group")
         if self.max_turns < 1:
             raise ValueError(f"max_turns must be at least 1, got {self.max_turns!r}")
         masks: Masks = {}

@@ -167,8 +167,8 @@ def resize_heads(net: nn.Module, cut: Container[str]) -> None:
         width, _ = in_and_out(net.get_submodule(attention.output))
         if size and width % size:
             raise ValueError(
-                f"kept leaves {width} inputs of {attention.output!r}, which are no whole heads of "
-                f"{size} channels"
+                f"kept leaves {width} inputs of {attention.output!r}, which is not a multiple of "
+                f"the head size {size}"
             )
         count = _first(stated, HEAD_COUNTS)
         if size and count:

@@ -227,10 +227,10 @@ def check_masks(
     if empty:
         at = "" if rate is None else f" at rate={rate:g}"
         warnings.warn(
-            f"pruning leaves no weight of {empty[:5]}{' and others' * (len(empty) > 5)}{at}: "
-            "unless a shortcut goes round it, every sample gets the same prediction, with "
-            "fine-tuning too. A lower rate, scope='layer' or min_kept may help: look at held-out "
-            "data, as nets with min_kept were seen to be constant all the same",
+            f"pruning removes all weights of {empty[:5]}{' and others' * (len(empty) > 5)}{at}: "
+            "unless a skip connection bypasses them, every sample gets the same prediction, also "
+            "after fine-tuning. A lower rate, scope='layer' or min_kept may help; check held-out "
+            "data, as nets pruned with min_kept can be constant, too",
             stacklevel=2,
         )
     return dict(masks)

@@ -201,7 +201,7 @@ def _unpacked_kept(dense: nn.Module, packed: Mapping[str, torch.Tensor]) -> Kept
     for key, index in packed.items():
         dim, _, name = key.partition(".")
         if name not in tensors:
-            raise ValueError(f"the saved net has a tensor {name!r}, the target has not")
+            raise ValueError(f"the saved net has a tensor {name!r}, which the target lacks")
         found.setdefault(name, [None] * tensors[name].ndim)[int(dim)] = index.cpu()
     return {name: tuple(dims) for name, dims in found.items()}
 

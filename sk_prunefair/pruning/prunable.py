@@ -42,13 +42,13 @@ torch.nn.utils.prune.remove(layer, 'weight') before
             if parameter.endswith("_orig") and f"{tensor}_mask" in buffers:
                 raise ValueError(
                     f"module {name!r} was pruned by torch.nn.utils.prune: make it permanent with "
-                    f"torch.nn.utils.prune.remove(layer, {tensor!r}) before"
+                    f"torch.nn.utils.prune.remove(layer, {tensor!r}) first"
                 )
             if parameter.endswith("_g") and f"{parameter.removesuffix('_g')}_v" in own:
                 tensor = parameter.removesuffix("_g")
                 raise ValueError(
                     f"module {name!r} has the weight norm of torch.nn.utils.weight_norm: remove it "
-                    f"with torch.nn.utils.remove_weight_norm(layer, {tensor!r}) before"
+                    f"with torch.nn.utils.remove_weight_norm(layer, {tensor!r}) first"
                 )
 
 
@@ -116,9 +116,9 @@ def warn_of_left_out(
         shown = ", ".join(names[:5]) + " and others" * (len(names) > 5)
         warnings.warn(
             f"not pruned, and not counted in the rate: {shown}. Parametrized weights, adapters and "
-            "bare parameters are left alone; merge an adapter to prune what the net computes with, "
-            "name a bare parameter in pruner__include=[...] to have it pruned, and what shall stay "
-            "in pruner__exclude=[...]",
+            "bare parameters are skipped; merge an adapter to prune the weights that it changes, "
+            "list a bare parameter in pruner__include=[...] to prune it, and list what is meant to "
+            "stay in pruner__exclude=[...]",
             UserWarning,
             stacklevel=2,
         )

@@ -192,7 +192,7 @@ def check_kept(module: nn.Module, kept: Mapping[str, Sequence[torch.Tensor | Non
     for name, dims in kept.items():
         if name not in tensors:
             raise ValueError(
-                f"kept must name parameters or buffers, got {name!r}; there are "
+                f"kept must name parameters or buffers, got {name!r}; the names are "
                 f"{list(tensors)[:10]}"
             )
         shape = tuple(tensors[name].shape)
@@ -211,7 +211,7 @@ def _check_index(name: str, index: object, size: int) -> None:
         found = f"{index.dtype}, {index.ndim} dims" if isinstance(index, torch.Tensor) else index
         raise ValueError(f"{name} must be an int64 tensor of one dimension or None, got {found!r}")
     if not len(index):
-        raise ValueError(f"{name} must keep one index at least, got none")
+        raise ValueError(f"{name} must keep at least one index, got none")
     if not bool((index.diff() > 0).all()):
         raise ValueError(f"{name} must be sorted and without repetitions, got {index}")
     first, last = int(index[0]), int(index[-1])

@@ -86,11 +86,11 @@ def read(source: str | PathLike[str]) -> dict[str, Any]:
         if not isinstance(found, dict) or found.get("format") != FORMAT:
             raise ValueError(f"its format is not {FORMAT!r}")
         if "samples" not in found:
-            raise ValueError("it was written without samples, which a report is made of")
+            raise ValueError("it was written without samples, which a report is computed from")
         return _arguments(found)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         what = f"it lacks {error}" if isinstance(error, KeyError) else error
-        raise ValueError(f"this is no report that to_json has written: {what}") from error
+        raise ValueError(f"source must be a report written by to_json: {what}") from error
 
 
 def _classes(report: GroupComparison) -> dict[str, Any]:

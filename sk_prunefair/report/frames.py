@@ -111,8 +111,8 @@ def _check_metrics(metrics: Any) -> None:
             inner = getattr(metric, "_score_func", None)
             instead = getattr(inner, "__name__", "sklearn.metrics.f1_score")
             raise ValueError(
-                f"metrics[{name!r}] must be a function f(y_true, y_pred), got {metric!r}, a scorer "
-                f"that predicts itself, of an estimator and X; pass the function, such as {instead}"
+                f"metrics[{name!r}] must be a function f(y_true, y_pred), got {metric!r}, a "
+                f"scorer, which takes an estimator and X; pass the function, such as {instead}"
             )
 
 

@@ -159,7 +159,7 @@ def _losses(
     told: list[Any] = [given.get(name) for name in names]
     if any(each is not None for each in told):
         if any(each is None for each in told):
-            raise ValueError(f"must hold both of {names}, or none")
+            raise ValueError(f"must hold both of {names}, or neither")
         dense, compressed = (as_losses(each, name) for each, name in zip(told, names, strict=True))
     if dense is None or compressed is None:
         return {}
@@ -176,9 +176,8 @@ def _counts(weight: Any, truth: npt.NDArray[Any]) -> npt.NDArray[np.int64] | Non
     is_whole = np.isfinite(found) & (found >= 0) & (found == np.floor(found))
     if not is_whole.all():
         raise ValueError(
-            "sample_weight must hold whole numbers of at least 0, how many samples each row stands "
-            "for, as intervals and tests count samples; got "
-            f"{found[~is_whole][0]}"
+            "sample_weight must hold whole numbers >= 0, the number of samples that each row "
+            f"represents, as intervals and tests count samples; got {found[~is_whole][0]}"
         )
     return found.astype(np.int64)
 
@@ -195,4 +194,4 @@ def _check_alike(kinds: Kinds, before: Kinds | None) -> None:
             raise ValueError(f"{name} must have the columns {known} as before, got {found}")
     if kinds.means.keys() != before.means.keys():
         has, had = ("losses" if each.means else "no losses" for each in (kinds, before))
-        raise ValueError(f"it has {has}, but those before it have {had}")
+        raise ValueError(f"it has {has}, but the parts before it have {had}")

@@ -123,7 +123,7 @@ def as_probabilities(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
         raise ValueError(
             f"{name} must hold probabilities whose rows sum to 1, got values from "
             f"{scores.min():.3g} to {scores.max():.3g} and sums from {sums.min():.3g} to "
-            f"{sums.max():.3g}; of logits, pass scipy.special.softmax(logits, axis=1)"
+            f"{sums.max():.3g}; for logits, pass scipy.special.softmax(logits, axis=1)"
         )
     return np.clip(scores, 0, None) / sums
 
@@ -152,14 +152,14 @@ def columns_of(
     columns = as_labels_of_one_kind(truth, {f"classes of {name}": found}, same_length=False)[1]
     if len(columns) != n_columns or len(np.unique(columns)) != n_columns:
         raise ValueError(
-            f"classes must name the {n_columns} columns of {name}, each by another label; got "
+            f"classes must name the {n_columns} columns of {name}, each by a different label; got "
             f"{columns.tolist()[:20]}"
         )
     unknown = np.setdiff1d(truth, columns)
     if len(unknown):
         raise ValueError(
-            f"{name} has no probability of the labels {unknown.tolist()[:10]} that y_true holds; "
-            f"its columns are {columns.tolist()[:20]}"
+            f"{name} has no probability for the labels {unknown.tolist()[:10]} of y_true; its "
+            f"columns are {columns.tolist()[:20]}"
         )
     return columns
 

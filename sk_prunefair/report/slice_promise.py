@@ -123,7 +123,7 @@ def judge_slices(
     ]
     if not found:
         raise ValueError(
-            f"min_rows: no rule over {[column.name for column in columns][:10]} holds for "
+            f"min_rows: no rule over {[column.name for column in columns][:10]} covers "
             f"{min_rows:,} of the {len(before):,} rows"
         )
     rules, counts = zip(*found, strict=True)

@@ -48,7 +48,7 @@ def as_unlabelled(given: Any, labels: npt.NDArray[Any], groups: pd.DataFrame) ->
         what = f"{kind} of {len(given)}" if isinstance(given, (tuple, list)) else kind
         raise ValueError(
             "unlabelled must be (dense_pred, compressed_pred, sensitive_features): a report holds "
-            f"no models, so that both predict first; got a {what}"
+            f"no models, so pass their predictions; got a {what}"
         )
     names = ("the dense_pred of unlabelled", "the compressed_pred of unlabelled")
     dense, compressed = (
@@ -58,7 +58,7 @@ def as_unlabelled(given: Any, labels: npt.NDArray[Any], groups: pd.DataFrame) ->
     frame = group_columns(given[2], len(dense), "the sensitive_features of unlabelled")
     if frame.shape[1] != groups.shape[1]:
         raise ValueError(
-            f"the sensitive_features of unlabelled must have the columns of the report, "
+            "the sensitive_features of unlabelled must have the columns of the report, "
             f"{list(groups)}, got {list(frame)}"
         )
     if set(frame) == set(groups):
@@ -75,8 +75,8 @@ def _labels(values: Any, name: str, known: npt.NDArray[Any]) -> npt.NDArray[Any]
         columns = known if prediction.classes is None else np.asarray(prediction.classes)
         if len(columns) != prediction.scores.shape[1]:
             raise ValueError(
-                f"{name} has {prediction.scores.shape[1]} columns of probabilities, and the report "
-                f"{len(columns)} labels: pass a DataFrame whose columns are named by the labels"
+                f"{name} has {prediction.scores.shape[1]} columns of probabilities, but the report "
+                f"has {len(columns)} labels: pass a DataFrame whose columns are named by the labels"
             )
         found = columns[prediction.scores.argmax(axis=1)]
     as_labels_of_one_kind(known, {name: found}, same_length=False)

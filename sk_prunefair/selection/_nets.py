@@ -248,17 +248,15 @@ def check_rate_of(classifier: Any, rate: float) -> None:
     """
     found = classifier.prune_rate_
     if found != rate:
-        raise RuntimeError(
-            f"the net is not the one that was asked for: rate={rate}, but prune_rate_ is {found}"
-        )
+        raise RuntimeError(f"pruning returned another net than rate={rate}: prune_rate_ is {found}")
     masks = classifier.masks_
     sizes = sum(mask.numel() for mask in masks.values())
     kept = sum(int(mask.sum()) for mask in masks.values())
     share = 1 - kept / sizes if sizes else 0.0
     if abs(classifier.sparsity_ - share) > 1e-9:
         raise RuntimeError(
-            f"the net of rate={rate} is not what it says: sparsity_ is {classifier.sparsity_}, but "
-            f"its masks remove {share}"
+            f"the net of rate={rate} is inconsistent: sparsity_ is {classifier.sparsity_}, but its "
+            f"masks remove {share}"
         )
     for name, mask in masks.items():
         weight = classifier.module_.get_parameter(name).detach()
@@ -268,8 +266,8 @@ def check_rate_of(classifier: Any, rate: float) -> None:
             n_extra = weight.numel() - int(mask.sum())
         if n_extra > 0:
             raise RuntimeError(
-                f"the net of rate={rate} is not pruned at it: {n_extra} weights of {name} that the "
-                "masks remove are there"
+                f"the net of rate={rate} is not fully pruned: {n_extra} weights of {name} that the "
+                "masks remove are still in the net"
             )
 
 

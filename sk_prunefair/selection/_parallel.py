@@ -117,8 +117,9 @@ def _computed(
             if not is_death(error):
                 raise
             raise RuntimeError(
-                f"the worker that ran {job.name} died twice, the second time with no other job "
-                f"beside it; was it killed, or out of memory? ({type(error).__name__}: {error})"
+                f"the worker process of {job.name} ended unexpectedly twice, the second time while "
+                "no other job ran; it may have been killed, or have run out of memory "
+                f"({type(error).__name__}: {error})"
             ) from error
         yield result
 

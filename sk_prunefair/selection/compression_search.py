@@ -205,8 +205,8 @@ class CompressionSearchCV(PromiseSearch):
         check_number("order_share", self.order_share, above=0, most=0.9)
         if groups is not None and self.procedure == "pareto":
             raise ValueError(
-                "groups: procedure='pareto' would have rows of one group set the order and test; "
-                "pass procedure='holm' or 'fixed_sequence'"
+                "procedure='pareto' does not accept groups, as rows of one group would be used for "
+                "the order and for the tests; pass procedure='holm' or 'fixed_sequence'"
             )
         can_train = not (isinstance(self.cv, str) and self.cv == "prefit")
         candidates = as_candidates(self.candidates, self.cost, can_train)

@@ -104,7 +104,7 @@ def _counted(made: Made, cost: str, X: Any) -> float:
         sizes = stored_sizes(net, net) if cost == "bytes" else None
         if sizes is None:
             raise ValueError(
-                f"cost={cost!r} is not known of what the candidate {made.candidate.name!r} "
+                f"cost={cost!r} cannot be computed for what the candidate {made.candidate.name!r} "
                 "returned; pass a function as cost"
             )
         return float(sizes["bytes_stored"])

@@ -65,8 +65,8 @@ def fit_dense_part(
         split_steps(estimator)[1].check_is_fitted()
         if finetune_epochs:
             raise ValueError(
-                f"finetune_epochs={finetune_epochs} needs data to train on, but with "
-                "cv='prefit' all data is held out; got both"
+                f"finetune_epochs={finetune_epochs} needs data to train on, but cv='prefit' holds "
+                "out all data; got both"
             )
         check(data[2])
         return estimator, data, None
@@ -115,14 +115,14 @@ def _split(
         splits = splits[-1:]  # trained on all of the past, judged on what came last
     if len(splits) != 1:
         raise ValueError(
-            f"{accepted}, got {len(splits)} splits, each with a net of its own: none of them "
-            "would be the one that is returned"
+            f"{accepted}, got {len(splits)} splits, which would train as many nets where one is "
+            "returned"
         )
     fit_on, test_on = splits[0]
     if units is not None and np.isin(units[fit_on], units[test_on]).any():
         raise ValueError(
-            "groups: the splitter has rows of one group on both sides; take one that keeps them "
-            "together, such as GroupShuffleSplit(1)"
+            "cv must keep rows with the same value of groups on one side of the split; use a "
+            "splitter such as GroupShuffleSplit(1)"
         )
     return fit_on, test_on
 

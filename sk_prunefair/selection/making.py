@@ -147,8 +147,8 @@ class Maker:
         if key not in self.trials:
             if self.train is None:
                 raise ValueError(
-                    f"{sorted(params)} are of the dense training, for which cv='prefit' leaves no "
-                    "data"
+                    f"{sorted(params)} are parameters of the dense training, for which cv='prefit' "
+                    "leaves no data"
                 )
             fitted = fit_dense(self.train, self.fitted, self.n_threads, params)
             self.trials[key] = (
@@ -162,7 +162,7 @@ class Maker:
         X = self.calibration
         if X is None:
             raise ValueError(
-                f"form={form!r} needs rows of X that no test sees: with cv='prefit' pass "
+                f"form={form!r} needs rows of X that no test uses: with cv='prefit' pass "
                 "procedure='pareto', which sets some aside"
             )
         X = take_rows(X, np.arange(min(count_rows(X), _CALIBRATION)))
@@ -203,7 +203,8 @@ def _codes(classes: Any, labels: Any, name: str) -> Any:
     unknown = np.setdiff1d(np.asarray(labels), known)
     if len(unknown):
         raise ValueError(
-            f"{name} gives labels that the classifier does not know: {unknown.tolist()[:10]}"
+            f"{name} returned labels that are not classes of the classifier: "
+            f"{unknown.tolist()[:10]}"
         )
     order = np.argsort(known)
     return order[np.searchsorted(known[order], np.asarray(labels))].astype(np.int64)

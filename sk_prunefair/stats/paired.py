@@ -189,7 +189,7 @@ def samples_needed(
 def _check_counts(n: int, lost: int, won: int, max_drop: float, level: float) -> None:
     if not (lost >= 0 and won >= 0 and n >= 1 and lost + won <= n):
         raise ValueError(
-            "n_lost and n_won must be counts that n_samples has room for, got "
+            "n_lost and n_won must be counts >= 0 with a sum of at most n_samples >= 1, got "
             f"n_samples={n}, n_lost={lost}, n_won={won}"
         )
     if not -1 < max_drop < 1:

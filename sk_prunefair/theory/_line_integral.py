@@ -33,8 +33,8 @@ def matching_tensors(
         if value.shape != second[name].shape:
             raise ValueError(
                 f"dense and pruned must have tensors of the same shapes, got {name} of shape "
-                f"{tuple(value.shape)} and {tuple(second[name].shape)}: where channels were taken "
-                "out, pass the net with zeros in their place"
+                f"{tuple(value.shape)} and {tuple(second[name].shape)}: if channels were removed, "
+                "pass the net with zeros in their place"
             )
     return first, {name: second[name] for name in first}
 
@@ -114,8 +114,8 @@ class Line:
                 slopes[code] += self._slopes(value, tensors) / size
         if not (np.isfinite(losses).all() and np.isfinite(slopes).all()):
             raise ValueError(
-                "the loss and its derivative must be finite on the whole way from dense to pruned, "
-                f"got NaN or infinite values at t = {t:g}"
+                "the loss and its derivative must be finite on the whole line from dense to "
+                f"pruned, got NaN or infinite values at t = {t:g}"
             )
         return losses, slopes
 

@@ -175,8 +175,8 @@ def hessian_eigenvalues(net: GroupedNet, search: EigenvalueSearch) -> pd.DataFra
     if failed:
         warnings.warn(
             f"max_iter={search.max_iter} products did not bring the residual below "
-            f"tol={search.tol} for the groups {failed[:10]}; their eigenvalues are only as good "
-            "as the column residual says",
+            f"tol={search.tol} for the groups {failed[:10]}; the column residual tells how "
+            "accurate their eigenvalues are",
             ConvergenceWarning,
             stacklevel=3,
         )

@@ -254,8 +254,8 @@ def _integrate(
         found = integrate(line, allowed, max_evaluations)
     if not found.converged:
         warnings.warn(
-            f"the path integral is not within tol={tol:g} after {found.n_evaluations} evaluations; "
-            "its error and split_error say by how much: raise max_evaluations or tol",
+            f"the path integral did not reach tol={tol:g} in {found.n_evaluations} evaluations "
+            "(see its error and split_error); raise max_evaluations or tol",
             ConvergenceWarning,
             stacklevel=3,
         )

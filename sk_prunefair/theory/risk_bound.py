@@ -160,7 +160,7 @@ def _nets(pruned: Any) -> list[nn.Module]:
     nets = list(pruned.values()) if isinstance(pruned, Mapping) else [pruned]
     if not nets:
         raise ValueError(
-            "pruned must be a torch.nn.Module or hold at least one, got an empty mapping"
+            "pruned must be a torch.nn.Module or a mapping with at least one, got an empty mapping"
         )
     for net in nets:
         if not isinstance(net, nn.Module):
@@ -177,9 +177,9 @@ def _check_pruned(net: GroupedNet, pruned: nn.Module) -> None:
         shapes = [str(tuple(of[name].shape)) if name in of else "none" for of in (own, other)]
         if shapes[0] != shapes[1]:
             raise ValueError(
-                "dense and pruned must have parameters of the same names and shapes, got "
-                f"{name!r} of shape {shapes[0]} in dense and {shapes[1]} in pruned; where "
-                "channels were taken out, pass the net with zeros in their place"
+                f"dense and pruned must have parameters of the same names and shapes, got {name!r} "
+                f"of shape {shapes[0]} in dense and {shapes[1]} in pruned; if channels were "
+                "removed, pass the net with zeros in their place"
             )
     for title, tensors in (("dense", own), ("pruned", other)):
         if not all(bool(value.isfinite().all()) for value in tensors.values()):
@@ -188,8 +188,8 @@ def _check_pruned(net: GroupedNet, pruned: nn.Module) -> None:
     moved = [name for name in frozen if not torch.equal(own[name], other[name].to(own[name]))]
     if moved:
         warnings.warn(
-            "dense and pruned differ in parameters that require no gradient, which neither bound "
-            f"nor estimate counts: {moved[:5]}",
+            "dense and pruned differ in parameters that do not require a gradient, which bound and "
+            f"estimate ignore: {moved[:5]}",
             UserWarning,
             stacklevel=4,
         )

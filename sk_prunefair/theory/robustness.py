@@ -116,10 +116,10 @@ def group_robustness(
     if not isinstance(module, nn.Module):
         raise ValueError(f"module must be a torch.nn.Module, got {type(module).__name__}")
     if isinstance(X, Mapping):
-        raise ValueError("X must be one array of floats to be attacked, got a dict")
+        raise ValueError("X must be one array of floats, as attacks change its values, got a dict")
     X = X if isinstance(X, torch.Tensor) else np.asarray(X)
     if not (X.is_floating_point() if isinstance(X, torch.Tensor) else X.dtype.kind == "f"):
-        raise ValueError(f"X must be of a float dtype to be attacked, got {X.dtype}")
+        raise ValueError(f"X must be of a float dtype, as attacks change its values, got {X.dtype}")
     # A frozen net can be attacked too, and here no derivative by the weights is asked for.
     trainable = copy.deepcopy(module).requires_grad_()
     net = GroupedNet(trainable, X, y, sensitive_features, criterion, batch_size)

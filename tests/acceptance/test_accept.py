@@ -199,10 +199,10 @@ def test_accept_groups_are_chosen_by_list_and_pattern(report, groups, expected):
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"groups": [["C", "f"]]}, r"no group of the data is \['C', 'f'\]; its groups are"),
+        ({"groups": [["C", "f"]]}, r"\['C', 'f'\] is not a group of the data; its groups are"),
         ({"groups": ["A"]}, "a group has 2 values, of .*, got 'A'; a mapping names columns"),
         ({"groups": {"age": 1}}, r"groups have the columns \['race', 'sex'\], got 'age'"),
-        ({"groups": [[True, "f"]]}, "no group of the data"),
+        ({"groups": [[True, "f"]]}, "is not a group of the data"),
         ({"metric": "recall_drop", "label": "yes"}, r"label must be one of \[0, 1\], got 'yes'"),
     ],
 )

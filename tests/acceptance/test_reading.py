@@ -93,10 +93,10 @@ def test_schema_names_each_metric_and_key():
         (one(metric="fairness_violation", limit=0), "limit must be above 0"),
         (one(metric="excessive_risk", limit=6), r"below loss_bound \(5\)"),
         (one(metric="labels_lost", limit=1), "limit must be 0, or left out"),
-        (one(metric="labels_lost", limit=0, groups=["a"]), "labels_lost is of all rows"),
+        (one(metric="labels_lost", limit=0, groups=["a"]), "labels_lost is computed over all rows"),
         ({"criteria": [{"metric": "accuracy_drop"}]}, "must have the key 'limit'"),
         ({"criteria": [{"limit": 1}]}, "must have the key 'metric'"),
-        ({"criteria": one()["criteria"] * 2}, r"criteria\[1\] must have a name of its own"),
+        ({"criteria": one()["criteria"] * 2}, r"criteria\[1\] must have a unique name"),
     ],
 )
 def test_read_criteria_malformed_names_the_key_and_what_is_accepted(tmp_path, values, message):
@@ -138,7 +138,7 @@ def test_read_criteria_json_that_is_no_criteria_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="'min_count' stands twice"):
         read_criteria(written(tmp_path / "a.json", '{"min_count": 1, "min_count": 2}'))
     (tmp_path / "b.json").write_bytes(b"\xff\xfe\xfa")
-    with pytest.raises(ValueError, match="must be a text in UTF-8"):
+    with pytest.raises(ValueError, match="must be a UTF-8 text file"):
         read_criteria(tmp_path / "b.json")
     with pytest.raises(TypeError, match="the path of a file or a mapping, got list"):
         read_criteria([])

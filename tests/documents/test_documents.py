@@ -194,13 +194,13 @@ def test_impact_ratios_of_arrays_and_nobody_selected(report):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "sex or race must name a column"),
+        ({}, "sex or race must be given"),
         ({"sex": "gender"}, r"sex must be one of the columns \['race', 'sex'\], got 'gender'"),
         ({"sex": ["f"]}, "sex has 1 rows, but the data has 100"),
         ({"sex": "sex", "positive": 2}, r"positive must be one of the labels \[0, 1\], got 2"),
         ({"sex": "sex", "model": "int8"}, "model must be one of"),
         ({"sex": "sex", "exclude_below": 2}, "exclude_below must be a finite number"),
-        ({"sex": "sex", "unknown": ["F", "M", "unknown"]}, "must be known of a row at least"),
+        ({"sex": "sex", "unknown": ["F", "M", "unknown"]}, "must be known for at least one row"),
     ],
 )
 def test_impact_ratios_malformed_argument_names_it(report, options, message):

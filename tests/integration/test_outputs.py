@@ -282,7 +282,7 @@ def test_outputs_of_other_forms_do_the_same(data, form):
 
 def test_dict_without_logits_raises(data):
     X, y, _ = data
-    with pytest.raises(ValueError, match=r"dict of \['scores'\]; its scores must be called 'log"):
+    with pytest.raises(ValueError, match=r"scores under the key 'logits', got a dict of \['sc"):
         classifier(Wrapped, nn.CrossEntropyLoss, module__form="other").fit(X, y)
 
 

@@ -143,7 +143,7 @@ def test_onnx_model_inputs_by_name_tokens_and_numbers(tmp_path):
         model.predict(by_name | {"tokens": tokens[:3]})
     with pytest.raises(ValueError, match="must be a dict or a tuple of arrays"):
         model.predict(numbers)
-    with pytest.raises(ValueError, match="must be a tuple of arrays for the inputs"):
+    with pytest.raises(ValueError, match="must be a tuple of 2 arrays, for the inputs"):
         model.predict((tokens,))
     with pytest.raises(ValueError, match=r"fails on a batch of shapes .*'tokens'"):
         model.predict(by_name | {"tokens": tokens + 100})
@@ -206,7 +206,7 @@ def test_onnx_model_kind_that_is_not_clear_or_wrong_raises(tmp_path):
     with pytest.raises(ValueError, match=r"rows that do not add up to one .* pass scores="):
         OnnxModel(path).run(X)
     assert OnnxModel(path, scores="logits").run(X).kind == "logits"
-    with pytest.raises(ValueError, match="whose rows add up to"):
+    with pytest.raises(ValueError, match="whose rows sum to"):
         OnnxModel(path, scores="probabilities").run(X)
     with pytest.raises(ValueError, match="scores must be one of"):
         OnnxModel(path, scores="margins")

@@ -216,7 +216,10 @@ def test_report_promise_is_the_verdict_over_its_rows():
         ({"codes": CODES[:-1]}, "codes must be 2000 integers"),
         ({"codes": CODES.astype(float)}, "codes must be 2000 integers"),
         ({"codes": np.where(CODES == 1, -1, 0)}, "codes must be in 0 to 1"),
-        ({"codes": np.zeros(N, dtype=int)}, r"each group must have a row, got none of \['f'\]"),
+        (
+            {"codes": np.zeros(N, dtype=int)},
+            r"each group must have at least one row, got none of \['f'\]",
+        ),
         ({"dense": Outcome(DENSE.losses, TRUTH, 1 - TRUTH)}, "truth differs"),
     ],
 )

@@ -180,7 +180,9 @@ def test_promise_bad_unlabelled_rows_are_refused(given, word):
 
 def test_promise_harmless_needs_labels_of_every_group():
     given = (MORE_DENSE, MORE_COMPRESSED, MORE_GROUP)
-    with pytest.raises(ValueError, match="compare groups by labels, and no row of \\['c'\\]"):
+    with pytest.raises(
+        ValueError, match="compare groups on labelled rows, but \\['c'\\] have none"
+    ):
         report().promise(unlabelled=given, harmless=0.1)
     known = MORE_GROUP != "c"
     given = tuple(each[known] for each in given)

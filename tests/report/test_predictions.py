@@ -89,8 +89,8 @@ def test_from_predictions_models_may_know_other_classes():
     ("y", "options", "message"),
     [
         (["a", "b", "c", "a"], {}, "classes must name the 2 columns of dense_pred"),
-        ([0, 1, 2, 0], {"classes": [0, 1]}, r"no probability of the labels \[2\]"),
-        ([0, 1, 0, 1], {"classes": [0, 0]}, "each by another label"),
+        ([0, 1, 2, 0], {"classes": [0, 1]}, r"no probability for the labels \[2\]"),
+        ([0, 1, 0, 1], {"classes": [0, 0]}, "each by a different label"),
         ([0, 1, 0, 1], {"classes": ["x", "y"]}, "y_true has integers, .* strings"),
         ([0, 1, 0], {}, "4 values, but y_true has 3"),
         ([0, 1, 0, None], {}, "y_true must have no missing values"),

@@ -207,7 +207,7 @@ def test_rate_search_splitters_get_groups_and_must_keep_them_together(digits):
     [(_, test)] = by_person.split(X, y, person)
     assert search.results_["count"].sum() == len(test)
     torn = PruneRateSearchCV(classifier(), cv=ShuffleSplit(1, random_state=0), **options)
-    with pytest.raises(ValueError, match="rows of one group on both sides"):
+    with pytest.raises(ValueError, match="rows with the same value of groups on one side"):
         torn.fit(X, y, sensitive_features=group, groups=person)
     for wrong, message in [
         (person[:9], "groups has 9 rows"),

@@ -63,7 +63,7 @@ def test_prune_layer_left_without_weights_warns(digits):
     assert np.ptp(clf.predict_proba(X), axis=0).max() > 0
 
 
-@pytest.mark.filterwarnings("ignore:pruning leaves no weight")
+@pytest.mark.filterwarnings("ignore:pruning removes all weights")
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9, 0.999])
 def test_prune_any_rate_removes_exactly_that_share(fitted, rate):
     n_weights = sum(w.numel() for w in prunable_parameters(fitted.module_).values())

@@ -323,7 +323,7 @@ def test_resume_with_what_prints_and_what_cannot_be_pickled_trains(small, tmp_pa
             super().on_train_begin(net, **kwargs)
             self.send_ = lambda row: None
 
-    with pytest.raises(ValueError, match="send_ of the callback Unkept cannot be kept"):
+    with pytest.raises(ValueError, match="send_ of the callback Unkept cannot be saved"):
         classifier(callbacks=[("c", Unkept()), own[-1]]).fit(
             *small[:2], sensitive_features=small[2]
         )
@@ -352,5 +352,5 @@ def test_resume_bad_input_raises(small, tmp_path):
     classifier(callbacks=[resume], max_epochs=1).fit(X, y)
     for file in tmp_path.iterdir():
         file.write_bytes(b"no pickle")
-    with pytest.raises(ValueError, match=r"\.pkl cannot be read, delete it"):
+    with pytest.raises(ValueError, match=r"\.pkl cannot be read; delete it"):
         classifier(callbacks=[resume], max_epochs=1).fit(X, y)

@@ -157,7 +157,7 @@ def _value(document: Document, place: Place, name: str) -> Any:
     for part in place:
         value = value[part]
     accepted = {
-        "name": "a text",
+        "name": "a string",
         "metric": f"one of {', '.join(METRICS)}",
         "limit": "a finite number",
         "groups": "'all', a list of groups, or a mapping of columns to values",

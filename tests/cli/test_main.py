@@ -216,7 +216,7 @@ def test_cli_bad_options_exit_with_2_and_are_named(case, capsys, options, messag
         (["--features", "pixel 0"], "X has 1 features"),
         (["--max-accuracy-drop", 1.5], "max_accuracy_drop must be a number in [0, 1)"),
         (["--max-accuracy-drop", 0.1, "--confidence", 1], "confidence must be a number in (0, 1)"),
-        (["--max-violation", 0.1], "--max-violation goes with --max-accuracy-drop"),
+        (["--max-violation", 0.1], "--max-violation needs --max-accuracy-drop"),
         (["--curve", 1.5], "rates"),
     ],
 )
@@ -287,7 +287,7 @@ def test_cli_missing_and_extra_columns_are_listed(named, capsys):
     assert "missing ['pixel 63'], 0 are extra" in capsys.readouterr().err
 
 
-@pytest.mark.filterwarnings("ignore:pruning leaves no weight")
+@pytest.mark.filterwarnings("ignore:pruning removes all weights")
 def test_cli_constant_net_exits_with_1_without_a_promise(case, capsys):
     clf, _ = case
     save_compact(clf.prune(0.999), "net.zip", dense=True)

@@ -115,7 +115,7 @@ def test_cli_models_get_the_classes_that_are_named_and_booleans_as_numbers(nets,
 
 def test_cli_models_with_columns_of_predictions_exit_with_2(nets, capsys):
     assert main([*MODELS, "--dense-pred", "d"]) == 2
-    assert "--dense-pred does not go with models" in capsys.readouterr().err
+    assert "--dense-pred cannot be combined with models" in capsys.readouterr().err
 
 
 def assert_same(found, expected):

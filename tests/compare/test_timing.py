@@ -123,7 +123,7 @@ def test_compare_models_latency_bad_request_raises(given):
         (lambda X: np.ones((20, 1)) * 0.5, "compressed must hold labels"),
         (
             lambda X: pd.DataFrame(np.full((20, 2), 0.5), columns=[1, 2]),
-            "compressed has no probability of the labels",
+            "compressed has no probability for the labels",
         ),
     ],
 )

@@ -143,7 +143,7 @@ def test_cyclonedx_figures_are_those_of_the_report(report):
 
 @pytest.mark.parametrize("option", ["version", "dataset", "mitigation"])
 def test_cyclonedx_empty_text_names_the_argument(report, option):
-    with pytest.raises(ValueError, match=f"{option} must be a text, got ''"):
+    with pytest.raises(ValueError, match=f"{option} must be a string, got ''"):
         report.to_cyclonedx(**{option: ""})
 
 

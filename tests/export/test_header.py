@@ -215,7 +215,7 @@ def with_dense(change):
         (of_header(input_shape=64), "a list of at most 64 sizes"),
         (of_header(input_shape=[10**19]), "integers from 1"),
         (of_header(input_shape=[64, 10**18]), "sizes that a tensor can have"),
-        (of_header(input_dtype="int64"), "takes int64, the target.s does not"),
+        (of_header(input_dtype="int64"), "takes int64 inputs, but the target.s"),
         (of_header(input_dtype=3), "input_dtype must be"),
         (of_header(feature_names=["a"] * 63), "64 names"),
         (of_header(feature_names=[1] * 64), "a list of strings"),

@@ -220,7 +220,7 @@ def test_int8_calibration_that_does_not_fit_raises_and_writes_nothing(digits, tm
     items = TensorDataset(torch.from_numpy(with_nan.astype(np.float32)))
     for rows, message in (
         (None, "needs calibration"),
-        (X[:9], "must hold 10 rows or more, got 9"),
+        (X[:9], "must hold at least 10 rows, got 9"),
         (with_nan, "NaN"),
         (items, "calibration must be finite, got NaN or infinity in 'X'"),
         (X[:20, :5], "5 features"),

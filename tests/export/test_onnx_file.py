@@ -142,7 +142,9 @@ def test_to_onnx_integers_of_an_array_stay_integers(tmp_path):
 def test_to_onnx_pipeline_writes_the_last_step_and_says_so(digits, tmp_path):
     X, y, _ = digits
     pipe = make_pipeline(StandardScaler(), classifier(max_epochs=1)).fit(X, y)
-    with pytest.warns(UserWarning, match="the file holds the last step 'fairprunedclassifier'"):
+    with pytest.warns(
+        UserWarning, match="the file holds only the last step 'fairprunedclassifier'"
+    ):
         to_onnx(pipe, tmp_path / "net.onnx")
     session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"))
     [scores] = session.run(["scores"], {"X": pipe[:-1].transform(X[:9]).astype(np.float32)})

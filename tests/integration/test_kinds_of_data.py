@@ -138,7 +138,7 @@ def test_fit_sparse_rows_equal_the_dense_table(digits):
 def test_fit_data_loader_is_refused_with_what_to_pass(digits):
     X, y, _ = digits
     loader = DataLoader(list(zip(X, y, strict=True)))
-    with pytest.raises(ValueError, match=r"X must be .* got DataLoader; of a DataLoader, pass"):
+    with pytest.raises(ValueError, match=r"X must be .* got DataLoader; for a DataLoader, pass"):
         classifier().fit(loader, y)
 
 

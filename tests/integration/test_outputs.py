@@ -218,7 +218,7 @@ def test_outputs_that_do_not_fit_the_criterion_raise(data, module, criterion, me
 
 def test_one_logit_of_three_classes_raises(data):
     X = data[0]
-    with pytest.raises(ValueError, match="BCEWithLogitsLoss is of two classes, got 3"):
+    with pytest.raises(ValueError, match="BCEWithLogitsLoss needs two classes, got 3"):
         classifier(OneLogit).fit(X, np.arange(300) % 3)
 
 

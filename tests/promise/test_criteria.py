@@ -69,7 +69,7 @@ def test_as_criteria_takes_a_criterion_as_it_is():
         (["recall", "recall"], ValueError, "each once"),
         ([3], TypeError, "criteria must be 'accuracy'.*got 3"),
         (3, TypeError, "or several of them, got 3"),
-        ({"accuracy": 1.0}, ValueError, r"'accuracy' may lose must be a number in \[0, 1\)"),
+        ({"accuracy": 1.0}, ValueError, r"the bound of 'accuracy' must be a number in \[0, 1\)"),
         ({"accuracy": float("nan")}, ValueError, "got nan"),
         ({"accuracy": "a"}, ValueError, "got 'a'"),
     ],
@@ -82,7 +82,7 @@ def test_as_criteria_malformed_raises(criteria, error, message):
 @pytest.mark.parametrize(
     ("values", "options", "message"),
     [
-        (np.ones(4), {}, "each of 5 rows a value .* got 4 values"),
+        (np.ones(4), {}, "a value .* for each of 5 rows, got 4 values"),
         (np.full(5, 1.5), {}, r"in \[0, 1\], got 5 values from 1.5"),
         (np.full(5, -0.5), {}, r"in \[0, 1\]"),
         (np.full(5, 0.5), {"is_binary": True}, "0 or 1"),

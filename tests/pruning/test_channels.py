@@ -496,7 +496,7 @@ def test_shrink_module_bad_kept_raises(kept, message):
         (nn.LayerNorm([2, 2]), {"weight": (index(0), None)}, "along one dimension only"),
         (nn.BatchNorm1d(3), {"running_mean": (index(0),)}, "leaves 3 channels"),
         (nn.Embedding(3, 2), {"weight": (index(0), None)}, "rows of the embedding"),
-        (nn.RMSNorm(3), {"weight": (index(0),)}, "RMSNorm, which cannot be cut"),
+        (nn.RMSNorm(3), {"weight": (index(0),)}, "RMSNorm cannot be resized"),
     ],
 )
 def test_shrink_module_cuts_that_no_layer_stands_raise(layer, kept, message):

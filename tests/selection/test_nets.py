@@ -27,7 +27,7 @@ def test_check_rate_of_net_with_fewer_channels_passes(digits):
 
 
 def test_check_rate_of_other_rate_raises(half):
-    with pytest.raises(RuntimeError, match=r"rate=0.9, but prune_rate_ is 0.5"):
+    with pytest.raises(RuntimeError, match=r"another net than rate=0.9: prune_rate_ is 0.5"):
         check_rate_of(half, 0.9)
 
 

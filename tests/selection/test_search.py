@@ -86,7 +86,7 @@ def test_rate_search_best_estimator_is_the_net_that_was_tested(prefit):
     clf.prune(0.0)
 
 
-@pytest.mark.filterwarnings("ignore:pruning leaves no weight")
+@pytest.mark.filterwarnings("ignore:pruning removes all weights")
 def test_rate_search_stops_at_the_first_rate_that_fails(prefit, monkeypatch):
     class WorstInBetween:
         """Remove everything at 0.5, and nothing at other rates."""
@@ -355,7 +355,7 @@ def test_rate_search_without_groups_all_are_one(digits):
         ({"cv": 1.5}, "cv must be a share"),
         ({"cv": None}, "cv must be a share"),
         ({"cv": "pre"}, "cv must be a share"),
-        ({"cv": ShuffleSplit(3)}, "got 3 splits, each with a net of its own"),
+        ({"cv": ShuffleSplit(3)}, "got 3 splits, which would train as many nets"),
         ({"cv": "prefit", "finetune_epochs": 1}, "finetune_epochs=1 needs data"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Which groups a criterion is about."""
+"""Select the groups that a criterion applies to."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ _MOST_NAMED = 20
 
 
 def chosen_groups(groups: Any, known: pd.MultiIndex, name: str) -> list[int]:
-    """Return the places of the groups that a criterion names, in the order of the groups.
+    """Return the positions of the groups that a criterion names, in ascending order.
 
     Parameters
     ----------
     groups : "all", list or dict
-        As `sk_prunefair.acceptance.AcceptanceCriterion` has it. Values are compared as they are
-        and as texts, so that ``1`` names the group ``"1"``; ``*`` in a text stands for anything.
+        As in `sk_prunefair.acceptance.AcceptanceCriterion`. Values are compared as they are
+        and as strings, so that ``1`` names the group ``"1"``; ``*`` in a string matches anything.
     known : pandas.MultiIndex of shape (n_groups,)
         Groups of the data, with the names of their columns.
     name : str
-        Of the criterion, for errors.
+        Name of the criterion, for errors.
 
     Raises
     ------
     ValueError
-        If something named is not in the data.
+        If a named group or column is not in the data.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def _matches(wanted: Any, value: Any) -> bool:
 
 
 def is_same(wanted: Any, value: Any) -> bool:
-    """Return whether a value of a file is one of the data: the same, or the same text.
+    """Tell whether a value of a file equals one of the data, as a value or as a string.
 
     >>> is_same(1, "1"), is_same("1.0", 1.0), is_same(True, 1)
     (True, True, False)

@@ -1,4 +1,4 @@
-"""accept: whether an audit keeps the criteria of a file."""
+"""accept: test the criteria of a file on an audit."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def accept(
     report : FairnessReport
         The audit.
     criteria : str, path-like, mapping or sequence of AcceptanceCriterion
-        A file, what it would hold, or what `read_criteria` returned.
+        A file, its content as a mapping, or the criteria that `read_criteria` returned.
 
     Returns
     -------
@@ -48,20 +48,20 @@ def accept(
     Raises
     ------
     ValueError
-        If a criterion names groups, a label, losses or probabilities that the audit has not, or
+        If a criterion needs groups, a label, losses or probabilities that the audit lacks, or
         the file is malformed.
 
     Notes
     -----
-    A limit that is *proven* is kept in a group where the test of `sk_prunefair.promise` passes at
-    the confidence, each group at the full level: a criterion that does not hold in some group that
-    is tested is "kept" with a probability of at most 1 − confidence. "Broken" says that the rows do
-    not prove the limit, though so many could. A limit that is *observed* is compared with the
-    figure itself, which chance may move either way.
+    A limit under ``test="proven"`` is kept in a group if the test of `sk_prunefair.promise` passes
+    at the confidence, each group at the full level: a criterion that does not hold in some tested
+    group is "kept" with a probability of at most 1 − confidence. "Broken" means that the rows do
+    not prove the limit, although as many rows could. Under ``test="observed"`` the limit is
+    compared with the observed value, which is subject to chance.
 
-    A group is "too few rows" below `min_count`, where the metric is not defined in it, and where
-    its rows could not prove the limit even if no answer had changed. A criterion with no other
-    group is not kept, whatever `small_groups` says.
+    A group has "too few rows" if it has fewer than `min_count`, if the metric is not defined in it,
+    or if its rows could not prove the limit even without any changed prediction. A criterion with
+    only such groups is not kept, whatever `small_groups` is.
 
     Examples
     --------
@@ -151,7 +151,7 @@ def _practice(sample: Sample, criterion: AcceptanceCriterion) -> list[Row]:
         report.labels,
         report.sensitive_features.iloc[rows],
         pos_label=label,
-        n_boot=2,  # the interval is not asked for
+        n_boot=2,  # the interval is not needed
     )
     is_metric = frame.index.get_level_values("metric") == criterion.kind.source
     if not is_metric.any():

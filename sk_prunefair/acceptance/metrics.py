@@ -1,4 +1,4 @@
-"""What a criterion of an acceptance file may limit."""
+"""Metrics that a criterion of an acceptance file may limit."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ class Metric:
     Parameters
     ----------
     kind : str
-        How it is computed: of each ``group`` by a test, as a ``mean`` of each group, of ``pairs``
-        of groups by a test, as a ``gap`` between groups, by `practice_frame` or `practice_summary`,
-        of the ``labels`` that are given.
+        How it is computed: by a test for each ``group``, as a ``mean`` of each group, by a test for
+        ``pairs`` of groups, as a ``gap`` between groups, by `practice_frame` or `practice_summary`,
+        from the predicted ``labels``.
     description : str
-        What it is.
+        Description in one sentence.
     source : str, default=""
-        What it is called where it is computed.
+        Its name in the function that computes it.
     is_proven : bool, default=False
-        Whether there is a test of `sk_prunefair.promise` for it: then a limit is proven, else it is
-        compared with the figure that was observed.
+        Whether `sk_prunefair.promise` has a test for it: then a limit is proven, else it is
+        compared with the observed value.
     is_least : bool, default=False
-        Whether the limit is the least that the metric may be, not the most.
+        Whether the limit is a lower bound on the metric, not an upper one.
     takes_label : bool, default=False
-        Whether it is of one label, where the criterion names one.
+        Whether it is computed for one label, if the criterion names one.
     needs_losses : bool, default=False
         Whether it needs the losses of both models.
     """
@@ -43,7 +43,7 @@ class Metric:
 
     @property
     def is_between(self) -> bool:
-        """Whether it compares groups, so that it takes two at least."""
+        """Whether it compares groups and so needs at least two."""
         return self.kind in ("pairs", "gap", "summary")
 
 

@@ -1,4 +1,4 @@
-"""read_criteria: an acceptance file, checked, as criteria."""
+"""read_criteria: read and check an acceptance file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FORMAT = "sk_prunefair acceptance 1"
 _SHARED = ("confidence", "min_count", "small_groups", "loss_bound")
 _KEYS = ("format", *_SHARED, "criteria")
 _OWN = ("name", "metric", "limit", "groups", "label", "test", *_SHARED)
-# Of these a limit of 1 or more, or below 0, is a mistake of units.
+# For these metrics a limit of 1 or more, or below 0, is a mistake of units.
 _SHARES = tuple(
     name for name in METRICS if name not in ("excessive_risk", "fairness_violation", "brier_score")
 )
@@ -49,15 +49,15 @@ def read_criteria(
     ----------
     source : str, path-like or mapping
         A ``.json`` file, or a YAML file, which needs the extra ``yaml``. Keys: ``criteria``, a
-        list; and for all of them ``confidence`` (0.95), ``min_count`` (1), ``small_groups``
-        (``fail`` or ``skip``) and ``loss_bound`` (5), each of which a criterion may set for itself.
-        A criterion has a ``metric`` (a key of `METRICS`) and a ``limit``, and may have a ``name``,
-        ``groups``, a ``label`` and a ``test``: see `AcceptanceCriterion`.
+        list; and defaults for all of them, ``confidence`` (0.95), ``min_count`` (1),
+        ``small_groups`` (``fail`` or ``skip``) and ``loss_bound`` (5), which each criterion may
+        override. A criterion has a ``metric`` (a key of `METRICS`) and a ``limit``, and may have a
+        ``name``, ``groups``, a ``label`` and a ``test``: see `AcceptanceCriterion`.
 
     Returns
     -------
     tuple of AcceptanceCriterion
-        At least one, with different names.
+        At least one, with unique names.
 
     Raises
     ------
@@ -65,9 +65,9 @@ def read_criteria(
         If a key is unknown or missing, or a value is of a wrong type or out of range; the message
         names file, line and key, and what is accepted.
     TypeError
-        If it is neither a path nor a mapping.
+        If `source` is neither a path nor a mapping.
     ImportError
-        If PyYAML is not there, and the file is not JSON.
+        If the file is not JSON and PyYAML is not installed.
 
     Examples
     --------
@@ -152,7 +152,7 @@ def _check_limit(document: Document, place: Place, name: str, limit: float) -> N
 
 
 def _value(document: Document, place: Place, name: str) -> Any:
-    """Return the checked value of a key."""
+    """Check the value of a key and return it."""
     value = document.values
     for part in place:
         value = value[part]

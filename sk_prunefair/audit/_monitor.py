@@ -1,4 +1,4 @@
-"""What was seen since the release: the monitor's groups and alarms."""
+"""The section of monitoring: the groups and alarms since the release."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MAX_ROWS = 60
 
 
 def monitor_section(monitor: AuditedMonitor) -> Html:
-    """Return the alarms, and what was seen of each group, the most evidence first."""
+    """Return the alarms, and the groups since the release, the most evidence first."""
     alarms, frame = monitor.alarms_, monitor.table_
     parts = [_said(monitor)]
     if len(alarms):

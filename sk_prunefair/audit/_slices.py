@@ -1,4 +1,4 @@
-"""Slices that lost more, found by rules over features that nobody had named as groups."""
+"""The section of slices: rules over features whose rows lost more than others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SLICES = ("rule", "count", "drop", "lower", "upper", "p_value")
 
 
 def slices_section(slices: pd.DataFrame) -> Html:
-    """Return the slices, those that lost most first.
+    """Return the section of slices, those that lost most first.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How numbers were computed, and what they cannot say."""
+"""The sections on methods and limits of the numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MAX_NAMED = 40
 
 
 def methods(report: AuditedReport, has_curve: bool) -> dict[str, str]:
-    """Return how each number was computed that the page shows."""
+    """Return how each number on the page was computed."""
     names = report.names
     said = {
         "accuracy": "Share of a group's samples whose predicted label is right.",
@@ -86,7 +86,7 @@ def _has_levels(report: AuditedReport) -> bool:
 def limits(
     report: AuditedReport, frame: pd.DataFrame, min_count: int, has_curve: bool
 ) -> list[Html | str]:
-    """Return what the numbers cannot say; small groups by name."""
+    """Return what the numbers do not show, with small groups by name."""
     names, said = report.names, list[Html | str]()
     if (frame["count"] < min_count).any():
         said.append(_small_groups(frame, min_count))

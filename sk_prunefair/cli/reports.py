@@ -1,4 +1,4 @@
-"""The report of an audit: of a saved net, of two models, or of a table of predictions."""
+"""The report of an audit: on a saved net, on two models, or on tables of predictions."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ BATCH = 256
 
 
 class Audit(NamedTuple):
-    """What an audit found.
+    """The results of an audit.
 
     Parameters
     ----------
     report : FairnessReport
-        Of both models.
+        Report on both models.
     curve : DataFrame or None
-        Of other rates.
+        Curve over other rates.
     facts : dict of str to str
-        Of data and models, for the page.
+        Facts about data and models, for the page.
     unlabelled : tuple or None
-        What both models predict for rows without label, and the groups of these.
+        Predictions of both models for rows without labels, and the groups of these rows.
     """
 
     report: FairnessReport
@@ -54,12 +54,12 @@ class Audit(NamedTuple):
 
 
 def make_report(args: argparse.Namespace) -> Audit:
-    """Return the report that the options ask for.
+    """Return the report that the options request.
 
     Raises
     ------
     ValueError, TypeError, OSError, ImportError
-        If the options do not go together, or what they name is not as described.
+        If options cannot be combined, or a file or object is not as described.
     """
     kinds = {
         "--net": args.net is not None,
@@ -90,7 +90,7 @@ def make_report(args: argparse.Namespace) -> Audit:
 
 
 def _refuse(args: argparse.Namespace, options: Sequence[str], what: str) -> None:
-    """Raise ValueError where options are given that would say nothing."""
+    """Raise ValueError if options are given that would have no effect."""
     for option in options:
         if getattr(args, option):
             raise ValueError(f"--{option.replace('_', '-')} cannot be combined with {what}")
@@ -135,7 +135,7 @@ def _of_net(args: argparse.Namespace) -> Audit:
 def _curve(
     args: argparse.Namespace, clf: FairPrunedClassifier, columns: Columns, data: Part
 ) -> tuple[pd.DataFrame | None, dict[str, str]]:
-    """Return other rates, fine-tuned as the net was where there is data for it, and how."""
+    """Return the curve over other rates, and a description of its fine-tuning."""
     if not args.curve:
         return None, {}
     training: dict[str, Any] = {}

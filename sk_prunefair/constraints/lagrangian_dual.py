@@ -1,4 +1,4 @@
-"""The Lagrangian dual of the equal-loss constraint, as the authors of the paper have it."""
+"""The Lagrangian dual of the equal-loss constraint, as the authors of the paper use it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class LagrangianDual:
         weight = weight.to(losses.device, non_blocking=True)
         sums, sizes = group_sums(losses, group, weight, len(self.multipliers))
         # Means are over the batch of all ranks; a rank's part of the penalty is linear in its own
-        # losses, and the mean of the parts, each counted by its rows, is the penalty.
+        # losses, and the mean of the parts, weighted by their numbers of rows, is the penalty.
         all_sums, all_sizes = self.ranks.sum(torch.stack([sums.detach(), sizes]))
         tiny = torch.finfo(sizes.dtype).tiny
         all_sizes, total = all_sizes.clamp(min=tiny), all_sizes.sum().clamp(min=tiny)

@@ -225,6 +225,5 @@ def check_keys(entry: Any, required: set[str], optional: set[str], where: str) -
 
 def wrong(where: str, expected: str, found: Any) -> ValueError:
     return ValueError(
-        f"the header of the file does not fit: {where} must be {expected}, got "
-        f"{reprlib.repr(found)}"
+        f"the header of the file is invalid: {where} must be {expected}, got {reprlib.repr(found)}"
     )

@@ -114,7 +114,9 @@ def test_read_criteria_malformed_names_the_key_and_what_is_accepted(tmp_path, va
 def test_read_criteria_yaml_error_names_the_line(tmp_path):
     pytest.importorskip("yaml")
     text = YAML.replace("limit: 0.05", "bound: 0.05")
-    with pytest.raises(ValueError, match=r"^a.yaml, line 10: criteria\[1\].bound is not known"):
+    with pytest.raises(
+        ValueError, match=r"^a.yaml, line 10: criteria\[1\].bound is an unknown key"
+    ):
         read_criteria(written(tmp_path / "a.yaml", text))
     with pytest.raises(ValueError, match=r"^a.yaml, line 1: confidence must be"):
         read_criteria(written(tmp_path / "a.yaml", YAML.replace("0.9", "95 %")))

@@ -261,7 +261,9 @@ def test_match_labels_texts_mean_the_labels_of_the_model(y, classes, expected):
 
 
 def test_match_labels_unknown_label_raises():
-    with pytest.raises(ValueError, match=r"must be among \[0, 1\].*got \['2'\]"):
+    with pytest.raises(
+        ValueError, match=r"must be among the classes of the net, \[0, 1\]; got \['2'\]"
+    ):
         match_labels(np.array(["0", "2"], dtype=object), np.array([0, 1]))
 
 

@@ -81,7 +81,7 @@ FLAGS, PACKED, SIZE, OFFSET = 5, 10, 11, 18
     ("field", "value", "message"),
     [
         (FLAGS, 1, "is encrypted"),
-        (SIZE, 2**31, "cannot have 2147483648 bytes"),
+        (SIZE, 2**31, "cannot unpack to 2147483648 bytes"),
         (SIZE, 21, "does not have 20 bytes"),
         (PACKED, 2**31 - 1, "overlaps another part"),
         (PACKED, 3, "not a complete compact file"),

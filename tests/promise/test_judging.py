@@ -139,7 +139,7 @@ def test_judge_without_losses_judges_labels_and_refuses_losses():
     dense, compressed = (Outcome(None, TRUTH, TRUTH) for _ in range(2))
     assert verdict(compressed, dense=dense).kept
     for options in ({"criteria": "loss"}, {"max_violation": 0.1}):
-        with pytest.raises(ValueError, match="only labels are known"):
+        with pytest.raises(ValueError, match="only their labels are known"):
             verdict(compressed, dense=dense, **options)
 
 

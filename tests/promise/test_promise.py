@@ -115,5 +115,5 @@ def test_warn_of_small_groups_names_them_and_only_them():
 def test_judge_violation_without_losses_raises():
     truth = np.arange(10) % 2
     nets = [Outcome(None, truth, truth)] * 2
-    with pytest.raises(ValueError, match="only labels are known"):
+    with pytest.raises(ValueError, match="only their labels are known"):
         Promise(0.5, 1.0, 5.0, 0.9).judge(*nets, truth, pd.Index(["a", "b"]), [0, 1])

@@ -94,7 +94,7 @@ def test_from_predictions_models_may_know_other_classes():
         ([0, 1, 0, 1], {"classes": ["x", "y"]}, "y_true has integers, .* strings"),
         ([0, 1, 0], {}, "4 values, but y_true has 3"),
         ([0, 1, 0, None], {}, "y_true must have no missing values"),
-        ([0, 1, 0, 1], {"names": ("x", "x")}, "two different texts"),
+        ([0, 1, 0, 1], {"names": ("x", "x")}, "two different strings"),
         ([0, 1, 0, 1], {"sensitive_features": None}, "sensitive_features must hold"),
         ([0, 1, 0, 1], {"sensitive_features": ["a"] * 3}, "3 rows, but the data has 4"),
     ],

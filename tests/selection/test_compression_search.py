@@ -127,7 +127,9 @@ def test_search_users_functions_are_judged_as_the_rest(prefit):
     clf.prune(0.0)
     with pytest.raises(ValueError, match="labels that are not classes of the classifier"):
         search_of(prefit, [bad], cost=lambda m: 1.0)
-    with pytest.raises(ValueError, match="cost='macs' is not known of what the candidate 'proba'"):
+    with pytest.raises(
+        ValueError, match="cost='macs' cannot be computed for what the candidate 'proba'"
+    ):
         search_of(prefit, [proba], cost="macs")
 
 

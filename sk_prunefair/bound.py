@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 Infer = Callable[[nn.Module, Any], Any]
-"""From a module and the inputs of a batch to what the module returns."""
+"""Function of a module and the inputs of a batch that returns the module's output."""
 
 
 class BoundNet(nn.Module):

@@ -28,9 +28,9 @@ class Ranks:
     index = 0
     count = 1
     batches = 1
-    """How many times ``batch_size`` rows a batch of all ranks together has."""
+    """Number of rows in a batch of all ranks, in multiples of ``batch_size``."""
     order: torch.Generator | None = None
-    """Where several ranks draw the order of the rows from, in the training that runs."""
+    """Generator of the row order of several ranks, in the current training."""
 
     @property
     def is_main(self) -> bool:

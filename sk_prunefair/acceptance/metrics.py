@@ -129,4 +129,4 @@ METRICS: dict[str, Metric] = {
         "labels", "labels that the dense model gives and the compressed one never; the limit is 0"
     ),
 }
-"""Metrics by name. "Drop" is of the dense model minus the compressed one, on the same rows."""
+"""Metrics by name. Drops are dense minus compressed, on the same rows."""

@@ -18,7 +18,7 @@ from sk_prunefair.acceptance.metrics import METRICS
 from sk_prunefair.checks import is_finite
 
 FORMAT = "sk_prunefair acceptance 1"
-"""What `schema` describes; the number grows with a change that readers must know of."""
+"""Format described by `schema`; its number increases with every incompatible change."""
 _SHARED = ("confidence", "min_count", "small_groups", "loss_bound")
 _KEYS = ("format", *_SHARED, "criteria")
 _OWN = ("name", "metric", "limit", "groups", "label", "test", *_SHARED)

@@ -30,13 +30,13 @@ class Constraint(Hook):
     """
 
     needs_groups = True
-    """Whether the constraint can do nothing without the group of each sample."""
+    """Whether the constraint needs the group of each sample."""
 
     needs_labels = True
-    """Whether it can do nothing where a fine-tuning has no labels."""
+    """Whether it has no effect in a fine-tuning without labels."""
 
     takes_derivatives = False
-    """Whether the penalty is made of derivatives, which training then differentiates again."""
+    """Whether the penalty is a function of derivatives, which training differentiates again."""
 
     def __init__(self, phase: Phase = "both") -> None:
         self.phase = phase

@@ -21,7 +21,7 @@ from sk_prunefair.latency.turns import Clock, take_turns
 from sk_prunefair.nested import float_dtype, n_rows, run, take, tensors_of, to
 
 OPTIONS = ("batch_sizes", "threads", "n_rounds", "seconds")
-"""What of `compare_latency` a user of a report may set."""
+"""Options of `compare_latency` that a user of a report may set."""
 
 
 @dataclass(frozen=True)

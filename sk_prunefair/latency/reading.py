@@ -18,7 +18,7 @@ COLUMNS = (
     "speedup",
     "n_rounds",
 )
-"""Of the frame that `compare_latency` returns."""
+"""Columns of the frame that `compare_latency` returns."""
 
 
 def check_table(table: Any) -> None:

@@ -47,12 +47,12 @@ LAYOUTS = (
     Layout(("c_attn",), "c_proj"),  # GPT-2
     Layout(("Wqkv",), "Wo"),  # ModernBERT
 )
-"""To have the heads of another net cut, add where it keeps them."""
+"""Attributes that hold the number of heads; add those of other nets to prune their heads."""
 
 HEAD_SIZES = ("attention_head_size", "head_dim")
 HEAD_COUNTS = ("num_attention_heads", "num_heads", "n_heads", "num_key_value_heads")
 WIDTHS = ("all_head_size", "split_size", "embed_dim", "dim")
-"""What modules call the size of a head, the number of heads, and the size of all heads."""
+"""Attribute names for the size of a head, the number of heads, and the size of all heads."""
 
 
 @dataclass(frozen=True)

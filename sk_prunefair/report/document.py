@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sk_prunefair.report.comparison import GroupComparison
 
 FORMAT = "sk_prunefair report 1"
-"""What `schema` describes; the number grows with a change that readers must know of."""
+"""Format described by `schema`; its number increases with every incompatible change."""
 _TIMES = ("date", "period", "timedelta")  # what a dtype of dates and times begins with
 
 

@@ -12,7 +12,7 @@ class DocumentedReport(GroupHarm):
     """A comparison that is written down for others; `sk_prunefair.FairnessReport` is one."""
 
     writes_files: bool = True
-    """Whether methods write to the paths that they are given; one of several processes does."""
+    """Whether methods write to the given paths; of several processes only one does."""
 
     def to_cyclonedx(
         self, path: str | PathLike[str] | None = None, **options: Any

@@ -16,7 +16,7 @@ from sk_prunefair.report.labels import as_plain_labels
 from sk_prunefair.report.predictions import Prediction, answers, as_prediction, columns_of
 
 NEEDED = ("y_true", "dense_pred", "compressed_pred", "sensitive_features")
-"""What each part has; a tuple has them in this order."""
+"""Required entries of each part, in the order of a tuple."""
 
 OPTIONAL = ("dense_losses", "compressed_losses", "control_features", "sample_weight")
 _ANSWERS = ("dense_pred", "compressed_pred")

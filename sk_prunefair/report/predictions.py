@@ -12,7 +12,7 @@ from sk_prunefair.checks import check_same_length
 from sk_prunefair.report.labels import as_labels_of_one_kind
 
 LEAST_PROBABILITY = float(np.finfo(np.float32).eps)
-"""Probabilities below it count as it, so that a loss is at most 15.9, of any model alike."""
+"""Lower bound on probabilities, so that losses of all models are at most 15.9."""
 
 
 class Prediction(NamedTuple):

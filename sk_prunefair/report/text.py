@@ -14,7 +14,7 @@ from sk_prunefair.names import Names
 from sk_prunefair.promise.findings import label_findings as label_findings
 
 SHOWN = 20
-"""Groups in a table for readers, those that were harmed most; frames and JSON have all."""
+"""Number of groups in a printed table, the most harmed ones; frames and JSON have all."""
 
 _NUMBER = "{:z.3f}".format
 

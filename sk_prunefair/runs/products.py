@@ -44,7 +44,7 @@ class Runs(NamedTuple):
 
 
 Product = Callable[[Any, Tensor, Tensor, Runs], "dict[str, Tensor | None]"]
-"""From a layer, what it was given, the derivatives by what it returned, and the runs, to the
+"""Function of a layer, its input, the derivatives by its output, and the runs that returns the
 gradients of each run by its weights, by name, shape (n_runs, ...)."""
 
 
@@ -206,4 +206,4 @@ PRODUCTS: dict[type, Product] = {
     nn.GroupNorm: _group_norm,
     nn.LayerNorm: _layer_norm,
 }
-"""How the gradients are found, by type of the layer."""
+"""Functions that compute the gradients, by type of layer."""

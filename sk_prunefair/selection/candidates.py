@@ -13,7 +13,7 @@ from sklearn.model_selection import ParameterGrid
 from sk_prunefair.checks import check_choice, check_epochs, check_rate
 
 FORMS = ("masked", "sparse", "onnx", "int8")
-"""In which a pruned net runs."""
+"""Forms in which a pruned net can run."""
 # What a candidate says of the pruning and what follows; all else is of the dense training as well.
 _AFTER = ("prune_rate", "finetune_epochs", "form", "finetune_lr", "finetune_schedule", "pruner")
 

@@ -51,7 +51,7 @@ def raw(old, new):
         (of_part("values/weight", lambda part: part + b"\0" * 4), "'values/weight' does not have"),
         (of_part("values/weight", lambda part: part[:-1]), "damaged: 'values/weight' does not"),
         (
-            of_part("bits/weight", lambda part: bytes([part[0] ^ 255]) + part[1:]),
+            of_part("bits/weight", lambda part: bytes([part[0] ^ 1]) + part[1:]),
             "damaged: the bit mask of 'weight' does not keep",
         ),
         (

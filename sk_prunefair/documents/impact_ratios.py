@@ -34,36 +34,37 @@ def impact_ratios(
 ) -> ImpactRatios:
     """Return selection rates and impact ratios by sex, by race and ethnicity, and by both.
 
-    The layout of 6 RCNY § 5-301, the rules of New York City's Local Law 144 of 2021 on automated
-    employment decision tools: for each category the number of people, how many are selected, the
-    selection rate and the impact ratio; categories of less than 2 % of the data may be left out of
-    the ratios, but stay named with number and rate; and how many people are of no known category.
+    The layout is that of 6 RCNY § 5-301, the rules of New York City's Local Law 144 of 2021 on
+    automated employment decision tools: for each category the number of people and of selected
+    people, the selection rate and the impact ratio; categories of less than 2 % of the data may be
+    left out of the ratios, but are listed with number and rate; and the number of people of unknown
+    category.
 
     Parameters
     ----------
     report : FairnessReport
         The audit.
     sex, race : str or array-like of shape (n_samples,), default=None
-        A column of its sensitive features, or the category of each row. One of them at least.
+        A column of the sensitive features, or the category of each row. At least one is required.
     positive : label, default=None
-        What counts as selected; None takes the larger one of two labels.
+        The label of selected rows; None takes the larger of two labels.
     model : "compressed" or "dense", default="compressed"
-        Whose answers are counted.
+        Model whose predictions are counted.
     unknown : iterable of str
-        Categories that mean "not known", in any case of letters.
+        Categories that mean "not known", in upper or lower case.
     exclude_below : float in [0, 1), default=0.02
-        Share of the rows below which a category is left out of the ratios; 0 leaves none out.
+        Share of the rows below which a category is left out of the ratios; with 0 none is.
 
     Returns
     -------
     ImpactRatios
-        Rows of which any category is unknown are in none of its tables.
+        Tables without the rows that have an unknown category.
 
     Raises
     ------
     ValueError
-        If there is neither sex nor race, a column is not known, `positive` is no label or has to be
-        said, or all rows are unknown.
+        If neither sex nor race is given, a column is not known, `positive` is not a label or must
+        be given, or all rows are unknown.
 
     Examples
     --------
@@ -114,7 +115,7 @@ def impact_ratios(
 
 
 def named_columns(frame: pd.DataFrame) -> dict[str, Any] | None:
-    """Return the columns that are called after sex and race, None where neither is.
+    """Return the columns named after sex and race, None for a missing one.
 
     >>> named_columns(pd.DataFrame(columns=["Race", "age", "Gender"]))
     {'sex': 'Gender', 'race': 'Race'}

@@ -1,4 +1,4 @@
-"""Tables of selection rates and impact ratios, and how they are written."""
+"""Tables of selection rates and impact ratios, and their text."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ class ImpactRatios:
     Attributes
     ----------
     sex, race, intersections : pandas.DataFrame or None
-        By category: ``count``, ``share`` (of the rows that are counted), ``selected``,
+        By category: ``count``, ``share`` (of the counted rows), ``selected``,
         ``selection_rate``, ``impact_ratio`` (NaN where the category is excluded, or nobody is
-        selected) and ``excluded``. None where its columns were not given.
+        selected) and ``excluded``. None if its columns were not given.
     positive : object
-        The label that counts as selected.
+        The label of selected rows.
     model : str
-        Whose answers were counted.
+        Model whose predictions were counted.
     n_rows, n_unknown : int
-        Rows that are counted, and those that are not, as a category of theirs is unknown.
+        Number of counted rows, and of rows left out because a category is unknown.
     exclude_below : float
         Share of the rows below which a category is excluded.
     report : FairnessReport
-        What they were made of.
+        The report that they were computed from.
     """
 
     sex: pd.DataFrame | None
@@ -71,7 +71,7 @@ class ImpactRatios:
     def to_markdown(
         self, path: str | PathLike[str] | None = None, *, dataset: str = "held-out samples"
     ) -> str:
-        """Return the tables in Markdown, with what they leave out, and write them to a file.
+        """Return the tables in Markdown with their limits, and write them to a file.
 
         Parameters
         ----------

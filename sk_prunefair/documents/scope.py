@@ -1,4 +1,4 @@
-"""What no document of an audit covers."""
+"""The limits of every document on an audit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def scope(report: GroupComparison, dataset: str) -> list[str]:
-    """Return what limits every figure of an audit: one data set, one date, no legal advice."""
+    """Return the limits of all figures of an audit: one data set, one date, no legal advice."""
     return [
         f"All figures are of one data set ({dataset}, {report.n_samples:,} rows) and were made "
         f"on {today()}. Other data, and later data, may give others.",
@@ -26,17 +26,17 @@ def scope(report: GroupComparison, dataset: str) -> list[str]:
 
 
 def today() -> str:
-    """Return the date as it stands in documents."""
+    """Return the date in the documents' format."""
     return datetime.date.today().isoformat()
 
 
 def made_by() -> str:
-    """Return what made a document, and when."""
+    """Return the sentence with the version and the date of a document."""
     return f"Made by sk_prunefair {__version__} on {today()}."
 
 
 def written(text: str, path: str | PathLike[str] | None) -> str:
-    """Return a text, and write it to a file where one is named."""
+    """Return a text, and write it to a file if a path is given."""
     if path is not None:
         Path(path).write_text(text, encoding="utf-8")
     return text

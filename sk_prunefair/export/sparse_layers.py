@@ -34,7 +34,7 @@ class _Csr(nn.Module):
     weight : torch.Tensor of shape (n_outputs, n_inputs), float32 or float64
         Dense, its zeros are left out; or of layout ``torch.sparse_csr``.
     bias : torch.Tensor of shape (n_outputs,) or None
-        None is zeros.
+        None means zeros.
     block : int
         Columns of the product that are worked out at once.
     """
@@ -87,7 +87,7 @@ class SparseLinear(_Csr):
     weight : torch.Tensor of shape (n_outputs, n_inputs), float32 or float64
         Dense, its zeros are left out; or of layout ``torch.sparse_csr``.
     bias : torch.Tensor of shape (n_outputs,) or None
-        None is zeros.
+        None means zeros.
     block : int, default=512
         Rows of the input at once: MKL loses much of its gain where there are many.
 

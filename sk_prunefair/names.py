@@ -1,4 +1,4 @@
-"""What two compared models are called, in columns and sentences."""
+"""Names of two compared models, in columns and sentences."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Names(NamedTuple):
     Parameters
     ----------
     dense, compressed : str
-        Of the two models.
+        Names of the two models.
 
     Examples
     --------
@@ -31,12 +31,12 @@ class Names(NamedTuple):
 
     @property
     def process(self) -> str:
-        """What was done to the dense model."""
+        """The change made to the dense model, in a sentence."""
         return "pruning" if self.is_pruning else "compression"
 
     @property
     def kind(self) -> str:
-        """What the two are."""
+        """The kind of the two models, "net" or "model"."""
         return "net" if self.is_pruning else "model"
 
     @property
@@ -54,7 +54,7 @@ PRUNING = Names()
 
 
 def check_names(names: Any) -> Names:
-    """Return the names, or raise ValueError unless they are two different texts.
+    """Return the names, or raise ValueError unless they are two different strings.
 
     Examples
     --------

@@ -61,7 +61,7 @@ def check_names(names: Any) -> Names:
     >>> check_names(["a", "a"])
     Traceback (most recent call last):
         ...
-    ValueError: names must be two different texts, got ['a', 'a']
+    ValueError: names must be two different strings, got ['a', 'a']
     """
     is_pair = isinstance(names, (tuple, list)) and len(names) == 2
     if not is_pair or not all(isinstance(name, str) and name for name in names):

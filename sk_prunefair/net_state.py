@@ -73,7 +73,7 @@ class NetState(NeuralNetClassifier):
         self._initialized = value
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Copy attribute by attribute; skorch would pickle the net, which fails for some modules."""
+        """Copy each attribute; skorch would pickle the net, which fails for some modules."""
         twin = object.__new__(type(self))
         memo[id(self)] = twin
         twin.__dict__.update({name: copy.deepcopy(each, memo) for name, each in vars(self).items()})

@@ -1,4 +1,4 @@
-"""Which weights are removed, and how."""
+"""Criteria that choose the weights to remove, and the pruning itself."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The sizes that a layer states of itself, set to those of its tensors once these were cut."""
+"""Set the size attributes of a layer to the shapes of its tensors after pruning."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn.modules.conv import _ConvNd
 
 
 def resize(name: str, layer: nn.Module) -> None:
-    """Set the sizes that a layer states of itself to those of its tensors."""
+    """Set the size attributes of a layer to the shapes of its tensors."""
     set_sizes = next((each for kind, each in _RESIZERS.items() if isinstance(layer, kind)), None)
     if is_conv1d(layer):
         set_sizes = _conv1d
@@ -30,12 +30,12 @@ def resize(name: str, layer: nn.Module) -> None:
 
 
 def is_conv1d(layer: object) -> bool:
-    """Tell whether a layer is the ``Conv1D`` of transformers: linear, its weight (in, out)."""
+    """Tell whether a layer is the ``Conv1D`` of transformers: linear, with a weight (in, out)."""
     kind = type(layer)
     return kind.__name__ == "Conv1D" and kind.__module__ == "transformers.pytorch_utils"
 
 
-# Each sets the sizes and returns the number of output channels.
+# Each function sets the sizes and returns the number of output channels.
 
 
 def _linear(name: str, layer: nn.Linear) -> int:

@@ -1,4 +1,4 @@
-"""Which parameters of a net are not weights that can be pruned, and what to do about them."""
+"""Parameters that cannot be pruned, with errors and warnings about them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sk_prunefair.pruning.masks import is_norm, prunable_parameters
 
 
 def check_prunable(module: nn.Module) -> None:
-    """Raise ValueError where something else holds a layer's weights already.
+    """Raise ValueError if a layer's weights are already computed by another tool.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def check_prunable(module: nn.Module) -> None:
     ------
     ValueError
         If a layer was pruned by `torch.nn.utils.prune`, or has the old
-        `torch.nn.utils.weight_norm`: its ``weight`` is made anew in each forward pass.
+        `torch.nn.utils.weight_norm`: its ``weight`` is computed in each forward pass.
 
     Examples
     --------
@@ -53,14 +53,14 @@ torch.nn.utils.prune.remove(layer, 'weight') before
 
 
 def left_out(module: nn.Module, pruned: Iterable[str]) -> list[str]:
-    """Return what holds weights of two or more dimensions and is not pruned.
+    """Return the names of weights with two or more dimensions that are not pruned.
 
     Parameters
     ----------
     module : torch.nn.Module
         The net.
     pruned : iterable of str
-        Names of the parameters that are.
+        Names of the pruned parameters.
 
     Returns
     -------
@@ -90,21 +90,21 @@ def left_out(module: nn.Module, pruned: Iterable[str]) -> list[str]:
 def warn_of_left_out(
     module: nn.Module, masks: Mapping[str, torch.Tensor], excluded: Iterable[str]
 ) -> None:
-    """Warn of parameters that look like weights, and that no rate counts.
+    """Warn of parameters that look like weights but are not pruned.
 
     Parameters
     ----------
     module : torch.nn.Module
         The net.
     masks : mapping of str to torch.Tensor
-        Of what is pruned.
+        Masks of the pruned parameters.
     excluded : iterable of str
-        Modules and parameters that the user wants left alone.
+        Modules and parameters that the user excluded.
 
     Warns
     -----
     UserWarning
-        Once, with the names of all.
+        Once, with all names.
     """
     excluded = tuple(excluded)
     names = [

@@ -32,7 +32,7 @@ def check_prunable(module: nn.Module) -> None:
     Traceback (most recent call last):
         ...
     ValueError: module '' was pruned by torch.nn.utils.prune: make it permanent with \
-torch.nn.utils.prune.remove(layer, 'weight') before
+torch.nn.utils.prune.remove(layer, 'weight') first
     """
     for name, part in module.named_modules():
         own = dict(part.named_parameters(recurse=False))

@@ -1,4 +1,4 @@
-"""A model card of a report: Markdown with the metadata block that Hugging Face reads."""
+"""A model card from a report: Markdown with Hugging Face's metadata block."""
 
 from __future__ import annotations
 
@@ -46,22 +46,23 @@ def model_card(
     title : str, default=None
         Name of the model; None takes the name of the compressed one.
     dataset : str, default="held-out samples"
-        What the figures are of.
+        Description of the data.
     task : str, default="other"
-        A task of Hugging Face, such as ``image-classification``.
+        Hugging Face's name of the task, such as ``image-classification``.
     metadata : mapping, default=None
-        More of the block, such as ``{"license": "mit", "base_model": "bert-base-uncased"}``; what
-        JSON can hold.
+        Further entries of the block, such as ``{"license": "mit", "base_model":
+        "bert-base-uncased"}``; JSON values.
 
     Returns
     -------
     str
-        The card. Its block has the accuracy of all samples, of each group and the gaps as results.
+        The card. The results in its block are the accuracy of all samples and of each group, and
+        the gaps.
     """
     name = title or f"{report.names.compressed_model}"
     figures = Figures.of(report)
     block = _metadata(report, figures, name, dataset, task) | dict(metadata or {})
-    # JSON is YAML, and quotes what users' names may hold.
+    # JSON is valid YAML, and quotes special characters in users' names.
     head = "\n".join(
         f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in block.items()
     )

@@ -1,4 +1,4 @@
-"""Rows without label, as a user gives them beside a report."""
+"""Rows without labels, given by a user beside a report."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from sk_prunefair.report.predictions import as_prediction
 
 
 def as_unlabelled(given: Any, labels: npt.NDArray[Any], groups: pd.DataFrame) -> Unlabelled:
-    """Return rows without label as the promise takes them.
+    """Return rows without labels in the promise's form.
 
     Parameters
     ----------
     given : tuple of (dense_pred, compressed_pred, sensitive_features), or Unlabelled
         Labels or probabilities of both models, and the groups, in the columns of the report.
     labels : ndarray of shape (n_labels,)
-        Those of the report: what columns of probabilities stand for that have no names.
+        Labels of the report, for columns of probabilities without names.
     groups : pandas.DataFrame
         Sensitive features of the report.
 
     Raises
     ------
     ValueError
-        If it is no such tuple, lengths differ, labels are of another kind, or groups are made of
+        If it is not such a tuple, lengths differ, labels are of another kind, or groups have
         other columns.
 
     Examples

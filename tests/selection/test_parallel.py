@@ -91,7 +91,9 @@ def test_run_jobs_worker_that_dies_once_is_tried_again(backend):
 
 @pytest.mark.slow
 def test_run_jobs_worker_that_dies_again_is_named():
-    with pytest.raises(RuntimeError, match=r"ran rate=0.2, random_state=7 died twice") as caught:
+    with pytest.raises(
+        RuntimeError, match=r"process of rate=0.2, random_state=7 ended unexpectedly twice"
+    ) as caught:
         list(run_jobs(die, jobs_of(None, [2]), **OPTIONS))
     assert "Terminated" in str(caught.value)
 
@@ -110,7 +112,9 @@ def test_pruning_curve_worker_that_dies_names_rate_and_seed(digits):
     X, y, group = (values[:300] for values in digits)
     clf = classifier(max_epochs=1, pruner=Deadly())
     given = {"X_train": X, "y_train": y, "sensitive_features_train": group, "random_states": [3]}
-    with pytest.raises(RuntimeError, match=r"rate=0.9, repeat=0, random_state=3 died twice"):
+    with pytest.raises(
+        RuntimeError, match=r"rate=0.9, repeat=0, random_state=3 ended unexpectedly twice"
+    ):
         pruning_curve(clf, X, y, sensitive_features=group, rates=[0.5, 0.9], n_jobs=2, **given)
 
 

@@ -1,4 +1,4 @@
-"""What the rows of each group prove about a criterion: rows one by one, counted, and unlabelled."""
+"""Evidence of each group on a criterion, from single rows, counts and unlabelled rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def evidence_of_groups(
     counts: npt.NDArray[np.int64] | None = None,
     more: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None = None,
 ) -> list[Evidence]:
-    """Return what the rows of each group prove about a criterion."""
+    """Return the evidence of each group on a criterion."""
     before, after = criterion.checked_values(dense), criterion.checked_values(compressed)
     concerned, truth = criterion.concerned(dense.truth), dense.truth
     kept = [each[concerned[each]] for each in by_group]
@@ -47,7 +47,7 @@ def evidence_of_groups(
 
 
 def check_counted(criteria: Sequence[Criterion], max_violation: float | None) -> None:
-    """Raise ValueError where something is not tested by counts."""
+    """Raise ValueError if a criterion is not tested by counts."""
     bets = [f"the criterion {each.name!r}" for each in criteria if not each.is_binary]
     bets += ["max_violation"] if max_violation is not None else []
     if bets:

@@ -1,4 +1,4 @@
-"""judge: whether a compressed classifier keeps a promise to every group."""
+"""judge: test whether a compressed classifier keeps a promise to every group."""
 
 from __future__ import annotations
 
@@ -45,68 +45,68 @@ def judge(
     counts: npt.NDArray[np.int64] | None = None,
     unlabelled: Unlabelled | None = None,
 ) -> Verdict:
-    """Judge whether no group loses more than was promised, as far as held-out rows can tell.
+    """Test whether every group loses at most what was promised, on held-out rows.
 
     Parameters
     ----------
     dense, compressed : Outcome
-        Of both classifiers, over the same rows.
+        Outcomes of both classifiers, over the same rows.
     codes : array-like of shape (n_samples,), of int
         The group of each row, a position in `groups`.
     groups : sequence or pandas.Index of shape (n_groups,)
         Names of the groups.
     labels : sequence of shape (n_labels,)
-        What the codes of the outcomes stand for.
+        Labels of the outcomes' codes.
     max_accuracy_drop : float in [0, 1), default=0.02
-        What each criterion may lose in each group.
+        Accepted loss of each criterion in each group.
     max_violation : float, default=None
-        What the fairness violation ξ may be, the largest difference between what two groups pay in
-        loss; of losses clipped to `loss_bound`. None: anything.
+        Accepted fairness violation ξ, the largest difference between the excessive risks of two
+        groups, with losses clipped to `loss_bound`. None sets no limit.
     confidence : float in (0, 1), default=0.95
         1 − α.
     criteria : str, callable, Criterion, iterable or mapping of them, default=None
-        What may not fall: ``"accuracy"``, ``"balanced_accuracy"`` (the mean of the recalls of the
-        classes that a group has), ``"recall"`` (of each class), ``"tpr:<label>"`` and
+        Values that may not fall: ``"accuracy"``, ``"balanced_accuracy"`` (the mean of the recalls
+        of the classes that a group has), ``"recall"`` (of each class), ``"tpr:<label>"`` and
         ``"fpr:<label>"`` (which may not rise), ``"loss"`` (may not rise, clipped to `loss_bound`,
         in its unit), a function ``f(y_true, y_pred)`` that returns a value in [0, 1] for each row,
-        higher is better, or a `Criterion`. A mapping gives, for each, what it may lose. None: the
-        accuracy and, where a group has enough rows of a class to prove anything, the recall of that
-        class. Where it has not, the verdict says so, and the promise is broken only if these rows
-        prove that it is. What is named has to pass in every group, however few its rows.
+        higher is better, or a `Criterion`. A mapping sets the accepted loss of each. None means the
+        accuracy and, if a group has enough rows of a class for a proof, the recall of that
+        class. Otherwise the verdict states this, and the promise is broken only if these rows
+        prove that it is. Criteria given by name must pass in every group, with any number of rows.
     harmless : float, default=None
-        δ: also promise that no group's accuracy drops by more than another's plus δ. None: nothing.
+        δ: promise in addition that no group's accuracy drops by more than another's plus δ.
     loss_bound : float, default=5.0
-        Where losses are clipped, in nats for cross entropy.
+        Bound at which losses are clipped, in nats for cross entropy.
     names : Names
-        What the two are called, in the findings.
+        Names of the two models, in the findings.
     counts : ndarray of shape (n_samples,), dtype int64, default=None
-        How many rows each one stands for; None is one. What is tested by bets then raises, as its
-        rows are not known: all but the exact tests.
+        Number of rows that each one represents; None means one. Criteria tested by betting then
+        raise an error, as single rows are not known; only exact tests are possible.
     unlabelled : Unlabelled, default=None
-        Rows whose group is known and whose label is not; they count for the accuracy. A group may
-        have such rows alone. Which rows have labels must not depend on what they are.
+        Rows with known groups but without labels, used for the accuracy. A group may
+        have only such rows. Which rows have labels must not depend on the labels.
 
     Returns
     -------
     Verdict
-        Its notes say which claim has which error rate.
+        Verdict; see its notes for the error rates of its claims.
 
     Raises
     ------
     ValueError
-        If an argument is malformed, a group has no row, or losses are asked for that are not known.
+        If an argument is malformed, a group has no row, or required losses are not known.
     TypeError
-        If a criterion is of no kind that is known.
+        If a criterion is of an unknown kind.
 
     Notes
     -----
     Values of 0 and 1 are tested by the exact paired test (`sk_prunefair.selection.drop_p_value`),
-    other values by bets; both are valid at any number of rows. The balanced accuracy is bet on in
-    rounds that hold rows of each class. Groups are compared pair by pair (`harmless`,
+    other values by betting; both are valid at any number of rows. For the balanced accuracy, bets
+    are on rounds that hold rows of each class. Groups are compared pair by pair (`harmless`,
     `max_violation`), see ``sk_prunefair.promise.pairs``. Rows must be independent of
-    each other. Which recalls are tested depends on the numbers of rows alone, not on what changed.
-    A compressed net that gives every row one label, or none a label that the dense net gave, is not
-    approved, whatever the tests say.
+    each other. The choice of tested recalls depends only on the numbers of rows, not on changes.
+    A compressed net that predicts one label for all rows, or no longer predicts a label of the
+    dense net, is not approved, with any results of the tests.
 
     Examples
     --------
@@ -128,7 +128,7 @@ def judge(
     made = as_criteria(criteria, labels, max_drop=max_accuracy_drop, loss_bound=loss_bound)
     if counts is not None:
         check_counted([criterion for criterion, _ in made], max_violation)
-    # Bets need an order that does not depend on the values; files are often sorted.
+    # Betting tests need an order that does not depend on the values; files are often sorted.
     order = np.random.default_rng(0).permutation(len(codes))
     by_group = [order[codes[order] == code] for code in range(len(group_names))]
     more = None if unlabelled is None else unlabelled.counts(group_names)
@@ -163,7 +163,7 @@ def judge(
 def verdict_of(
     rows: list[Row], groups: pd.Index, confidence: float, findings: Sequence[str]
 ) -> Verdict:
-    """Return the verdict that follows from what the rows of each group prove."""
+    """Return the verdict from the evidence of each group."""
     table = _table(rows, groups, 1 - confidence)
     return Verdict(
         kept=bool(table["passed"].fillna(True).all()) and not findings,
@@ -177,7 +177,7 @@ def verdict_of(
 def judge_samples(
     group: pd.Series | pd.Index, dense: Outcome, compressed: Outcome, labels: Any, **options: Any
 ) -> Verdict:
-    """Judge as `judge` does, with the name of each row's group in the place of codes.
+    """Judge as `judge` does, with the name of each row's group instead of codes.
 
     Examples
     --------
@@ -200,7 +200,7 @@ def _comparisons(
     max_violation: float | None,
     bound: float,
 ) -> list[tuple[str, float, npt.NDArray[Any], float]]:
-    """Return name, margin, changes by row and their scale, of what is compared between groups."""
+    """Return name, margin, changes by row and their scale, for each comparison between groups."""
     compared: list[tuple[str, float, npt.NDArray[Any], float]] = []
     if harmless is not None:
         change = dense.is_right.astype(int) - compressed.is_right.astype(int)
@@ -216,12 +216,12 @@ def _table(rows: list[Row], names: pd.Index, level: float) -> pd.DataFrame:
     frame, code = pd.DataFrame([asdict(each) for each in evidence]), np.array(codes)
     p_values, is_own = frame["p_value"], np.array([each is not None for each in where_possible])
     could = frame["is_testable"] | ~np.array(where_possible, dtype=bool)
-    # A group in which nothing would be tested is not let through: then all of it is.
+    # If no criterion could be tested in a group, all are, so that the group cannot pass untested.
     is_tested = (could | ~(could & is_own).groupby(code).transform("any")).to_numpy()
-    # What is not tested can only break the promise, so that only power asks for this correction.
+    # Skipped criteria can only break the promise, so this correction is needed only for power.
     is_harmed = ~is_tested & (frame["p_harm"] * max((~is_tested).sum(), 1) <= level).to_numpy()
     passed = (p_values <= level).astype("boolean").mask(~(is_tested | is_harmed))
-    # Of the group by itself: what compares it with others is not independent between groups.
+    # Only criteria of the group itself: comparisons with other groups are not independent.
     largest = p_values.where(is_own & (is_tested | is_harmed), 0.0).groupby(code).max()
     table = pd.DataFrame(
         {

@@ -1,4 +1,4 @@
-"""judge_changes: a promise that is proven without any label."""
+"""judge_changes: prove a promise without any labels."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def judge_changes(
     confidence: float = 0.95,
     names: tuple[str, str] = Names("dense", "compressed"),
 ) -> Verdict:
-    r"""Judge whether no group loses more accuracy than was promised, without any label.
+    r"""Test whether every group loses at most the promised accuracy, without any labels.
 
     A row whose answer stayed is right or wrong as before, so that a group's accuracy falls by at
     most the share of its answers that changed. Of that share Clopper and Pearson's exact test asks

@@ -67,38 +67,40 @@ def _practice(description: str, source: str, *, is_least: bool = False) -> Metri
 METRICS: dict[str, Metric] = {
     "accuracy_drop": _proven("accuracy that a group loses", "accuracy"),
     "recall_drop": _proven(
-        "recall of a class that a group loses; with no label named, of each that it has",
+        "recall of a class that a group loses; without a label, of each of its classes",
         "recall",
         takes_label=True,
     ),
     "balanced_accuracy_drop": _proven(
-        "mean recall over its classes that a group loses", "balanced_accuracy"
+        "mean recall over the group's classes that it loses", "balanced_accuracy"
     ),
     "excessive_risk": _proven(
-        "R(a), the mean loss that a group pays; for the test losses are clipped to loss_bound",
+        "R(a), the increase of a group's mean loss; for the test losses are clipped to loss_bound",
         "loss",
         needs_losses=True,
     ),
-    "share_changed": _proven("share of a group's rows whose answer changed", "share_changed"),
+    "share_changed": _proven("share of a group's rows whose prediction changed", "share_changed"),
     "accuracy_drop_difference": Metric(
         "pairs",
-        "accuracy that a group loses beyond what another does",
+        "accuracy that a group loses, minus that of another group",
         "accuracy",
         is_proven=True,
     ),
     "fairness_violation": Metric(
         "pairs",
-        "ξ, the largest difference between what two groups pay in loss; for the test losses are "
+        "ξ, the largest difference between two groups' excessive risks; for the test losses are "
         "clipped to loss_bound",
         "loss",
         is_proven=True,
         needs_losses=True,
     ),
     "accuracy_gap": Metric("gap", "largest minus smallest accuracy of the compressed model"),
-    "accuracy_gap_change": Metric("gap", "by how much that gap is larger than the dense model's"),
+    "accuracy_gap_change": Metric(
+        "gap", "the compressed model's accuracy gap minus the dense model's"
+    ),
     "accuracy": Metric("mean", "accuracy of the compressed model in a group", is_least=True),
     "selection_rate_change": _practice(
-        "change of the share of positive answers, up or down", "selection_rate"
+        "absolute change of the share of positive predictions", "selection_rate"
     ),
     "true_positive_rate": _practice("of the compressed model", "true_positive_rate", is_least=True),
     "false_positive_rate": _practice("of the compressed model", "false_positive_rate"),
@@ -108,7 +110,7 @@ METRICS: dict[str, Metric] = {
     "brier_score": _practice("of the compressed model", "brier_score"),
     "impact_ratio": Metric(
         "summary",
-        "smallest by largest selection rate of the compressed model",
+        "smallest divided by largest selection rate of the compressed model",
         "impact_ratio",
         is_least=True,
         takes_label=True,
@@ -121,12 +123,10 @@ METRICS: dict[str, Metric] = {
     ),
     "equalized_odds_difference": Metric(
         "summary",
-        "the larger difference of true and of false positive rates of the compressed model",
+        "the larger of the differences of true and false positive rates of the compressed model",
         "equalized_odds_difference",
         takes_label=True,
     ),
-    "labels_lost": Metric(
-        "labels", "labels that the dense model gives and the compressed one never; the limit is 0"
-    ),
+    "labels_lost": Metric("labels", "labels that only the dense model predicts; the limit is 0"),
 }
 """Metrics by name. Drops are dense minus compressed, on the same rows."""

@@ -163,7 +163,7 @@ def _value(document: Document, place: Place, name: str) -> Any:
         "groups": "'all', a list of groups, or a mapping of columns to values",
         "label": "a label",
         "test": f"one of {', '.join(TESTS)}",
-        "confidence": "a number above 0 and below 1",
+        "confidence": "a number in (0, 1)",
         "min_count": "a whole number of at least 1",
         "small_groups": f"one of {', '.join(SMALL_GROUPS)}",
         "loss_bound": "a finite number above 0",

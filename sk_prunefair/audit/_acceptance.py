@@ -28,7 +28,7 @@ def acceptance_section(acceptance: AuditedAcceptance) -> Html:
     """Return the overall verdict on the criteria, and one row for each."""
     said = join(
         "<p>{}.</p>\n<p>A limit that is proven holds at the confidence that the file sets; "
-        "one that is observed is compared with the figure, which chance moves.</p>\n",
+        "an observed one is compared with the figure, which chance moves.</p>\n",
         acceptance_sentence(acceptance).rstrip("."),
     )
     frame = acceptance.criteria

@@ -45,7 +45,7 @@ def _said(monitor: AuditedMonitor) -> Html:
     batches = f"{n_batches:,} batch{'es' * (n_batches != 1)}"
     found = f"{alarms} alarm{'s' * (alarms != 1)}" if alarms else "no alarm"
     return join(
-        "<p>{} in {}. While nothing is wrong, the probability that there is ever one is at most "
+        "<p>{} in {}. If no limit is exceeded, the probability that there is ever one is at most "
         "{}.</p>\n",
         found.capitalize(),
         batches,

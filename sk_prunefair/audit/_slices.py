@@ -24,7 +24,7 @@ def slices_section(slices: pd.DataFrame) -> Html:
         ``rule``, ``count``, ``drop`` with ``lower`` and ``upper``, ``p_value``; no rows where
         nothing was found.
     """
-    title = "Slices that nobody named"
+    title = "Slices found by rules"
     if slices.empty:
         none = "<p>No rule over the features was found whose rows lost more than the others.</p>\n"
         return section("slices", title, none)

@@ -158,7 +158,7 @@ def audit_page(
         promise_section(promise, report.names) if promise is not None else "",
         acceptance_section(acceptance) if acceptance is not None else "",
         monitor_section(monitor) if monitor is not None else "",
-        section("gaps", "Gaps between groups, beside what chance makes of them", _gaps(gaps))
+        section("gaps", "Gaps between groups, beside those expected by chance", _gaps(gaps))
         if len(frame) > 1
         else "",
         curve_section(curve, report.names) if curve is not None else "",
@@ -173,7 +173,7 @@ def audit_page(
         ),
         section(
             "limits",
-            "What this page cannot say",
+            "Limits of this page",
             items(limits(report, frame, few, curve is not None)),
         ),
     ]

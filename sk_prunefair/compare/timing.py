@@ -83,7 +83,7 @@ def models_latency(
     size = max(batch_size, largest)
     contenders = {name: _timed(model, name, size) for name, model in models.items()}
     table = compare_latency(contenders, X, **options)
-    table.attrs["what"] = "a prediction, with what each model does to X before it,"
+    table.attrs["what"] = "a prediction, including each model's conversion of X,"
     return table
 
 

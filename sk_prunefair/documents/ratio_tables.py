@@ -108,16 +108,18 @@ class ImpactRatios:
 
     def _ends(self, dataset: str) -> list[str]:
         limits = [
-            "Whether a tool is one that the rules concern, who has to audit it, and whether its "
-            "auditor is independent, is not said. The rules want the data's source explained, the "
-            "reason for each exclusion, and the dates of audit and release of the tool.",
-            "Ratios have no interval: those of small categories move by chance.",
-            "Rates of scores, which the rules ask for where a tool scores, are not here.",
+            "This document does not state whether the rules apply to a tool, who has to audit it, "
+            "or "
+            "whether the auditor is independent. The rules also require an explanation of the "
+            "data's "
+            "source, the reason for each exclusion, and the dates of audit and release of the "
+            "tool.",
+            "Ratios have no interval: those of small categories are subject to chance.",
+            "Scoring rates, which the rules require for tools with scores, are not included.",
             *scope(self.report, dataset),
         ]
         return [
-            f"{self.n_unknown:,} more rows, of which a category is unknown, are not in these "
-            "tables.",
+            f"{self.n_unknown:,} more rows have an unknown category and are not in these tables.",
             "## What this does not cover",
             "\n".join(f"- {cell(each)}" for each in limits),
             made_by(),

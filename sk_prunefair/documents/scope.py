@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 def scope(report: GroupComparison, dataset: str) -> list[str]:
     """Return the limits of all figures of an audit: one data set, one date, no legal advice."""
     return [
-        f"All figures are of one data set ({dataset}, {report.n_samples:,} rows) and were made "
-        f"on {today()}. Other data, and later data, may give others.",
-        "Whether the rows were held out from training, and whether they are like those that the "
-        "model will meet, is not known from the figures.",
-        "Groups that the data does not name are not here. What makes groups differ is not said.",
-        "This is no legal advice, and does not say whether any law is kept.",
+        f"All figures are of one data set ({dataset}, {report.n_samples:,} rows) and were computed "
+        f"on {today()}. Other data, and later data, may lead to other figures.",
+        "Whether the rows were held out from training, and whether they represent those that the "
+        "model will get, is not known from the figures.",
+        "Groups that are not named in the data are not covered, nor are reasons for differences.",
+        "This is not legal advice, and makes no statement on compliance with any law.",
     ]
 
 

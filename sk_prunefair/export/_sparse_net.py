@@ -104,9 +104,9 @@ def prepare(dense: nn.Module, X: Any, expected: Any, tolerance: float) -> tuple[
         worst = difference(expected, small, X, tolerance) if n_norms or n_dead else None
     except (ValueError, RuntimeError, AttributeError) as error:
         reason = str(error).splitlines()[0]
-        return dense, f"batch norms and dead channels stay as they are: {reason}"
+        return dense, f"batch norms and dead channels are kept: {reason}"
     if worst is not None:
-        return dense, f"batch norms and dead channels stay as they are: {worst}"
+        return dense, f"batch norms and dead channels are kept: {worst}"
     told = [f"{n_norms} batch norms folded"] * bool(n_norms)
     told += [f"{n_dead} dead channels removed"] * bool(n_dead)
     return small, ", ".join(told)

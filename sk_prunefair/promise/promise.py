@@ -215,8 +215,9 @@ class Promise:
         others = f"; {n_failed} of {len(frame)} groups fail" if n_failed > 1 else ""
         if not too_much:
             return (
-                f"group {group_name(row['group'])} may pay up to {row['risk_upper']:.3g} in loss, "
-                f"over {row['count']} samples, and the fairness violation may be "
+                f"group {group_name(row['group'])} may have an excessive risk of up to "
+                f"{row['risk_upper']:.3g}, over {row['count']} samples, and the fairness violation "
+                "may be "
                 f"{row['violation_bound']:.3g}, where max_violation={self.max_violation}{others}"
             )
         return (
@@ -232,7 +233,7 @@ class Promise:
         rows = frame[fails].head(_MOST_NAMED).to_dict("records")
         said = ", ".join(f"{group_name(row['group'])}: {_amount(row)}" for row in rows)
         more = f" and {fails.sum() - len(rows)} more" if fails.sum() > len(rows) else ""
-        return f" (samples needed of the others: {said}{more})" if rows else ""
+        return f" (samples needed by the other groups: {said}{more})" if rows else ""
 
 
 def _sums(
@@ -251,8 +252,8 @@ def _remedy(row: Any) -> str:
         return "more samples like these would not help"
     if np.isinf(row["samples_needed_most"]):
         return (
-            f"some {row['samples_needed']:,.0f} samples or more would be needed, were the drop "
-            "less than seen"
+            f"some {row['samples_needed']:,.0f} samples or more would be needed, if the drop were "
+            "smaller than observed"
         )
     return f"some {_amount(row)} samples like these would be needed"
 

@@ -126,12 +126,12 @@ class Verdict:
         others = f"; {failed} of {n_groups} groups fail" if failed > 1 else ""
         if row.get("evidence") == "changes":
             return (
-                f"of group {group_name(row['group'])} the share {row['changed']:.3f} of answers "
-                f"changed, over {row['unlabelled']:,} rows without label{may}, where "
+                f"in group {group_name(row['group'])} the share {row['changed']:.3f} of "
+                f"predictions changed, over {row['unlabelled']:,} rows without labels{may}, where "
                 f"{row['bound']:g} was promised; {_remedy_by_changes(row)}{others}"
             )
         seen = "has no row for" if np.isnan(row["drop"]) else f"is worse by {row['drop']:.3f} in"
-        more = f" and {row['unlabelled']:,} without label" if row.get("unlabelled", 0) else ""
+        more = f" and {row['unlabelled']:,} without labels" if row.get("unlabelled", 0) else ""
         return (
             f"group {group_name(row['group'])} {seen} {row['criterion']}, over {row['count']:,} "
             f"rows{more}{may}, where {row['bound']:g} was promised; {_remedy(row)}{others}"
@@ -165,7 +165,7 @@ def _remedy(row: pd.Series) -> str:
     if np.isinf(least):
         return "these rows show that it is worse than that"
     if np.isinf(most):
-        return f"some {least:,.0f} rows or more would be needed, were it less than seen"
+        return f"some {least:,.0f} rows or more would be needed, if it were smaller than observed"
     if most <= 1.1 * least:
         return f"some {most:,.0f} rows like these would be needed"
     return f"some {least:,.0f} to {most:,.0f} rows like these would be needed"
@@ -173,7 +173,7 @@ def _remedy(row: pd.Series) -> str:
 
 def _remedy_by_changes(row: pd.Series) -> str:
     if np.isinf(row["samples_needed_most"]):
-        return "as many may change without harm, which only labels can tell"
+        return "as many predictions may change without harm, which needs labels to decide"
     return f"some {row['samples_needed_most']:,.0f} rows like these would be needed, or labels"
 
 

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 _MOST = 50  # groups, those that lost most
 
 _LIMITS = (
-    "Whether the samples were held out from training, and whether they are like those that the "
-    "model will meet, is not known from the figures.",
-    "Groups that the data does not name, and their intersections, are not here.",
-    "A small gap may hide that all groups lost: read it beside the accuracies.",
+    "Whether the samples were held out from training, and whether they represent those that the "
+    "model will get, is not known from the figures.",
+    "Groups that are not named in the data, and their intersections, are not covered.",
+    "A gap may be small although all groups lost: read it beside the accuracies.",
 )
 
 
@@ -124,10 +124,11 @@ def _sections(report: GroupComparison, figures: Figures, name: str, dataset: str
     return [
         *parts,
         "## How to read it",
-        "- Accuracy lost: of the model before minus that of the model after, on the same samples "
+        "- Accuracy lost: the accuracy before minus that after, on the same samples "
         "(Tango's interval); accuracies have Wilson's.\n"
-        "- Answers changed: their share, right or wrong; no label is needed for it, and no more "
-        "accuracy can be lost (Wilson's interval).\n"
+        "- Answers changed: share of changed predictions, correct or wrong; it needs no labels, "
+        "and "
+        "the accuracy lost cannot be larger (Wilson's interval).\n"
         "- Excessive risk R(a): mean loss after minus before (Student's interval, corrected for "
         "skewness); ξ is the largest minus the smallest (Tran et al., *Pruning has a disparate "
         "impact on model accuracy*). Intervals of gaps follow from those of the groups by "

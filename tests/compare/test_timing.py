@@ -30,7 +30,7 @@ def test_compare_models_latency_has_both_names_in_turn():
     table = report.latency
     assert table["contender"].tolist() == ["fp32", "int8"] * 4
     assert table["batch_size"].tolist() == [1] * 4 + [30] * 4
-    assert "what each model does to X before it" in str(report)
+    assert "including each model's conversion of X" in str(report)
     assert set(report.compression.index) == {
         "bytes_dense",
         "bytes_stored",

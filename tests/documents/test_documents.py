@@ -174,9 +174,9 @@ def test_impact_ratios_markdown_names_what_is_left_out(report, tmp_path):
     assert (tmp_path / "a.md").read_text("utf-8") == text
     assert "| f | 40 | 10 | 0.250 | 0.500 |" in text
     assert "less than 2% of the data: C: 1 rows, selection rate 0.000" in text
-    assert "2 more rows, of which a category is unknown" in text
+    assert "2 more rows have an unknown category" in text
     assert "held \\<out\\>" in text
-    assert "no legal advice" in text
+    assert "not legal advice" in text
     assert "f, A" in str(found)
 
 
@@ -233,7 +233,7 @@ def test_technical_documentation_has_groups_limits_and_what_is_open(report, tmp_
     assert "demographic\\_parity\\_difference" in text
     assert text.count("*To be completed by the provider:*") == 3
     assert "What this section does not cover" in text
-    assert "no legal advice" in text
+    assert "not legal advice" in text
 
 
 @pytest.mark.parametrize("groups", [["<b>|"] * 4, [1, 1, 2, 2], [True, True, False, False]])

@@ -167,7 +167,7 @@ def test_rate_search_refusal_names_what_every_failing_group_takes(prefit):
     third = np.where(np.arange(len(y)) % 3 == 0, "third", group)
     with pytest.raises(NoRateError, match="3 of 3 groups fail") as error:
         search_prefit((clf, X, y, third), rates=[0.8], max_accuracy_drop=0.02)
-    said = str(error.value).partition("samples needed of the others: ")[2]
+    said = str(error.value).partition("samples needed by the other groups: ")[2]
     binding = str(error.value).partition("group '")[2].partition("'")[0]
     for name in {"third", "other", "round"} - {binding}:
         assert repr(name) in said

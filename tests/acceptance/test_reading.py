@@ -72,7 +72,7 @@ def test_schema_names_each_metric_and_key():
         ({**one(), "format": "2"}, "format must be 'sk_prunefair acceptance 1'"),
         (
             one(confidence=1),
-            r"criteria\[0\].confidence must be a number in \\(0, 1\\), got 1",
+            r"criteria\[0\].confidence must be a number in \(0, 1\), got 1",
         ),
         (one(min_count=0), r"criteria\[0\].min_count must be a whole number of at least 1"),
         (one(min_count=True), "min_count must be a whole number"),

@@ -179,15 +179,13 @@ def fairlearn() -> str:
     text = textwrap.fill(
         "fairlearn's methods, pruned to 0.9 and fine-tuned: each net of a reduction on the labels "
         "and weights it was trained on, thresholds optimised again, adversarial nets on the "
-        "original "
-        "rows. Reductions run six iterations unless stated otherwise, fifty by fairlearn's default. "
-        "Thresholds change only labels, so their ξ equals plain's. Of the adversarial nets on "
-        f"faces {one_label(adversary).sum()} of {len(adversary)} predict one label for all "
-        "samples, "
-        "which leads to a small gap and ξ; – means that training diverged in a seed, or that the "
-        "method was not run. Costs are those on Adult; on the tables, race and sex are among the "
-        "features, with or without groups beside X. Spreads, other rates, other measures and the "
-        "fronts: "
+        "original rows. Reductions run six iterations unless stated otherwise, fifty by "
+        "fairlearn's default. Thresholds change only labels, so their ξ equals plain's. Of the "
+        f"adversarial nets on faces {one_label(adversary).sum()} of {len(adversary)} predict one "
+        "label for all samples, which leads to a small gap and ξ; – means that training diverged "
+        "in a seed, or that the method was not run. Costs are those on Adult; on the tables, race "
+        "and sex are among the features, with or without groups beside X. Spreads, other rates, "
+        "other measures and the fronts: "
         "[`fairlearn_baselines.md`](../benchmarks/studies/fairlearn_baselines/page.md).",
         100,
         break_on_hyphens=False,

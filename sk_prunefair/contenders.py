@@ -161,7 +161,7 @@ def _files(module: nn.Module, X: Any) -> Iterator[dict[str, Made]]:
 def _written(module: nn.Module, folder: Path, name: str, X: Any) -> Path:
     """Return the file of a contender, which is written on first use."""
     whole, path = folder / "onnx.onnx", folder / f"{name}.onnx"
-    with _quiet():
+    with _without_warnings():
         if not whole.exists():
             to_onnx(module, whole, take(X, slice(0, 2)))
         if not path.exists():
@@ -174,7 +174,7 @@ def _written(module: nn.Module, folder: Path, name: str, X: Any) -> Path:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _without_warnings() -> Iterator[None]:
     """Suppress warnings about a file's predictions, which are not used."""
     root = logging.getLogger()
     level = root.level

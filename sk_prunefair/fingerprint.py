@@ -49,11 +49,11 @@ def fingerprint(*values: Any) -> str:
     False
     """
     digest = hashlib.sha256()
-    _feed(digest.update, (torch.__version__, __version__, values), ())
+    _update(digest.update, (torch.__version__, __version__, values), ())
     return digest.hexdigest()[:40]
 
 
-def _feed(update: Callable[[Any], None], value: Any, within: tuple[int, ...]) -> None:
+def _update(update: Callable[[Any], None], value: Any, within: tuple[int, ...]) -> None:
     """Add a value to the digest, its type first; ``within`` holds the ids of its containers."""
     if id(value) in within:
         update(b"circle")
@@ -64,24 +64,24 @@ def _feed(update: Callable[[Any], None], value: Any, within: tuple[int, ...]) ->
     if isinstance(value, _PLAIN):
         update(repr(value).encode())
     elif isinstance(value, np.ndarray) and value.dtype.kind != "O":
-        _feed_array(update, value)
+        _update_array(update, value)
     elif isinstance(value, torch.Tensor):
         plain = value.detach().cpu()
         update(f"{plain.dtype}{tuple(plain.shape)}".encode())
         for part in plain.reshape(-1).split(_PART):
             update(part.view(torch.uint8).numpy().data)
     elif isinstance(value, (pd.DataFrame, pd.Series, pd.Index)):
-        _feed_array(update, pd.util.hash_pandas_object(value).to_numpy())
+        _update_array(update, pd.util.hash_pandas_object(value).to_numpy())
         names = list(value.columns) if isinstance(value, pd.DataFrame) else [value.name]
         update(repr(names).encode())
     else:
         parts = _parts(value)
         update(str(len(parts)).encode())
         for part in parts:
-            _feed(update, part, within)
+            _update(update, part, within)
 
 
-def _feed_array(update: Callable[[Any], None], array: Any) -> None:
+def _update_array(update: Callable[[Any], None], array: Any) -> None:
     update(f"{array.dtype.str}{array.shape}".encode())
     flat = array.reshape(1) if array.ndim == 0 else array
     step = _rows(flat)

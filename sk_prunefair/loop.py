@@ -59,7 +59,7 @@ def run_epoch(
     losses: list[torch.Tensor] = []
     batches = net.history[-1]["batches"]
     first = len(batches)
-    begin, end = _listeners(net, "on_batch_begin"), _listeners(net, "on_batch_end")
+    begin, end = _overriding(net, "on_batch_begin"), _overriding(net, "on_batch_end")
     # Callbacks of skorch and of this library do not change weights between batches.
     others_listen = any(not is_library(callback) for callback in end[1:])
     is_over = False
@@ -75,7 +75,7 @@ def run_epoch(
             size = _size(net, batch)
             batches[-1] |= {prefix + "_loss": losses[-1], prefix + "_batch_size": size}
             for listener in end:
-                listener.on_batch_end(net, **_told(net, listener, batch, training, step))
+                listener.on_batch_end(net, **_hook_arguments(net, listener, batch, training, step))
             if training and others_listen:
                 net.enforce()
             # Frees the memory for the next batch, which then uses memory in the cache.
@@ -92,7 +92,7 @@ def run_epoch(
     net.history.record(prefix + "_batch_count", len(losses))
 
 
-def _listeners(net: CoreNet, hook: str) -> list[Any]:
+def _overriding(net: CoreNet, hook: str) -> list[Any]:
     """Return the net and the callbacks that override a hook.
 
     Most callbacks override few hooks, and calling all of them for every batch is slow.
@@ -102,7 +102,7 @@ def _listeners(net: CoreNet, hook: str) -> list[Any]:
     return [net, *(c for c in callbacks if getattr(type(c), hook, None) is not nothing)]
 
 
-def _told(
+def _hook_arguments(
     net: CoreNet, listener: Any, batch: Any, training: bool, step: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the arguments of a callback's ``on_batch_end``; hooks also get losses and groups."""
@@ -119,7 +119,7 @@ def _told(
             known.losses = net.sample_losses(step["y_pred"], batch[1])
     raw = batch.raw if isinstance(batch, Batch) else batch
     told = {"batch": raw, "training": training, "losses": known.losses, **step}
-    return told if ranks.count == 1 else _counted_once(ranks, told)
+    return told if ranks.count == 1 else _own_rows(ranks, told)
 
 
 def _size(net: CoreNet, batch: Any) -> int:
@@ -140,7 +140,7 @@ def _scored(ranks: Ranks, batch: Any, step: dict[str, Any]) -> dict[str, Any]:
     return {"batch": whole, "training": True, **step, "y_pred": y_pred}
 
 
-def _counted_once(ranks: Ranks, told: dict[str, Any]) -> dict[str, Any]:
+def _own_rows(ranks: Ranks, told: dict[str, Any]) -> dict[str, Any]:
     """Restrict the batch for hooks to the rows that no other rank's hooks get."""
     columns, y = told["batch"]
     columns = dict(columns)

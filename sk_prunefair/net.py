@@ -122,7 +122,7 @@ class Net(NetState):
                 if isinstance(callback, Hook):
                     callback.reset_states("epoch")
                 if isinstance(callback, Resume):
-                    callback.go_on(self)
+                    callback.restore_generators(self)
         getattr(self, method_name)(self, **kwargs)
         callbacks = [callback for _, callback in self.callbacks_]
         if method_name == "on_epoch_end":

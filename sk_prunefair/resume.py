@@ -13,7 +13,7 @@ from sk_prunefair.fingerprint import fingerprint, plain_attributes
 from sk_prunefair.hooks import Hook
 from sk_prunefair.kept import KeptFolder
 from sk_prunefair.restore import is_library
-from sk_prunefair.snapshot import put_files_back, set_generators, set_state, state_of
+from sk_prunefair.snapshot import restore_files, set_generators, set_state, state_of
 
 if TYPE_CHECKING:
     from sk_prunefair.data.dataset import GroupDataset
@@ -113,7 +113,7 @@ class Resume(Hook):
         self.add_state("generators_", None, lives="training")
         return self
 
-    def take_up(self, net: CoreNet, data: GroupDataset, epochs: int) -> int:
+    def resume_training(self, net: CoreNet, data: GroupDataset, epochs: int) -> int:
         """Restore the state of a net's training if it was interrupted.
 
         Parameters
@@ -140,8 +140,8 @@ class Resume(Hook):
             return epochs
         set_state(net, kept)
         if net.ranks.is_main:
-            put_files_back(kept)
-        if kept["users"] != fingerprint(users_callbacks(net)):
+            restore_files(kept)
+        if kept["users"] != fingerprint(user_callback_values(net)):
             warnings.warn(
                 f"the training in {KeptFolder(self.dirname).path(self.key_)} is resumed, but the "
                 "user's callbacks, or their parameters or code, differ from those at its start; "
@@ -152,7 +152,7 @@ class Resume(Hook):
         self.generators_ = kept["generators"]
         return epochs - (len(net.history) - net.training_.first_epoch)
 
-    def go_on(self, net: Any) -> None:
+    def restore_generators(self, net: Any) -> None:
         """Restore the random generators; called after the data is split as before."""
         if self.generators_ is not None:
             set_generators(net, self.generators_)
@@ -162,25 +162,25 @@ class Resume(Hook):
         """Save the state of the training; the net calls this after all other callbacks."""
         done = len(net.history) - net.training_.first_epoch
         if self.key_ is not None and (done % self.every == 0 or done == net.training_.epochs):
-            users = fingerprint(users_callbacks(net))
+            users = fingerprint(user_callback_values(net))
             KeptFolder(self.dirname).write(self.key_, state_of(net) | {"users": users})
 
 
-def take_up(net: CoreNet, data: GroupDataset, epochs: int) -> int:
+def resume_training(net: CoreNet, data: GroupDataset, epochs: int) -> int:
     """Return the number of remaining epochs, after restoring an interrupted training.
 
     Parameters
     ----------
     net, data, epochs
-        As for `Resume.take_up`.
+        As for `Resume.resume_training`.
     """
     found = [callback for _, callback in net.callbacks_ if isinstance(callback, Resume)]
     if len(found) > 1:
         raise ValueError(f"callbacks must hold one Resume at most, got {len(found)}")
-    return found[0].take_up(net, data, epochs) if found else epochs
+    return found[0].resume_training(net, data, epochs) if found else epochs
 
 
-def what_is_known(net: Any) -> list[Any]:
+def training_values(net: Any) -> list[Any]:
     """Return all values that determine a net's next training or pruning, except data.
 
     Parameters
@@ -203,13 +203,13 @@ def what_is_known(net: Any) -> list[Any]:
         net.seed_,
         len(net.history),
         net.trained_parts(),
-        _accelerator_is_known(net),
+        _accelerator_values(net),
         pruned and [pruned.dense, pruned.plan.pack(), pruned.parts, pruned.schedules],
         net.snapshots_,
     ]
 
 
-def _accelerator_is_known(net: Any) -> list[Any]:
+def _accelerator_values(net: Any) -> list[Any]:
     """Return the settings of an accelerator, without its progress."""
     accelerator = getattr(net, "accelerator", None)
     names = ("num_processes", "mixed_precision", "gradient_accumulation_steps", "split_batches")
@@ -221,8 +221,8 @@ def counts(callback: Any) -> bool:
     return is_library(callback) and not isinstance(callback, Resume)
 
 
-def users_callbacks(net: Any) -> list[Any]:
-    """Return parameters and code of callbacks that are not in `what_is_known`, for a fingerprint.
+def user_callback_values(net: Any) -> list[Any]:
+    """Return parameters and code of callbacks that are not in `training_values`, for a fingerprint.
 
     Parameters
     ----------
@@ -239,7 +239,7 @@ def _parameters(callback: Any) -> dict[str, Any]:
     return {k: v for k, v in plain_attributes(callback).items() if k in names}
 
 
-def data_is_known(data: GroupDataset) -> list[Any]:
+def data_values(data: GroupDataset) -> list[Any]:
     """Return the values of data without reading items, for a fingerprint.
 
     Parameters
@@ -255,6 +255,6 @@ def _start(net: CoreNet, data: GroupDataset) -> list[Any]:
     return [
         (training.phase, training.epochs, training.goal, training.follows_schedule),
         (training.first_epoch, training.has_labels, net.ranks.index),
-        what_is_known(net),
-        data_is_known(data),
+        training_values(net),
+        data_values(data),
     ]

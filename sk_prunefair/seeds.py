@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 
-class _Turns:
+class _GeneratorLock:
     """A lock on torch's generator, which is shared by all threads of a process."""
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class _Turns:
         self.lock = threading.RLock()
 
 
-_TURNS = _Turns()
+_TURNS = _GeneratorLock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_TURNS.reset)
 

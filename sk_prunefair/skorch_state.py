@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 
-def count_best(callbacks: Iterable[Any], history: History) -> None:
+def set_best_scores(callbacks: Iterable[Any], history: History) -> None:
     """Set the best score of every scoring callback to the best one in the history.
 
     Parameters
@@ -36,10 +36,10 @@ def count_best(callbacks: Iterable[Any], history: History) -> None:
         callback.best_score_ = best[-1] if best else worst
 
 
-def count_from_here(callbacks: Iterable[Any], net: Any) -> None:
+def reset_best_scores(callbacks: Iterable[Any], net: Any) -> None:
     """Reset the best scores, as the net had more weights before."""
     callbacks = list(callbacks)
-    count_best(callbacks, type(net.history)())
+    set_best_scores(callbacks, type(net.history)())
     for callback in callbacks:
         if isinstance(callback, EarlyStopping):
             callback.on_train_begin(net)

@@ -55,7 +55,7 @@ def state_of(net: CoreNet) -> dict[str, Any]:
         "plan": None if net.pruned_ is None else net.pruned_.plan.pack(),
         "history": list(net.history),
         "snapshots": {epoch: each.state_dict() for epoch, each in net.snapshots_.items()},
-        "callbacks": {name: _remembered(callback, names) for name, callback in net.callbacks_},
+        "callbacks": {name: _callback_state(callback, names) for name, callback in net.callbacks_},
         "generators": _generators(net),
     }
 
@@ -94,7 +94,7 @@ def set_state(net: CoreNet, kept: Mapping[str, Any]) -> None:
                 setattr(callback, attribute, value)
 
 
-def put_files_back(kept: Mapping[str, Any]) -> None:
+def restore_files(kept: Mapping[str, Any]) -> None:
     """Restore files that callbacks wrote, over those of a later training.
 
     Parameters
@@ -158,7 +158,7 @@ class _State:
     state: Any
 
 
-def _remembered(callback: Any, names: _Names) -> dict[str, bytes]:
+def _callback_state(callback: Any, names: _Names) -> dict[str, bytes]:
     """Return the state of a callback by attribute; for users' callbacks, what can be pickled."""
     found = {}
     for name, value in vars(callback).items():

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from sk_prunefair.epochs import joined_rows, own_rows
 from sk_prunefair.hooks import Hook, Training
 from sk_prunefair.objective import Objective
-from sk_prunefair.resume import take_up
+from sk_prunefair.resume import resume_training
 from sk_prunefair.seeds import seeded
-from sk_prunefair.skorch_state import begin_schedules, continue_schedules, count_best
+from sk_prunefair.skorch_state import begin_schedules, continue_schedules, set_best_scores
 
 if TYPE_CHECKING:
     from sk_prunefair.data.dataset import GroupDataset
@@ -67,7 +67,7 @@ def train(
     try:
         with seeded(net.seed_, step, net.device):
             _begin(net, hooks, X, y)
-            left = take_up(net, data, epochs)
+            left = resume_training(net, data, epochs)
             # As in skorch, an interrupted training leaves a usable net.
             with contextlib.suppress(KeyboardInterrupt):
                 net.fit_loop(data, data.y, epochs=left, _routing_method=routed_as, **fit_params)
@@ -90,7 +90,7 @@ def _begin(net: CoreNet, hooks: list[Hook], X: Any, y: Any) -> None:
     for hook in hooks:
         hook.reset_states("training")
     callbacks = [callback for _, callback in net.callbacks_]
-    count_best(callbacks, net.history)
+    set_best_scores(callbacks, net.history)
     begin_schedules(callbacks, net.optimizer_, net.history)
     net.objective_ = Objective(net, callbacks)
     net.notify("on_train_begin", X=X, y=y)

@@ -73,7 +73,7 @@ def fit_and_prune(clf, X, y, group):
     return clf.prune(0.6, X, y, sensitive_features=group, finetune_epochs=3)
 
 
-def take_up(make, data, kills):
+def resume_training(make, data, kills):
     """Run, be killed and run again, a new classifier each time, as new processes have."""
     for n in kills:
         with pytest.raises(Killed):
@@ -120,7 +120,7 @@ def test_resume_killed_twice_ends_with_the_same_net(params, callbacks, small, tm
         return classifier(callbacks=own, max_epochs=3, **params)
 
     expected = fit_and_prune(make(0, None), *small)
-    found = take_up(make, small, kills=[3, 3])
+    found = resume_training(make, small, kills=[3, 3])
     assert_same_weights(found.module_, expected.module_)
     assert_same_weights(found.dense_module_, expected.dense_module_)
     assert_same(found.masks_, expected.masks_)

@@ -42,7 +42,7 @@ def check_accelerator(accelerator: Any) -> None:
         )
 
 
-def found_ranks(accelerator: Any) -> Ranks:
+def ranks_of(accelerator: Any) -> Ranks:
     """Return the processes of an accelerator, or raise ValueError where it splits the net."""
     check_accelerator(accelerator)
     kind = accelerator.distributed_type.name
@@ -72,7 +72,7 @@ def check_same_data(ranks: Ranks, data: GroupDataset) -> None:
         )
 
 
-def forget(accelerator: Any, prepared: list[Any]) -> None:
+def release(accelerator: Any, prepared: list[Any]) -> None:
     """Remove prepared objects from an accelerator's lists."""
     for name in ("_models", "_optimizers"):
         kept = getattr(accelerator, name, [])

@@ -18,9 +18,9 @@ from sk_prunefair import nested
 from sk_prunefair.accelerated.accelerators import (
     Shell,
     check_same_data,
-    forget,
-    found_ranks,
     place,
+    ranks_of,
+    release,
 )
 from sk_prunefair.data.dataset import GroupDataset
 from sk_prunefair.ranks import Ranks
@@ -50,7 +50,7 @@ class Accelerated(_Base):
         """The processes of the accelerator."""
         known = vars(self).get("ranks_")
         if known is None:
-            known = self.ranks_ = found_ranks(self.accelerator)
+            known = self.ranks_ = ranks_of(self.accelerator)
         return known
 
     @property
@@ -145,7 +145,7 @@ class Accelerated(_Base):
             yield
         finally:
             vars(self).update(plain, shell_=None, inner_=None)
-            forget(self.accelerator, prepared)
+            release(self.accelerator, prepared)
 
     def _other_parts(self) -> list[nn.Module]:
         """Return the parts with parameters other than the net, such as a criterion with weights."""

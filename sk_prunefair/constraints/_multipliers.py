@@ -55,7 +55,7 @@ def explained_by_labels(overall: float, entropies: Floats | None, shares: Floats
     return overall / mean * (entropies - mean)
 
 
-def moves(
+def multiplier_steps(
     means: Floats, errors: Floats | float, overall: float, least: float, step_size: float
 ) -> Floats:
     """Return the steps of the multipliers, zero for a group without a finite loss.

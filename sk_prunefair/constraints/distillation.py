@@ -163,7 +163,7 @@ class Distillation(Constraint):
 
     def _distance(self, net: TrainingNet, y_pred: Any, batch: dict[str, Any]) -> torch.Tensor:
         """Return T² KL(teacher ‖ net) of each sample, and update S."""
-        own, target = _logits(net, y_pred), self._taught(net, batch)
+        own, target = _logits(net, y_pred), self._teacher_logs(net, batch)
         if own.shape != target.shape:
             raise ValueError(
                 f"teacher must return scores of shape {tuple(own.shape)}, as the net does, got "
@@ -172,11 +172,11 @@ class Distillation(Constraint):
         found = (own / self.temperature).log_softmax(1)
         distance = nn.functional.kl_div(found, target, reduction="none", log_target=True).sum(1)
         if self.n_batches_ % EVERY == 0:
-            self._note(distance.detach(), target, net.ranks)
+            self._update_share(distance.detach(), target, net.ranks)
         self.n_batches_ += 1
         return self.temperature**2 * distance
 
-    def _note(self, distance: torch.Tensor, target: torch.Tensor, ranks: Ranks) -> None:
+    def _update_share(self, distance: torch.Tensor, target: torch.Tensor, ranks: Ranks) -> None:
         """Update S, the share of the teacher's information that the net reproduces."""
         answers = target.exp()
         rows = [torch.ones_like(distance), distance, (answers * target).sum(1)]
@@ -186,7 +186,7 @@ class Distillation(Constraint):
         share = (1 - distance / most.clamp(min=1e-9)).clamp(0, 1)
         self.followed_ = torch.lerp(self.followed_.to(share), share, 1 - MEMORY**EVERY)
 
-    def _taught(self, net: TrainingNet, batch: dict[str, Any]) -> torch.Tensor:
+    def _teacher_logs(self, net: TrainingNet, batch: dict[str, Any]) -> torch.Tensor:
         """Return the log-probabilities of the teacher at the temperature."""
         rows = batch.get("row")
         if self.is_known_ is None or rows is None:

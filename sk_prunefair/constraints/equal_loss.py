@@ -16,7 +16,7 @@ from sk_prunefair.constraints._epoch import EpochRecord
 from sk_prunefair.constraints._factors import By, RowFactors, rows_per_batch
 from sk_prunefair.constraints._multipliers import (
     explained_by_labels,
-    moves,
+    multiplier_steps,
     overall_loss,
     row_factors,
 )
@@ -287,7 +287,7 @@ class EqualLossConstraint(Constraint):
                 self.first_loss_ = overall
             unexplained = means - explained_by_labels(overall, self.entropies_, self.shares_)
             noise = self._noise * errors
-            step = moves(unexplained, noise, overall, self.first_loss_, self.step_size)
+            step = multiplier_steps(unexplained, noise, overall, self.first_loss_, self.step_size)
             bounds = (-1.0, self.max_multiplier)
         slack = 1.0 if self.limit_ is None else self.limit_.slack
         self.multipliers_ = (self.multipliers_ + slack * step).clip(*bounds)

@@ -37,13 +37,13 @@ def plain_copy(module: nn.Module) -> nn.Module:
             if isinstance(hook, prune.BasePruningMethod):
                 prune.remove(part, hook._tensor_name)
         if parametrize.is_parametrized(part):
-            _own_class(part)
+            _separate_class(part)
             for name in list(part.parametrizations):  # type: ignore[arg-type]
                 parametrize.remove_parametrizations(part, name, leave_parametrized=True)
     return without_cache(made.requires_grad_(False))
 
 
-def _own_class(part: nn.Module) -> None:
+def _separate_class(part: nn.Module) -> None:
     """Separate the class of a copy from its original's: torch removes parametrizations by class."""
     kind = type(part)
     own = {k: v for k, v in vars(kind).items() if k not in ("__dict__", "__weakref__")}
@@ -100,7 +100,7 @@ def inputs_of(
 
         handles.append(layer.register_forward_hook(keep, with_kwargs=True))
     try:
-        with slow_attention():
+        with attention_as_modules():
             output = run(module, X)
     finally:
         for handle in handles:
@@ -109,7 +109,7 @@ def inputs_of(
 
 
 @contextmanager
-def slow_attention() -> Iterator[None]:
+def attention_as_modules() -> Iterator[None]:
     """Run torch's encoder layers as modules, not as one operation that reads their weights."""
     is_fast = torch.backends.mha.get_fastpath_enabled()
     try:
@@ -134,7 +134,7 @@ def replace(module: nn.Module, new: Mapping[int, nn.Module]) -> nn.Module:
             if id(child) in new:
                 part._modules[name] = new[id(child)]
     made = new.get(id(module), module)
-    read_no_weights(made, new.values())
+    disable_weight_reads(made, new.values())
     return made
 
 
@@ -149,11 +149,11 @@ def with_layers(module: nn.Module, new: dict[str, nn.Module]) -> nn.Module:
         Replacements by name of the replaced layer.
     """
     made = copy.deepcopy(module, {id(module.get_submodule(name)): new[name] for name in new})
-    read_no_weights(made, new.values())
+    disable_weight_reads(made, new.values())
     return made
 
 
-def read_no_weights(module: nn.Module, layers: Iterable[nn.Module]) -> None:
+def disable_weight_reads(module: nn.Module, layers: Iterable[nn.Module]) -> None:
     """Disable the code in torch's encoders that reads the weights of these layers."""
     ours = {id(layer) for layer in layers}
     for part in module.modules():

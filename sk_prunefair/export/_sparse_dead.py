@@ -119,7 +119,7 @@ def _remove_once(trace: Trace, module: nn.Module) -> tuple[nn.Module, int]:
         for name in norms:
             _cut(kept, name, made.get_submodule(name), 0, stays)
         for reader in readers:
-            _pass_on(reader, is_dead & _is_zero(layer))
+            _add_constants(reader, is_dead & _is_zero(layer))
             n_each = reader.columns.shape[2] if isinstance(reader.layer, nn.Linear) else 1
             columns = (stays[:, None] * n_each + torch.arange(n_each)).flatten()
             _cut(kept, reader.name, reader.layer, 1, columns)
@@ -154,7 +154,7 @@ def _dead(layer: Any, readers: list[_Reader]) -> torch.Tensor:
     return is_unread.all(dim=0) | (_is_zero(layer) & torch.stack(passes).all(dim=0))
 
 
-def _pass_on(reader: _Reader, is_constant: torch.Tensor) -> None:
+def _add_constants(reader: _Reader, is_constant: torch.Tensor) -> None:
     """Add the contribution of constant channels to the bias of a layer that reads them."""
     values = torch.where(is_constant & reader.values.isfinite(), reader.values, 0)
     added = reader.columns.sum(dim=2) @ values

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from sk_prunefair.export._sparse_attention import ProjectedAttention, is_projected
-from sk_prunefair.export._sparse_copy import slow_attention, with_layers
+from sk_prunefair.export._sparse_copy import attention_as_modules, with_layers
 from sk_prunefair.export._sparse_dead import remove_dead
 from sk_prunefair.export._sparse_forms import LEAST_SPARSITY, seconds_of, sparsity_of
 from sk_prunefair.export._sparse_norms import fold_norms
@@ -206,7 +206,7 @@ def difference(expected: Any, net: nn.Module, X: Any, tolerance: float) -> str |
     tolerance : float
         As `sparse_module` takes it.
     """
-    with slow_attention():
+    with attention_as_modules():
         found = run(net, X)
     for before, after in zip(tensors_of(expected), tensors_of(found), strict=True):
         before, after = before.double(), after.double()

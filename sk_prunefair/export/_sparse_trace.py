@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from sk_prunefair.export._sparse_copy import has_hooks, slow_attention
+from sk_prunefair.export._sparse_copy import attention_as_modules, has_hooks
 from sk_prunefair.nested import run
 
 
@@ -90,7 +90,7 @@ def _ranks(module: nn.Module, X: Any) -> dict[str, int]:
 
         handles.append(part.register_forward_pre_hook(keep))
     try:
-        with slow_attention():
+        with attention_as_modules():
             run(module, X)
     finally:
         for handle in handles:

@@ -142,7 +142,7 @@ def _write(source: nn.Module | CoreNet, path: str | Path, example: Any) -> None:
     is_dict = isinstance(X, Mapping)
     given = dict(X) if is_dict else {"X": X}
     batch = torch.export.Dim("n_samples")
-    with _quiet():
+    with _without_warnings():
         program = torch.onnx.export(
             _Scores(module, list(given) if is_dict else None),
             tuple(given.values()),
@@ -215,7 +215,7 @@ class _Scores(nn.Module):
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _without_warnings() -> Iterator[None]:
     # The exporter speaks of torchvision, which is not asked for, and of its own deprecations.
     logger = logging.getLogger("torch.onnx")
     level = logger.level

@@ -22,7 +22,7 @@ from sk_prunefair.pruning.recalibrate import recalibrate_batch_norm
 from sk_prunefair.pruning.schedules import PruningSchedule
 from sk_prunefair.restore import unchanged_on_error
 from sk_prunefair.seeds import seeded
-from sk_prunefair.skorch_state import count_from_here, schedule_states
+from sk_prunefair.skorch_state import reset_best_scores, schedule_states
 
 if TYPE_CHECKING:
     from sk_prunefair.data.dataset import GroupDataset
@@ -157,7 +157,7 @@ def raise_rate(net: CoreNet, rate: float, data: GroupDataset) -> None:
     plan = make_plan(net, net.module_, rate, data)
     net.pruned_ = replace(net.pruned_, plan=plan)
     net.enforce()
-    count_from_here((callback for _, callback in net.callbacks_), net)
+    reset_best_scores((callback for _, callback in net.callbacks_), net)
 
 
 def find_schedule(net: CoreNet, epochs: int) -> PruningSchedule | None:

@@ -25,7 +25,7 @@ from sk_prunefair.data.sources import ItemSource, count_rows, take_rows
 from sk_prunefair.fingerprint import fingerprint
 from sk_prunefair.kept import KeptFolder
 from sk_prunefair.outcome import Outcome
-from sk_prunefair.resume import data_is_known, users_callbacks, what_is_known
+from sk_prunefair.resume import data_values, training_values, user_callback_values
 from sk_prunefair.selection._parallel import Job, run_jobs
 
 Data = tuple[Any, Any, Any]  # X, y, sensitive features
@@ -51,16 +51,16 @@ class Trial:
         """Return all values that determine a run besides its rate, for a fingerprint."""
         classifier = self.classifier
         return [
-            what_is_known(classifier),
-            users_callbacks(classifier),
+            training_values(classifier),
+            user_callback_values(classifier),
             known_labels(classifier),
-            data_is_known(self.data),
+            data_values(self.data),
             self.finetuning,
         ]
 
     def pruned(self, rate: float, n_threads: int, keep_net: bool) -> Run:
         """Prune and run once; return the outcome and, if requested, a copy of the net."""
-        with _like_the_caller(n_threads):
+        with _with_caller_settings(n_threads):
             # Every pruning starts from the dense net, so rates do not affect each other.
             self.classifier.prune(rate, **self.finetuning)
             check_rate_of(self.classifier, rate)
@@ -163,7 +163,7 @@ def fit_dense(data: Data, estimator: Any, n_threads: int, params: Mapping[str, A
     X, y, groups = data
     front, classifier = split_steps(clone(estimator))
     classifier.set_params(prune_rate=None, **params)
-    with _like_the_caller(n_threads):
+    with _with_caller_settings(n_threads):
         if front is not None:
             X = front.fit_transform(X, y)
         classifier.fit(X, y, sensitive_features=groups)
@@ -272,7 +272,7 @@ def check_rate_of(classifier: Any, rate: float) -> None:
 
 
 @contextlib.contextmanager
-def _like_the_caller(n_threads: int) -> Iterator[None]:
+def _with_caller_settings(n_threads: int) -> Iterator[None]:
     """Train or evaluate with the caller's settings, for bitwise equal results."""
     with _ONE_AT_A_TIME:
         before = torch.get_num_threads()

@@ -106,7 +106,7 @@ def _computed(
                 n_done += 1
         return
     except Exception as error:
-        if not is_death(error):
+        if not is_worker_death(error):
             raise
     for position, job in enumerate(jobs[n_done:], start=n_done):
         bar.n = n_known + position
@@ -114,7 +114,7 @@ def _computed(
         try:
             [result] = _parallel(work, [job], 2, bar, folder)
         except Exception as error:
-            if not is_death(error):
+            if not is_worker_death(error):
                 raise
             raise RuntimeError(
                 f"the worker process of {job.name} ended unexpectedly twice, the second time while "
@@ -141,7 +141,7 @@ def _parallel(
     if n_workers is None:
         n_workers = getattr(backend, "default_n_jobs", 1)
     is_here = getattr(backend, "supports_sharedmem", False) or n_workers == 1
-    send = _Sender(backend, is_here)
+    send = _SharedArguments(backend, is_here)
     done = parallel(
         joblib.delayed(_do)(work, job.args, folder, job.key, *send(job.shared)) for job in jobs
     )
@@ -167,7 +167,7 @@ class _Counted(joblib.Parallel):
         self.bar.update(self.first + self.n_completed_tasks - self.bar.n)
 
 
-class _Sender:
+class _SharedArguments:
     """Converts shared objects to arguments: the same arguments for the same object."""
 
     def __init__(self, backend: Any, is_here: bool) -> None:
@@ -177,21 +177,21 @@ class _Sender:
 
     def __call__(self, shared: Any) -> tuple[Any, ...]:
         if self.is_here:
-            return (_Here(shared),)
+            return (_Local(shared),)
         if id(shared) not in self.sent:
             arrays = packed(shared)
-            self.sent[id(shared)] = (_InStore(arrays),) if self.is_ray else tuple(arrays)
+            self.sent[id(shared)] = (_RayArrays(arrays),) if self.is_ray else tuple(arrays)
         return self.sent[id(shared)]
 
 
 @dataclass(frozen=True)
-class _Here:
+class _Local:
     """Holder of the shared object in a single process."""
 
     shared: Any
 
 
-class _InStore:
+class _RayArrays:
     """Arrays in Ray's object store, which all workers of a machine read."""
 
     def __init__(self, arrays: list[Any]) -> None:
@@ -213,14 +213,14 @@ def _do(
     *sent: Any,
 ) -> Any:
     first = sent[0]
-    if isinstance(first, _Here):
+    if isinstance(first, _Local):
         shared = first.shared
     else:
-        shared = unpacked(first.arrays() if isinstance(first, _InStore) else list(sent))
+        shared = unpacked(first.arrays() if isinstance(first, _RayArrays) else list(sent))
     result = work(shared, *args)
     if folder is not None and key is not None:
         folder.write(key, result)
-    return result if isinstance(first, _Here) else _Packed(dumps(result))
+    return result if isinstance(first, _Local) else _Packed(dumps(result))
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ def as_folder(memory: Any) -> KeptFolder | None:
     return None if memory is None else KeptFolder(memory, dumps)
 
 
-def is_death(error: BaseException) -> bool:
+def is_worker_death(error: BaseException) -> bool:
     """Tell whether an error means that a worker process ended: loky's, Dask's or Ray's."""
     kinds: list[Any] = [concurrent.futures.BrokenExecutor]
     for module, names in (

@@ -116,7 +116,7 @@ def _gradient_parts(net: GroupedNet) -> Iterator[tuple[Sequence[int], list[torch
     alone: list[int] = []
     for codes in _fitting(net.sizes, net.batch_size, most):
         found = None
-        if _pays(together, net.sizes[codes]):
+        if _is_faster_together(together, net.sizes[codes]):
             X, y = net.rows_of(slice(net.starts[codes[0]], net.starts[codes[-1] + 1]))
             sizes = net.sizes[codes].tolist()
             found = together(X, y, sizes, _shares(sizes, net))
@@ -129,7 +129,7 @@ def _gradient_parts(net: GroupedNet) -> Iterator[tuple[Sequence[int], list[torch
         yield [code], [net.gradient(net.rows(code))[None]]
 
 
-def _pays(together: RunGradients, sizes: npt.NDArray[np.int64]) -> bool:
+def _is_faster_together(together: RunGradients, sizes: npt.NDArray[np.int64]) -> bool:
     """Return whether one pass over these groups is faster than one pass for each."""
     is_small = not together.has_convolutions or sizes.mean() <= CONVOLUTION_ROWS
     return together.is_possible and len(sizes) >= LEAST_GROUPS and is_small

@@ -20,7 +20,7 @@ from sk_prunefair import PruneRateSearchCV, pruning_curve
 from sk_prunefair.data.dataset import GroupDataset
 from sk_prunefair.kept import KeptFolder
 from sk_prunefair.pruning import MagnitudePruner
-from sk_prunefair.selection._parallel import Job, _Sender, run_jobs
+from sk_prunefair.selection._parallel import Job, _SharedArguments, run_jobs
 from sk_prunefair.selection._shipping import dumps, packed, unpacked
 from tests.conftest import SmallNet, assert_same_weights, classifier
 
@@ -166,12 +166,12 @@ def test_dumps_net_of_a_class_that_only_a_script_has_comes_back(digits):
 
 def test_sender_data_is_the_same_argument_of_every_job():
     one, other = {"X": np.zeros(1000)}, {"X": np.zeros(1000)}
-    send = _Sender(LokyBackend(), is_here=False)
+    send = _SharedArguments(LokyBackend(), is_here=False)
     first, second, third = send(one), send(other), send(one)
     assert [id(array) for array in first] == [id(array) for array in third]
     assert not {id(array) for array in first} & {id(array) for array in second}
     assert all(isinstance(array, np.ndarray) for array in first)
-    [here] = _Sender(LokyBackend(), is_here=True)(one)
+    [here] = _SharedArguments(LokyBackend(), is_here=True)(one)
     assert here.shared is one
 
 

@@ -93,7 +93,7 @@ def curve_table(curve: pd.DataFrame) -> pd.DataFrame:
         by_group = part.groupby("group")[measures].mean()
         counts = np.maximum(by_group["count"].round(), 1)
         worst = _worst_row(by_group)
-        accuracy = float(np.clip(overall["accuracy_overall"], 0, 1))  # a mean may be 1 + 1e-16
+        accuracy = float(np.clip(overall["accuracy_overall"], 0, 1))  # rounding: 1 + 1e-16
         n_draws = int(np.clip(_MAX_FLOOR_DRAWS // len(counts), 100, 10_000))
         row: dict[str, Any] = {
             "rate": rate,

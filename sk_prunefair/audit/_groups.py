@@ -56,7 +56,7 @@ def groups_section(report: AuditedReport, frame: pd.DataFrame, min_count: int) -
 
 
 def count_of(n: int, min_count: int) -> Html:
-    """Return a number of samples, flagged where there are few."""
+    """Return a number of samples, flagged if it is small."""
     return Html(f"{n:,}") if n >= min_count else join("{} (few)", n)
 
 

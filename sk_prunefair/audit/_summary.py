@@ -85,7 +85,7 @@ def _findings(findings: Sequence[str]) -> Html:
 
 
 def acceptance_sentence(acceptance: AuditedAcceptance) -> str:
-    """Return what became of the criteria of a file."""
+    """Return the verdict on the criteria of a file in one sentence."""
     return acceptance.sentence[:1].upper() + acceptance.sentence[1:]
 
 

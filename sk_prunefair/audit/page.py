@@ -188,7 +188,7 @@ def audit_page(
 def _check_slices(slices: Any) -> None:
     source = "the frame of report.harmed_slices"
     if isinstance(slices, pd.DataFrame) and slices.empty:
-        return  # nothing was found
+        return  # no slices
     check_columns(slices, SLICES, "slices", source)
 
 

@@ -43,7 +43,7 @@ class AuditedReport(Protocol):
 
     @property
     def n_boot(self) -> int | None:
-        """Bootstrap draws; None where there are no intervals."""
+        """Number of bootstrap draws; None if there are no intervals."""
 
     @property
     def findings(self) -> list[str]:

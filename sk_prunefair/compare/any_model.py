@@ -46,7 +46,7 @@ class ModelClassifier(ClassifierMixin, BaseEstimator):
         return np.asarray(columns)[np.asarray(said.scores).argmax(axis=1)]
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """Return the probability of each class; AttributeError where only labels are known."""
+        """Return the probability of each class; AttributeError if the model returns labels only."""
         said = as_model(self.model, "model", 256)(X)
         if said.scores is None:
             raise AttributeError("the model returns labels only")

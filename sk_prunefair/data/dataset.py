@@ -1,4 +1,4 @@
-"""Data with groups, fetched a whole batch at a time."""
+"""Data with groups, fetched batch by batch."""
 
 from __future__ import annotations
 

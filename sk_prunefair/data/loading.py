@@ -93,6 +93,6 @@ def own_dataset(data: Any, schema: Schema) -> Any:
     if isinstance(data, Subset) and isinstance(data.dataset, GroupDataset):
         return data.dataset.subset(data.indices)
     if isinstance(data, Dataset) and not isinstance(data, GroupDataset):
-        # A validation set of the user's, from skorch.helper.predefined_split.
+        # The user's validation set, from skorch.helper.predefined_split.
         return schema.encode(data, np.asarray(dataset_targets(data)))
     return data

@@ -59,7 +59,7 @@ class ProjectedAttention(nn.Module):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return what `torch.nn.MultiheadAttention.forward` does."""
+        """Return the result of `torch.nn.MultiheadAttention.forward`."""
         if is_causal and attn_mask is None:
             raise RuntimeError("is_causal is a hint and needs attn_mask, got None")
         is_batched, masks = query.ndim == 3, [attn_mask, key_padding_mask]

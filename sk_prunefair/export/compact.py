@@ -78,7 +78,7 @@ def save_compact(source: nn.Module | CoreNet, path: str | Path, *, dense: bool =
     if isinstance(source, nn.Module):
         module = source
     else:
-        from sk_prunefair.export._classifier import describe_data  # with all of scikit-learn
+        from sk_prunefair.export._classifier import describe_data  # imports scikit-learn
 
         source.check_is_fitted()
         module, data = source.module_, describe_data(source)

@@ -104,7 +104,7 @@ def load_sparse(
         header = Header.read(archive)
         template = source
         if not isinstance(source, nn.Module):
-            from sk_prunefair.export._classifier import make_template  # with all of scikit-learn
+            from sk_prunefair.export._classifier import make_template  # imports scikit-learn
 
             template = make_template(source, header, archive.n_bytes)
         net = skeleton(template)
@@ -160,7 +160,7 @@ def _choose(
     blocks = csr_forms(n, "rows" if isinstance(layer, SparseLinear) else "pixels")
     calls: list[nn.Module] = []
     for block in blocks.values():
-        made = copy.copy(layer)  # of the same tensors
+        made = copy.copy(layer)  # forms of the same tensors
         made.block = block
         calls.append(made)
     names = list(blocks)

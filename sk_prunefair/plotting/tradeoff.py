@@ -228,6 +228,6 @@ def _one_row_per_rate(frame: pd.DataFrame) -> pd.DataFrame:
     # A curve repeats values that are the same for all groups.
     overall = frame["accuracy_overall"]
     if "accuracy" in frame:
-        overall = overall.fillna(frame["accuracy"])  # rows of methods that have no curve
+        overall = overall.fillna(frame["accuracy"])  # methods without a curve
     columns = [*defaults, "accuracy", *(name for name in LABELS if name in frame)]
     return frame.assign(accuracy=overall).drop_duplicates(list(defaults))[columns]

@@ -257,7 +257,7 @@ def _bets_needed(
     """Return about how many values the bets need until the growth of the stakes is enough.
 
     A stake λ on a gap g grows by λ g − λ² σ² / 2 a value; the stakes are what `mean_lower_bound`
-    would set if no value were known, and at most 0.75 of what can be lost.
+    would set before any value, and at most 0.75 of the possible loss.
     """
     gap, target = bound - drop, -np.log1p(-confidence)
     if gap <= 0:

@@ -23,8 +23,8 @@ from sk_prunefair.promise.unlabelled import Unlabelled
 from sk_prunefair.promise.verdict import Verdict, binding_group
 from sk_prunefair.stats.combine import hochberg
 
-# The group's code, the criterion, its bound, whether it is tested only where possible (None: it
-# compares groups), and what the rows prove.
+# The group's code, the criterion, its bound, whether it is tested only if possible (None: it
+# compares groups), and the evidence.
 Row = tuple[int, str, float, bool | None, Evidence]
 
 

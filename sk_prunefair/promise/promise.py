@@ -21,7 +21,7 @@ from sk_prunefair.stats.betting import mean_lower_bound, mean_upper_bound
 from sk_prunefair.stats.paired import samples_needed
 from sk_prunefair.stats.paired_many import drop_p_values
 
-_MOST_NAMED = 20  # groups, in an error
+_MOST_NAMED = 20  # groups in an error message
 
 
 class NoRateError(ValueError):

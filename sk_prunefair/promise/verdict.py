@@ -196,5 +196,5 @@ def plain(value: Any) -> Any:
         value = value.item()
     if value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
         return None
-    # Such as a date, which a group may be.
+    # For example a date, as groups can be dates.
     return value if isinstance(value, str | bool | int | float | None) else str(value)

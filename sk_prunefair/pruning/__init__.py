@@ -48,7 +48,7 @@ else:
             "schedules": ["GradualPruning", "IterativePruning", "PruningSchedule"],
             "shrink": ["expand_module", "kept_masks", "shrink_module"],
         },
-        aliases={"PruningState": "Pruned"},  # its name before
+        aliases={"PruningState": "Pruned"},  # former name
     )
 
 __all__ = [

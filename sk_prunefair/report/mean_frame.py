@@ -199,7 +199,7 @@ class MeanFrame(MetricFrame):
         quantiles: Sequence[float] = self.ci_quantiles or []
         found = np.full((len(quantiles), *draws.shape[1:]), np.nan)
         was_drawn = ~np.isnan(draws).all(axis=0)
-        with np.errstate(invalid="ignore"):  # between two infinite ratios
+        with np.errstate(invalid="ignore"):  # interpolation between two infinite ratios
             found[:, was_drawn] = np.nanquantile(draws[:, was_drawn], quantiles, axis=0)
         return found
 

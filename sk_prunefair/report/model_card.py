@@ -16,7 +16,7 @@ from sk_prunefair.report.text import costs
 if TYPE_CHECKING:
     from sk_prunefair.report.comparison import GroupComparison
 
-_MOST = 50  # groups, those that lost most
+_MOST = 50  # number of groups, those that lost most
 
 _LIMITS = (
     "Whether the samples were held out from training, and whether they represent those that the "

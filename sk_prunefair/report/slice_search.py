@@ -16,7 +16,7 @@ Rule = tuple[tuple[int, int, int], ...]
 
 _BEAM = 20
 _MAX_RULES = 3
-_MARGIN = 2.0  # of the score, below the best rule's
+_MARGIN = 2.0  # difference of scores to the best rule's
 
 
 def matches(rule: Rule, columns: Sequence[BinnedColumn]) -> npt.NDArray[np.bool_]:

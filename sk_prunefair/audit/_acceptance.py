@@ -27,8 +27,8 @@ _COLUMNS = {
 def acceptance_section(acceptance: AuditedAcceptance) -> Html:
     """Return the overall verdict on the criteria, and one row for each."""
     said = join(
-        "<p>{}.</p>\n<p>A limit that is proven holds at the confidence that the file sets; "
-        "an observed one is compared with the figure, which chance moves.</p>\n",
+        "<p>{}.</p>\n<p>A proven limit holds at the confidence set in the file; an observed one is "
+        "compared with the figure, which is subject to chance.</p>\n",
         acceptance_sentence(acceptance).rstrip("."),
     )
     frame = acceptance.criteria

@@ -115,7 +115,7 @@ def with_changes(
     p_value = combined_p_value(labelled, unlabelled, bound, confidence)
     least = most = np.nan
     if p_value > 1 - confidence:
-        # Numbers of labelled rows; if they are enough by themselves, one more.
+        # Numbers of labelled rows; n + 1 if labels alone would be enough.
         least = np.nan_to_num(evidence.needed, nan=n + 1.0, posinf=np.inf)
         most = np.nan_to_num(evidence.needed_most, nan=n + 1.0, posinf=np.inf)
     return replace(

@@ -25,7 +25,7 @@ _DTYPES = {
     "p_value": "float64",
 }
 _Result = tuple[Rule, dict[str, Any]]
-_NUISANCE = 100  # parts of a test's level, one of which is for the rest
+_NUISANCE = 100  # parts of a test's level, one of which is the nuisance level
 
 
 def harmed_slices(

@@ -240,7 +240,7 @@ class FairPrunedClassifier(FittedNet):
         classes : array-like of shape (n_classes,), default=None
             All labels, if the data of the first call lacks some.
         **fit_params : dict
-            As in `fit`; ``epochs`` in the place of ``max_epochs``.
+            As in `fit`; ``epochs`` instead of ``max_epochs``.
 
         Returns
         -------

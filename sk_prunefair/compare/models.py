@@ -83,7 +83,6 @@ class EstimatorModel:
 
     Labels are those of ``predict``, which need not be the most probable ones, for example with
     a decision threshold, as in `sklearn.model_selection.FixedThresholdClassifier`.
-    otherwise.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ class DerivativeConstraint(Constraint):
     Parameters
     ----------
     phase : {"before", "after", "both"}
-        When the constraint acts.
+        When the constraint is active.
     strength : float
         Factor of the penalty, at least 0; with 0 the numbers are only recorded.
     interval : int

@@ -39,7 +39,7 @@ class Pruning:
     kept : dict of str to tuple
         As `sk_prunefair.pruning.shrink_module` takes it, if channels were removed.
     rate : float
-        The rate that was asked for.
+        The requested rate.
     """
 
     masks: Masks

@@ -17,7 +17,7 @@ class TabularNet(nn.Module):
     of a row are summed and divided by the square root of the number of columns, which is a linear
     layer over one-hot codes. The sum of both passes through ``depth`` residual blocks, a norm, a
     ReLU and a linear layer (Gorishniy et al., Revisiting deep learning models for tabular data,
-    2021, with layer norm in the place of batch norm).
+    2021, with layer norm instead of batch norm).
 
     Use with ``criterion=torch.nn.CrossEntropyLoss`` and the dicts that
     `sk_prunefair.tables.TabularEncoder` returns. Given as a class to `FairPrunedClassifier`, the

@@ -150,7 +150,7 @@ class ChannelPlan:
         """Do nothing, as removed channels cannot reappear."""
 
     def expand(self, dense: nn.Module, module: nn.Module) -> nn.Module:
-        """Return the smaller net with zeros in the place of the missing channels."""
+        """Return the smaller net with zeros for the missing channels."""
         return expand_module(dense, module, self.kept)
 
     def pack(self) -> dict[str, torch.Tensor]:

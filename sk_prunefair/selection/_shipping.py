@@ -63,7 +63,12 @@ def dumps(value: Any) -> bytes:
     Parameters
     ----------
     value : object
-        Bytes for `pickle.loads`.
+        The result.
+
+    Returns
+    -------
+    bytes
+        For `pickle.loads`.
     """
     file = io.BytesIO()
     _Pickler(file, protocol=_PROTOCOL).dump(value)

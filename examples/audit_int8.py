@@ -5,8 +5,8 @@ Dense, pruned, int8, and both
 Four files of one net, compared group by group.
 
 On Adult (groups: sex × race) and on Fashion-MNIST with a long tail (groups: the ten classes). All
-nets are ONNX files, run by ONNX Runtime on held-out rows: what is compared is what is shipped.
-Run ``python examples/audit_int8.py [folder with adult/ and fashion-mnist/]``; it takes the extra
+nets are ONNX files, run by ONNX Runtime on held-out rows, as they would be deployed.
+Run ``python examples/audit_int8.py [folder with adult/ and fashion-mnist/]``; it needs the extra
 ``onnx``.
 """
 
@@ -60,7 +60,7 @@ def small_cnn():
 
 
 def compare(name, module, epochs, train, test, folder):
-    """Train, prune, quantise; print what each step did to the groups."""
+    """Train, prune, quantise; print the effect of each step on the groups."""
     X, y, groups = train
     clf = FairPrunedClassifier(
         module,
@@ -119,7 +119,7 @@ with tempfile.TemporaryDirectory() as folder:
     ]
 
 # %%
-# What to take from it (one seed): eight bits change few answers, of all groups alike. It is the
-# pruning that moves accuracy between groups, and eight bits on top of it leave that as it is.
+# Result (one seed): quantisation to 8 bits changes few predictions, equally in all groups. Pruning
+# shifts accuracy between groups, and quantisation on top of it does not change that.
 
 # sphinx_gallery_thumbnail_path = "pictures/risk_digits.png"

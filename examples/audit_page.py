@@ -2,11 +2,11 @@
 An audit page
 =============
 
-What pruning did to each group, in one HTML file for readers without Python.
+The effect of pruning on each group, in one HTML file for readers without Python.
 
 An MLP on long-tailed digits, where the rare digits are the small groups. The page has the verdict,
-the groups sorted by harm, each gap beside what chance alone would make of it, and what the numbers
-cannot say. With ``--pictures`` it sets a net trained with equal losses beside it, and draws the
+the groups sorted by harm, each gap beside the gap expected by chance, and the limits of the
+numbers. With ``--pictures`` it adds a net trained with equal losses for comparison, and draws the
 paper's Figures 1, 4 and 5. Needs no download.
 Run ``python examples/audit_page.py [FILE] [--pictures FOLDER]``; a quarter of a minute.
 """
@@ -50,12 +50,12 @@ clf = FairPrunedClassifier(
 )
 clf.fit(X, y, sensitive_features=groups)
 
-# What other rates would do to the same net.
+# Other pruning rates of the same net.
 test = {"X": X_test, "y": y_test, "sensitive_features": groups_test}
 options = {"rates": [0.5, 0.6, 0.7, 0.8, 0.9], "verbose": 0}
 curve = pruning_curve(clf, **test, **options)
 
-# The page is of one net: seven weights in ten removed, intervals by bootstrap, possible reasons.
+# The page is on one net: 70 % of the weights removed, bootstrap intervals, possible reasons.
 report = clf.prune(0.7).fairness_report(
     **test, n_boot=50, ci_quantiles=[0.05, 0.95], diagnostics=True, random_state=0
 )

@@ -2,11 +2,11 @@
 A sweep on Dask
 ===============
 
-One curve over seeds and rates, spread over the workers of Dask.
+One curve over seeds and rates, distributed over the workers of Dask.
 
 Without an argument two workers start on this machine; with the address of a scheduler, such as
-``tcp://host:8786``, those of a cluster do the work. Data is sent to each worker once. What is
-finished is kept in a folder: run the same command again after a crash, and it goes on from there.
+``tcp://host:8786``, those of a cluster are used. Data is sent to each worker once. Results are
+stored in a folder: after a crash, run the same command again, and it continues from there.
 Run ``python examples/dask_sweep.py [address] [folder]``.
 """
 
@@ -22,7 +22,7 @@ from sk_prunefair.modules import MLP
 
 
 def main(address=None, folder=None):
-    """Print the accuracy that the worst group keeps, by rate and seed."""
+    """Print the accuracy of the worst group, by rate and seed."""
     digits = load_digits()
     X, y = digits.data, digits.target
     clf = FairPrunedClassifier(

@@ -2,7 +2,7 @@
 Faces
 =====
 
-Prune a slim ResNet that guesses race, and see who is no longer seen.
+Prune a slim ResNet that predicts race, and see which groups lose their accuracy.
 
 UTKFace holds 23,705 faces with age, gender and race; here race is the label and the group, as in
 the paper. The images are for non-commercial research and are not downloaded: get the "aligned and

@@ -2,11 +2,11 @@
 How far can it be pruned?
 =========================
 
-When someone is hurt, who it is, and whether it can be shown.
+The rate at which groups are harmed, which groups, and whether the data can prove it.
 
-Adult, groups race × sex. First the curve: what each rate does to each group of the test set, as
-seen. Then the promise: the largest rate at which no group loses more than three points of accuracy,
-with a confidence of 95 %, on data that the net was not trained on.
+Adult, groups race × sex. First the curve: the observed effect of each rate on each group of the
+test set. Then the promise: the largest rate at which no group loses more than three points of
+accuracy, with a confidence of 95 %, on data that the net was not trained on.
 Run ``python examples/how_far.py [folder with adult/]``; without the files, fairlearn downloads
 them.
 """
@@ -52,20 +52,20 @@ pipe.fit(
     train.data, train.target, fairprunedclassifier__sensitive_features=train.sensitive_features
 )
 
-# One row per rate and group. X_train=... would fine-tune at each rate, cv=... train anew on splits.
+# One row per rate and group. X_train=... fine-tunes at each rate, cv=... trains again on splits.
 groups = test.sensitive_features
 curve = pruning_curve(pipe, test.data, test.target, sensitive_features=groups, rates=rates)
 table = curve.pivot(index="group", columns="rate", values="accuracy_drop")
 table.insert(0, "count", curve.groupby("group")["count"].first())
 print("Accuracy lost on the test set, by rate\n", table.round(3).to_string(), "\n", sep="")
 
-# "prefit" holds out all that it is given, here the test set, which no net has seen. Without it, a
-# share of the data is held out and the net is trained on the rest.
+# "prefit" holds out all given data, here the test set, which was not used for training. Without it,
+# a share of the data is held out and the net is trained on the rest.
 promise = {"rates": rates, "max_accuracy_drop": 0.03, "confidence": 0.95, "cv": "prefit"}
 
 
 def search(name, features):
-    """Search for one kind of groups, and say what came of it."""
+    """Search for one kind of groups, and print the result."""
     search = PruneRateSearchCV(pipe, **promise)
     try:
         with warnings.catch_warnings():  # of groups that are too small: the refusal names them
@@ -85,8 +85,9 @@ search("sex", groups["sex"])
 search("race × sex", groups)
 
 # %%
-# What to take from it: the observed drops alone would allow 0.8, to everybody. By sex, 0.7 is what
-# the data can show. By race × sex it can show nothing: a few dozen samples of the smallest groups
-# cannot tell no loss from one of three points; the search says so, and how many samples would.
+# Result: by the observed drops alone, 0.8 would be acceptable for all groups. By sex, the data can
+# prove the promise up to 0.7. By race × sex it cannot prove it at any rate: a few dozen samples of
+# the smallest groups cannot distinguish no loss from one of three points; the error message has the
+# number of samples needed.
 
 # sphinx_gallery_thumbnail_path = "pictures/curve_digits.png"

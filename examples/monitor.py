@@ -1,10 +1,10 @@
 """
-A watch after release
-=====================
+Monitoring after release
+========================
 
-Digits, a pruned net in production, and a batch of images every hour. At first all is as it was at
-release. Then the sensor of one site gets noisy, which the dense net bears better than the pruned
-one: the monitor names the group, and when. Labels arrive later than answers.
+Digits, a pruned net in production, and a batch of images every hour. At first the data is the same
+as at release. Then the sensor of one site gets noisy, to which the dense net is more robust than
+the pruned one: the monitor reports the group and the time. Labels arrive later than predictions.
 Needs no download. Run ``python examples/monitor.py``.
 """
 
@@ -40,14 +40,14 @@ report = clf.fairness_report(X_test, y_test, sensitive_features=site)
 print(report)
 
 # %%
-# At release: which groups there are, how many of each, and what was promised.
+# At release: the groups, their shares, and the promise.
 monitor = GroupMonitor.from_report(
     report, max_accuracy_drop=0.03, max_share_shift=0.1, classes=clf.classes_
 )
 
 
 def hour(rng, noise):
-    """Return an hour's images, labels and sites; those of the west are noisy."""
+    """Return an hour's images, labels and sites; the images of the west are noisy."""
     rows = rng.integers(0, len(y_test), 200)
     images, where = X_test[rows].copy(), site[rows]
     images[where == "west"] += rng.normal(0, noise, images[where == "west"].shape)
@@ -55,7 +55,7 @@ def hour(rng, noise):
 
 
 # %%
-# Fifty quiet hours, then the sensor fails. Answers come at once, labels of most of the images.
+# Fifty normal hours, then the sensor fails. Predictions come at once, labels of most images later.
 rng = np.random.default_rng(1)
 for t in range(200):
     images, labels, where = hour(rng, noise=0.0 if t < 50 else 0.4)
@@ -71,7 +71,7 @@ for t in range(200):
 print(monitor.table_.round(3).T.to_string())
 
 # %%
-# The state is a text: it survives a restart, and shards of a service are merged by `merged`.
+# The state is saved as JSON across restarts, and shards of a service are combined by `merged`.
 again = GroupMonitor.from_json(monitor.to_json())
 print(f"{len(monitor.to_json()):,} characters; the same alarms: {len(again.alarms_)}")
 

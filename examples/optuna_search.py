@@ -4,16 +4,16 @@ Several objectives with Optuna
 
 Accuracy, fairness violation ξ and size at once, searched with Optuna.
 
-Three numbers that cannot all be best: the search returns the nets that none beats in all three.
+The three objectives conflict: the search returns the nets on their Pareto front.
 Optuna's own pruning of trials (``trial.report``, ``trial.should_prune``) is for one objective only
-and raises in a search with several. So a trial is stopped by hand, on what the classifier's history
-says of it: when at some epoch of its fine-tuning another trial, that leaves no more weights, was
-more accurate on the validation part that ``fit`` holds out, and had its groups' losses closer
-together (``loss_gap``, of the training batches). The size is known from the start. It is a
-heuristic: a trial that would have caught up is lost.
+and raises an error in a search with several. So a callback stops a trial by the classifier's
+history: if at some epoch of its fine-tuning another trial with at most as many weights was more
+accurate on the validation part that ``fit`` holds out, and had a smaller difference between its
+groups' losses (``loss_gap``, on the training batches). The size is known from the start. This is a
+heuristic: a trial that would have improved later is lost.
 
-The objectives are measured on rows that no net was trained on; the test rows are looked at once, in
-the end. Run ``python examples/optuna_search.py [number of trials]``.
+The objectives are measured on rows that no net was trained on; the test rows are used once, at the
+end. Run ``python examples/optuna_search.py [number of trials]``.
 """
 
 import sys
@@ -29,14 +29,14 @@ from sk_prunefair.modules import MLP
 
 
 class StopBeaten(Callback):
-    """End a trial that another one beats in everything, epoch by epoch of the fine-tuning.
+    """Stop a trial that another one dominates in all objectives, epoch by epoch of the fine-tuning.
 
     Parameters
     ----------
     trial : optuna.Trial
-        Its study's other trials are what it is compared with.
+        The trial; it is compared with the other trials of its study.
     patience : int
-        Epochs of fine-tuning before the first comparison.
+        Number of epochs of fine-tuning before the first comparison.
     """
 
     def __init__(self, trial, patience=2):
@@ -64,7 +64,7 @@ class StopBeaten(Callback):
 
 
 def make(trial):
-    """Return the classifier that a trial stands for."""
+    """Return the classifier with the parameters of a trial."""
     callbacks = [
         ("equal_loss", EqualLossConstraint(step_size=trial.suggest_float("step_size", 0.0, 1.0))),
         ("distillation", Distillation(weight=trial.suggest_float("distillation", 0.0, 1.0))),
@@ -93,7 +93,7 @@ nets = {}
 
 
 def objectives(trial):
-    """Return accuracy, ξ and the share of the weights that is left, on held-out rows."""
+    """Return accuracy, ξ and the share of kept weights, on held-out rows."""
     clf = make(trial).fit(X[train], y[train], sensitive_features=y[train])
     report = clf.fairness_report(X[valid], y[valid], sensitive_features=y[valid])
     nets[trial.number] = clf

@@ -5,11 +5,11 @@ A constraint of your own
 Group DRO in fifteen lines.
 
 Group distributionally robust optimisation (Sagawa et al., 2020) trains on the worst mixture of the
-groups, Σ q_a J_a: after each batch a group's log-weight grows with its mean loss. A constraint says
-what the losses of a batch are multiplied by (`weights`), what is added to their mean (`penalty`),
-or how often rows are drawn (`draw_weights`); skorch's ``on_...`` hooks move its state. State that
-is declared with `add_state` is reset by `fit`, and every pruning starts with that of the dense net.
-Run ``python examples/own_constraint.py``.
+groups, Σ q_a J_a: after each batch a group's log-weight grows with its mean loss. A constraint
+returns factors of the losses of a batch (`weights`), a term that is added to their mean
+(`penalty`), or the frequencies of rows (`draw_weights`); skorch's ``on_...`` hooks update its
+state. State that is declared with `add_state` is reset by `fit`, and every pruning starts with that
+of the dense net. Run ``python examples/own_constraint.py``.
 """
 
 import torch
@@ -21,7 +21,7 @@ from sk_prunefair.modules import MLP
 
 
 class GroupDRO(Constraint):
-    """Weights that follow the worst group."""
+    """Group weights that increase with the groups' losses."""
 
     def initialize(self):
         super().initialize()

@@ -2,10 +2,10 @@
 A Hugging Face ResNet
 =====================
 
-A net from elsewhere is pruned, fine-tuned, audited and deployed.
+Prune, fine-tune, audit and export a net of another library.
 
-The net is built from a configuration and trained here, so that nothing is downloaded; one from
-``ResNetForImageClassification.from_pretrained`` takes the same way. Needs transformers and the
+The net is built from a configuration and trained here, so that nothing is downloaded; a net from
+``ResNetForImageClassification.from_pretrained`` is used in the same way. Needs transformers and the
 extra onnx; to check the ONNX file, onnxruntime. Run ``python examples/pretrained.py``.
 """
 
@@ -23,7 +23,7 @@ from sk_prunefair.export import load_compact, save_compact, to_onnx
 
 
 class Logits(torch.nn.Module):
-    """The scores alone: transformers' models return a dict of many things."""
+    """The scores only, as transformers' models return a dict of several outputs."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Logits(torch.nn.Module):
         return self.model(pixel_values).logits
 
 
-# Digits of 8×8, each pixel twice as wide and high; round digits are one group, the others one.
+# Digits of 8×8, each pixel twice as wide and high; two groups: round digits, and the others.
 digits = load_digits()
 images = digits.data.reshape(-1, 1, 8, 8).repeat(2, axis=2).repeat(2, axis=3)
 shape = np.where(np.isin(digits.target, [0, 6, 8, 9]), "round", "other")
@@ -69,7 +69,7 @@ clf.prune(0.8, X, y, sensitive_features=group, finetune_epochs=3)
 print(clf.fairness_report(X_test, y_test, sensitive_features=group_test, latency=True))
 
 with tempfile.TemporaryDirectory() as folder:
-    # A small file, and back into a net of the same architecture.
+    # Save a small file, and load it into a net of the same architecture.
     path = Path(folder) / "net.zip"
     save_compact(clf, path)
     fresh = load_compact(path, Logits(ResNetForImageClassification(config))).eval()
@@ -78,7 +78,7 @@ with tempfile.TemporaryDirectory() as folder:
     same = np.mean(clf.classes_[codes] == clf.predict(X_test))
     print(f"\ncompact file: {path.stat().st_size:,} bytes; {same:.0%} of the predictions are equal")
 
-    # ONNX, for where there is no PyTorch.
+    # ONNX, for runtimes without PyTorch.
     path = Path(folder) / "net.onnx"
     to_onnx(clf, path)
     try:

@@ -2,7 +2,7 @@
 Quick start
 ===========
 
-Prune a net that reads digits, and see which digits pay for it.
+Prune a net that classifies digits, and see which digits lose accuracy.
 
 Each digit is a group, as the paper does for image classes. Needs no download.
 Run ``python examples/quickstart.py``.
@@ -21,7 +21,7 @@ X, X_test, y, y_test = train_test_split(
 )
 
 # %%
-# Train as any scikit-learn classifier. MLP is given n_features and n_classes from the data.
+# Train like any scikit-learn classifier. MLP gets n_features and n_classes from the data.
 clf = FairPrunedClassifier(
     MLP,
     criterion=torch.nn.CrossEntropyLoss,
@@ -37,17 +37,17 @@ clf.fit(X, y, sensitive_features=y)
 print(f"dense net: {clf.score(X_test, y_test):.3f} of the test digits are right\n")
 
 # %%
-# Remove nine weights in ten at once. Some digits are hardly ever right any more.
+# Remove 90 % of the weights at once. Some digits are then hardly ever predicted correctly.
 clf.prune(0.9)
 print(clf.fairness_report(X_test, y_test, sensitive_features=y_test), "\n")
 
 # %%
-# Let the weights that are left recover. Pruning starts from the dense net again.
+# Fine-tune the remaining weights. Pruning starts from the dense net again.
 clf.prune(0.9, X, y, sensitive_features=y, finetune_epochs=10)
 print(clf.fairness_report(X_test, y_test, sensitive_features=y_test), "\n")
 
 # %%
-# The same, with the groups' losses held together, and a fine-tuning that follows the dense net.
+# The same with equal losses, and with distillation from the dense net in the fine-tuning.
 clf.set_params(callbacks=[("equal_loss", EqualLossConstraint()), ("distillation", Distillation())])
 clf.fit(X, y, sensitive_features=y)
 clf.prune(0.9, X, y, sensitive_features=y, finetune_epochs=10)

@@ -2,11 +2,11 @@
 A search on Ray
 ===============
 
-The largest rate that hurts no group, and a curve over seeds, on the workers of Ray.
+The largest rate that harms no group, and a curve over seeds, on the workers of Ray.
 
 Without an argument Ray starts two workers on this machine; with an address, such as ``auto`` or
-``ray://host:10001``, those of a cluster do the work. joblib's backend for Ray starts its workers
-anew for each step of a sweep, which takes some seconds: it pays where a net trains for minutes.
+``ray://host:10001``, those of a cluster are used. joblib's backend for Ray starts new workers for
+each step of a sweep, which takes some seconds: it is worthwhile if a net trains for minutes.
 Run ``python examples/ray_sweep.py [address]``.
 """
 
@@ -21,7 +21,7 @@ from sk_prunefair.modules import MLP
 
 
 def main(address=None):
-    """Print the rate that is found and the table behind it."""
+    """Print the selected rate and its table."""
     import ray
     from ray.util.joblib import register_ray
 

@@ -2,12 +2,12 @@
 Ray Tune
 ========
 
-Settings of the fine-tuning, searched with Ray Tune, which stops trials on the history.
+Search for settings of the fine-tuning with Ray Tune, which stops trials by the history.
 
-Each trial is a process of its own. A callback reports every epoch of the fine-tuning; the scheduler
-(ASHA) ends the trials that fall behind. Like Optuna's, it compares one number, here the validation
-accuracy less the gap between the groups' mean losses: how much of the one is worth how much of the
-other has to be said beforehand. ``optuna_search.py`` does without.
+Each trial runs in its own process. A callback reports every epoch of the fine-tuning; the scheduler
+(ASHA) stops the trials with low scores. Like Optuna's, it compares a single number, here the
+validation accuracy minus the gap between the groups' mean losses, so the trade-off between the two
+has to be fixed in advance. ``optuna_search.py`` does not need that.
 Without an argument Ray starts on this machine; with an address it uses a cluster.
 Run ``python examples/ray_tune.py [address]``.
 """
@@ -27,7 +27,7 @@ from sk_prunefair.modules import MLP
 
 
 class Report(Callback):
-    """Tell Ray Tune of each epoch of the fine-tuning."""
+    """Report each epoch of the fine-tuning to Ray Tune."""
 
     def on_epoch_end(self, net, **kwargs):
         """Report the last row of the history."""

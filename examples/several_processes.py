@@ -4,9 +4,9 @@ Several processes
 
 Train, prune and audit one net with several processes.
 
-Run ``torchrun --nproc_per_node 2 examples/several_processes.py``; without torchrun it is one
-process. Needs the extra ``distributed``. Every process has the same data and takes its part of each
-batch; in the end all hold the same net.
+Run ``torchrun --nproc_per_node 2 examples/several_processes.py``; without torchrun there is one
+process. Needs the extra ``distributed``. Every process has the same data and uses its part of each
+batch; at the end all have the same net.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sk_prunefair.modules import MLP
 
 def main() -> None:
     """Train on all processes; the main one prints the report."""
-    # split_batches: batch_size is the rows of all processes together, whatever their number.
+    # split_batches: batch_size is the number of rows of all processes together.
     accelerator = Accelerator(
         cpu=True, dataloader_config=DataLoaderConfiguration(split_batches=True)
     )

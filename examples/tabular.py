@@ -2,9 +2,9 @@
 Numbers and categories
 ======================
 
-Adult as it comes, without one-hot codes: a net that takes numbers and categories.
+Adult without one-hot codes: a net that takes numbers and categories.
 
-The encoder gives every category an index, unknown and missing ones too; the net has a row of
+The encoder maps every category to an index, also unknown and missing ones; the net has a row of
 weights for each. The report is on the publisher's test rows, by sex × race.
 Run ``python examples/tabular.py [folder with adult/]``; without the files, fairlearn downloads
 them.
@@ -25,7 +25,7 @@ train, test = (load_adult(data_home=data_home, subset=subset) for subset in ("tr
 groups, groups_test = (part.sensitive_features[["sex", "race"]] for part in (train, test))
 
 # %%
-# Train on the raw frame. The classifier tells the net how many numbers and categories there are.
+# Train on the raw frame. The classifier passes the numbers of columns and categories to the net.
 pipe = Pipeline(
     [
         ("encode", TabularEncoder()),
@@ -52,7 +52,7 @@ print(f"{net.numbers.in_features} numbers, {net.categories.num_embeddings} categ
 print(f"dense net: {pipe.score(test.data, test.target):.3f} of the test rows are right\n")
 
 # %%
-# Remove nine weights in ten.
+# Remove 90 % of the weights.
 clf.prune(0.9)
 kept = {name: float(mask.float().mean()) for name, mask in clf.masks_.items()}
 print("share of the weights kept:", {name: round(share, 2) for name, share in kept.items()}, "\n")
@@ -60,13 +60,13 @@ X_test = encode.transform(test.data)
 print(clf.fairness_report(X_test, test.target, sensitive_features=groups_test), "\n")
 
 # %%
-# Let the weights that are left recover.
+# Fine-tune the remaining weights.
 X = encode.transform(train.data)
 clf.prune(0.9, X, train.target, sensitive_features=groups, finetune_epochs=2)
 print(clf.fairness_report(X_test, test.target, sensitive_features=groups_test))
 
 # %%
-# What to take from it: without fine-tuning, nine weights in ten cost five points of accuracy, and
-# some groups pay far more than others; two epochs bring the accuracy back and halve ξ (one seed).
+# Result: without fine-tuning, removing 90 % of the weights costs five points of accuracy, and some
+# groups lose far more than others; two epochs restore the accuracy and halve ξ (one seed).
 
 # sphinx_gallery_thumbnail_path = "pictures/gallery_tabular.png"

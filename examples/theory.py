@@ -1,13 +1,13 @@
 """
-Why some groups are hurt more
-=============================
+Why some groups are harmed more
+===============================
 
 Gradients, Hessians, the boundary, layer by layer.
 
 The theory of the paper for two nets: an MLP on Adult, groups race × sex, or (``--faces``) a slim
-ResNet on UTKFace, where race is the label and the group. Prints the diagnostics of the report, what
-each layer's pruning did to each group, and how well groups withstand an attack; with ``--picture``
-it draws the paper's Figures 2 and 3.
+ResNet on UTKFace, where race is the label and the group. It prints the diagnostics of the report,
+the effect of each layer's pruning on each group, and the robustness of groups to an attack; with
+``--picture`` it draws the paper's Figures 2 and 3.
 Run ``python examples/theory.py [--data FOLDER] [--faces] [--picture FILE]``; half a minute for
 Adult, some minutes for faces.
 """
@@ -65,8 +65,8 @@ else:
 clf = FairPrunedClassifier(module, **options).fit(X, y, sensitive_features=groups)
 clf.prune(rate)
 
-# The theory is about the data that the loss is the mean of: the training data.
-# Hessians of groups of different sizes compare at equal numbers of samples.
+# The theory applies to the data of the loss: the training data.
+# Hessians of groups of different sizes are compared with equal numbers of samples.
 report = clf.fairness_report(X, y, sensitive_features=groups, diagnostics={"max_samples": 300})
 why = report.diagnostics
 print(f"Rate {rate}, {clf.sparsity_:.0%} of the weights removed at once\n")
@@ -83,7 +83,7 @@ nets = clf.dense_module_, clf.module_
 relation = size_and_gradient(nets[0], X, codes, groups)
 print(f"\ngroup size against gradient norm: rank correlation {relation.rank_correlation:.2f}")
 
-# Some rows of each group are enough to see which layer it was.
+# Some rows of each group are enough for the attribution to layers.
 rows = np.random.default_rng(0).permutation(len(y))[: 300 if args.faces else 1000]
 part = X[rows], codes[rows], groups.iloc[rows]
 layers = risk_attribution(*nets, *part, tol=1e-2)

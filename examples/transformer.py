@@ -2,10 +2,10 @@
 A small BERT
 ============
 
-It reads digits as 64 tokens; pruned by heads and by weights, reported, exported.
+Prune a BERT that classifies digits as 64 tokens, by heads and by weights; report and export it.
 
 Each of the 64 pixels of a digit is a token of 17 kinds, from empty to dark. The net is one of
-transformers, made from its configuration, and goes into the classifier as it is: the dict of
+transformers, built from its configuration and passed to the classifier unchanged: the dict of
 ``input_ids`` becomes ``module(**X)``. Each digit is a group. Needs no download, but the packages
 transformers, torch-pruning and onnx. Run ``python examples/transformer.py [file.onnx]``.
 """
@@ -28,7 +28,7 @@ ids, ids_test, y, y_test = train_test_split(
 X, X_test = {"input_ids": ids}, {"input_ids": ids_test}
 
 # %%
-# Train. Fine-tuning a downloaded net is the same: from_pretrained(...) in the place of this.
+# Train. For a downloaded net, use from_pretrained(...) instead.
 set_seed(0)
 config = BertConfig(
     vocab_size=17,
@@ -63,14 +63,14 @@ def size(net: torch.nn.Module) -> str:
 
 
 # %%
-# Half of the heads and of the feed-forward width of each layer go: the net gets smaller.
+# Remove half of the heads and of the feed-forward width of each layer: the net gets smaller.
 clf.set_params(pruner="channel_magnitude")
 clf.prune(0.5, X, y, sensitive_features=y, finetune_epochs=3)
 print(f"{size(clf.dense_module_)} → {size(clf.module_)}")
 print(clf.fairness_report(X_test, y_test, sensitive_features=y_test), "\n")
 
 # %%
-# Or seven weights in ten, from the dense net again.
+# Or remove 70 % of the weights, from the dense net again.
 clf.set_params(pruner="magnitude")
 clf.prune(0.7, X, y, sensitive_features=y, finetune_epochs=3)
 print(clf.fairness_report(X_test, y_test, sensitive_features=y_test), "\n")
@@ -82,8 +82,8 @@ to_onnx(clf, path)
 print(f"written: {path}")
 
 # %%
-# What to take from it: half of the heads and of the width save half of the arithmetic for a point
-# of accuracy, nearly all of it the eights'; seven weights in ten cost as little, more evenly (one
-# seed).
+# Result: removing half of the heads and of the width saves half of the arithmetic for a point of
+# accuracy, nearly all of it on the eights; removing 70 % of the weights costs as little, more
+# evenly (one seed).
 
 # sphinx_gallery_thumbnail_path = "pictures/gallery_transformer.png"

@@ -1,4 +1,4 @@
-"""Prune PyTorch classifiers the scikit-learn way, and know what it did to every group."""
+"""Prune PyTorch classifiers the scikit-learn way, and measure the effect on every group."""
 
 from typing import TYPE_CHECKING
 

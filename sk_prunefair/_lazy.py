@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are asked for (PEP 562)."""
+"""Names of a package that are imported on first use (PEP 562)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 def lazy(
     package: str, names: Mapping[str, Sequence[str]], aliases: Mapping[str, str] | None = None
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return ``__getattr__`` and ``__dir__`` of a package whose names are imported when used.
+    """Return ``__getattr__`` and ``__dir__`` of a package whose names are imported on first use.
 
-    A name that was asked for once stands in the package from then on. A submodule is found as an
+    After its first use a name is an attribute of the package. A submodule is found as an
     attribute, too, without an import of its own.
 
     Parameters
@@ -24,7 +24,7 @@ def lazy(
     names : mapping of str to sequence of str
         By module, relative to the package, the public names that it defines.
     aliases : mapping of str to str, default=None
-        Other names, and which of the public ones they stand for.
+        Other names, and the public names that they refer to.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How a net's modules are run: compiled, in half precision, or as they are written."""
+"""Ways to run a net's modules: compiled, in half precision, or as written."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 # The dense net, the pruned one, and a teacher.
 MOST = 3
 
-# Nets of other shapes, as channels go, would use up the recompilations that all of a class share.
+# Channel pruning gives nets of other shapes, each of which uses up one of a class's recompilations.
 _ALONE = {"isolate_recompiles": True}
 _ALONE = _ALONE if _ALONE.keys() <= inspect.signature(torch.compile).parameters.keys() else {}
 
 
 class CompiledModules:
-    """What `torch.compile` made of modules, which themselves stay as they are.
+    """Cache of the modules that `torch.compile` returned; the modules themselves are not changed.
 
-    So that state dicts, masks, files and derivatives never see a compiled module: it shares its
-    tensors with the one that it was made of. Copies of this, pickled ones too, begin empty.
+    State dicts, masks, files and derivatives use the plain module; the compiled one shares its
+    tensors with it. Copies of this cache, pickled ones too, are empty.
 
     Examples
     --------
@@ -41,11 +41,11 @@ class CompiledModules:
         self.known: list[tuple[nn.Module, dict[str, Any], Any]] = []
 
     def add(self, module: nn.Module, options: dict[str, Any], compiled: Any) -> None:
-        """Keep what was made of a module; of the oldest nothing is kept."""
+        """Add a compiled module, and drop the oldest entry of a full cache."""
         self.known = [(module, options, compiled), *self.known][:MOST]
 
     def find(self, module: nn.Module, options: dict[str, Any]) -> Any:
-        """Return a module compiled with these options of `torch.compile`."""
+        """Return a module compiled with these options of `torch.compile`, cached if possible."""
         for other, given, compiled in self.known:
             if other is module and given == options:
                 return compiled
@@ -61,10 +61,10 @@ class CompiledModules:
 
 
 def run_module(net: CoreNet, X: Any, **params: Any) -> Any:
-    """Return what a net's module makes of a batch, run as ``compile`` and ``autocast`` say.
+    """Return the output of a net's module for a batch, under ``compile`` and ``autocast``.
 
-    Where a penalty is made of derivatives, the module is not compiled: what `torch.compile` makes
-    is differentiated once at most.
+    Where a penalty needs derivatives, the module is not compiled: a compiled module can
+    be differentiated only once.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def run_module(net: CoreNet, X: Any, **params: Any) -> Any:
     Returns
     -------
     object
-        The output, in single precision where autocast made it half.
+        The output; half precision from autocast is cast to single precision.
 
     Raises
     ------
@@ -94,9 +94,9 @@ def run_module(net: CoreNet, X: Any, **params: Any) -> Any:
         return run(module, X, **params)
     if takes_probabilities(getattr(net, "criterion_", None)):
         raise ValueError(
-            f"autocast={net.autocast!r} needs a module that returns logits and a criterion of "
-            "those, such as torch.nn.CrossEntropyLoss: criterion=NLLLoss takes probabilities, of "
-            "which bfloat16 keeps three digits"
+            f"autocast={net.autocast!r} needs a module that returns logits and a criterion that "
+            "takes logits, such as torch.nn.CrossEntropyLoss; got criterion=NLLLoss, which takes "
+            "probabilities: bfloat16 keeps only three digits of them"
         )
     with torch.autocast(_device_type(net), dtype):
         output = run(module, X, **params)
@@ -104,12 +104,12 @@ def run_module(net: CoreNet, X: Any, **params: Any) -> Any:
 
 
 def autocast_dtype(autocast: Any) -> torch.dtype | None:
-    """Return the dtype that the parameter ``autocast`` stands for.
+    """Return the dtype of the parameter ``autocast``.
 
     Parameters
     ----------
     autocast : {"bfloat16", None} or torch.bfloat16
-        float16 is not among them: its gradients vanish unless the loss is scaled.
+        float16 is not accepted, as its gradients underflow unless the loss is scaled.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def autocast_dtype(autocast: Any) -> torch.dtype | None:
 
 
 def compile_parts(net: Any) -> None:
-    """Compile modules and criteria of an initialized net as its parameters now say."""
+    """Compile modules and criteria of an initialized net according to its current parameters."""
     for name in (*net._modules, *net._criteria):
         part = plain_criterion(vars(net)[name + "_"])
         if isinstance(part, nn.Module):
@@ -143,7 +143,7 @@ def _device_type(net: CoreNet) -> str:
 
 
 def _single(output: Any) -> Any:
-    if isinstance(output, MutableMapping):  # of transformers, whose keys are attributes, too
+    if isinstance(output, MutableMapping):  # transformers: keys are attributes, too
         for name in list(output):
             output[name] = _single(output[name])
         return output

@@ -1,4 +1,4 @@
-"""Gradients and Hessian-vector products as flat vectors, and eigenvalues found from products."""
+"""Gradients and Hessian-vector products as flat vectors, and eigenvalues from such products."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sk_prunefair.nested import concatenate, map_tensors, n_rows, take
 
-# After few products a Ritz value can lie inside the spectrum, its residual small: stopped after
-# three, the Hessian of a single sample of Adult was given 0.05 in the place of 3.10.
+# After few products a Ritz value can lie inside the spectrum with a small residual: stopped after
+# three, the top eigenvalue of a single sample of Adult was 0.05 instead of 3.10.
 MIN_PRODUCTS = 6
 
 
 def plain_attention() -> AbstractContextManager[None]:
-    """Return a context in which attention runs in plain arithmetic.
+    """Return a context in which attention uses plain arithmetic operations.
 
     The faster forms of `torch.nn.functional.scaled_dot_product_attention` have no second derivative
-    and no rule for `torch.func.vmap`, and not all are known to torch's counter of operations.
+    and no rule for `torch.func.vmap`, and torch's operation counter does not support all of them.
 
     Examples
     --------
@@ -50,13 +50,13 @@ def flat_gradient(
     Parameters
     ----------
     outputs : torch.Tensor
-        Part of a graph, or not.
+        Outputs, with or without a graph.
     parameters : sequence of torch.Tensor
-        What to derive with respect to.
+        Tensors to differentiate with respect to.
     grad_outputs : torch.Tensor, default=None
         Weights of the outputs, of the same shape; None for a single output.
     create_graph : bool, default=False
-        Whether the gradient can be differentiated in its turn.
+        Whether the gradient can be differentiated again.
     retain_graph : bool, default=None
         Whether the graph of the outputs can be used again; None takes `create_graph`.
 
@@ -95,15 +95,15 @@ def hessian_vector_product(
     create_graph: bool = False,
     retain_graph: bool | None = None,
 ) -> torch.Tensor:
-    """Return the Hessian times a vector, by deriving a gradient once more.
+    """Return the Hessian times a vector, by differentiating a gradient.
 
     Parameters
     ----------
     gradient : torch.Tensor of shape (n_parameters,)
-        What `flat_gradient` returned with ``create_graph=True``. One without a graph is that of a
+        The result of `flat_gradient` with ``create_graph=True``. One without a graph belongs to a
         linear function, whose Hessian is zero.
     parameters : sequence of torch.Tensor
-        Those that the gradient was taken with respect to.
+        The parameters that the gradient was taken with respect to.
     vector : torch.Tensor of shape (n_parameters,)
         The vector.
     create_graph, retain_graph : bool
@@ -127,7 +127,7 @@ def hessian_vector_product(
 
 
 class Eigenvalues(NamedTuple):
-    """What `lanczos` found.
+    """Result of `lanczos`.
 
     Attributes
     ----------
@@ -138,7 +138,7 @@ class Eigenvalues(NamedTuple):
     vector : torch.Tensor of shape (n,)
         Unit vector of the first value.
     n_products : int
-        Products that were taken.
+        Number of products with the matrix.
     converged : bool
         Whether all residuals are within the tolerance.
     """
@@ -159,31 +159,32 @@ def lanczos(
     generator: torch.Generator | None = None,
     min_products: int = MIN_PRODUCTS,
 ) -> Eigenvalues:
-    r"""Return the k largest eigenvalues, in the algebraic sense, of a symmetric matrix.
+    r"""Return the k algebraically largest eigenvalues of a symmetric matrix.
 
     Power iteration finds the eigenvalue of largest absolute value, which may be the most negative.
-    Lanczos finds both ends at once. Its vectors are made orthogonal to all before them, twice, as
-    rounding would bring copies of eigenvalues otherwise. After m products, the Ritz value θ with
-    the vector s of the m × m matrix has the residual :math:`\beta_m |s_m|`, and an eigenvalue lies
-    within that. It stops when all k residuals are at most ``tol`` times the largest :math:`|θ|`.
-    Of equal eigenvalues one is found, unless no other eigenvalue is left.
+    Lanczos finds both ends at once. Its vectors are orthogonalised twice against all before them,
+    as rounding would otherwise produce copies of eigenvalues. After m products, the Ritz value θ
+    with the vector s of the m × m matrix has the residual :math:`\beta_m |s_m|`, and an eigenvalue
+    lies within it. It stops when all k residuals are at most ``tol`` times the largest :math:`|θ|`.
+    Equal eigenvalues are found once, unless there are no others.
 
     Parameters
     ----------
     product : callable
-        From a vector v of shape (n,) to the matrix times v.
+        Function of a vector v of shape (n,) that returns the matrix times v.
     start : torch.Tensor of shape (n,)
         First vector, of any length.
     k : int
-        How many eigenvalues.
+        Number of eigenvalues.
     tol : float
-        Largest residual, relative to the largest absolute Ritz value; 0 goes on to `max_iter`.
+        Largest residual, relative to the largest absolute Ritz value; with 0, `max_iter`
+        products are taken.
     max_iter : int
         Most products, at least `k`.
     generator : torch.Generator, default=None
-        For the vectors to go on from where `start` lies in too small an invariant space.
+        Draws the next vector where `start` lies in an invariant space of less than k dimensions.
     min_products : int, default=6
-        Products before which no residual is believed.
+        Number of products before residuals are compared with `tol`.
 
     Returns
     -------
@@ -214,20 +215,21 @@ def lanczos(
             unknown = np.full(min(k, m), np.nan)
             return Eigenvalues(unknown, unknown, basis[0], m, False)
         is_invariant = False
-        # The norm of the matrix is at least the largest |θ|, and saves looking for that too early.
+        # The norm of the matrix is at least the largest |θ|; with it, most early checks are
+        # skipped.
         if m >= enough or beta <= noise * max(math.hypot(*diagonal, *beside, *beside), 1e-30):
             theta, ritz = _ritz_values(diagonal, beside)
             largest = np.abs(theta).max()
             is_invariant = beta <= noise * max(largest, 1e-30)
             residuals = (0.0 if is_invariant else beta) * np.abs(ritz[-1])
             top = slice(None, -k - 1, -1)
-            # The residuals do not include the rounding of the products themselves.
+            # The residuals do not include the rounding errors of the products.
             done = m >= k and bool((residuals[top] <= tol * largest).all())
             if (done and (m >= enough or is_invariant)) or m == min(max_iter, n):
                 vector = torch.from_numpy(ritz[:, -1]).to(span) @ span
                 return Eigenvalues(theta[top], residuals[top], vector, m, done)
         if is_invariant:
-            # More eigenvalues are asked for than this space holds: go on from a random vector.
+            # The Krylov space has fewer than k dimensions: continue from a random vector.
             rest = torch.randn(n, generator=generator, dtype=torch.float64).to(start)
             rest = _orthogonal(rest, span)
             beside.append(0.0)
@@ -247,21 +249,21 @@ def _ritz_values(
 
 
 def _orthogonal(vector: torch.Tensor, span: torch.Tensor) -> torch.Tensor:
-    """Return what of the vector is orthogonal to the rows of `span`."""
+    """Return the component of the vector that is orthogonal to the rows of `span`."""
     rest = vector - span.T @ (span @ vector)
-    return rest - span.T @ (span @ rest)  # once more: the first time leaves rounding errors
+    return rest - span.T @ (span @ rest)  # again, to remove the rounding errors of the first pass
 
 
 class EachSample:
-    """A function of shared values and one sample, called for all samples of a batch.
+    """A function of shared values and one sample, mapped over the samples of a batch.
 
-    All samples go through `torch.func.vmap` at once. Where that cannot run the function, as with
-    nets that look at the values of a mask, it is called sample by sample, then and later.
+    All samples are computed at once by `torch.func.vmap`. Where that cannot run the function, as
+    with nets that branch on the values of a mask, it is called sample by sample from then on.
 
     Parameters
     ----------
     function : callable
-        From the shared values and one row of each further argument to tensors.
+        Function of the shared values and one row of each further argument that returns tensors.
 
     Examples
     --------
@@ -277,13 +279,13 @@ class EachSample:
         self.is_batched = True
 
     def __call__(self, shared: Any, *batches: Any) -> Any:
-        """Return what the function does, with a first dimension of the samples."""
+        """Return the function's outputs, with the samples as the first dimension."""
         if self.is_batched:
             try:
                 in_dims = (None, *(0 for _ in batches))
                 with plain_attention():
                     return torch.func.vmap(self.function, in_dims=in_dims)(shared, *batches)
-            except Exception:  # whatever a net raises; sample by sample it says why
+            except Exception:  # any error of the net; the call sample by sample reports it
                 self.is_batched = False
         rows = [
             self.function(shared, *(take(batch, row) for batch in batches))

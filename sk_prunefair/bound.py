@@ -1,4 +1,4 @@
-"""A net that is run in a way of somebody else's, under the names of its own tensors."""
+"""BoundNet: a net that is run by another function, with the same tensors and names."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 from torch import nn
 
 Infer = Callable[[nn.Module, Any], Any]
-"""From a module and the inputs of a batch to what the module returns."""
+"""Function of a module and the inputs of a batch that returns the module's output."""
 
 
 class BoundNet(nn.Module):
-    """A net that is run as a function says, such as a classifier's ``infer``.
+    """A net whose forward pass is another function, such as a classifier's ``infer``.
 
-    It has the very tensors and layers of the net, under the same names.
+    It shares the net's tensors and layers, under the same names.
 
     Parameters
     ----------
     module : torch.nn.Module
         The net.
     infer : callable
-        From a module and X to an output; copies of this net share it.
+        Function of a module and X that returns an output; copies of this net share it.
 
     Examples
     --------
@@ -38,27 +38,27 @@ class BoundNet(nn.Module):
     def __init__(self, module: nn.Module, infer: Infer) -> None:
         super().__init__()
         self.shared = _Shared(infer)
-        self.__dict__["net"] = module  # not a submodule, which would change the names
+        self.__dict__["net"] = module  # not a submodule, which would change the parameter names
         for kind in ("_parameters", "_buffers", "_modules"):
             self.__dict__[kind] = module.__dict__[kind]
         self.training = module.training
 
     def forward(self, *args: Any, **fields: Any) -> Any:
-        """Run the net on X, one argument, or the fields of a dict."""
+        """Run the net on X: one argument, or the fields of a dict."""
         return self.shared.infer(self.net, args[0] if args else fields)
 
     def _get_name(self) -> str:
-        # Tensors of the net itself, in no layer, go by its class; torch names a module by this.
+        # Tensors directly in the net are named by its class, as torch names a module by this.
         return self.net._get_name()
 
     def train(self, mode: bool = True) -> BoundNet:
-        """Set the mode of the net, too."""
+        """Set the training mode of this module and of the net."""
         self.net.train(mode)
         return super().train(mode)
 
 
 class _Shared:
-    """A function that copies of its owner do not copy."""
+    """Holder of a function that deepcopy does not copy."""
 
     def __init__(self, infer: Infer) -> None:
         self.infer = infer

@@ -1,4 +1,4 @@
-"""Checks of what users pass in; every error names the argument, what was given, what is taken."""
+"""Checks of arguments; errors name the argument, what was given and what is accepted."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def check_length(values: Any, n_samples: int, name: str) -> None:
 def encode_labels(
     y: npt.NDArray[Any], classes: npt.NDArray[Any], name: str = "y"
 ) -> npt.NDArray[np.int64]:
-    """Return the position of each label in `classes`, or raise ValueError naming strangers."""
+    """Return the position of each label in `classes`; ValueError names unknown labels."""
     order = np.argsort(classes, kind="stable")
     unseen = np.setdiff1d(y, classes)
     if unseen.size:
@@ -121,7 +121,7 @@ def as_vector(values: Any, name: str, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     if vector.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, got shape {vector.shape}")
     if len(vector) == 0:
-        raise ValueError(f"{name} must hold at least one value, got none")
+        raise ValueError(f"{name} must hold at least one value, got an empty array")
     return vector
 
 
@@ -153,7 +153,7 @@ def check_number(
     most: float | None = None,
     or_none: bool = False,
 ) -> None:
-    """Raise ValueError unless `value` is a finite number within bounds, or None if that is taken.
+    """Raise ValueError unless `value` is a finite number within bounds, or an accepted None.
 
     >>> check_number("step_size", -1, least=0)
     Traceback (most recent call last):

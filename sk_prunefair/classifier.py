@@ -1,8 +1,8 @@
-"""FairPrunedClassifier: train, prune, and see what that did to every group.
+"""FairPrunedClassifier: train, prune, and report the effect on every group.
 
-The class is built in four steps, each of which knows those before it alone: `net_state` has
-parameters and both nets, `net` runs and trains, `fitted_net` predicts and reports, and here are
-the verbs that change what is there. What these do is in `fitting`.
+The class is built in four steps, each of which imports only those before it: `net_state` has
+parameters and both nets, `net` runs and trains, `fitted_net` predicts and reports, and this file
+has the methods that train and prune. Their steps are in `fitting`.
 """
 
 from __future__ import annotations
@@ -36,51 +36,51 @@ class FairPrunedClassifier(FittedNet):
         ``ModelOutput``) whose ``logits`` are; or, for two classes with the criterion
         BCEWithLogitsLoss, one logit per sample. A class whose ``__init__`` takes ``n_features``
         (the number of values per sample) or ``n_classes`` gets them from the data, unless
-        ``module__n_features`` and the like say otherwise; where X is a dict, also ``n_<name>`` of
+        ``module__n_features`` and the like are set; where X is a dict, also ``n_<name>`` of
         each array: the columns of floats, one more than the largest of integers. An instance may be
-        pretrained; it is copied, never changed. A transformer's cache is switched off in the copy.
+        pretrained; it is copied, not changed. In the copy a transformer's cache is disabled.
     prune_rate : float in [0, 1), default=None
         Share of the weights, or of each layer's channels, that ``fit`` removes after training.
         None prunes nothing.
     pruner : str, Pruner or callable, default="magnitude"
-        Which weights go: "magnitude" removes the smallest absolute values over the whole net,
-        "layer_magnitude" those of each layer, "random" any; "taylor" and "snip" those without
-        which the loss changes least, as it is trained and at initialisation; "fairgrape" and
-        "fairprune" ask that for each group; "channel_magnitude" and "channel_taylor" remove whole
-        channels and filters, so that ``module_`` becomes a smaller net. Or an object with a method
-        ``masks(module, rate)``, such as those in `sk_prunefair.pruning`, or a function from a
-        module, and optionally a `sk_prunefair.pruning.PruningData`, to one score per weight.
-        Masks leave biases and norms alone. A pruner that looks at data needs it in `prune` too.
+        Which weights are removed: "magnitude" removes the smallest absolute values of the whole
+        net, "layer_magnitude" those of each layer, "random" random ones; "taylor" and "snip" those
+        whose removal changes the loss least, after training and at initialisation; "fairgrape" and
+        "fairprune" measure that for each group; "channel_magnitude" and "channel_taylor" remove
+        whole channels and filters, so that ``module_`` becomes a smaller net. Or an object with a
+        method ``masks(module, rate)``, such as those in `sk_prunefair.pruning`, or a function from
+        a module, and optionally a `sk_prunefair.pruning.PruningData`, to one score per weight.
+        Biases and norms are not masked. A pruner that uses data needs it in `prune` too.
         Its options are parameters, too: ``pruner__min_kept=0.01``.
     finetune_epochs : int, default=0
         Epochs of training that ``fit``, or ``prune`` when given data, adds after pruning. All
-        weights go before the first, unless ``callbacks`` hold a schedule, such as
+        weights are removed before the first, unless ``callbacks`` hold a schedule, such as
         `sk_prunefair.pruning.IterativePruning` or `sk_prunefair.pruning.GradualPruning`.
     rewind_epoch : int, default=None
         Fine-tuning starts from the weights that the net had after that epoch of the dense
-        training, 0 for its initial ones, where the masks of the trained net are put on (Frankle,
+        training, 0 for its initial ones, with the masks of the trained net applied (Frankle,
         Dziugaite, Roy and Carbin, *Linear mode connectivity and the lottery ticket hypothesis*,
         ICML 2020). None starts from the trained weights.
     finetune_lr : float, default=None
         Learning rate of the fine-tuning; None takes that of the dense training, ``lr``.
     finetune_schedule : {"restart", "continue"}, default="restart"
         Whether learning rate schedules among the ``callbacks`` start anew with each fine-tuning,
-        which is a training of its own, or go on where the dense training ended.
+        which is a training of its own, or continue where the dense training ended.
     autocast : {"bfloat16", None} or torch.bfloat16, default=None
         Precision that the module runs in, in training and afterwards, by `torch.autocast`. Weights,
-        losses, masks, multipliers and what pruners compute stay in the module's own.
+        losses, masks, multipliers and the scores of pruners keep the module's precision.
     random_state : int, RandomState instance or None, default=None
         Seed of initialisation, shuffling, dropout and the split. With a seed, torch's global
-        generator is left untouched, and threads take turns; with None it is the one that is used.
+        generator is not changed, and threads run one after the other; None uses that generator.
     **kwargs : dict
         Parameters of `skorch.NeuralNetClassifier`: ``criterion``, ``optimizer``, ``lr``,
         ``max_epochs``, ``batch_size``, ``train_split``, ``callbacks``, ``device``, ``verbose``,
         ``classes``, ``compile``, ``module__…``, ``optimizer__…`` and so on. As in skorch, the
         default criterion NLLLoss takes a module that returns probabilities; for logits pass
         ``criterion=torch.nn.CrossEntropyLoss``. Unlike in skorch, training data is shuffled, and
-        ``train_split`` is stratified by label × group. Callbacks are the user's own objects. With
-        ``compile=True`` what runs is compiled, anew for a pruned net of other shapes; ``module_``,
-        masks and files are those of the module as it is written.
+        ``train_split`` is stratified by label × group. Callbacks are used as given, not copied.
+        With ``compile=True`` a compiled module runs, compiled again for a pruned net of other
+        shapes; ``module_``, masks and files are those of the plain module.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ class FairPrunedClassifier(FittedNet):
     groups_ : pandas.Index or MultiIndex of shape (n_groups,)
         The groups seen in ``fit``; a MultiIndex where ``sensitive_features`` has columns.
     module_, dense_module_ : torch.nn.Module
-        The net as it is, and the net before pruning; the same where nothing was pruned.
+        The current net, and the net before pruning; the same object where nothing was pruned.
     masks_ : dict of str to torch.Tensor
         Boolean masks by parameter name, of the shapes of the dense net, True where a weight is
         kept; empty before pruning.
@@ -99,13 +99,13 @@ class FairPrunedClassifier(FittedNet):
         Share of the prunable weights that is removed, those that
         `sk_prunefair.pruning.prunable_parameters` lists.
     history : skorch.history.History
-        One row per epoch of the net as it is: dense training, then fine-tuning. In the middle of
-        a fine-tuning, callbacks see the rows of that alone: "best" and "patience" count those.
+        One row per epoch of the current net: dense training, then fine-tuning. During
+        a fine-tuning, callbacks see only its own rows, for example for "best" and "patience".
 
     See Also
     --------
     sk_prunefair.FairnessReport : What ``fairness_report`` returns.
-    sk_prunefair.EqualLossConstraint : A callback that keeps the groups' losses together.
+    sk_prunefair.EqualLossConstraint : A callback that equalizes the groups' losses.
 
     Examples
     --------
@@ -124,7 +124,7 @@ class FairPrunedClassifier(FittedNet):
     True
     """
 
-    # Every call that can use groups asks for them; nobody has to call set_fit_request.
+    # Every method with groups requests them under metadata routing, without set_fit_request.
     __metadata_request__fit = {"sensitive_features": True}  # noqa: RUF012
     __metadata_request__partial_fit = {"sensitive_features": True}  # noqa: RUF012
 
@@ -170,7 +170,7 @@ class FairPrunedClassifier(FittedNet):
         sample_weight: Any = None,
         **fit_params: Any,
     ) -> FairPrunedClassifier:
-        """Train the dense net, then prune and fine-tune it if ``prune_rate`` says so.
+        """Train the dense net, then prune and fine-tune it if ``prune_rate`` is set.
 
         Parameters
         ----------
@@ -179,29 +179,29 @@ class FairPrunedClassifier(FittedNet):
 
             - An array, a DataFrame, a tensor, images with more axes. They become float32, or
               float64 where the module is of double precision. Integers stay integers where the
-              module runs on them as they are: where it embeds tokens, for instance. That is tried
-              on two rows when the module is there, and remembered. Rows of a sparse matrix are made
-              dense batch by batch.
+              module accepts them, for example if it embeds tokens. That is tried on two rows once
+              the module is initialized, and stored. Rows of a sparse matrix are made dense batch
+              by batch.
             - A dict of arrays, such as a `transformers.BatchEncoding` or a
               `skorch.helper.SliceDict`: the module gets ``module(**X)``. Integers stay integers,
               floats become the module's.
             - A torch Dataset of items ``X``, ``(X, y)``, ``(X, y, group)`` or dicts; ``X`` may be
               a tuple of inputs. Samples of different length need
-              ``iterator_train__collate_fn`` and ``iterator_valid__collate_fn``, which see lists of
+              ``iterator_train__collate_fn`` and ``iterator_valid__collate_fn``, which get lists of
               items.
             - A `datasets.Dataset`: its columns of numbers go to the module by name, read batch by
-              batch; ``X.select_columns`` says which.
-            - A `numpy.memmap`, or a dict of such: read, checked and cast batch by batch, never
+              batch; choose them by ``X.select_columns``.
+            - A `numpy.memmap`, or a dict of them: read, checked and cast batch by batch, not
               copied whole. For HDF5, Zarr and the like pass a torch dataset; one with
-              ``__getitems__(rows)`` is asked for a batch at a time.
+              ``__getitems__(rows)`` is called once per batch.
 
-            In dicts and columns, ``labels`` and ``label`` are y and never reach the module.
+            In dicts and columns, ``labels`` and ``label`` are y and are not passed to the module.
         y : array-like of shape (n_samples,), default=None
-            Labels, strings or integers. None takes those that X holds.
+            Labels, strings or integers. None takes the labels in X.
         sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns), \
                 default=None
-            The group of each sample; columns intersect. None takes those that the items of X hold,
-            or else puts everybody into one group.
+            The group of each sample; columns intersect. None takes the groups in the items of X,
+            or else puts all samples into one group.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights of the samples in the loss.
         **fit_params : dict
@@ -215,7 +215,7 @@ class FairPrunedClassifier(FittedNet):
         Raises
         ------
         ValueError
-            If an argument is malformed; what was fitted before is then still there.
+            If an argument is malformed; an earlier fit is then kept.
         """
         fitting.fit(self, X, y, sensitive_features, sample_weight, **fit_params)
         return self
@@ -230,17 +230,17 @@ class FairPrunedClassifier(FittedNet):
         sample_weight: Any = None,
         **fit_params: Any,
     ) -> FairPrunedClassifier:
-        """Train on for ``max_epochs`` epochs; a pruned net stays as sparse as it is.
+        """Continue training for ``max_epochs`` epochs; a pruned net keeps its sparsity.
 
         Parameters
         ----------
         X, y, sensitive_features, sample_weight : array-like
-            As in `fit`. The first call decides on the classes and the groups; later calls may
-            not bring new ones.
+            As in `fit`. The first call sets the classes and the groups; later calls may
+            not add new ones.
         classes : array-like of shape (n_classes,), default=None
-            All labels, where the first call does not hold them all.
+            All labels, if the data of the first call lacks some.
         **fit_params : dict
-            As in `fit`; ``epochs`` in the place of ``max_epochs``.
+            As in `fit`; ``epochs`` instead of ``max_epochs``.
 
         Returns
         -------
@@ -261,25 +261,25 @@ class FairPrunedClassifier(FittedNet):
         finetune_epochs: int | None = None,
         recalibrate: bool = False,
     ) -> FairPrunedClassifier:
-        """Remove a share of the dense net's weights and, given data, fine-tune what is left.
+        """Remove a share of the dense net's weights and, given data, fine-tune the rest.
 
-        Pruning always starts from the dense net: 0.9 after 0.5 equals 0.9 at once, and 0.0 gives
-        the dense net back. A fine-tuning is a training of its own: its learning rate schedules
-        start anew, and callbacks see a history of its epochs alone.
+        Pruning always starts from the dense net: 0.9 after 0.5 equals 0.9 at once, and 0.0 restores
+        the dense net. A fine-tuning is a training of its own: its learning rate schedules
+        restart, and callbacks see a history of its own epochs only.
 
         Parameters
         ----------
         rate : float
             Share of the prunable weights to remove, in [0, 1).
         X, y, sensitive_features, sample_weight : array-like, default=None
-            Data to fine-tune on, and for the pruner where it looks at data, as in `fit`. Groups may
+            Data to fine-tune on, and for pruners that use data, as in `fit`. Groups may
             be given here for the first time. With `sk_prunefair.Distillation` among the callbacks,
             X alone is enough.
         finetune_epochs : int, default=None
             Epochs of fine-tuning. None takes the parameter of that name where data is given.
         recalibrate : bool, default=False
-            Measure the averages of batch norms again on X once weights are gone, before any
-            fine-tuning. X alone is enough then, without labels.
+            Recompute the averages of batch norms on X after the weights are removed, before any
+            fine-tuning. This needs X only, without labels.
 
         Returns
         -------
@@ -289,10 +289,10 @@ class FairPrunedClassifier(FittedNet):
         Raises
         ------
         NotFittedError
-            If there is no net yet.
+            If the classifier is not fitted.
         ValueError
-            If an argument is malformed, or fine-tuning is asked for without data. After this, or
-            whatever the fine-tuning raises, the net is as it was.
+            If an argument is malformed, or fine-tuning is requested without data. After this or
+            any other error, the net is the one before the call.
         """
         fitting.prune(
             self, rate, X, y, sensitive_features, sample_weight, finetune_epochs, recalibrate

@@ -1,4 +1,4 @@
-"""What pruning saved: parameters, bytes, multiply-accumulates, time."""
+"""Costs of a net before and after pruning: parameters, bytes, multiply-accumulates, latency."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def compression_summary(
     example: Any,
     latency: bool = False,
 ) -> pd.Series:
-    """Count what a net holds and does, before and after pruning.
+    """Count parameters, bytes and multiply-accumulates before and after pruning.
 
     Parameters
     ----------
@@ -37,9 +37,9 @@ def compression_summary(
         Boolean masks by parameter name, of the shapes of the dense net; empty where nothing was
         pruned.
     example : torch.Tensor of shape (1, ...), or dict of such
-        One sample, on the device of the nets; of a dict they get ``module(**example)``.
+        One sample, on the device of the nets; a dict is passed as ``module(**example)``.
     latency : bool, default=False
-        Whether to measure how long the nets take for that sample.
+        Whether to measure how long the nets take for the sample.
 
     Returns
     -------
@@ -48,8 +48,9 @@ def compression_summary(
         prunable weights that is removed); ``bytes_dense`` (parameters and buffers);
         ``bytes_stored`` (the same with each masked tensor as one bit per weight plus the kept
         values); ``macs_dense`` and ``macs_pruned`` (multiply-accumulates of one forward pass; those
-        of a removed weight do not count, which takes sparse kernels to become time); where asked
-        for, ``latency_dense`` and ``latency_pruned`` (seconds, as `measure_latency` has them).
+        of removed weights are not counted, which saves time only with sparse kernels); on
+        request, ``latency_dense`` and ``latency_pruned`` (seconds, as `measure_latency` returns
+        them).
 
     Examples
     --------
@@ -61,7 +62,7 @@ def compression_summary(
     >>> summary[["bytes_dense", "bytes_stored", "macs_dense", "macs_pruned"]].to_list()
     [64.0, 18.0, 16.0, 4.0]
     """
-    # Of a net that has fewer channels, the masks tell what is gone; what is there is all dense.
+    # In a net with fewer channels, masks count removed weights; the remaining tensors are dense.
     is_smaller = any(pruned.get_parameter(name).shape != mask.shape for name, mask in masks.items())
     worn = {} if is_smaller else masks
     macs_dense, _ = count_macs(dense, {}, example)
@@ -107,7 +108,7 @@ def _bytes_stored(module: nn.Module, masks: Mapping[str, torch.Tensor]) -> int:
 def count_macs(
     module: nn.Module, masks: Mapping[str, torch.Tensor], example: Any
 ) -> tuple[float, float]:
-    """Count the multiply-accumulates of one forward pass, of all and of the kept weights.
+    """Count the multiply-accumulates of one forward pass, for all weights and for the kept ones.
 
     Parameters
     ----------
@@ -121,12 +122,12 @@ def count_macs(
     Returns
     -------
     macs : float
-        Of the dense net, as `torch.utils.flop_counter` has them (halved: it counts both the
-        multiplication and the addition), those of attention among them.
+        For the dense net, as `torch.utils.flop_counter` counts them (halved, as it counts both the
+        multiplication and the addition), including attention.
     macs_kept : float
         The same without those of removed weights.
     """
-    module = getattr(module, "_orig_mod", module)  # the counter does not see into compiled nets
+    module = getattr(module, "_orig_mod", module)  # the counter does not count inside compiled nets
     was_training = module.training
     module.eval()
     placed = to(example, floats=float_dtype(module))
@@ -142,11 +143,12 @@ def count_macs(
 
 
 class _Counter(TorchDispatchMode):
-    """Count the operations of what runs within, by torch's formulas, and those of kept weights.
+    """Count the operations within the context by torch's formulas, and those of kept weights.
 
-    `torch.utils.flop_counter.FlopCounterMode` counts by module; but several weights of one module
-    may do different work, as those of a recurrent layer or of attention do, a weight may be that of
-    two modules, and a module may use the weight of another. So weights are told by their memory.
+    `torch.utils.flop_counter.FlopCounterMode` counts by module; but the weights of one module
+    may need different numbers of operations, as in a recurrent layer or attention, two modules may
+    share a weight, and a module may use the weight of another. So weights are identified by their
+    memory.
     """
 
     def __init__(self, masks: Mapping[str, torch.Tensor], module: nn.Module) -> None:
@@ -155,7 +157,8 @@ class _Counter(TorchDispatchMode):
         self.masked: list[tuple[torch.Tensor, torch.Tensor]] = []
         for name, mask in masks.items():
             weight = module.get_parameter(name).detach()
-            # Laid out in memory as the weight is, so that a part of one is the same part of both.
+            # With the memory layout of the weight, so that a view of it is the same view of its
+            # mask.
             laid_out = torch.empty_like(weight, dtype=torch.bool).copy_(mask)
             self.masked.append((weight, laid_out))
 
@@ -172,7 +175,7 @@ class _Counter(TorchDispatchMode):
         return out
 
     def _share(self, tensor: torch.Tensor) -> float:
-        """Return the share of a tensor that masks keep; 1 where it is of no masked weight."""
+        """Return the share of a tensor that its mask keeps; 1 for a tensor without one."""
         for weight, mask in self.masked:
             if tensor.untyped_storage().data_ptr() != weight.untyped_storage().data_ptr():
                 continue
@@ -183,7 +186,7 @@ class _Counter(TorchDispatchMode):
 
 
 def _bilinear(left: Any, weight: Any, right: Any, *args: Any, **kwargs: Any) -> int:
-    """Return the operations of `torch.nn.Bilinear`, which torch's own table does not know."""
+    """Return the operations of `torch.nn.Bilinear`, which torch's table lacks."""
     return 2 * left.shape[0] * weight.numel()
 
 
@@ -195,9 +198,9 @@ _FORMULAS: dict[Any, Callable[..., float]] = {
 
 @contextlib.contextmanager
 def _plain_layers() -> Iterator[None]:
-    """Run attention, encoder and recurrent layers as products of matrices, which are counted.
+    """Run attention, encoder and recurrent layers as matrix products, which are counted.
 
-    Each of them has a kernel of its own otherwise, of which the formulas know nothing.
+    Otherwise each of them runs its own kernel, for which there are no formulas.
     """
     backends: list[Any] = [torch.backends.mkldnn, torch.backends.cudnn]
     are_enabled = [backend.enabled for backend in backends]
@@ -217,22 +220,22 @@ def _plain_layers() -> Iterator[None]:
 def measure_latency(
     dense: nn.Module, pruned: nn.Module, example: Any, n_rounds: int = 30
 ) -> tuple[float, float]:
-    """Measure how long two nets take for the same input, turn by turn.
+    """Measure how long two nets take for the same input, alternately.
 
     Parameters
     ----------
     dense, pruned : torch.nn.Module
-        The nets, run in evaluation mode with the number of threads that torch is set to.
+        The nets, run in evaluation mode with torch's current number of threads.
     example : torch.Tensor of shape (batch_size, ...), or dict of such
         The input, on the device of the nets.
     n_rounds : int, default=30
-        Passes of each net; three more come first.
+        Passes of each net, after three for warming up.
 
     Returns
     -------
     dense, pruned : float
-        Medians, in seconds. Zeros in a weight save no time with dense kernels: expect a difference
-        where channels were removed. `sk_prunefair.latency.compare_latency` measures more models,
+        Medians, in seconds. Zero weights save no time with dense kernels: expect a difference only
+        if channels were removed. `sk_prunefair.latency.compare_latency` measures more models,
         with batch sizes and threads.
 
     Examples

@@ -1,4 +1,4 @@
-"""The forms in which a fitted net can run, for a measurement of how long each takes."""
+"""The forms in which a fitted net can run, for latency measurements."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ if TYPE_CHECKING:
     from sk_prunefair.protocol import CoreNet
 
 CONTENDERS = ("dense", "masked", "channels", "sparse", "onnx", "int8")
-"""What may be timed of a classifier."""
+"""Forms of a classifier that can be timed."""
 LATENCY_OPTIONS = ("contenders", *OPTIONS)
 _CALIBRATION = 64
-_PASSES = 50  # of the net, that sparse_module takes about
+_PASSES = 50  # forward passes that sparse_module needs, roughly
 
 
 def net_latency(
     net: CoreNet, data: GroupDataset, *, contenders: Sequence[str] | None = None, **options: Any
 ) -> pd.DataFrame:
-    """Measure how long the forms of a fitted net take for the same samples, turn by turn.
+    """Measure how long the forms of a fitted net take for the same samples, alternately.
 
     Parameters
     ----------
     net : CoreNet
         The classifier.
     data : GroupDataset
-        Whose first batch has the samples of the input; they are on the device before.
+        Data whose first batch holds the input samples; they are moved to the device beforehand.
     contenders : sequence of str, default=None
         Some of "dense", the net before pruning; "masked", the pruned net with its zeros, or
-        "channels", the smaller net, by what was pruned; "sparse", of
-        `sk_prunefair.export.sparse_module`; "onnx" and "int8", of `sk_prunefair.export.to_onnx`, in
-        floats and integers, run by ONNX Runtime, which takes the extra ``onnx``. None takes all
-        that there are of this net. Those of ONNX and "sparse" are of the pruned net, and run on the
+        "channels", the smaller net, depending on what was pruned; "sparse", by
+        `sk_prunefair.export.sparse_module`; "onnx" and "int8", by `sk_prunefair.export.to_onnx`, in
+        floats and integers, run by ONNX Runtime (the extra ``onnx``). None takes all
+        that this net has. "onnx", "int8" and "sparse" are forms of the pruned net that run on the
         CPU.
     **options : dict
         ``batch_sizes``, ``threads``, ``n_rounds`` and ``seconds`` of
@@ -83,7 +83,7 @@ def net_latency(
         }
         asked = {name: of_names[name] for name in names if name not in left_out}
         if not asked:
-            raise ValueError(f"latency has none of its contenders {names}: {left_out}")
+            raise ValueError(f"none of the contenders {names} of latency can be made: {left_out}")
         table = compare_latency(asked, X, **(options | {"batch_sizes": sizes}))
     table.attrs |= {
         "what": "a forward pass",
@@ -93,7 +93,7 @@ def net_latency(
 
 
 def form_of(net: CoreNet) -> str:
-    """Return what the pruned net is called among the contenders."""
+    """Return the name of the pruned net among the contenders."""
     if net.pruned_ is None:
         return "dense"
     return "masked" if net.pruned_.plan.kept is None else "channels"
@@ -114,7 +114,7 @@ def _names(net: CoreNet, contenders: Sequence[str] | None) -> list[str]:
 
 
 def _lacks(net: CoreNet, name: str) -> str | None:
-    """Return why there is no such contender of a net, None where there is."""
+    """Return why the net has no such contender, or None if it has."""
     found = form_of(net)
     if name in ("masked", "channels") and name != found:
         return "nothing was pruned" if found == "dense" else f"the pruned net is {found}"
@@ -125,47 +125,48 @@ def _lacks(net: CoreNet, name: str) -> str | None:
 
 
 def _first(net: CoreNet, data: GroupDataset, n: int) -> Any:
-    """Return at most n samples of the first batch, as the module gets them."""
+    """Return at most n samples of the first batch, as the module receives them."""
     X, _ = next(iter(net.get_iterator(data, training=False)))
     return take(X, slice(0, n))
 
 
 def _sparse(module: nn.Module, seconds: float, X: Any, n_threads: int) -> nn.Module:
-    """Return the sparse module, or raise ValueError where choosing its layers takes long."""
+    """Return the sparse module, or raise ValueError if choosing its layers takes too long."""
     start = time.perf_counter()
     with evaluating([module]):
         call_of(module, X)()
     expected = _PASSES * (time.perf_counter() - start)
     if expected > seconds:
         raise ValueError(
-            f"to choose its layers takes some {expected:.0f} s, more than seconds={seconds:g}"
+            f"choosing its layers takes about {expected:.0f} s, more than seconds={seconds:g}"
         )
     return sparse_module(module, X, threads=n_threads)
 
 
 @contextmanager
 def _files(module: nn.Module, X: Any) -> Iterator[dict[str, Made]]:
-    """Yield the contenders that run from files, and remove these afterwards."""
+    """Yield the contenders that run from files, and remove the files afterwards."""
     with tempfile.TemporaryDirectory() as folder:
 
         def make(name: str, batch: Any, n_threads: int) -> Any:
             path = _written(module, Path(folder), name, X)
             model = OnnxModel(path, batch_size=n_rows(batch), threads=n_threads)
             arrays = Rows(batch, model.inputs).batch(0, n_rows(batch))
-            model.run_batch(arrays)  # what fails here leaves the contender out
+            model.run_batch(arrays)  # the contender is left out if this fails
             return lambda _: model.run_batch(arrays)[0]
 
         yield {name: Made(partial(make, name)) for name in ("onnx", "int8")}
 
 
 def _written(module: nn.Module, folder: Path, name: str, X: Any) -> Path:
-    """Return the file of a contender, which is written when first asked for."""
+    """Return the file of a contender, which is written on first use."""
     whole, path = folder / "onnx.onnx", folder / f"{name}.onnx"
-    with _quiet():
+    with _without_warnings():
         if not whole.exists():
             to_onnx(module, whole, take(X, slice(0, 2)))
         if not path.exists():
-            # The ranges of these rows are not those of training data: time does not depend on them.
+            # The ranges of these rows do not match training data, which does not change the
+            # latency.
             rows = first_rows(X, max(_CALIBRATION, n_rows(X)))
             check_quantize(name, rows)
             write_int8(module, whole, path, rows)
@@ -173,8 +174,8 @@ def _written(module: nn.Module, folder: Path, name: str, X: Any) -> Path:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep back what is said of the answers of a file: nobody asks it for any."""
+def _without_warnings() -> Iterator[None]:
+    """Suppress warnings about a file's predictions, which are not used."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)

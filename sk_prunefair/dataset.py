@@ -1,4 +1,4 @@
-"""Names that stood here before: see `sk_prunefair.data.dataset`."""
+"""Former import path: see `sk_prunefair.data.dataset`."""
 
 from sk_prunefair.data.dataset import GroupDataset, dataset_targets, split_strata
 

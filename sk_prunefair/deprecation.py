@@ -1,4 +1,4 @@
-"""What is going away says so for two minor releases before it goes."""
+"""Decorators for functions and parameters that are deprecated for two minor releases."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ R = TypeVar("R")
 def deprecated(
     *, since: str, removed: str, instead: str
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Let a function warn that it will be removed, and say so in its docstring.
+    """Make a function warn that it will be removed, also in its docstring.
 
     Parameters
     ----------
     since, removed : str
-        The releases that deprecate and that remove it, such as "0.3" and "0.5".
+        The releases that deprecate and remove it, such as "0.3" and "0.5".
     instead : str
-        What to call in its place.
+        The replacement to call.
 
     Returns
     -------
@@ -64,14 +64,14 @@ def deprecated(
 def renamed_parameter(
     old: str, new: str, *, since: str, removed: str
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Let a function take a parameter under its old name, with a warning.
+    """Accept a parameter under its old name, with a warning.
 
     Parameters
     ----------
     old, new : str
         The names of the parameter.
     since, removed : str
-        The releases that deprecate and that remove the old name.
+        The releases that deprecate and remove the old name.
 
     Returns
     -------

@@ -1,48 +1,48 @@
 """Training one net with several processes, by Hugging Face accelerate.
 
-Every process runs the same script and is given the same whole data, best a memory map, which they
+Every process runs the same script with the same full data, preferably a memory map, which they
 share: ``torchrun --nproc_per_node 2 train.py``, or ``accelerate launch`` on GPUs. Such a process is
-a *rank*; rank 0 is the main one. `AcceleratedFairPrunedClassifier` is what skorch's
-``AccelerateMixin`` makes of `sk_prunefair.FairPrunedClassifier`; a class of the user's,
-``class Net(AccelerateMixin, FairPrunedClassifier)``, is the same.
+a *rank*; rank 0 is the main one. `AcceleratedFairPrunedClassifier` combines skorch's
+``AccelerateMixin`` and `sk_prunefair.FairPrunedClassifier`; a user's class,
+``class Net(AccelerateMixin, FairPrunedClassifier)``, works the same way.
 
-What is split, and what is the same on every rank:
+These parts are split over the ranks, or equal on all of them:
 
-- **Batches.** As accelerate has it, ``batch_size`` is the rows of one rank; with
-  ``DataLoaderConfiguration(split_batches=True)`` it is those of all ranks. All ranks draw the same
-  order from the same generator, the constraint's draws included, cut it into batches of all ranks,
-  and take the rows of a batch that are theirs: each row is one rank's. A batch with fewer than two
-  rows for each rank is done by all, and counted once.
-- **The loss** is the mean over the batch of all ranks, as the criterion takes it: parts of unequal
-  size count by their rows, and class weights and ``ignore_index`` by what the whole batch has of
-  them. Gradients are averaged by torch's DistributedDataParallel.
+- **Batches.** As in accelerate, ``batch_size`` is the number of rows of one rank; with
+  ``DataLoaderConfiguration(split_batches=True)`` it is that of all ranks. All ranks draw the same
+  order from the same generator, including the constraint's draws, split it into batches of all
+  ranks, and take their own rows of each batch: each row belongs to one rank. A batch with fewer
+  than two rows for each rank is computed by all, and counted once.
+- **The loss** is the criterion's mean over the batch of all ranks: parts of unequal
+  size are weighted by their numbers of rows, and class weights and ``ignore_index`` are normalised
+  over the whole batch. Gradients are averaged by torch's DistributedDataParallel.
 - **Constraints.** Each rank adds up its rows' losses by group. At the end of an epoch the sums are
-  reduced over the ranks, in one operation, and every rank takes the same step: multipliers are the
-  same bit for bit. A group of which one rank alone has rows is nothing special. What must know the
-  whole batch asks for it: ``violation="absolute"`` for sums by group, `AccuracyGapConstraint` for
-  which predictions were right, `Distillation` in every fourth batch for how far the net follows its
+  reduced over the ranks, in one operation, and every rank takes the same step: multipliers are
+  bitwise equal. A group may have rows on a single rank only. Some constraints exchange data in
+  every batch: ``violation="absolute"`` its sums by group, `AccuracyGapConstraint`
+  the correct predictions, `Distillation`, in every fourth batch, how well the net fits its
   teacher. `EqualGradientConstraint` and `EqualCurvatureConstraint` compare the groups within a
-  rank's own rows, as if batches were that much smaller. A constraint of the user's needs nothing,
+  rank's own rows, as if batches were smaller. A user's constraint needs no change,
   or ``adds_up=True``: see `sk_prunefair.hooks.Hook`.
-- **Validation.** Each rank runs its rows of every batch, and all get the outputs of all; scores,
-  early stops and checkpoints decide the same everywhere.
-- **Pruning.** Criteria that look at data look at all of it on each rank, at the same time; the plan
-  is rank 0's. Masks are enforced on every rank after every step. Schedules, rewinding and averaged
-  weights follow from weights and multipliers that are the same. Running averages of batch norms are
-  averaged over the ranks after each epoch.
-- **Predictions and reports** ask nobody: a rank predicts all of what it is given. They may be made
-  on every rank or on one.
+- **Validation.** Each rank runs its rows of every batch, and outputs are gathered on all ranks;
+  scores, early stopping and checkpoints decide equally on all ranks.
+- **Pruning.** Criteria that use data use all of it on each rank, at the same time; the plan
+  comes from rank 0. Masks are enforced on every rank after every step. Schedules, rewinding and
+  averaged weights depend on weights and multipliers only, which are equal. Running averages of
+  batch norms are averaged over the ranks after each epoch.
+- **Predictions and reports** need no other rank: a rank predicts for all rows that it is given.
+  They may be made on every rank or on one of them.
 - **Files.** ``save_params``, checkpoints, `sk_prunefair.export` and a report's methods write on the
-  main rank alone. Call ``accelerator.wait_for_everyone()`` before another rank reads.
-  ``save_params`` and ``load_params`` wait by themselves, and so are to be called on all ranks.
-  A checkpoint's ``f_pickle`` alone is written by every rank.
+  main rank only. Call ``accelerator.wait_for_everyone()`` before another rank reads.
+  ``save_params`` and ``load_params`` synchronize, so they must be called on all ranks.
+  Only a checkpoint's ``f_pickle`` is written by every rank.
 
-``fit``, ``partial_fit``, ``prune`` and ``initialize`` are to be called on all ranks, curves and
-searches as well, one job at a time; a split at random needs a seed, or ranks have other rows, which
-raises. If one of them dies, ``torchrun`` ends the others and shows its error.
+``fit``, ``partial_fit``, ``prune`` and ``initialize`` must be called on all ranks, curves and
+searches as well, one job at a time; a random split needs a seed, as ranks with different rows
+raise an error. If one process fails, ``torchrun`` ends the others and shows its error.
 
-One process is a plain `FairPrunedClassifier`, and several train on the same batches of all ranks as
-one would, as long as the net draws no random numbers of its own, as dropout does.
+With one process it equals a plain `FairPrunedClassifier`; several processes train on the same
+batches as one, as long as the net draws no random numbers, such as those of dropout.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ __all__ = ["AcceleratedFairPrunedClassifier"]
 class AcceleratedFairPrunedClassifier(AccelerateMixin, FairPrunedClassifier):
     """A `sk_prunefair.FairPrunedClassifier` that several processes train together.
 
-    What is pickled holds the accelerator, which works in a process that has made one of its own;
+    A pickled classifier holds the accelerator, which works only in a process that has created one;
     `sk_prunefair.export.save_compact` needs none.
 
     Parameters
@@ -75,10 +75,10 @@ class AcceleratedFairPrunedClassifier(AccelerateMixin, FairPrunedClassifier):
     module, **kwargs
         As for `sk_prunefair.FairPrunedClassifier`; ``device`` is left to the accelerator.
     accelerator : accelerate.Accelerator
-        Finds the processes, and says in which precision is trained. Kinds of training that keep a
+        Detects the processes and sets the precision of the training. Kinds of training that keep a
         part of the net on each process (FSDP, DeepSpeed) raise ValueError.
     unwrap_after_train : bool, default=True
-        As skorch has it; the net is always unwrapped.
+        As in skorch; the net is always unwrapped.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The rows of a history that belong to a fine-tuning, apart and together with the dense ones."""
+"""Split a history into the rows of the dense training and of a fine-tuning, and join them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from skorch.history import History
 
 
 def own_rows(history: Sequence[dict[str, Any]], n_dense: int) -> History:
-    """Return the rows after the dense training's, counted from 1.
+    """Return the rows after those of the dense training, numbered from 1.
 
     Examples
     --------
@@ -21,7 +21,7 @@ def own_rows(history: Sequence[dict[str, Any]], n_dense: int) -> History:
 
 
 def joined_rows(dense: Sequence[dict[str, Any]], own: Sequence[dict[str, Any]]) -> History:
-    """Return the rows of a dense training and of what came after it, counted through.
+    """Return the rows of a dense training and of a fine-tuning, numbered consecutively.
 
     Examples
     --------

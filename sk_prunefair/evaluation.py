@@ -1,4 +1,4 @@
-"""Run nets over data: what they do on each sample."""
+"""Evaluate nets sample by sample."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Evaluation:
-    """One pass over labelled data: what each net did, and what was read.
+    """Results of one pass over labelled data: the outcomes of each net, and the inputs.
 
     Parameters
     ----------
@@ -35,9 +35,9 @@ class Evaluation:
     example : torch.Tensor, dict, tuple or list
         The first sample, shape (1, ...), on the device of the net.
     X : list
-        The inputs of each batch, where they are kept.
+        The inputs of each batch, if they are kept.
     said : list or None
-        The groups that items of a data set hold, where they were read with them.
+        The groups in the items of a data set, if they were read with the items.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
@@ -54,20 +54,20 @@ class Evaluation:
 def evaluate(
     net: CoreNet, data: GroupDataset, *modules: nn.Module, keep_inputs: bool = False
 ) -> Evaluation:
-    """Run nets over labelled data, all of them on each batch as it comes.
+    """Run nets over labelled data, all of them on each batch.
 
     Each item is read once, so that random augmentation is the same for all nets.
 
     Parameters
     ----------
     net : CoreNet
-        Whose ``infer`` and criterion are used.
+        Classifier whose ``infer`` and criterion are used.
     data : GroupDataset
-        With encoded labels, or such as are read with the items.
+        Data with encoded labels, or with labels in its items.
     *modules : torch.nn.Module
-        Such as the dense and the pruned net.
+        Nets, such as the dense and the pruned one.
     keep_inputs : bool, default=False
-        Whether the inputs are wanted afterwards.
+        Whether to keep the inputs.
     """
     [seen] = evaluate_in_parts(net, data, *modules, keep_inputs=keep_inputs)
     return seen
@@ -80,14 +80,14 @@ def evaluate_in_parts(
     keep_inputs: bool = False,
     rows: float = math.inf,
 ) -> Iterator[Evaluation]:
-    """Yield what `evaluate` returns of so many rows at a time, rounded up to whole batches.
+    """Yield the results of `evaluate` for a number of rows at a time, rounded up to whole batches.
 
     Parameters
     ----------
     net, data, *modules, keep_inputs
         As for `evaluate`.
     rows : float, default=inf
-        After how many the next part begins.
+        Number of rows after which the next part begins.
     """
     net.check_training_readiness()
     net.enforce()
@@ -129,7 +129,7 @@ def _run(
 
 
 class _Part:
-    """Batches of one part, not put together yet."""
+    """Batches of one part, not concatenated yet."""
 
     def __init__(self, n_modules: int) -> None:
         self.seen = Evaluation()

@@ -1,4 +1,4 @@
-"""A digest of values: the same for the same values in another process, on another day."""
+"""A digest of values that is reproducible across processes."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from torch import nn
 from sk_prunefair._version import __version__
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, np.generic, torch.dtype, torch.device)
-_PART = 2**24  # bytes that are read at a time, so that a memory-mapped array is never in memory
+_PART = 2**24  # bytes per read, so that a memory-mapped array is never whole in memory
 
 
 def fingerprint(*values: Any) -> str:
-    """Return a digest of values, for a file of what was computed from them.
+    """Return a digest of values, for the file name of a result that was computed from them.
 
-    Numbers, strings, arrays, tensors, frames and sparse matrices count with all they hold; modules
-    with their state, and what they are made of: classes and plain attributes, such as the rate of a
+    Numbers, strings, arrays, tensors, frames and sparse matrices enter with all their values;
+    modules with their state, classes and plain attributes, such as the rate of a
     dropout; optimizers with their state; lists, dicts and objects with their parts; functions and
-    classes with their names and code. Of an object, attributes that end in an underscore do not
-    count: they are learned. Of a torch data set the attributes count, and no items are read, which
-    may differ each time. So do the versions of torch and of this library.
+    classes with their names and code. Attributes of an object that end in an underscore are
+    ignored, as they are learned. A torch data set enters with its attributes, not with its items,
+    which may be random. The versions of torch and of this library enter as well.
 
     Parameters
     ----------
     *values : object
-        What the digest is of.
+        Values of the digest.
 
     Returns
     -------
@@ -49,12 +49,12 @@ def fingerprint(*values: Any) -> str:
     False
     """
     digest = hashlib.sha256()
-    _feed(digest.update, (torch.__version__, __version__, values), ())
+    _update(digest.update, (torch.__version__, __version__, values), ())
     return digest.hexdigest()[:40]
 
 
-def _feed(update: Callable[[Any], None], value: Any, within: tuple[int, ...]) -> None:
-    """Pass a value on, its type first; ``within`` are the ids of what it is a part of."""
+def _update(update: Callable[[Any], None], value: Any, within: tuple[int, ...]) -> None:
+    """Add a value to the digest, its type first; ``within`` holds the ids of its containers."""
     if id(value) in within:
         update(b"circle")
         return
@@ -64,24 +64,24 @@ def _feed(update: Callable[[Any], None], value: Any, within: tuple[int, ...]) ->
     if isinstance(value, _PLAIN):
         update(repr(value).encode())
     elif isinstance(value, np.ndarray) and value.dtype.kind != "O":
-        _feed_array(update, value)
+        _update_array(update, value)
     elif isinstance(value, torch.Tensor):
         plain = value.detach().cpu()
         update(f"{plain.dtype}{tuple(plain.shape)}".encode())
         for part in plain.reshape(-1).split(_PART):
             update(part.view(torch.uint8).numpy().data)
     elif isinstance(value, (pd.DataFrame, pd.Series, pd.Index)):
-        _feed_array(update, pd.util.hash_pandas_object(value).to_numpy())
+        _update_array(update, pd.util.hash_pandas_object(value).to_numpy())
         names = list(value.columns) if isinstance(value, pd.DataFrame) else [value.name]
         update(repr(names).encode())
     else:
         parts = _parts(value)
         update(str(len(parts)).encode())
         for part in parts:
-            _feed(update, part, within)
+            _update(update, part, within)
 
 
-def _feed_array(update: Callable[[Any], None], array: Any) -> None:
+def _update_array(update: Callable[[Any], None], array: Any) -> None:
     update(f"{array.dtype.str}{array.shape}".encode())
     flat = array.reshape(1) if array.ndim == 0 else array
     step = _rows(flat)
@@ -95,7 +95,7 @@ def _rows(array: Any) -> int:
 
 
 def _parts(value: Any) -> list[Any]:
-    """Return what something is made of, in an order that does not depend on the process."""
+    """Return the parts of a value, in an order that does not depend on the process."""
     if isinstance(value, Mapping):
         return [part for key in sorted(value, key=repr) for part in (key, value[key])]
     if isinstance(value, (list, tuple)):
@@ -108,7 +108,7 @@ def _parts(value: Any) -> list[Any]:
         rows = value.tocsr()
         return [rows.shape, rows.data, rows.indices, rows.indptr]
     if isinstance(value, nn.Module):
-        # A ReLU and a Tanh have the same state: none.
+        # A ReLU and a Tanh have the same, empty state.
         parts = list(value.named_modules())
         classes = list(dict.fromkeys(type(each) for _, each in parts))
         made_of = [
@@ -137,12 +137,12 @@ def _parts(value: Any) -> list[Any]:
 
 
 def plain_attributes(value: Any) -> dict[str, Any]:
-    """Return those public attributes of an object that are numbers, strings, functions, or tuples.
+    """Return the public attributes of an object that are numbers, strings, functions or tuples.
 
     Parameters
     ----------
     value : object
-        Attributes that end in an underscore are learned, and left out; so is ``training``.
+        The object. Attributes that end in an underscore, and ``training``, are left out.
     """
     found = {k: v for k, v in vars(value).items() if not (k.startswith("_") or k.endswith("_"))}
     return {name: part for name, part in found.items() if name != "training" and _is_plain(part)}
@@ -155,7 +155,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _code_of_class(value: Any) -> list[Any]:
-    """Return the code of a class's methods, but for those of which the version counts already."""
+    """Return the code of a class's methods, except of classes covered by the versions."""
     found: list[Any] = []
     for each in getattr(value, "__mro__", ()):
         if each.__module__.split(".")[0] in ("torch", "sk_prunefair"):

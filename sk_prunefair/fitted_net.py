@@ -1,4 +1,4 @@
-"""What a fitted net is asked: predictions, and the report on the net before and after pruning."""
+"""Predictions of a fitted net, and the report on the net before and after pruning."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from sk_prunefair.theory import comparable, group_diagnostics
 
 
 class FittedNet(Net):
-    """A net that predicts, and that is compared with what it was before pruning.
+    """A fitted net that predicts, and that can be compared with its dense net.
 
-    Nothing here changes it; `FairPrunedClassifier` adds what does.
+    Its methods do not change it; `FairPrunedClassifier` adds those that do.
     """
 
     # -------------------------------------------------------------- prediction
@@ -55,12 +55,12 @@ class FittedNet(Net):
         Warns
         -----
         UserWarning
-            If neither the criterion nor ``predict_nonlinearity`` says how to make probabilities of
-            what the module returns; that is returned then.
+            If neither the criterion nor ``predict_nonlinearity`` defines probabilities for the
+            module's output; the output itself is returned then.
         """
         self.check_is_fitted()
         nonlinearity = self._get_predict_nonlinearity()
-        criterion = getattr(self, "criterion_", None)  # none is left of a trimmed net
+        criterion = getattr(self, "criterion_", None)  # a trimmed net has none
         outputs = []
         for output in self.forward_iter(X):
             scores = first_output(output)
@@ -84,7 +84,7 @@ class FittedNet(Net):
             Labels from ``classes_``.
         """
         codes = self.predict_proba(X).argmax(axis=1)
-        # skorch's scoring callbacks predict on our own data, whose labels are encoded.
+        # skorch's scoring callbacks predict on a GroupDataset, whose labels are encoded.
         if isinstance(X, GroupDataset) or self.is_scored_from_cache:
             return codes
         return known_schema(self).decode(codes)
@@ -111,10 +111,10 @@ class FittedNet(Net):
         Parameters
         ----------
         X, y : array-like
-            Data, best held out from training, as in `fit`.
+            Data, preferably held out from training, as in `fit`.
         sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
-            The group of each sample; groups that ``fit`` has not seen are welcome. None takes those
-            that the items of X hold.
+            The group of each sample, which may be new. None takes the groups
+            in the items of X.
         control_features : array-like, default=None
             Compare groups within each level of these, as in `fairlearn.metrics.MetricFrame`.
         metrics : dict of str to callable, default=None
@@ -122,22 +122,23 @@ class FittedNet(Net):
         n_boot, ci_quantiles, random_state : default=None
             Bootstrap intervals, as in `fairlearn.metrics.MetricFrame`.
         diagnostics : bool or dict, default=False
-            Whether to compute why groups are hurt as well, as
+            Whether to compute possible reasons for harm as well, as
             `sk_prunefair.theory.group_diagnostics` does: some tens of passes over the data. A
             dict holds its options, such as ``{"max_samples": 500}``.
         latency : bool or dict, default=False
-            Whether to measure how long a forward pass takes: of the dense net, of the pruned one as
-            it is ("masked" or "channels"), of its `sk_prunefair.export.sparse_module` ("sparse"),
-            and of its ONNX files in floats and in integers ("onnx", "int8"), turn by turn, for 1
-            and 64 samples, with one thread and all. Making these takes seconds, of a large net
+            Whether to measure how long a forward pass takes: of the dense net, of the pruned one
+            ("masked" or "channels"), of its `sk_prunefair.export.sparse_module` ("sparse"),
+            and of its ONNX files in floats and in integers ("onnx", "int8"), alternately, for 1
+            and 64 samples, with one thread and all. Making these takes seconds, for a large net
             minutes. A dict holds options: ``contenders``, some of these names; ``batch_sizes``,
             ``threads``, ``n_rounds``, ``seconds`` as `sk_prunefair.latency.compare_latency` takes
-            them; "sparse" is left out where choosing its layers would take longer than
-            ``seconds``. ``{"contenders": ["dense", "masked"]}`` is quick. ``compression`` has the
-            seconds of both nets for one sample besides.
+            them; "sparse" is left out if choosing its layers would take longer than
+            ``seconds``. ``{"contenders": ["dense", "masked"]}`` is fast. ``compression`` also has
+            the seconds of both nets for one sample.
         samples : bool, default=True
-            Whether the report keeps what both nets do on each sample, some 80 bytes. Without, it is
-            made as by `FairnessReport.from_parts`, which says what needs the samples.
+            Whether the report keeps the results of both nets for each sample, some 80 bytes.
+            Otherwise it is made as by `FairnessReport.from_parts`, which lists the results that
+            need the samples.
 
         Returns
         -------
@@ -159,7 +160,9 @@ class FittedNet(Net):
         wants_reasons = diagnostics is not False
         if not samples:
             if wants_reasons:
-                raise ValueError("diagnostics need the samples: samples=False goes without them")
+                raise ValueError(
+                    "samples=False cannot be combined with diagnostics, which need the samples"
+                )
             parts = NetParts(self, data, self._both(), sensitive_features, control_features)
             found = add_up(parts).arguments() | {"classes": parts.classes}
             return FairnessReport(**found, **self._saved(parts.example, data, timing), **options)
@@ -190,7 +193,7 @@ class FittedNet(Net):
         )
 
     def _saved(self, example: Any, data: GroupDataset, timing: Any) -> dict[str, Any]:
-        """Return what a report says of the net itself."""
+        """Return the parts of a report on the net itself."""
         both = self.dense_module_, self.module_
         saved: pd.Series | None = compression_summary(*both, self.masks_, example)
         table = None
@@ -200,7 +203,7 @@ class FittedNet(Net):
         return {"empty_layers": empty_layers(self.masks_), "compression": saved, "latency": table}
 
     def _both(self) -> list[nn.Module]:
-        """Return the dense net, and the pruned one where there is one."""
+        """Return the dense net, and the pruned one if there is one."""
         return [self.module_] if self.pruned_ is None else [self.dense_module_, self.module_]
 
     def _diagnostics(
@@ -220,7 +223,7 @@ class FittedNet(Net):
         )
 
     def labelled_dataset(self, X: Any, y: Any = None) -> GroupDataset:
-        """Return data as it is evaluated on, checked and encoded.
+        """Return data checked and encoded for an evaluation.
 
         Parameters
         ----------
@@ -230,8 +233,8 @@ class FittedNet(Net):
         Returns
         -------
         GroupDataset
-            Of encoded labels, without groups. Those of a data set whose items must be read for them
-            are read with each batch.
+            Data with encoded labels, without groups. Labels that are only in the items of a data
+            set are read with each batch.
         """
         if y is None and is_dataset(X) and quick_labels(X) is None:
             schema = known_schema(self)
@@ -250,7 +253,7 @@ class FittedNet(Net):
         Returns
         -------
         dense, pruned : Outcome
-            The same object twice where nothing was pruned.
+            The same object twice if nothing was pruned.
         """
         found = self.outcomes(data, *self._both())
         return found[0], found[-1]

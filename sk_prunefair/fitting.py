@@ -1,4 +1,4 @@
-"""What the verbs do to a net, step by step: fit, fit further, prune."""
+"""The steps of fit, partial_fit and prune."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ if TYPE_CHECKING:
 def fit(
     net: CoreNet, X: Any, y: Any, sensitive_features: Any, sample_weight: Any, **fit_params: Any
 ) -> None:
-    """Train the dense net, then prune and fine-tune it as its parameters say.
+    """Train the dense net, then prune and fine-tune it according to its parameters.
 
     Parameters
     ----------
     net : CoreNet
-        Trained anew, or from its weights where ``warm_start`` is set; an error changes nothing.
+        Net to train from new weights, or from its own if ``warm_start`` is set; an error changes
+        nothing.
     X, y, sensitive_features, sample_weight : array-like
         As `FairPrunedClassifier.fit` takes them.
     **fit_params : dict
@@ -75,16 +76,16 @@ def partial_fit(
     sample_weight: Any,
     **fit_params: Any,
 ) -> None:
-    """Train the net that is there, or a new one where there is none.
+    """Continue the training of the net, or train a new one if there is none.
 
     Parameters
     ----------
     net : CoreNet
-        Initialized or not, pruned or not; an error changes nothing.
+        Net, initialized or not, pruned or not; an error changes nothing.
     X, y, classes, sensitive_features, sample_weight : array-like
         As `FairPrunedClassifier.partial_fit` takes them.
     **fit_params : dict
-        For the module's ``forward`` and for ``train_split``; ``epochs`` says how many.
+        For the module's ``forward`` and for ``train_split``; ``epochs`` sets their number.
     """
     net.check_training_readiness()
     check_parameters(net)
@@ -121,20 +122,20 @@ def prune(
     finetune_epochs: int | None,
     recalibrate: bool,
 ) -> None:
-    """Check a request to prune the dense net, and do what it says.
+    """Check a request to prune the dense net, and carry it out.
 
     Parameters
     ----------
     net : CoreNet
-        Initialized, pruned before or not; an error changes nothing.
+        Initialized net, pruned before or not; an error changes nothing.
     rate : float
         Share of the prunable weights to remove, in [0, 1).
     X, y, sensitive_features, sample_weight : array-like
         As `FairPrunedClassifier.prune` takes them.
     finetune_epochs : int or None
-        Epochs of fine-tuning; None takes the net's where data is given.
+        Epochs of fine-tuning; None takes the net's parameter if data is given.
     recalibrate : bool
-        Whether batch norms are measured again on X.
+        Whether the averages of batch norms are recomputed on X.
     """
     net.check_is_fitted()
     net.check_training_readiness()
@@ -147,7 +148,7 @@ def prune(
             "sensitive_features"
         )
     if X is None and recalibrate:
-        raise ValueError("recalibrate=True needs data to measure on: pass X")
+        raise ValueError("recalibrate=True needs data to run the net on: pass X")
     if X is None:
         engine.prune(net, rate, None, 0)
         return

@@ -1,4 +1,4 @@
-"""What a callback may ask of the net that is trained, and the base of callbacks with state."""
+"""The net's interface for callbacks, and the base class of callbacks with state."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ Lifetime = Literal["epoch", "training", "fit"]
 
 @dataclass(frozen=True)
 class Training:
-    """What is known of a training when it begins.
+    """Description of a training at its beginning.
 
     Parameters
     ----------
     phase : {"before", "after"}
         Whether the dense net is trained, before pruning, or the pruned one is fine-tuned.
     epochs : int
-        How many were asked for.
+        Requested number of epochs.
     goal : float
-        The share of the weights that is removed when the training ends.
+        Share of the weights that is removed at the end of the training.
     first_epoch : int, default=0
-        Rows that ``net.history`` holds already.
+        Number of rows in ``net.history`` before it.
     follows_schedule : bool, default=False
         Whether a `sk_prunefair.pruning.PruningSchedule` spreads the pruning over the epochs.
     has_labels : bool, default=True
-        False for a fine-tuning that follows a teacher alone.
+        False for a fine-tuning on a teacher's outputs only.
     """
 
     phase: Phase
@@ -53,9 +53,9 @@ class Training:
 
 
 class TrainingNet(Protocol):
-    """What a callback of this library may ask of the net; `FairPrunedClassifier` is one.
+    """The part of the net that callbacks may use; `FairPrunedClassifier` implements it.
 
-    ``history`` holds the epochs of the training that runs: the dense training, or the fine-tuning
+    ``history`` holds the epochs of the current training: the dense training, or the fine-tuning
     since the last ``prune``. Outside a training it holds both, one after the other.
     """
 
@@ -67,15 +67,15 @@ class TrainingNet(Protocol):
 
     @property
     def ranks(self) -> Ranks:
-        """The processes that train the net together; one, unless it is accelerated."""
+        """The processes that train the net together; one, unless training is distributed."""
 
     @property
     def module_(self) -> nn.Module:
-        """The net as it is."""
+        """The current net."""
 
     @property
     def dense_module_(self) -> nn.Module:
-        """The net before pruning; the same as ``module_`` where nothing was pruned."""
+        """The net before pruning; the same object as ``module_`` if nothing was pruned."""
 
     @property
     def optimizer_(self) -> torch.optim.Optimizer:
@@ -87,11 +87,11 @@ class TrainingNet(Protocol):
 
     @property
     def training_(self) -> Training:
-        """The training that runs."""
+        """The current training."""
 
     @property
     def prune_rate_(self) -> float:
-        """Share of the prunable weights that is removed now."""
+        """Share of the prunable weights that is currently removed."""
 
     @property
     def zeroed_(self) -> dict[str, torch.Tensor]:
@@ -99,7 +99,7 @@ class TrainingNet(Protocol):
 
     @property
     def may_have_validation_groups(self) -> bool:
-        """Whether ``train_split`` makes a validation set that is not known to lack groups."""
+        """Whether ``train_split`` makes a validation set that may have groups."""
 
     def sample_losses(self, y_pred: Any, y_true: torch.Tensor) -> torch.Tensor:
         """Return the criterion's loss of each sample, part of the graph."""
@@ -108,7 +108,7 @@ class TrainingNet(Protocol):
         """Run ``module_`` on the inputs of a batch."""
 
     def with_module(self, module: nn.Module | None) -> Any:
-        """Return a view of the net with another module, to ``infer`` with."""
+        """Return a view of the net with another module, for ``infer``."""
 
     def get_params_for(self, prefix: str) -> dict[str, Any]:
         """Return the parameters of a prefix, such as "iterator_train"."""
@@ -117,7 +117,7 @@ class TrainingNet(Protocol):
         """Return the losses and the encoded predictions of nets, sample by sample."""
 
     def raise_rate(self, rate: float, data: GroupDataset) -> None:
-        """Remove more weights of ``module_`` in the middle of a fine-tuning."""
+        """Remove more weights of ``module_`` during a fine-tuning."""
 
 
 @dataclass
@@ -136,22 +136,22 @@ _SPANS: dict[Lifetime, tuple[Lifetime, ...]] = {
 
 
 class Hook(Callback):
-    """A skorch callback whose state is declared once and then cared for.
+    """A skorch callback whose state is declared once and reset automatically.
 
-    A subclass declares what it remembers in ``initialize``, with `add_state`; the net sets it back
-    when an epoch, a training or a ``fit`` begins, keeps what lives for a fit at the end of the
-    dense training, and returns to that before every ``prune``. State that lives for an epoch or a
-    training is gone when the training ends, so that it is not pickled with the net.
+    A subclass declares its state in ``initialize``, with `add_state`; the net resets it
+    when an epoch, a training or a ``fit`` begins, saves the state with ``lives="fit"`` at the end
+    of the dense training, and restores it before every ``prune``. State of an epoch or a
+    training is removed when the training ends, so that it is not pickled with the net.
 
-    ``on_batch_end`` is given one argument more than other callbacks: ``losses``, the loss of each
+    ``on_batch_end`` gets one argument more than in other callbacks: ``losses``, the loss of each
     sample of the batch, shape (batch_size,), without weights and outside the graph.
 
     Where several processes train the net (`sk_prunefair.distributed`), each of them calls the
-    hooks with other rows: all together, ``on_batch_end`` of every process sees each row of an epoch
-    once, in the validation set as well. What is counted or summed up over batches is declared with
+    hooks with other rows: together, the processes' ``on_batch_end`` get each row of an epoch
+    once, also in the validation set. State that is summed over batches is declared with
     ``adds_up=True``; it is the sum over all processes when ``on_epoch_end`` is called. A hook that
-    does so, and draws no random numbers of its own, ends each epoch with the same state in every
-    process, and needs nothing else. A hook that must know more of the others asks ``net.ranks``, a
+    does so, and draws no random numbers, ends each epoch with the same state in every
+    process. A hook that needs more data of the other processes uses ``net.ranks``, a
     `sk_prunefair.ranks.Ranks`.
 
     Examples
@@ -174,7 +174,7 @@ class Hook(Callback):
     """
 
     def initialize(self) -> Any:
-        """Forget all state; a new ``fit`` calls this. Subclasses declare their state here."""
+        """Reset all state; called by every new ``fit``. Subclasses declare their state here."""
         self.states_: dict[str, _State] = {}
         self.dense_states_: dict[str, Any] | None = None
         return self
@@ -193,25 +193,26 @@ class Hook(Callback):
         Parameters
         ----------
         name : str
-            The attribute; it ends in an underscore, as nothing that was learned is a parameter.
+            Name of the attribute, which must end in an underscore, as learned values are not
+            parameters.
         default : object
-            What it is set to; copied each time.
+            Initial value; copied each time.
         lives : {"epoch", "training", "fit"}, default="training"
-            When it is set back: at the beginning of each epoch, of each training (the dense one,
-            or a fine-tuning), or of ``fit`` alone.
+            When it is reset: at the beginning of each epoch, of each training (the dense one,
+            or a fine-tuning), or only of ``fit``.
         rewinds : bool, default=True
-            Whether something that lives for a fit goes back to what it was at the end of the dense
-            training when the net is pruned again.
+            Whether state with ``lives="fit"`` is reset to its value at the end of the dense
+            training before the net is pruned again.
         adds_up : bool, default=False
-            Whether it is a number, an array or a tensor that is summed up over the batches of an
-            epoch, so that it is to be summed over the processes as well; it must live for an epoch.
-            None is left as it is.
+            Whether it is a number, an array or a tensor that is summed over the batches of an
+            epoch and must be summed over the processes as well; needs ``lives="epoch"``.
+            A value of None is not summed.
 
         Raises
         ------
         ValueError
-            If the name does not end in an underscore, the lifetime is unknown, or a state that adds
-            up outlives its epoch.
+            If the name does not end in an underscore, `lives` is unknown, or `adds_up` is True for
+            state that is not reset every epoch.
         """
         if not name.endswith("_"):
             raise ValueError(f"name must end in an underscore, got {name!r}")
@@ -223,13 +224,13 @@ class Hook(Callback):
         setattr(self, name, copy.deepcopy(default))
 
     def reset_states(self, begins: Lifetime) -> None:
-        """Set back what does not outlive the beginning of an epoch, a training or a fit."""
+        """Reset the state that ends at the beginning of an epoch, a training or a fit."""
         for name, state in self.states_.items():
             if state.lives in _SPANS[begins]:
                 setattr(self, name, copy.deepcopy(state.default))
 
     def sum_states(self, ranks: Ranks) -> None:
-        """Sum what adds up over the processes; the net calls this at the end of each epoch."""
+        """Sum the state with ``adds_up=True`` over the processes, at the end of each epoch."""
         for name, state in self.states_.items():
             value = getattr(self, name)
             if not state.adds_up or value is None or ranks.count == 1:
@@ -242,7 +243,7 @@ class Hook(Callback):
             setattr(self, name, value)
 
     def copy_states(self) -> dict[str, Any]:
-        """Return copies of what lives for a fit, by name."""
+        """Return copies of the state with ``lives="fit"``, by name."""
         return {
             name: copy.deepcopy(getattr(self, name))
             for name, state in self.states_.items()
@@ -250,13 +251,13 @@ class Hook(Callback):
         }
 
     def remember_dense(self) -> None:
-        """Keep the state at the end of the dense training."""
+        """Save the state at the end of the dense training."""
         self.dense_states_ = self.copy_states()
 
     def rewind(self) -> None:
-        """Go back to the state at the end of the dense training; ``prune`` calls this.
+        """Restore the state at the end of the dense training; called by ``prune``.
 
-        Where this hook has seen no dense training, as with a pretrained net, that is the default.
+        Without a dense training, as for a pretrained net, this is the default.
         """
         dense = self.dense_states_ or {}
         for name, state in self.states_.items():

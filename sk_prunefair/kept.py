@@ -1,4 +1,4 @@
-"""A folder of what was computed already, one file for each."""
+"""A folder of computed results, one file for each."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import cloudpickle
 
 
 class KeptFolder:
-    """Files by the fingerprint of what they were computed from; none is ever half written.
+    """Files named by the fingerprint of the values that they were computed from.
 
-    A file is written beside its place and then moved there, so that a process that is killed leaves
-    either the file before or the new one. Files are pickles: load those alone that you trust.
+    A file is written under another name and then renamed, so that a killed process leaves
+    either the old file or the new one. Files are pickles: load only those that you trust.
 
     Parameters
     ----------
     folder : str or path-like
-        Made when something is written.
+        Folder, created at the first write.
     dumps : callable, default=cloudpickle.dumps
-        From a value to the bytes of a pickle.
+        Function from a value to the bytes of a pickle.
 
     Examples
     --------
@@ -43,16 +43,16 @@ class KeptFolder:
             raise ValueError(f"a folder must be a path, got {folder!r}") from None
 
     def path(self, key: str) -> Path:
-        """Return where something is, or would be."""
+        """Return the path of the file for a key."""
         return self.folder / f"{key}.pkl"
 
     def read(self, key: str) -> Any:
-        """Return what was written, None where nothing was.
+        """Return the value in the file, or None if there is no file.
 
         Raises
         ------
         ValueError
-            If the file cannot be read; the message says which.
+            If the file cannot be read; the message has its path.
         """
         try:
             with self.path(key).open("rb") as file:
@@ -61,11 +61,11 @@ class KeptFolder:
             return None
         except Exception as error:
             raise ValueError(
-                f"{self.path(key)} cannot be read, delete it to compute it anew: {error!r}"
+                f"{self.path(key)} cannot be read; delete it to compute it again: {error!r}"
             ) from error
 
     def write(self, key: str, value: Any) -> None:
-        """Write a value, in the place of what was there."""
+        """Write a value, replacing an existing file."""
         self.folder.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=self.folder, prefix=key[:8], suffix=".part")
         try:

@@ -1,4 +1,4 @@
-"""One epoch: skorch's loop over the batches, without what it costs per batch."""
+"""One epoch: skorch's loop over the batches, with a lower cost per batch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Step:
-    """The batch that is worked on, and its losses once they are known."""
+    """The current batch, and its losses once they are computed."""
 
     def __init__(self, batch: Any) -> None:
         self.columns: dict[str, Any] = batch.columns if isinstance(batch, Batch) else {}
@@ -35,11 +35,11 @@ def run_epoch(
     step_fn: Callable[..., dict[str, Any]],
     **fit_params: Any,
 ) -> None:
-    """Go through the batches once, without waiting for the device in between.
+    """Iterate over the batches once, without synchronizing with the device in between.
 
-    Until the epoch is over, the batches' losses stand in ``history`` as tensors. What pruning
-    removed is set to zero after each step, and again where a callback of the user's may have
-    changed it.
+    Until the end of the epoch, ``history`` holds the batches' losses as tensors. Removed weights
+    are set to zero after each step, and again if a user's callback may have
+    changed them.
 
     Parameters
     ----------
@@ -48,19 +48,19 @@ def run_epoch(
     iterator : iterable of Batch
         The batches.
     training : bool
-        Whether the step trains.
+        Whether the steps are training steps.
     prefix : str
-        "train" or "valid", of the columns in ``history``.
+        Prefix of the columns in ``history``, "train" or "valid".
     step_fn : callable
-        Of a batch and `fit_params`; returns ``loss`` and ``y_pred``.
+        Function of a batch and `fit_params` that returns ``loss`` and ``y_pred``.
     **fit_params : dict
         For the module's ``forward``.
     """
     losses: list[torch.Tensor] = []
     batches = net.history[-1]["batches"]
     first = len(batches)
-    begin, end = _listeners(net, "on_batch_begin"), _listeners(net, "on_batch_end")
-    # Those of skorch and of this library leave weights alone between batches.
+    begin, end = _overriding(net, "on_batch_begin"), _overriding(net, "on_batch_end")
+    # Callbacks of skorch and of this library do not change weights between batches.
     others_listen = any(not is_library(callback) for callback in end[1:])
     is_over = False
     try:
@@ -75,37 +75,37 @@ def run_epoch(
             size = _size(net, batch)
             batches[-1] |= {prefix + "_loss": losses[-1], prefix + "_batch_size": size}
             for listener in end:
-                listener.on_batch_end(net, **_told(net, listener, batch, training, step))
+                listener.on_batch_end(net, **_hook_arguments(net, listener, batch, training, step))
             if training and others_listen:
                 net.enforce()
-            # The next batch takes the memory of this one, which is in the cache.
+            # Frees the memory for the next batch, which then uses memory in the cache.
             net.step_ = None
             del batch, step
         is_over = True
     finally:
         net.step_ = None
         values = torch.stack(losses) if losses else torch.empty(0)
-        if is_over and losses:  # after an error, other ranks may be elsewhere
+        if is_over and losses:  # after an error, other ranks may be at another step
             values = net.ranks.sum(values) / net.ranks.count
         for row, value in zip(batches[first:], values.tolist(), strict=False):
             row[prefix + "_loss"] = value
     net.history.record(prefix + "_batch_count", len(losses))
 
 
-def _listeners(net: CoreNet, hook: str) -> list[Any]:
-    """Return the net and the callbacks that do something in a hook.
+def _overriding(net: CoreNet, hook: str) -> list[Any]:
+    """Return the net and the callbacks that override a hook.
 
-    Most do nothing in most hooks; asking each of them adds up over the batches.
+    Most callbacks override few hooks, and calling all of them for every batch is slow.
     """
     nothing = getattr(Callback, hook)
     callbacks = [callback for _, callback in net.callbacks_]
     return [net, *(c for c in callbacks if getattr(type(c), hook, None) is not nothing)]
 
 
-def _told(
+def _hook_arguments(
     net: CoreNet, listener: Any, batch: Any, training: bool, step: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the arguments of a callback's ``on_batch_end``: hooks also see losses and groups."""
+    """Return the arguments of a callback's ``on_batch_end``; hooks also get losses and groups."""
     ranks = net.ranks
     if not isinstance(listener, Hook):
         if ranks.count > 1 and training and getattr(listener, "on_train", False):
@@ -114,16 +114,16 @@ def _told(
     known = net.step_
     assert known is not None
     if known.losses is None and isinstance(batch, Batch):
-        # A get_loss of the user's, which did not ask ours.
+        # A user's get_loss that did not call this library's.
         with torch.no_grad():
             known.losses = net.sample_losses(step["y_pred"], batch[1])
     raw = batch.raw if isinstance(batch, Batch) else batch
     told = {"batch": raw, "training": training, "losses": known.losses, **step}
-    return told if ranks.count == 1 else _counted_once(ranks, told)
+    return told if ranks.count == 1 else _own_rows(ranks, told)
 
 
 def _size(net: CoreNet, batch: Any) -> int:
-    """Return the rows of a batch, of all ranks."""
+    """Return the number of rows of a batch, over all ranks."""
     part = net.step_.columns.get("part")
     if part is not None:
         return len(part.labels)
@@ -133,15 +133,15 @@ def _size(net: CoreNet, batch: Any) -> int:
 
 
 def _scored(ranks: Ranks, batch: Any, step: dict[str, Any]) -> dict[str, Any]:
-    """Return a training batch of all ranks, for a callback that keeps it for a score."""
+    """Return a training batch of all ranks, for a callback that caches it for a score."""
     own = batch.columns["part"].own
     y_pred = map_tensors(ranks.concatenate, take(step["y_pred"], own))
     whole = (batch[0], batch.columns["part"].labels)
     return {"batch": whole, "training": True, **step, "y_pred": y_pred}
 
 
-def _counted_once(ranks: Ranks, told: dict[str, Any]) -> dict[str, Any]:
-    """Cut what hooks are told of a batch to the rows that no other rank's hooks are told of."""
+def _own_rows(ranks: Ranks, told: dict[str, Any]) -> dict[str, Any]:
+    """Restrict the batch for hooks to the rows that no other rank's hooks get."""
     columns, y = told["batch"]
     columns = dict(columns)
     part = columns.pop("part", None)

@@ -1,4 +1,4 @@
-"""A criterion sample by sample: losses, the weights of its mean, and what outputs it takes."""
+"""Per-sample losses of a criterion, the weights of its mean, and its kind of input."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import nn
 
 
 def first_output(output: Any) -> Any:
-    """Return the scores among what a module returned: of a tuple the first, of a dict ``logits``.
+    """Return the scores of a module's output: the first entry of a tuple, ``logits`` of a dict.
 
     Parameters
     ----------
     output : torch.Tensor, tuple or mapping
-        Of a module; a `transformers.utils.ModelOutput` is a mapping.
+        Output of a module; a `transformers.utils.ModelOutput` is a mapping.
 
     Raises
     ------
@@ -30,26 +30,26 @@ def first_output(output: Any) -> Any:
     if isinstance(output, Mapping):
         if "logits" not in output:
             raise ValueError(
-                f"module returned a dict of {sorted(map(str, output))}; its scores must be called "
-                "'logits'"
+                "module must return its scores under the key 'logits', got a dict of "
+                f"{sorted(map(str, output))}"
             )
         return output["logits"]
     return output[0] if isinstance(output, tuple) else output
 
 
 def class_scores(output: Any) -> torch.Tensor:
-    """Return one score per class, of a softmax's kind; one logit z stands for the scores 0 and z.
+    """Return one score per class for a softmax; one logit z becomes the scores 0 and z.
 
     Parameters
     ----------
     output : torch.Tensor, tuple or mapping
-        What a module returned: scores of shape (n_samples, n_classes), or one logit per sample,
-        shape (n_samples,) or (n_samples, 1), of two classes.
+        Output of a module: scores of shape (n_samples, n_classes), or one logit per sample,
+        shape (n_samples,) or (n_samples, 1), for two classes.
 
     Returns
     -------
     torch.Tensor of shape (n_samples, n_classes)
-        In single precision at least.
+        At least in single precision.
 
     Examples
     --------
@@ -64,30 +64,30 @@ def class_scores(output: Any) -> torch.Tensor:
 
 
 def full_precision(scores: Any) -> Any:
-    """Return scores in single precision where they are in half: losses need the digits."""
+    """Cast scores in half precision to single precision, which losses need."""
     is_half = isinstance(scores, torch.Tensor) and scores.dtype in (torch.float16, torch.bfloat16)
     return scores.float() if is_half else scores
 
 
 def plain_criterion(criterion: Any) -> Any:
-    """Return the criterion that `torch.compile` may have wrapped."""
+    """Return the criterion without the wrapper of `torch.compile`."""
     if isinstance(criterion, nn.Module) and "_orig_mod" not in criterion._modules:
-        return criterion  # torch takes long to say that a module lacks an attribute
+        return criterion  # isinstance first, as torch is slow to report a missing attribute
     return getattr(criterion, "_orig_mod", criterion)
 
 
 def takes_probabilities(criterion: Any) -> bool:
-    """Tell whether the criterion is NLLLoss, to which skorch gives the logarithm of the output."""
+    """Tell whether the criterion is NLLLoss, for which skorch takes the logarithm of the output."""
     return isinstance(plain_criterion(criterion), nn.NLLLoss)
 
 
 def takes_one_logit(criterion: Any) -> bool:
-    """Tell whether the criterion is of one logit for two classes."""
+    """Tell whether the criterion takes one logit for two classes."""
     return isinstance(plain_criterion(criterion), nn.BCEWithLogitsLoss)
 
 
 def _one_logit(output: torch.Tensor) -> torch.Tensor:
-    """Return one logit per sample, which two scores differ by."""
+    """Return one logit per sample: the difference of two scores."""
     if output.ndim == 2 and output.shape[1] == 2:
         return output[:, 1] - output[:, 0]
     return output.flatten()
@@ -99,10 +99,11 @@ def sample_losses(criterion: Any, y_pred: torch.Tensor, y_true: torch.Tensor) ->
     Parameters
     ----------
     criterion : callable
-        Of ``(output, labels)``. One with a ``reduction`` is asked for none; one that returns a
-        single number is asked sample by sample, as the mean over one sample is its loss.
+        Function of ``(output, labels)``. Its ``reduction``, if it has one, is set to "none"; if it
+        returns a single number, it is called sample by sample, as the mean over one sample is its
+        loss.
     y_pred : torch.Tensor of shape (n_samples, n_classes)
-        What the module returned; probabilities for NLLLoss. For BCEWithLogitsLoss one logit per
+        Output of the module; probabilities for NLLLoss. For BCEWithLogitsLoss one logit per
         sample, shape (n_samples,) or (n_samples, 1), or the scores of two classes.
     y_true : torch.Tensor of shape (n_samples,), dtype int64
         Encoded labels.
@@ -129,14 +130,14 @@ def sample_losses(criterion: Any, y_pred: torch.Tensor, y_true: torch.Tensor) ->
 def losses_without_reduction(
     criterion: Any, output: torch.Tensor, y_true: torch.Tensor
 ) -> torch.Tensor:
-    """Return the loss of each sample, as `sample_losses`, from what the criterion itself takes.
+    """Return the loss of each sample, as `sample_losses`, from the criterion's own input.
 
     Parameters
     ----------
     criterion : callable
-        Of ``(output, labels)``.
+        Function of ``(output, labels)``.
     output : torch.Tensor of shape (n_samples, ...)
-        What the criterion takes; logarithms of probabilities for NLLLoss.
+        Input of the criterion; log-probabilities for NLLLoss.
     y_true : torch.Tensor of shape (n_samples,), dtype int64
         Encoded labels.
 
@@ -171,8 +172,8 @@ def losses_without_reduction(
 def _without_reduction(criterion: Any) -> Any:
     if getattr(criterion, "reduction", "none") == "none":
         return criterion
-    # A shallow copy has the same weights, and the criterion itself keeps what the user asked for.
-    # By hand, as this is done for every batch, and copy.copy takes ten times as long.
+    # A shallow copy shares the weights, and the criterion itself keeps the user's setting.
+    # Written out, as it is needed for every batch, and copy.copy takes ten times as long.
     criterion = plain_criterion(criterion)
     twin = object.__new__(type(criterion))
     twin.__dict__.update(criterion.__dict__)
@@ -183,10 +184,10 @@ def _without_reduction(criterion: Any) -> Any:
 def mean_weights(
     criterion: Any, y_true: torch.Tensor, has_ignored: bool = True
 ) -> torch.Tensor | None:
-    """Return how much each sample counts in the criterion's own mean; None where all count one.
+    """Return the weight of each sample in the criterion's mean; None if all are 1.
 
     `torch.nn.CrossEntropyLoss` and `torch.nn.NLLLoss` divide the sum of their losses by the sum of
-    the samples' class weights, in which labels of ``ignore_index`` do not count.
+    the samples' class weights, without labels of ``ignore_index``.
 
     Parameters
     ----------
@@ -195,7 +196,7 @@ def mean_weights(
     y_true : torch.Tensor of shape (n_samples,), dtype int64
         Encoded labels.
     has_ignored : bool, default=True
-        Whether some may be the criterion's ``ignore_index``; False saves looking for them.
+        Whether some may be the criterion's ``ignore_index``; False skips the search for them.
 
     Examples
     --------
@@ -216,12 +217,12 @@ def mean_weights(
 
 
 def ignored_label(criterion: Any, options: Mapping[str, Any]) -> int | None:
-    """Return the negative label that a criterion leaves out, None where there is none.
+    """Return the negative label that a criterion ignores, or None.
 
     Parameters
     ----------
     criterion : class or torch.nn.Module
-        As the user gives it.
+        The user's criterion.
     options : dict
         Its arguments.
     """
@@ -233,7 +234,7 @@ def ignored_label(criterion: Any, options: Mapping[str, Any]) -> int | None:
 
 
 def reduction(criterion: Any) -> str:
-    """Return how the criterion makes one number of its losses; "mean" where it does not say."""
+    """Return the reduction of a criterion, "mean" if it has none."""
     return getattr(plain_criterion(criterion), "reduction", "mean")
 
 
@@ -244,21 +245,21 @@ def reduced(
     has_ignored: bool,
     all_labels: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Return the sum of the losses, or their mean as the criterion itself takes it.
+    """Return the sum of the losses, or their mean as the criterion computes it.
 
     Parameters
     ----------
     criterion : callable
-        A ``reduction`` of "sum" sums up; anything else is a mean.
+        With the ``reduction`` "sum" the losses are summed, else averaged.
     losses : torch.Tensor of shape (n_samples,)
-        Of the criterion without reduction, and maybe weighted.
+        Losses without reduction, possibly weighted.
     y_true : torch.Tensor of shape (n_samples,), dtype int64
         Encoded labels.
     has_ignored : bool
         As for `mean_weights`.
     all_labels : torch.Tensor of shape (n_all,), dtype int64, default=None
-        Labels of a batch of which these samples are a part. The means of its parts, each counted by
-        its samples, then have as their mean what the whole batch would give.
+        Labels of the batch that these samples are a part of. The average of the means of its parts,
+        weighted by their numbers of samples, is then the mean of the whole batch.
     """
     known = y_true if all_labels is None else all_labels
     if reduction(criterion) == "sum":

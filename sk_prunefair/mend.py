@@ -1,4 +1,4 @@
-"""The last layer of a pruned net, fitted again on held-out rows that count every group alike."""
+"""mend_head: fit the last layer of a pruned net again, with equal weights for all groups."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ def mend_head(
     strength: float = 0.01,
     max_iter: int = 100,
 ) -> FairPrunedClassifier:
-    r"""Fit the last layer of a net again, on rows it has not seen, every group counting alike.
+    r"""Fit the last layer of a net again on held-out rows, with equal weights for all groups.
 
-    A net that knows its training data by heart has training losses that say nothing of its groups,
-    while its features may serve them all (Kirichenko, Izmailov and Wilson, *Last layer re-training
-    is sufficient for robustness to spurious correlations*, ICLR 2023). What is minimised over the
-    layer's weights is
+    The training losses of a net that has memorized its training data do not reflect its groups,
+    while its features may suffice for all of them (Kirichenko, Izmailov and Wilson, *Last layer
+    re-training is sufficient for robustness to spurious correlations*, ICLR 2023). The objective,
+    minimised over the layer's weights, is
 
     .. math:: \frac{1}{G} \sum_a J(\theta; D_a) + \lambda\, \mathbb{E}\,\|z(x) - z_0(x)\|^2,
 
-    the mean of the groups' losses and how far the layer's outputs z move, group by group alike, so
-    that few rows do little. Removed weights stay removed. All of the net but this layer runs once
-    over the data.
+    the mean of the groups' losses plus the squared change of the layer's outputs z, averaged over
+    groups alike, so that few rows change little. Removed weights stay removed. The net without this
+    layer runs once over the data.
 
     Parameters
     ----------
     clf : FairPrunedClassifier
-        Fitted, pruned or not; its net is changed, and nothing else of it.
+        Fitted classifier, pruned or not; only its net is changed.
     X, y : array-like
-        Held-out rows, as in ``fit``; a tenth of the training data is plenty.
+        Held-out rows, as in ``fit``; as many as a tenth of the training data are enough.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
-        The group of each sample; None takes those that the items of X hold.
+        The group of each sample; None takes the groups in the items of X.
     strength : float, default=0.01
         λ, at least 0.
     max_iter : int, default=100
-        Steps of L-BFGS.
+        Largest number of L-BFGS steps.
 
     Returns
     -------
@@ -58,8 +58,8 @@ def mend_head(
     Raises
     ------
     ValueError
-        If an argument is malformed, or the output of the net's last linear layer is not what the
-        net returns, or the logits of it.
+        If an argument is malformed, or the output of the net's last linear layer is neither the
+        output of the net nor its logits.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def mend_head(
 
 
 class _Head:
-    """The last linear layer of a classifier's net, and what it is given for some data."""
+    """The last linear layer of a classifier's net, and its inputs for some data."""
 
     def __init__(self, clf: FairPrunedClassifier, data: Any) -> None:
         self.clf = clf
@@ -120,12 +120,12 @@ class _Head:
                 if torch.allclose(found.reshape(scores.shape), scores, atol=1e-5, rtol=1e-4):
                     return torch.cat([features for features, _ in seen]), is_logits
         raise ValueError(
-            f"the net's last linear layer {self.name!r} must give what the net returns, or its "
-            f"logits; it gives shape {tuple(own.shape)}, the net {tuple(scores.shape)}"
+            f"the last linear layer {self.name!r} must return the output of the net, or its "
+            f"logits; it returns shape {tuple(own.shape)}, the net {tuple(scores.shape)}"
         )
 
     def fit(self, weight: torch.Tensor, y: torch.Tensor, strength: float, max_iter: int) -> None:
-        """Move the layer's weights; those that were removed stay zero."""
+        """Fit the layer's weights; removed ones stay zero."""
         start = {name: p.detach().clone() for name, p in self.layer.named_parameters()}
         moved = {name: value.clone().requires_grad_() for name, value in start.items()}
         prefix = f"{self.name}." if self.name else ""
@@ -174,7 +174,7 @@ def _last_linear(clf: FairPrunedClassifier, data: Any) -> tuple[str, nn.Module]:
         for hook in hooks:
             hook.remove()
     if not ran:
-        raise ValueError("the net must have a linear layer to mend, found none")
+        raise ValueError("the net must have a linear layer, found none")
     return layers[ran[-1]], ran[-1]
 
 

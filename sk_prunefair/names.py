@@ -1,4 +1,4 @@
-"""What two compared models are called, in columns and sentences."""
+"""Names of two compared models, in columns and sentences."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Names(NamedTuple):
     Parameters
     ----------
     dense, compressed : str
-        Of the two models.
+        Names of the two models.
 
     Examples
     --------
@@ -31,12 +31,12 @@ class Names(NamedTuple):
 
     @property
     def process(self) -> str:
-        """What was done to the dense model."""
+        """The change made to the dense model, in a sentence."""
         return "pruning" if self.is_pruning else "compression"
 
     @property
     def kind(self) -> str:
-        """What the two are."""
+        """The kind of the two models, "net" or "model"."""
         return "net" if self.is_pruning else "model"
 
     @property
@@ -54,18 +54,18 @@ PRUNING = Names()
 
 
 def check_names(names: Any) -> Names:
-    """Return the names, or raise ValueError unless they are two different texts.
+    """Return the names, or raise ValueError unless they are two different strings.
 
     Examples
     --------
     >>> check_names(["a", "a"])
     Traceback (most recent call last):
         ...
-    ValueError: names must be two different texts, got ['a', 'a']
+    ValueError: names must be two different strings, got ['a', 'a']
     """
     is_pair = isinstance(names, (tuple, list)) and len(names) == 2
     if not is_pair or not all(isinstance(name, str) and name for name in names):
-        raise ValueError(f"names must be two different texts, got {names!r}")
+        raise ValueError(f"names must be two different strings, got {names!r}")
     if names[0] == names[1]:
-        raise ValueError(f"names must be two different texts, got {names!r}")
+        raise ValueError(f"names must be two different strings, got {names!r}")
     return Names(*names)

@@ -10,16 +10,16 @@ from torch import nn
 
 
 def run(module: nn.Module | Callable[..., Any], X: Any, **params: Any) -> Any:
-    """Return the module's output for X; of a dict it gets ``module(**X)``, as in skorch.
+    """Return the module's output for X; a dict is passed as ``module(**X)``, as in skorch.
 
     Parameters
     ----------
     module : torch.nn.Module or callable
         The net.
     X : torch.Tensor, mapping of str to torch.Tensor, tuple or list
-        A tuple or a list goes to the module as it is, as one argument.
+        A tuple or a list is passed to the module as one argument.
     **params : dict
-        More arguments, as in skorch's ``fit_params``; none may be a key of X.
+        Further arguments, as in skorch's ``fit_params``; none may be a key of X.
 
     Examples
     --------
@@ -34,7 +34,7 @@ def run(module: nn.Module | Callable[..., Any], X: Any, **params: Any) -> Any:
 
 
 def map_tensors(change: Callable[[torch.Tensor], torch.Tensor], X: Any) -> Any:
-    """Return X with each of its tensors changed; what is no tensor stays as it is.
+    """Return X with a function applied to each of its tensors; other values are kept.
 
     Examples
     --------
@@ -65,7 +65,7 @@ def tensors_of(X: Any) -> list[torch.Tensor]:
 
 
 def n_rows(X: Any) -> int:
-    """Return the number of samples; ValueError where the tensors do not agree.
+    """Return the number of samples; ValueError if the tensors differ in it.
 
     Examples
     --------
@@ -101,7 +101,7 @@ def split(X: Any, size: int) -> list[Any]:
 
 
 def concatenate(parts: Sequence[Any]) -> Any:
-    """Return batches as one.
+    """Concatenate batches.
 
     Examples
     --------
@@ -119,9 +119,9 @@ def concatenate(parts: Sequence[Any]) -> Any:
 
 
 def to(X: Any, device: Any = None, floats: torch.dtype | None = None) -> Any:
-    """Return X on a device, its floats of a dtype; integers keep theirs.
+    """Return X on a device, its floats cast to a dtype; integers are not cast.
 
-    Nothing waits for a copy from the CPU to a device.
+    Copies from the CPU to a device are asynchronous.
 
     Examples
     --------
@@ -131,21 +131,21 @@ def to(X: Any, device: Any = None, floats: torch.dtype | None = None) -> Any:
 
     def place(tensor: torch.Tensor) -> torch.Tensor:
         dtype = floats if floats is not None and tensor.is_floating_point() else tensor.dtype
-        # From the CPU: the other way a copy may be read before it is there.
+        # From the CPU only: in the other direction a copy could be read before it is complete.
         return tensor.to(device=device, dtype=dtype, non_blocking=tensor.is_cpu)
 
     return map_tensors(place, X)
 
 
 def float_dtype(module: nn.Module) -> torch.dtype | None:
-    """Return the dtype of a net's floats, None where it has none.
+    """Return the dtype of a net's floats, or None if it has none.
 
     Examples
     --------
     >>> float_dtype(nn.Linear(1, 1).double())
     torch.float64
     """
-    for part in module.modules():  # asked for each batch, and `parameters` is three times slower
+    for part in module.modules():  # called for each batch, and `parameters` is three times slower
         for tensor in part._parameters.values():
             if tensor is not None and tensor.is_floating_point():
                 return tensor.dtype
@@ -153,9 +153,9 @@ def float_dtype(module: nn.Module) -> torch.dtype | None:
 
 
 def without_cache(module: nn.Module) -> nn.Module:
-    """Switch off the cache of keys and values that a transformer returns beside its scores.
+    """Disable the cache of keys and values that a transformer returns beside its scores.
 
-    Its config says whether there is one; classifiers have no use for it. The module is changed.
+    It is set in the config; classifiers do not need it. The module is changed.
     """
     for part in module.modules():
         config = getattr(part, "config", None)

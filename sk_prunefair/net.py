@@ -1,4 +1,4 @@
-"""How a net runs and trains: each override of skorch's with its reason."""
+"""Net: run and train a net; each override of skorch's methods with its reason."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ from sk_prunefair.training import train
 
 
 class Net(NetState):
-    """skorch's classifier with groups in its batches, constraints in its loss, and zeros that stay.
+    """skorch's classifier with groups in its batches, constraints in its loss, and enforced masks.
 
     It trains on `GroupDataset`, whose labels are already encoded; `FairPrunedClassifier` does the
-    encoding. User's callbacks, `infer` and `get_loss` see what they see in skorch: batches are
-    pairs ``(X, y)`` of the user's X.
+    encoding. User's callbacks, `infer` and `get_loss` get the same arguments as in skorch: batches
+    are pairs ``(X, y)`` of the user's X.
     """
 
     training_: Training | None = None
@@ -61,10 +61,10 @@ class Net(NetState):
     # -------------------------------------------------------------------- data
 
     def check_data(self, X: Any, y: Any = None) -> None:
-        """Do nothing: the data was checked before it became a `GroupDataset`."""
+        """Do nothing, as the data was checked before it became a `GroupDataset`."""
 
     def get_dataset(self, X: Any, y: Any = None) -> GroupDataset:
-        """Return X, and y where it is given, as a `GroupDataset`, checked and encoded."""
+        """Return X, and y if given, as a `GroupDataset`, checked and encoded."""
         if isinstance(X, GroupDataset):
             return X
         schema = known_schema(self)
@@ -73,7 +73,7 @@ class Net(NetState):
         return schema.encode(self.wrap_inputs(settled(self, schema, inputs)), labels)
 
     def wrap_inputs(self, inputs: Any) -> Any:
-        """Return the inputs, as the user's ``dataset`` parameter has them if it is set."""
+        """Return the inputs, converted by the user's ``dataset`` parameter if it is set."""
         if is_dataset(inputs) or self.dataset is SkorchDataset:
             return inputs
         return super().get_dataset(inputs)
@@ -89,7 +89,7 @@ class Net(NetState):
         return train_part, valid
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
-        """Return batches fetched whole; training data is shuffled unless told otherwise."""
+        """Return an iterator over whole batches; training data is shuffled by default."""
         prefix = "iterator_train" if training else "iterator_valid"
         iterator = getattr(self, prefix)
         if not isinstance(dataset, GroupDataset):
@@ -111,17 +111,18 @@ class Net(NetState):
     # ---------------------------------------------------------------- the loop
 
     def notify(self, method_name: str, **kwargs: Any) -> None:
-        """Call the callbacks, as skorch does, and remove again what pruning removed.
+        """Call the callbacks, as in skorch, and enforce the masks afterwards.
 
-        At the end of a training the callbacks of this library come first: they may load averaged
-        weights, and who restores the best ones has the last word, in whatever order they are given.
+        At the end of a training the callbacks of this library are called first: they may load
+        averaged weights, and callbacks that restore the best ones must come after them, in any
+        given order.
         """
         if method_name == "on_epoch_begin":
             for _, callback in getattr(self, "callbacks_", []):
                 if isinstance(callback, Hook):
                     callback.reset_states("epoch")
                 if isinstance(callback, Resume):
-                    callback.go_on(self)
+                    callback.restore_generators(self)
         getattr(self, method_name)(self, **kwargs)
         callbacks = [callback for _, callback in self.callbacks_]
         if method_name == "on_epoch_end":
@@ -130,11 +131,11 @@ class Net(NetState):
                     callback.sum_states(self.ranks)
         if method_name == "on_train_end":
             callbacks.sort(key=lambda callback: not isinstance(callback, Hook))
-        if method_name == "on_epoch_end":  # it keeps what all others have come to
+        if method_name == "on_epoch_end":  # Restores the best state after all other callbacks.
             callbacks.sort(key=lambda callback: isinstance(callback, Resume))
         for callback in callbacks:
             getattr(callback, method_name)(self, **kwargs)
-        if method_name != "on_grad_computed":  # the optimizer's step comes after it
+        if method_name != "on_grad_computed":  # the optimizer steps afterwards
             self.enforce()
 
     def run_single_epoch(
@@ -145,7 +146,7 @@ class Net(NetState):
         step_fn: Callable[..., dict[str, Any]],
         **fit_params: Any,
     ) -> None:
-        """Go through the batches once, as `sk_prunefair.loop.run_epoch` does."""
+        """Iterate over the batches once, by `sk_prunefair.loop.run_epoch`."""
         if iterator is None:
             return
         is_twice = training and self.objective_ is not None and self.objective_.takes_derivatives
@@ -153,7 +154,7 @@ class Net(NetState):
             run_epoch(self, iterator, training, prefix, step_fn, **fit_params)
 
     def _set_training(self, training: bool = True) -> None:
-        # skorch walks through all submodules before each batch; the root knows the answer.
+        # skorch sets the mode of all submodules before each batch; the root's flag is enough.
         if self.module_.training != training:
             super()._set_training(training)
 
@@ -168,15 +169,15 @@ class Net(NetState):
             yield to_device(output, device=device)
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
-        """Run the module on the inputs of a batch, floats in the module's own precision."""
-        if not tensors_of(x):  # arrays, a packed sequence: skorch makes tensors of what it can
+        """Run the module on the inputs of a batch, with floats in the module's precision."""
+        if not tensors_of(x):  # arrays, packed sequences: skorch converts them
             return super().infer(x, **fit_params)
         return run_module(self, nested.to(x, self.device, float_dtype(self.module_)), **fit_params)
 
     def torch_compile(self, module: nn.Module, name: str) -> Any:
-        """Compile a module, as skorch does; ``module_`` itself stays as it is.
+        """Compile a module, as in skorch; ``module_`` itself is not replaced.
 
-        What was compiled is kept aside and used where the net runs.
+        The compiled module is kept in a cache and used by `infer`.
         """
         compiled = super().torch_compile(module, name=name)
         if name != "module" or compiled is module:
@@ -192,7 +193,7 @@ class Net(NetState):
         Parameters
         ----------
         y_pred : torch.Tensor of shape (n_samples, n_classes), or tuple
-            What the module returned; of a tuple, the first.
+            Output of the module; for a tuple, its first entry.
         y_true : torch.Tensor of shape (n_samples,), dtype int64
             Encoded labels.
 
@@ -213,29 +214,29 @@ class Net(NetState):
         training: bool = False,
         **kwargs: Any,
     ) -> torch.Tensor:
-        """Return the criterion's mean loss, in training with what active constraints make of it.
+        """Return the criterion's mean loss, in training with the active constraints.
 
         No hook of skorch can change the loss. The mean is the criterion's own: with class weights
         the weighted sum over the sum of the weights. A ``reduction`` of "sum" is kept; with "none"
-        a ``get_loss`` of the user's, which calls this one, is given the losses of the samples.
+        a user's ``get_loss``, which calls this one, gets the losses of the samples.
         """
         return objective_loss(self, y_pred, y_true, training)
 
     # ------------------------------------------------------------- a training
 
     def train(self, data: GroupDataset, epochs: int, *args: Any, **options: Any) -> None:
-        """Train for some epochs, as `sk_prunefair.training.train` does."""
+        """Train for some epochs, by `sk_prunefair.training.train`."""
         train(self, data, epochs, *args, **options)
 
     def raise_rate(self, rate: float, data: GroupDataset) -> None:
-        """Remove more weights of ``module_`` in the middle of a fine-tuning.
+        """Remove more weights of ``module_`` during a fine-tuning.
 
         Parameters
         ----------
         rate : float
-            Share of the weights that is then removed, in [0, 1).
+            Share of the weights that is removed afterwards, in [0, 1).
         data : GroupDataset
-            What is trained on, for criteria that look at data.
+            The training data, for criteria that use data.
         """
         engine.raise_rate(self, rate, data)
 
@@ -245,7 +246,7 @@ class Net(NetState):
 
     @property
     def has_own_loss(self) -> bool:
-        """Whether a subclass has a ``get_loss`` of its own."""
+        """Whether a subclass overrides ``get_loss``."""
         return type(self).get_loss is not Net.get_loss
 
     def outcomes(self, data: GroupDataset, *modules: nn.Module) -> list[Outcome]:
@@ -254,36 +255,36 @@ class Net(NetState):
         Parameters
         ----------
         data : GroupDataset
-            With encoded labels, read once for all nets.
+            Data with encoded labels, read once for all nets.
         *modules : torch.nn.Module
-            Such as the dense and the pruned net.
+            Nets, such as the dense and the pruned one.
         """
         return evaluate(self, data, *modules).outcomes
 
     # ------------------------------------------------------------------- files
 
     def _get_module(self, name: str, msg: str) -> Any:
-        # skorch saves and loads what this returns; a pruned net has more to save than its module.
+        # skorch saves and loads the returned objects; a pruned net has more state than its module.
         module = super()._get_module(name, msg)
         return PackedNet(self) if name.rstrip("_") == "module" else module
 
     def load_params(self, *args: Any, checkpoint: Any = None, **kwargs: Any) -> None:
-        """Load from files, as in skorch, and remove again what pruning removed.
+        """Load from files, as in skorch, and enforce the masks.
 
-        A callback that restores the best epoch restores one of the training that runs, or nothing.
+        A callback that restores the best epoch restores one of the current training, or none.
         """
         if checkpoint is not None and is_stale(self, checkpoint):
             return
         own = self.history_ if self.training_ is not None and self.pruned_ is not None else None
         super().load_params(*args, checkpoint=checkpoint, **kwargs)
-        if own is not None and not own:  # LoadInitState: the fine-tuning has its own first epoch
+        if own is not None and not own:  # LoadInitState: a fine-tuning has its own epochs
             self.history_ = own
         self.enforce()
 
     def trim_for_prediction(self) -> None:
-        """Drop what only training needs, as in skorch; predictions stay what they were."""
+        """Drop the parts that only training needs, as in skorch; predictions do not change."""
         self.check_is_fitted()
-        # skorch asks the criterion what makes probabilities, and drops it.
+        # skorch derives the nonlinearity from the criterion, and then drops the criterion.
         self.predict_nonlinearity = self._get_predict_nonlinearity()
         super().trim_for_prediction()
         self.snapshots_ = {}

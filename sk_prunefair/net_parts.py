@@ -1,4 +1,4 @@
-"""What a net does before and after pruning, of rows that come in parts."""
+"""Outcomes of a net before and after pruning, for rows in parts."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ PART_ROWS = 100_000
 
 
 class NetParts:
-    """Parts as `sk_prunefair.FairnessReport.from_parts` takes them, made as they are asked for.
+    """Parts for `sk_prunefair.FairnessReport.from_parts`, computed one after the other.
 
     Parameters
     ----------
     net : CoreNet
-        Whose ``infer`` and criterion are used.
+        Classifier whose ``infer`` and criterion are used.
     data : GroupDataset
-        With labels.
+        Data with labels.
     modules : sequence of torch.nn.Module
-        The dense and the pruned net; one where nothing was pruned.
+        The dense and the pruned net; a single one if nothing was pruned.
     sensitive_features, control_features : array-like, or None
-        Of all rows; groups that are None are those that the items hold.
+        Groups of all rows; None takes the groups in the items.
 
     Attributes
     ----------
     example : object
-        The first row, once it was read.
+        The first row, once it is read.
     classes : ndarray or None
-        What the scores of the nets stand for; None where there are none.
+        Labels of the columns of scores; None if there are no scores.
     """
 
     def __init__(
@@ -82,9 +82,10 @@ class NetParts:
 
 
 def known_groups(groups: Any) -> Any:
-    """Return the groups, or raise ValueError where there are none."""
+    """Return the groups, or raise ValueError if there are none."""
     if groups is None:
         raise ValueError(
-            "sensitive_features must be given, or X yield (X, y, group): the group of each sample"
+            "sensitive_features (the group of each sample) must be given, or X must yield (X, y, "
+            "group)"
         )
     return groups

@@ -1,4 +1,4 @@
-"""What a net has while nothing runs: parameters, weights, itself before and after pruning."""
+"""The state of a net between trainings: parameters, weights, the nets before and after pruning."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ else:
 class NetState(NeuralNetClassifier):
     """skorch's classifier with a pruner, and with a net before and after pruning.
 
-    It has them, and asks for no data: `sk_prunefair.net.Net` runs and trains them.
+    It stores them and uses no data; `sk_prunefair.net.Net` runs and trains them.
     """
 
-    # What holds tensors of the device, for skorch to load on a machine without that device.
+    # Attributes with tensors of the device, which skorch maps when loading on another machine.
     cuda_dependent_attributes_ = ["pruned_", "snapshots_"]  # noqa: RUF012 (skorch rebinds it)
     prefixes_ = [*NeuralNetClassifier.prefixes_, "pruner"]  # noqa: RUF012
     prune_rate: float | None
@@ -53,7 +53,7 @@ class NetState(NeuralNetClassifier):
     compiled_: CompiledModules
     ranks: Ranks = ALONE
 
-    # scikit-learn asks that __init__ sets parameters only; skorch sets these beside them.
+    # scikit-learn requires that __init__ sets only parameters; skorch sets these besides.
     history_: Any = None
     virtual_params_: Any = MappingProxyType({})
 
@@ -65,7 +65,7 @@ class NetState(NeuralNetClassifier):
 
     @property
     def initialized_(self) -> bool:
-        """Whether there is a net; skorch tells its own ``__init__`` by this not existing yet."""
+        """Whether there is a net; skorch detects its own ``__init__`` by this not existing yet."""
         return self._initialized
 
     @initialized_.setter
@@ -73,7 +73,7 @@ class NetState(NeuralNetClassifier):
         self._initialized = value
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Copy part by part; skorch would pickle the net, and not every module can be pickled."""
+        """Copy each attribute; skorch would pickle the net, which fails for some modules."""
         twin = object.__new__(type(self))
         memo[id(self)] = twin
         twin.__dict__.update({name: copy.deepcopy(each, memo) for name, each in vars(self).items()})
@@ -83,22 +83,22 @@ class NetState(NeuralNetClassifier):
         return [name for name in super()._get_param_names() if not name.startswith("_")]
 
     def get_params(self, deep: bool = True, **kwargs: Any) -> dict[str, Any]:
-        """Return the parameters; options given beside a pruner stand before the pruner's own."""
+        """Return the parameters; ``pruner__…`` options override those of the pruner object."""
         params = super().get_params(deep=deep, **kwargs)
         given = {k: v for k, v in self.__dict__.items() if k.startswith("pruner__")}
         return params | given
 
     def set_params(self, **kwargs: Any) -> Self:
-        """Set parameters, as in skorch; the optimizer's also hold for the next ``prune``."""
+        """Set parameters, as in skorch; the optimizer's also apply to the next ``prune``."""
         optimizers = list(self._optimizers)
-        # For these nothing of the net is made anew.
+        # Changes of these parameters do not reinitialize the net.
         mine = [key for key in kwargs if key.partition("__")[0] in ("pruner", "compile")]
         options = {key: kwargs.pop(key) for key in mine}
         self.__dict__.update(options)
         super().set_params(**kwargs)
         if self.initialized_ and any(key.startswith("compile") for key in mine):
             compile_parts(self)
-        # skorch changes the optimizer that is there; every fine-tuning makes a new one.
+        # skorch updates the existing optimizer; every fine-tuning creates a new one.
         for key, value in kwargs.items():
             owner, _, name = key.partition("__")
             if owner in optimizers and name and not name.startswith("param_groups"):
@@ -112,8 +112,8 @@ class NetState(NeuralNetClassifier):
     def initialize(self) -> Self:
         """Create the net, its optimizer and its callbacks, without training.
 
-        For a pretrained module this is all that is needed before `prune` and `fairness_report`,
-        given the parameter ``classes`` where labels are not the integers from 0.
+        For a pretrained module this is enough before `prune` and `fairness_report`,
+        with the parameter ``classes`` if labels are not the integers from 0.
 
         Returns
         -------
@@ -131,7 +131,7 @@ class NetState(NeuralNetClassifier):
                 super().initialize()
         finally:
             self.is_initializing_ = False
-        if hasattr(self, "module_"):  # a subclass may call it otherwise, as in skorch
+        if hasattr(self, "module_"):  # a subclass may call it with other arguments, as in skorch
             self.ranks.align(self.module_)
         self.snapshots_ = {}
         self._snapshot(0)
@@ -143,37 +143,37 @@ class NetState(NeuralNetClassifier):
             self.snapshots_[epoch] = copy.deepcopy(self.module_)
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Keep the dense net of the epoch where something will ask for it."""
+        """Save the dense net of the epoch if it is needed later."""
         super().on_epoch_end(net, **kwargs)
         if self.pruned_ is None:
             self._snapshot(len(self.history))
 
     def initialize_history(self) -> Self:
-        """Begin a history; skorch would empty the one of the net before, which may be wanted."""
+        """Begin a new history; skorch would clear the previous net's, which may still be used."""
         if type(self.history_) is History and self.initialized_:
             self.history_ = None
         return super().initialize_history()
 
     def get_params_for_optimizer(self, prefix: str, named_parameters: Any) -> Any:
-        """Return the optimizer's arguments; a fine-tuning may have a learning rate of its own."""
+        """Return the optimizer's arguments; a fine-tuning may have its own learning rate."""
         args, kwargs = super().get_params_for_optimizer(prefix, named_parameters)
         if self.pruned_ is not None and self.finetune_lr is not None:
             kwargs["lr"] = self.finetune_lr
         return args, kwargs
 
     def make_pruner(self) -> Planner:
-        """Return what makes plans as ``pruner`` and ``pruner__…`` say."""
+        """Return the pruner of the parameters ``pruner`` and ``pruner__…``."""
         return as_planner(get_pruner(self.pruner, **self.get_params_for("pruner")))
 
     # ----------------------------------------------------------- what is there
 
     @property
     def phase_(self) -> Phase:
-        """Either "before" or "after" pruning: what a training now would train."""
+        """The phase of a training that began now: "before" or "after" pruning."""
         return "before" if self.pruned_ is None else "after"
 
     def enforce(self) -> None:
-        """Set the removed weights to zero; called after everything that may change weights."""
+        """Set the removed weights to zero; called after every possible change of weights."""
         if self.pruned_ is not None:
             self.pruned_.plan.enforce(self.module_)
 
@@ -185,7 +185,7 @@ class NetState(NeuralNetClassifier):
 
     @property
     def masks_(self) -> Masks:
-        """Boolean masks by parameter name; empty where nothing was pruned."""
+        """Boolean masks by parameter name; empty if nothing was pruned."""
         self.check_is_fitted()
         return {} if self.pruned_ is None else self.pruned_.masks
 
@@ -207,27 +207,27 @@ class NetState(NeuralNetClassifier):
 
     @property
     def may_have_validation_groups(self) -> bool:
-        """Whether ``train_split`` makes a validation set, and not one that is known to lack groups.
+        """Whether ``train_split`` makes a validation set that may have groups.
 
-        A data set of the user's in skorch's ``predefined_split`` has labels alone; what another
-        function makes is known when it is made.
+        A user's data set in skorch's ``predefined_split`` has labels only; the result of another
+        function is known only after the split.
         """
         given = getattr(self.train_split, "keywords", {}).get("valid_ds")
         return bool(self.train_split) and (given is None or isinstance(given, GroupDataset))
 
     @property
     def is_scored_from_cache(self) -> bool:
-        """Whether a scoring callback of skorch has put cached outputs in the model's place."""
+        """Whether a scoring callback of skorch has replaced the model by cached outputs."""
         return "forward_iter" in vars(self)
 
     def scratch(self) -> Any:
-        """Return a view of this estimator for scikit-learn's checks to set attributes on."""
+        """Return a shallow copy for scikit-learn's checks, which set attributes on it."""
         return self.with_module(vars(self).get("module_"))
 
     def with_module(self, module: nn.Module | None) -> Any:
-        """Return a view of this net, all its attributes the same, with another module.
+        """Return a view of this net with another module and otherwise the same attributes.
 
-        What was removed from the net is no business of another module, such as the dense one.
+        The masks do not apply to another module, such as the dense one.
         """
         view = object.__new__(type(self))
         view.__dict__.update(self.__dict__)
@@ -236,9 +236,9 @@ class NetState(NeuralNetClassifier):
         return view
 
     def exact(self, module: nn.Module | None = None) -> Any:
-        """Return a view that runs a module as it is written: not compiled, in its own precision.
+        """Return a view that runs the module not compiled, and in its own precision.
 
-        For what looks into the module or compares weights by it: pruners, theory, checks.
+        It is for code that inspects the module or its weights: pruners, theory, checks.
         """
         view = self.with_module(vars(self).get("module_") if module is None else module)
         view.__dict__.update(compile=False, autocast=None)

@@ -1,4 +1,4 @@
-"""From the losses of a batch to the number that training makes small."""
+"""The training objective of a batch, from its losses and the constraints."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 class Objective:
-    """The constraints that act in one training: which rows are drawn, and what is minimised.
+    """The active constraints of one training: their draws, factors and penalties.
 
     Parameters
     ----------
     net : TrainingNet
-        The net that is trained.
+        The net in training.
     callbacks : iterable
-        All of its callbacks; those that are constraints and act in this training count.
+        All of its callbacks; constraints that are active in this training are used.
     """
 
     def __init__(self, net: TrainingNet, callbacks: Iterable[Any]) -> None:
@@ -40,11 +40,11 @@ class Objective:
 
     @property
     def takes_derivatives(self) -> bool:
-        """Whether a penalty is made of derivatives, which training differentiates again."""
+        """Whether a penalty is a function of derivatives, which training differentiates again."""
         return any(each.takes_derivatives for each in self.constraints)
 
     def draw_weights(self, data: GroupDataset) -> torch.Tensor | None:
-        """Return how often each row is drawn in the epoch that begins; None for once each."""
+        """Return how often each row is drawn in the next epoch; None for once each."""
         weights = [each.draw_weights(self.net, data) for each in self.constraints]
         given = [weight for weight in weights if weight is not None]
         return torch.stack(given).prod(0) if given else None
@@ -56,12 +56,12 @@ class Objective:
         y_true: torch.Tensor,
         columns: dict[str, Any],
     ) -> torch.Tensor:
-        """Return what the constraints train on in the place of the criterion's losses.
+        """Return the losses that the constraints use in place of the criterion's.
 
         Parameters
         ----------
         losses : torch.Tensor of shape (batch_size,) or None
-            The criterion's losses, None where there are no labels.
+            The criterion's losses, None if there are no labels.
         y_pred, y_true, columns
             As for `sk_prunefair.Constraint.mixed_losses`.
         """
@@ -110,23 +110,23 @@ class Objective:
 
 
 def objective_loss(net: CoreNet, y_pred: Any, y_true: torch.Tensor, training: bool) -> torch.Tensor:
-    """Return the criterion's mean loss, in training with what the constraints make of it.
+    """Return the criterion's mean loss, in training with the constraints.
 
     Parameters
     ----------
     net : CoreNet
-        Says which criterion, which constraints, and what is known of the batch.
+        The net, with its criterion, constraints and current batch.
     y_pred : torch.Tensor or tuple
-        What the module returned.
+        Output of the module.
     y_true : torch.Tensor of shape (n_samples,), dtype int64
         Encoded labels.
     training : bool
-        Whether the constraints act.
+        Whether to apply the constraints.
 
     Raises
     ------
     ValueError
-        If the output does not fit the labels, or the batch is another one than the net was given.
+        If the output does not fit the labels, or the batch is not the net's current one.
     """
     columns = {} if net.step_ is None else net.step_.columns
     y_true = labels_on(y_true, net.device)
@@ -137,7 +137,7 @@ def objective_loss(net: CoreNet, y_pred: Any, y_true: torch.Tensor, training: bo
         check_scores(net, criteria.first_output(y_pred), len(y_true), training=True)
     is_plain = "sample_weight" not in columns and not (objective and objective.constraints)
     if is_plain and not hasattr(criteria.plain_criterion(net.criterion_), "reduction"):
-        # A criterion of the user's may return one number for all: as in skorch.
+        # A user's criterion may return one number for all samples, as in skorch.
         loss = net.criterion_(y_pred, y_true)
         return loss if loss.ndim == 0 else loss.mean()
     if training and net.training_ is not None and not net.training_.has_labels:
@@ -153,8 +153,8 @@ def objective_loss(net: CoreNet, y_pred: Any, y_true: torch.Tensor, training: bo
         net.step_.losses = losses.detach()
     if columns and len(columns["group"]) != len(losses):
         raise ValueError(
-            f"get_loss was given {len(losses)} samples of a batch of {len(columns['group'])}: "
-            "a train_step of your own must pass batches whole; use a smaller batch_size"
+            f"get_loss must get the whole batch of {len(columns['group'])} samples, got "
+            f"{len(losses)}: do not split batches in train_step; use a smaller batch_size"
         )
     weighted = (objective or Objective(net, ())).weighted(trained, columns)
     part = columns.get("part")
@@ -164,14 +164,14 @@ def objective_loss(net: CoreNet, y_pred: Any, y_true: torch.Tensor, training: bo
 
 
 def labels_on(y: Any, device: Any) -> Any:
-    """Return the labels of a batch on a device, without waiting for it; arrays become tensors."""
+    """Return the labels of a batch on a device, without synchronizing; arrays become tensors."""
     return nested.to(y, device) if isinstance(y, torch.Tensor) else to_tensor(y, device=device)
 
 
 def _reduced(
     net: CoreNet, losses: torch.Tensor, y_true: torch.Tensor, all_labels: torch.Tensor | None
 ) -> torch.Tensor:
-    # A get_loss of the user's that calls ours, and skorch's loss_scoring, ask for all losses.
+    # A user's get_loss that calls this one, and skorch's loss_scoring, need all losses.
     is_asked_for_all = net.has_own_loss or net.step_ is None
     if criteria.reduction(net.criterion_) == "none" and is_asked_for_all:
         return losses

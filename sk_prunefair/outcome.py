@@ -1,4 +1,4 @@
-"""What one classifier does on one data set, sample by sample."""
+"""Outcome: the losses and predictions of one classifier on one data set."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Outcome:
     Parameters
     ----------
     losses : ndarray of shape (n_samples,), dtype float64, or None
-        In the unit of the criterion; None where only labels are known.
+        Losses in the unit of the criterion; None if only labels are known.
     labels, truth : ndarray of shape (n_samples,), dtype int64
         Encoded predictions and labels.
     scores : ndarray of shape (n_samples, n_labels), float, default=None
-        Probability of each label, in the order of the codes; None where they are not known.
+        Probability of each label, in the order of the codes; None if not known.
 
     Examples
     --------
@@ -35,7 +35,7 @@ class Outcome:
     scores: npt.NDArray[Any] | None = None
 
     def take(self, rows: npt.NDArray[Any]) -> Outcome:
-        """Return the same of some rows."""
+        """Return the outcome of some of the rows."""
         losses, scores = (
             None if each is None else each[rows] for each in (self.losses, self.scores)
         )
@@ -43,31 +43,31 @@ class Outcome:
 
     @property
     def is_right(self) -> npt.NDArray[np.bool_]:
-        """Whether each prediction is right."""
+        """Whether each prediction is correct."""
         return self.labels == self.truth
 
     @property
     def known_losses(self) -> npt.NDArray[np.float64]:
-        """The losses; ValueError where there are none."""
+        """The losses; ValueError if there are none."""
         if self.losses is None:
-            raise ValueError("losses are not known of predictions that are labels alone")
+            raise ValueError("losses are not available for predictions that are labels only")
         return self.losses
 
     @property
     def confidence(self) -> npt.NDArray[Any] | None:
-        """Probability of the label that each sample is given, None where it is not known."""
+        """Probability of the predicted label of each sample, None if not known."""
         if self.scores is None:
             return None
         return np.take_along_axis(self.scores, self.labels[:, None], axis=1)[:, 0]
 
     @property
     def is_constant(self) -> bool:
-        """Whether all samples get one label, though there are several among the truth."""
+        """Whether all samples get one label, although the truth has several."""
         return len(np.unique(self.labels)) == 1 and len(np.unique(self.truth)) > 1
 
 
 def lost_labels(dense: Outcome, pruned: Outcome) -> list[int]:
-    """Return the labels that the dense net gives to some sample, and the pruned net to none.
+    """Return the labels that the dense net predicts for some sample, and the pruned net for none.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a module returns: which of it counts, and whether it fits the labels and the criterion."""
+"""Checks of a module's output against the labels and the criterion."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 
 def check_output(net: CoreNet, data: GroupDataset) -> None:
-    """Run the module once on a few rows and check that its output fits labels and criterion.
+    """Run the module once on a few rows, and check that its output fits labels and criterion.
 
     Parameters
     ----------
     net : CoreNet
-        The net; its criterion takes the output.
+        The net, with its criterion.
     data : GroupDataset
-        Labelled; two rows are looked at.
+        Labelled data; two rows are used.
 
     Raises
     ------
     ValueError
-        If the output is not (n_samples, n_classes), is not made of probabilities where the
-        criterion asks for those, or the criterion has no loss per sample.
+        If the output is not (n_samples, n_classes), is not probabilities although the
+        criterion needs them, or the criterion has no loss per sample.
     """
     X, y = next(iter(net.get_iterator(data.subset(range(min(2, len(data)))), training=False)))
     was_training = net.module_.training
@@ -48,19 +48,19 @@ def check_scores(net: CoreNet, scores: Any, n_samples: int, training: bool = Fal
     Parameters
     ----------
     net : CoreNet
-        Says which classes there are.
+        The net, with its classes.
     scores : object
-        What the module returned, of a tuple the first.
+        Output of the module; for a tuple, its first entry.
     n_samples : int
-        Rows of the batch.
+        Number of rows of the batch.
     training : bool, default=False
-        Whether scores in the place of probabilities are warned of, as skorch trains on them, and
+        Whether scores in place of probabilities raise a warning, as skorch trains on them, and
         not an error.
 
     Raises
     ------
     ValueError
-        If they are not.
+        If the output is anything else.
     """
     check_shape(net, scores, n_samples)
     if takes_probabilities(net.criterion_) and not bool(((scores >= 0) & (scores <= 1)).all()):
@@ -80,11 +80,11 @@ def check_shape(net: CoreNet, scores: Any, n_samples: int) -> None:
     Parameters
     ----------
     net : CoreNet
-        Says which classes there are.
+        The net, with its classes.
     scores : object
-        What the module returned, of a tuple the first.
+        Output of the module; for a tuple, its first entry.
     n_samples : int
-        Rows of the batch.
+        Number of rows of the batch.
     """
     if not isinstance(scores, torch.Tensor):
         raise ValueError(f"module must return a tensor of scores, got {type(scores).__name__}")
@@ -114,7 +114,7 @@ def _check_one_logit(shape: tuple[int, ...], n_samples: int, classes: Any) -> No
         )
     if classes is not None and len(classes) != 2:
         raise ValueError(
-            f"criterion=BCEWithLogitsLoss is of two classes, got {len(classes)}: "
+            f"criterion=BCEWithLogitsLoss needs two classes, got {len(classes)}: "
             f"{np.asarray(classes)[:10].tolist()}; pass criterion=torch.nn.CrossEntropyLoss and a "
             "module with one score per class"
         )
@@ -125,25 +125,26 @@ def check_losses(net: CoreNet, losses: torch.Tensor, n_samples: int) -> None:
     if tuple(losses.shape) != (n_samples,):
         raise ValueError(
             f"criterion must give one loss per sample, shape ({n_samples},), got shape "
-            f"{tuple(losses.shape)} from {type(net.criterion_).__name__}; a criterion of your "
-            "own needs an attribute reduction that can be set to 'none', or returns one number"
+            f"{tuple(losses.shape)} from {type(net.criterion_).__name__}; a custom criterion must "
+            "have an attribute reduction that accepts 'none', or return one number"
         )
 
 
 def as_probabilities(net: CoreNet, proba: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return what ``predict_nonlinearity`` made of the net's output, rows summing to 1 exactly.
+    """Return the result of ``predict_nonlinearity``, with rows that sum to 1 exactly.
 
     Parameters
     ----------
     net : CoreNet
-        Says whether the nonlinearity was chosen by the user.
+        The net, which has the user's choice of nonlinearity.
     proba : ndarray of shape (n_samples, n_classes), dtype float64
-        Probabilities, as fairlearn and pandas ask for them, their sums 1 to a thousandth.
+        Probabilities, in the dtype that fairlearn and pandas need, with sums of 1 up to a
+        thousandth.
 
     Warns
     -----
     UserWarning
-        If rows are no probabilities, and the nonlinearity was not chosen by the user.
+        If rows are not probabilities, and the user did not choose the nonlinearity.
     """
     sums = proba.sum(axis=-1, keepdims=True)
     if np.allclose(sums, 1, atol=1e-3) and (proba >= 0).all():
@@ -151,9 +152,9 @@ def as_probabilities(net: CoreNet, proba: npt.NDArray[np.float64]) -> npt.NDArra
     if net.predict_nonlinearity == "auto" and not net.is_scored_from_cache:
         kinds = [type(getattr(net, name + "_", None)).__name__ for name in net._criteria]
         warnings.warn(
-            f"the rows of predict_proba are no probabilities, and the criterion {kinds} does not "
-            "say how to make some of the module's output; pass predict_nonlinearity=..., such as a "
-            "softmax, or another criterion",
+            "the rows of predict_proba are not probabilities, as none can be derived from the "
+            f"module's output under the criterion {kinds}; pass predict_nonlinearity=..., such as "
+            "a softmax, or another criterion",
             UserWarning,
             stacklevel=3,
         )
@@ -161,19 +162,19 @@ def as_probabilities(net: CoreNet, proba: npt.NDArray[np.float64]) -> npt.NDArra
 
 
 def probabilities(net: CoreNet, scores: torch.Tensor) -> torch.Tensor | None:
-    """Return the probability of each class, None where neither criterion nor user says how.
+    """Return the probability of each class, None if neither criterion nor user defines it.
 
     Parameters
     ----------
     net : CoreNet
-        Whose ``predict_nonlinearity`` is used.
+        The net whose ``predict_nonlinearity`` is used.
     scores : torch.Tensor
-        What the module returned for a batch, of a tuple the first.
+        Output of the module for a batch; for a tuple, its first entry.
 
     Returns
     -------
     torch.Tensor of shape (n_samples, n_classes), dtype float32, or None
-        On the CPU.
+        Probabilities on the CPU.
     """
     scores = scores.flatten() if takes_one_logit(net.criterion_) else scores
     proba = net._get_predict_nonlinearity()(scores.double()).cpu()

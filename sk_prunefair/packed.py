@@ -1,4 +1,4 @@
-"""A net as skorch's ``save_params`` and ``load_params`` see it: its module with its pruning."""
+"""A module together with its pruning, for skorch's ``save_params`` and ``load_params``."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class PackedNet:
         self.net = net
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """Return the tensors of both nets, masks, rate and how many epochs are the dense net's."""
+        """Return the tensors of both nets, masks, rate and the number of the dense net's epochs."""
         net = self.net
         packed = pack_state(net.module_, net.pruned_)
         if net.pruned_ is not None:
-            # While a fine-tuning runs, the history has its own rows alone.
+            # During a fine-tuning, the history holds only its own rows.
             n_dense = 0 if net.training_ is not None else len(net.pruned_.dense_history)
             packed[_EPOCHS] = torch.tensor(n_dense)
         return packed
 
     def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Take over a saved net; in the middle of a training its weights, and no other pruning."""
+        """Load a saved net; during a training only its weights, if its pruning is the same."""
         if self.net.training_ is not None:
             _load_weights(self.net, state)
         else:
@@ -52,18 +52,18 @@ def _load_net(net: CoreNet, state: Mapping[str, torch.Tensor]) -> None:
 def adopt(
     net: CoreNet, module: nn.Module, pruned: Pruned | None, n_dense: int | None = None
 ) -> None:
-    """Take over a net from elsewhere, and what is known of its pruning.
+    """Set a net from elsewhere together with its pruning.
 
     Parameters
     ----------
     net : CoreNet
-        Initialized, of the architecture of the dense net.
+        Initialized net, of the architecture of the dense net.
     module : torch.nn.Module
-        The net as it is to be.
+        The new net.
     pruned : Pruned or None
-        Its dense net and its plan; None for a net that was not pruned.
+        Its dense net and its plan; None for a net that is not pruned.
     n_dense : int, default=None
-        How many epochs of the history are the dense net's; None for all.
+        Number of epochs of the history that belong to the dense net; None for all.
     """
     history = list(net.history or [])
     engine.restore_dense(net)
@@ -86,8 +86,8 @@ def _load_weights(net: CoreNet, state: Mapping[str, torch.Tensor]) -> None:
         net.module_.load_state_dict(own)
     except RuntimeError as error:
         warnings.warn(
-            f"the weights of a checkpoint do not fit the net that is trained, prune_rate_="
-            f"{net.prune_rate_}, and were not loaded: {error}",
+            "the weights of a checkpoint do not fit the net in training "
+            f"(prune_rate_={net.prune_rate_}) and were not loaded: {error}",
             UserWarning,
             stacklevel=2,
         )
@@ -95,7 +95,7 @@ def _load_weights(net: CoreNet, state: Mapping[str, torch.Tensor]) -> None:
 
 
 def is_stale(net: CoreNet, checkpoint: Any) -> bool:
-    """Tell whether a checkpoint was last written before the training that runs."""
+    """Tell whether a checkpoint was last written before the current training."""
     is_running = net.training_ is not None and len(net.history) > net.training_.first_epoch
     if not is_running or getattr(checkpoint, "event_name", None) is None:
         return False

@@ -1,4 +1,4 @@
-"""How a net's module is made, and of what parts a net consists."""
+"""Create a net's module, and list the parts of a net."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 def make_module(
     net: CoreNet, given: Any, kwargs: dict[str, Any], create: Callable[..., Any]
 ) -> Any:
-    """Create a module, telling its class the sizes of the data that it asks for.
+    """Create a module with the sizes of the data that its class takes.
 
-    An instance of the user's is copied: it stays as it is, and a second fit starts where the first
-    did. A transformer's cache of keys and values is switched off, which a classifier cannot use.
+    A user's instance is copied: it is not changed, and a second fit starts where the first
+    did. A transformer's cache of keys and values is disabled, as classifiers do not use it.
 
     Parameters
     ----------
     net : CoreNet
-        Knows what there is of data; not pruned afterwards.
+        The net, with the schema of its data; it is not pruned afterwards.
     given : torch.nn.Module or class
-        As the user gave it.
+        The user's module.
     kwargs : dict
         Its ``module__…`` parameters.
     create : callable
-        skorch's way from these two to a module.
+        skorch's function of these two that returns a module.
     """
     if isinstance(given, nn.Module):
         if not kwargs and net.initialized_ and not net.is_initializing_:
-            # Another part was set anew: as in skorch, an instance stays as it was trained.
+            # As another part was set, an instance keeps its trained weights, as in skorch.
             engine.restore_dense(net)
             return net.module_
         sizes = known_sizes(net, type(given)) if kwargs else {}
@@ -50,10 +50,10 @@ def make_module(
 
 
 def known_sizes(net: CoreNet, factory: Any) -> dict[str, Any]:
-    """Return those sizes of the data that are known and that a class asks for.
+    """Return the known sizes of the data that a class takes.
 
-    These are n_features and n_classes, and of an X of several arrays n_<name> of each: the columns
-    of floats, or one more than the largest integer, which is what an embedding has to hold.
+    These are n_features and n_classes and, for an X of several arrays, n_<name> of each: the number
+    of columns of floats, or one more than the largest integer, the size of an embedding.
     """
     schema = net.schema_ or Schema()
     sizes = schema.inputs.sizes if schema.inputs else {}

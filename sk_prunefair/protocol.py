@@ -1,4 +1,4 @@
-"""What the parts of the core may ask of the net that they work for."""
+"""The net's interface for the other parts of the core."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from sk_prunefair.pruning.pruner import Planner
 
 
 class CoreNet(TrainingNet, Protocol):
-    """The state of a net and its verbs; `sk_prunefair.net.Net` has them all.
+    """The state and the methods of a net; `sk_prunefair.net.Net` has all of them.
 
-    Loop, objective, engine, files and checks are functions of this, so that none of them imports
-    the net.
+    Loop, objective, engine, files and checks are functions of this protocol, so that none of them
+    imports the net.
     """
 
     # parameters

@@ -1,4 +1,4 @@
-"""The processes that train one net together, each called a rank."""
+"""The processes (ranks) that train one net together."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import distributed, nn
 
 
 class Ranks:
-    """One process on its own; `ProcessRanks` are several.
+    """A single process; `ProcessRanks` are several.
 
-    Every part of the library that has to know of other processes asks its net's ``ranks``. What
-    one process does alone is this class: sums are what they are, everything is the main rank's.
+    Code that communicates with other processes uses its net's ``ranks``. This class is the case of
+    one process: sums are unchanged, and the process is the main rank.
 
     Attributes
     ----------
     index, count : int
-        Which rank this process is, from 0, and how many there are.
+        Number of this process, from 0, and number of processes.
 
     Examples
     --------
@@ -28,22 +28,22 @@ class Ranks:
     index = 0
     count = 1
     batches = 1
-    """How many times ``batch_size`` rows a batch of all ranks together has."""
+    """Number of rows in a batch of all ranks, in multiples of ``batch_size``."""
     order: torch.Generator | None = None
-    """Where several ranks draw the order of the rows from, in the training that runs."""
+    """Generator of the row order of several ranks, in the current training."""
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the rank that writes files."""
+        """Whether this rank writes files."""
         return self.index == 0
 
     def part(self, n_rows: int) -> slice:
-        """Return which of the rows of a batch are this rank's: every row is one rank's."""
+        """Return this rank's rows of a batch; every row belongs to one rank."""
         first, last = (n_rows * (self.index + k) // self.count for k in (0, 1))
         return slice(first, last)
 
     def sum(self, values: torch.Tensor) -> torch.Tensor:
-        """Return the sum over the ranks, the same bits on each; outside the graph."""
+        """Return the sum over the ranks, bitwise equal on each; outside the graph."""
         return values.detach()
 
     def concatenate(self, rows: torch.Tensor) -> torch.Tensor:
@@ -51,38 +51,38 @@ class Ranks:
         return rows.detach()
 
     def main(self, value: Any) -> Any:
-        """Return what the main rank has; any object that can be pickled."""
+        """Return the main rank's value, any object that can be pickled."""
         return value
 
     def align(self, module: Any) -> None:
         """Set the parameters and buffers of a module to those of the main rank, in place."""
 
     def average(self, tensors: list[torch.Tensor]) -> None:
-        """Set tensors to their means over the ranks, in place."""
+        """Replace tensors by their means over the ranks, in place."""
 
     def wait(self) -> None:
-        """Wait until all ranks are here."""
+        """Wait until all ranks have called this."""
 
 
 ALONE = Ranks()
 
 
 def writes_files(source: Any) -> bool:
-    """Tell whether this process writes the files of a net; of several one does."""
+    """Tell whether this process writes the files of a net; of several, one does."""
     return getattr(source, "ranks", ALONE).is_main
 
 
 class ProcessRanks(Ranks):
     """The ranks of a process group of `torch.distributed`.
 
-    Every method but `part` is to be called by all ranks, in the same order.
+    Every method except `part` must be called by all ranks, in the same order.
 
     Parameters
     ----------
     device : torch.device or str
-        Where the group communicates: "cpu" for gloo, the rank's own GPU for NCCL.
+        Device of the communication: "cpu" for gloo, the rank's own GPU for NCCL.
     batches : int
-        How many times ``batch_size`` rows a batch of all ranks together has.
+        Number of rows in a batch of all ranks, in multiples of ``batch_size``.
     """
 
     def __init__(self, device: Any, batches: int) -> None:

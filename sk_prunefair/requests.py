@@ -1,4 +1,4 @@
-"""What a call of the classifier is given, checked before anything is changed."""
+"""Check the arguments of a call of the classifier before anything is changed."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 
 
 class Request:
-    """The data of a call: X, labels, groups and weights, as they were given or as X yields them.
+    """The data of a call: X, labels, groups and weights, as given or as contained in X.
 
     Parameters
     ----------
     X, y, sensitive_features, sample_weight : array-like
         As `sk_prunefair.FairPrunedClassifier.fit` takes them. Labels and groups that are None are
-        those of X, where it is a data set, or a dict with ``labels``, that holds them.
+        taken from X, if it is a data set, or a dict with ``labels``, that holds them.
     """
 
     def __init__(self, X: Any, y: Any, sensitive_features: Any, sample_weight: Any) -> None:
@@ -54,7 +54,7 @@ class Request:
 
 
 def _read(X: Any, y: Any, sensitive_features: Any) -> tuple[Any, Any]:
-    """Return what is given, and what the items of a data set hold in the place of None."""
+    """Return y and groups, with None replaced by those in the items of a data set."""
     if y is not None and (sensitive_features is not None or not yields_groups(X)):
         return y, sensitive_features
     labels, groups = read_labels(X)
@@ -70,7 +70,7 @@ def yields_groups(X: Any) -> bool:
 
 
 def learn(net: CoreNet, given: Request, classes: Any) -> tuple[Schema, Any, npt.NDArray[Any]]:
-    """Return what training data looks like, and its inputs and labels; the net keeps nothing."""
+    """Return the schema of training data, and its inputs and labels; the net is not changed."""
     net.check_training_readiness()
     has_classes = classes is not None and len(classes) > 0
     return Schema.learn(
@@ -84,7 +84,7 @@ def learn(net: CoreNet, given: Request, classes: Any) -> tuple[Schema, Any, npt.
 
 
 def encode(net: CoreNet, given: Request, needs_labels: bool = True) -> tuple[Schema, GroupDataset]:
-    """Encode data by what the net knows; groups may be new where it knows none."""
+    """Encode data by the net's schema; groups may be new if the net has none."""
     schema = known_schema(net)
     inputs = schema.check_inputs(given.X, net.scratch())
     labels = None
@@ -97,7 +97,7 @@ def encode(net: CoreNet, given: Request, needs_labels: bool = True) -> tuple[Sch
 def encoded(
     net: CoreNet, schema: Schema, inputs: Any, labels: npt.NDArray[Any] | None, given: Request
 ) -> GroupDataset:
-    """Return checked inputs and labels as what is trained on."""
+    """Return checked inputs and labels as a training set."""
     return schema.encode(
         net.wrap_inputs(settled(net, schema, inputs)),
         labels,
@@ -107,7 +107,7 @@ def encoded(
 
 
 def settled(net: CoreNet, schema: Schema, inputs: Any) -> Any:
-    """Return an array in the dtype that the net takes; all other inputs as they are."""
+    """Return an array in the dtype that the net takes; other inputs are returned unchanged."""
     if not isinstance(inputs, np.ndarray | MappedRows):
         return inputs
     dtype = None if schema.inputs is None else schema.inputs.dtype
@@ -116,7 +116,7 @@ def settled(net: CoreNet, schema: Schema, inputs: Any) -> Any:
 
 
 def with_dtype(net: CoreNet, schema: Schema, inputs: Any) -> Schema:
-    """Return the schema with the dtype that the net takes such an array in, from now on."""
+    """Return the schema with the dtype in which the net takes such an array from now on."""
     is_array = isinstance(inputs, np.ndarray | MappedRows)
     if not is_array or schema.inputs is None or schema.inputs.dtype:
         return schema
@@ -124,11 +124,11 @@ def with_dtype(net: CoreNet, schema: Schema, inputs: Any) -> Schema:
 
 
 def taken_dtype(net: CoreNet, inputs: npt.NDArray[Any] | MappedRows) -> str:
-    """Return what a net takes an array as: integers where it runs on them as they are, else floats.
+    """Return the dtype in which a net takes an array: integers if its module accepts them.
 
-    A net that begins with an embedding runs on integers and on nothing else; one that begins with
-    a linear layer or a convolution does not, and gets floats, in double precision where it is of
-    that. The net is run on two rows, in evaluation mode.
+    A net that begins with an embedding accepts only integers; one that begins with
+    a linear layer or a convolution does not, and gets floats, in double precision if its parameters
+    have it. The net is run on two rows, in evaluation mode.
     """
     is_integer = inputs.dtype.kind in "iu" and len(inputs)
     if is_integer and runs_on(net, torch.from_numpy(inputs[:2].astype(np.int64))):
@@ -139,7 +139,7 @@ def taken_dtype(net: CoreNet, inputs: npt.NDArray[Any] | MappedRows) -> str:
 
 
 def runs_on(net: CoreNet, X: torch.Tensor) -> bool:
-    """Tell whether the net's module takes these inputs; its state and torch's seeds stay."""
+    """Tell whether the net's module accepts these inputs; its state and torch's seeds are kept."""
     module = vars(net).get("module_")
     if module is None:
         return False
@@ -148,9 +148,9 @@ def runs_on(net: CoreNet, X: torch.Tensor) -> bool:
     try:
         with torch.no_grad(), seeded(0, 0, net.device):
             net.exact().infer(X)
-    except IndexError:  # tokens beyond the vocabulary: those of an embedding all the same
+    except IndexError:  # beyond the vocabulary, but integers are accepted
         return True
-    except Exception:  # whatever a net raises that was written for another kind of numbers
+    except Exception:  # any error of a net written for another dtype
         return False
     finally:
         for part, mode in modes:
@@ -159,12 +159,12 @@ def runs_on(net: CoreNet, X: torch.Tensor) -> bool:
 
 
 def known_schema(net: CoreNet) -> Schema:
-    """Return what is known of the net's data, be it the labels alone."""
+    """Return the known schema of the net's data, which may be only the labels."""
     return net.schema_ or Schema(classes=getattr(net, "classes_", None))
 
 
 def adopt_schema(net: CoreNet, schema: Schema) -> None:
-    """Set what is known of the data as attributes that scikit-learn looks for."""
+    """Set the schema as attributes that scikit-learn expects."""
     net.schema_ = schema
     net.groups_ = ONE_GROUP if schema.groups is None else schema.groups
     inputs = schema.inputs
@@ -182,7 +182,7 @@ def adopt_schema(net: CoreNet, schema: Schema) -> None:
 
 
 def check_parameters(net: CoreNet) -> None:
-    """Raise ValueError where a parameter of the classifier's own is malformed."""
+    """Raise ValueError if one of the classifier's own parameters is malformed."""
     net.make_pruner()
     check_choice("finetune_schedule", net.finetune_schedule, ("restart", "continue"))
     autocast_dtype(net.autocast)
@@ -190,7 +190,7 @@ def check_parameters(net: CoreNet) -> None:
 
 
 def check_groups_given(net: CoreNet, sensitive_features: Any, phases: Sequence[Phase]) -> None:
-    """Raise ValueError where a constraint that is going to act has no groups."""
+    """Raise ValueError if an active constraint needs groups and there are none."""
     if sensitive_features is not None:
         return
     for callback in _given_callbacks(net):
@@ -202,12 +202,12 @@ def check_groups_given(net: CoreNet, sensitive_features: Any, phases: Sequence[P
 
 
 def can_follow(net: CoreNet) -> bool:
-    """Tell whether something is there to fine-tune by without labels, such as `Distillation`.
+    """Tell whether fine-tuning without labels has an objective, such as `Distillation`.
 
     Warns
     -----
     UserWarning
-        Where other constraints then do nothing.
+        If other constraints have no effect then.
     """
     acting = [
         callback
@@ -219,13 +219,15 @@ def can_follow(net: CoreNet) -> bool:
     idle = [type(callback).__name__ for callback in acting if callback.needs_labels]
     if idle:
         warnings.warn(
-            f"fine-tuning without labels: {', '.join(idle)} does not act", UserWarning, stacklevel=4
+            f"fine-tuning without labels: {', '.join(idle)} has no effect",
+            UserWarning,
+            stacklevel=4,
         )
     return True
 
 
 def check_constraints(net: CoreNet, phases: Sequence[Phase], has_labels: bool = True) -> None:
-    """Raise ValueError where a constraint that acts in the phases cannot do what it is to."""
+    """Raise ValueError if the parameters do not allow a constraint that is active in the phases."""
     for _, callback in net.callbacks_:
         is_asked = isinstance(callback, Constraint) and (has_labels or not callback.needs_labels)
         if is_asked and _acts(callback, phases):
@@ -237,7 +239,7 @@ def _acts(callback: Any, phases: Sequence[Phase]) -> bool:
 
 
 def _given_callbacks(net: CoreNet) -> list[Any]:
-    """Return the callbacks of the user's; one set by its name replaces the one in the list."""
+    """Return the user's callbacks; one set by name replaces the one in the list."""
     given = [] if net.callbacks in (None, "disable") else list(net.callbacks)
     pairs = [item if isinstance(item, (tuple, list)) else ("", item) for item in given]
     named = {

@@ -1,4 +1,4 @@
-"""Put a net back to what it was where a call raises."""
+"""Restore the state of a net if a call raises an error."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from sk_prunefair.hooks import Hook
 
 @contextlib.contextmanager
 def unchanged_on_error(net: Any, *, in_place: bool = False) -> Iterator[None]:
-    """Put back all that the net had where what is inside raises, an interrupt included.
+    """Restore all attributes of the net if the context raises, also on an interrupt.
 
-    Attributes are put back, the history, and what callbacks of skorch and of this library remember;
-    callbacks of the user's keep what they have seen.
+    Attributes, the history, and the state of callbacks of skorch and of this library are restored;
+    the user's callbacks keep their state.
 
     Parameters
     ----------
     net : Net
         The net.
     in_place : bool, default=False
-        Whether what is inside trains the very modules and optimizers that the net has now; their
+        Whether the context trains the current modules and optimizers in place; their
         state is copied then.
     """
     before = dict(vars(net))
@@ -49,12 +49,12 @@ def unchanged_on_error(net: Any, *, in_place: bool = False) -> Iterator[None]:
 
 
 def is_library(callback: Any) -> bool:
-    """Tell whether a callback is one of skorch's or of this library's, not of the user's."""
+    """Tell whether a callback belongs to skorch or to this library."""
     return isinstance(callback, Hook) or type(callback).__module__.startswith("skorch.")
 
 
 def _attributes(callback: Any) -> dict[str, Any]:
-    # A hook may change in place what it remembers.
+    # A hook may change its state in place.
     is_hook = isinstance(callback, Hook) and hasattr(callback, "states_")
     return dict(vars(callback)) | (callback.copy_states() if is_hook else {})
 

@@ -1,4 +1,4 @@
-"""Resume: a training that was killed goes on where it was, and ends with the same net."""
+"""Resume: continue a killed training, with the same result."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from sk_prunefair.fingerprint import fingerprint, plain_attributes
 from sk_prunefair.hooks import Hook
 from sk_prunefair.kept import KeptFolder
 from sk_prunefair.restore import is_library
-from sk_prunefair.snapshot import put_files_back, set_generators, set_state, state_of
+from sk_prunefair.snapshot import restore_files, set_generators, set_state, state_of
 
 if TYPE_CHECKING:
     from sk_prunefair.data.dataset import GroupDataset
     from sk_prunefair.protocol import CoreNet
 
-# Parameters that say how a training is shown, or when it is asked for, not what it does.
+# Parameters that control output or repetition, not the result.
 _SILENT = {
     "accelerator",
     "callbacks",
@@ -33,44 +33,44 @@ _SILENT = {
 
 
 class Resume(Hook):
-    """Take a training up again where it was killed, and end with the net of one that was not.
+    """Continue a training after its process was killed, with the same final net.
 
-    After each epoch a file in `dirname` keeps all that the rest of the training depends on: the
-    weights of every module and criterion, the optimizer's state, masks and the rate so far, what
-    callbacks remember (multipliers, averaged weights, schedules, best scores), the history, and
+    After each epoch a file in `dirname` stores the whole state of the training: the
+    weights of every module and criterion, the optimizer's state, masks and the current rate, the
+    state of callbacks (multipliers, averaged weights, schedules, best scores), the history, and
     torch's, numpy's and Python's random generators. Call ``fit``, ``partial_fit`` or ``prune``
-    again with the same arguments, in a new process, and it goes on after the last epoch that was
-    finished: bit for bit the same net, on the same machine with the same number of threads.
+    again with the same arguments, in a new process, and it continues after the last finished
+    epoch, with a bitwise equal net on the same machine with the same number of threads.
 
-    Each training has a file of its own, the dense one and every fine-tuning, named by a fingerprint
-    of its start: weights, parameters, seed and data. So a file is never taken for another training:
-    change a parameter or the data, and training begins anew. A training that ended is not repeated.
-    Delete the folder when all is done.
+    Each training, the dense one and every fine-tuning, has its own file, named by a fingerprint
+    of its start: weights, parameters, seed and data. So a file is never used for another training:
+    with another parameter or other data, training starts from the beginning. A finished training is
+    not repeated. Delete the folder at the end.
 
-    skorch's ``Checkpoint`` with ``LoadInitState`` is another thing: it loads the weights of the
-    best epoch and trains for ``max_epochs`` more, with fresh random numbers.
+    skorch's ``Checkpoint`` with ``LoadInitState`` is different: it loads the weights of the
+    best epoch and trains for ``max_epochs`` more, with new random numbers.
 
     Parameters
     ----------
     dirname : str or path-like
-        Folder of the files, which are pickles: load those alone that you trust. About three times
-        the size of the net's weights for each training.
+        Folder of the files, which are pickles: load only those that you trust. They need about
+        three times the size of the net's weights for each training.
     every : int, default=1
-        Epochs between two writings, at least 1.
+        Number of epochs between two writes, at least 1.
 
     Raises
     ------
     ValueError
-        If the net has no ``random_state``: it would never begin the same way again.
+        If the net has no ``random_state``, as its training would not be reproducible.
 
     Notes
     -----
-    Of callbacks that are neither skorch's nor a `sk_prunefair.hooks.Hook`, those attributes are
-    kept that end in an underscore and can be pickled. They do not count in the fingerprint, but a
-    training that is taken up warns where their code or parameters (numbers, strings, functions)
-    are not those of its beginning. Of a torch Dataset its attributes count, not its items.
+    For callbacks that are neither skorch's nor a `sk_prunefair.hooks.Hook`, attributes that end in
+    an underscore and can be pickled are stored. They do not enter the fingerprint, but a
+    resumed training warns if their code or parameters (numbers, strings, functions)
+    have changed since its start. A torch Dataset enters with its attributes, not its items.
 
-    Files of a ``Checkpoint`` with ``load_best=True`` are kept with the training that wrote them.
+    Files of a ``Checkpoint`` with ``load_best=True`` are stored with the training that wrote them.
 
     Examples
     --------
@@ -104,7 +104,7 @@ class Resume(Hook):
         self.every = every
 
     def initialize(self) -> Any:
-        """Check the parameters; a new ``fit`` calls this."""
+        """Check the parameters; called by every new ``fit``."""
         super().initialize()
         KeptFolder(self.dirname)
         if check_epochs(self.every, "every") < 1:
@@ -113,82 +113,80 @@ class Resume(Hook):
         self.add_state("generators_", None, lives="training")
         return self
 
-    def take_up(self, net: CoreNet, data: GroupDataset, epochs: int) -> int:
-        """Set a net to where its training was, if it was under way before.
+    def resume_training(self, net: CoreNet, data: GroupDataset, epochs: int) -> int:
+        """Restore the state of a net's training if it was interrupted.
 
         Parameters
         ----------
         net : CoreNet
-            At the beginning of its training.
+            The net, at the beginning of its training.
         data : GroupDataset
-            What it is trained on.
+            The training data.
         epochs : int
-            How many it is to be trained.
+            Number of epochs of the training.
 
         Returns
         -------
         int
-            The epochs that are left.
+            Number of remaining epochs.
         """
         if net.seed_ is None:
-            raise ValueError(
-                "Resume needs a net that begins the same way again: set random_state, got None"
-            )
+            raise ValueError("Resume needs a reproducible training: set random_state, got None")
         self.key_ = fingerprint(_start(net, data))
         kept = KeptFolder(self.dirname).read(self.key_)
         n_rows = torch.tensor([0 if kept is None else len(kept["history"])])
         is_same = len(net.ranks.concatenate(n_rows).unique()) == 1
-        if kept is None or not is_same:  # killed while some ranks had written an epoch, some not
+        if kept is None or not is_same:  # killed after only some ranks had written an epoch
             return epochs
         set_state(net, kept)
         if net.ranks.is_main:
-            put_files_back(kept)
-        if kept["users"] != fingerprint(users_callbacks(net)):
+            restore_files(kept)
+        if kept["users"] != fingerprint(user_callback_values(net)):
             warnings.warn(
-                f"the training in {KeptFolder(self.dirname).path(self.key_)} is taken up again, "
-                "but callbacks of your own are others, or have other parameters or code, than when "
-                "it began; delete the file to train anew",
+                f"the training in {KeptFolder(self.dirname).path(self.key_)} is resumed, but the "
+                "user's callbacks, or their parameters or code, differ from those at its start; "
+                "delete the file to train from the beginning",
                 UserWarning,
                 stacklevel=2,
             )
         self.generators_ = kept["generators"]
         return epochs - (len(net.history) - net.training_.first_epoch)
 
-    def go_on(self, net: Any) -> None:
-        """Draw on from where the training was; called once the data is split as it was before."""
+    def restore_generators(self, net: Any) -> None:
+        """Restore the random generators; called after the data is split as before."""
         if self.generators_ is not None:
             set_generators(net, self.generators_)
             self.generators_ = None
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Write down where the training is; the net calls this after all other callbacks."""
+        """Save the state of the training; the net calls this after all other callbacks."""
         done = len(net.history) - net.training_.first_epoch
         if self.key_ is not None and (done % self.every == 0 or done == net.training_.epochs):
-            users = fingerprint(users_callbacks(net))
+            users = fingerprint(user_callback_values(net))
             KeptFolder(self.dirname).write(self.key_, state_of(net) | {"users": users})
 
 
-def take_up(net: CoreNet, data: GroupDataset, epochs: int) -> int:
-    """Return how many epochs are left of a training, taken up again where a callback has kept it.
+def resume_training(net: CoreNet, data: GroupDataset, epochs: int) -> int:
+    """Return the number of remaining epochs, after restoring an interrupted training.
 
     Parameters
     ----------
     net, data, epochs
-        As for `Resume.take_up`.
+        As for `Resume.resume_training`.
     """
     found = [callback for _, callback in net.callbacks_ if isinstance(callback, Resume)]
     if len(found) > 1:
         raise ValueError(f"callbacks must hold one Resume at most, got {len(found)}")
-    return found[0].take_up(net, data, epochs) if found else epochs
+    return found[0].resume_training(net, data, epochs) if found else epochs
 
 
-def what_is_known(net: Any) -> list[Any]:
-    """Return all that a net's next training or pruning depends on, beside data, for a fingerprint.
+def training_values(net: Any) -> list[Any]:
+    """Return all values that determine a net's next training or pruning, except data.
 
     Parameters
     ----------
     net : CoreNet
-        Initialized.
+        Initialized net.
     """
     params = {
         name: value
@@ -205,49 +203,49 @@ def what_is_known(net: Any) -> list[Any]:
         net.seed_,
         len(net.history),
         net.trained_parts(),
-        _accelerator_is_known(net),
+        _accelerator_values(net),
         pruned and [pruned.dense, pruned.plan.pack(), pruned.parts, pruned.schedules],
         net.snapshots_,
     ]
 
 
-def _accelerator_is_known(net: Any) -> list[Any]:
-    """Return how an accelerator trains, not how far it has come."""
+def _accelerator_values(net: Any) -> list[Any]:
+    """Return the settings of an accelerator, without its progress."""
     accelerator = getattr(net, "accelerator", None)
     names = ("num_processes", "mixed_precision", "gradient_accumulation_steps", "split_batches")
     return [getattr(accelerator, name, None) for name in names]
 
 
 def counts(callback: Any) -> bool:
-    """Tell whether a callback's parameters say what a training does: one of ours, or skorch's."""
+    """Tell whether a callback's parameters determine its effect: skorch's and this library's."""
     return is_library(callback) and not isinstance(callback, Resume)
 
 
-def users_callbacks(net: Any) -> list[Any]:
-    """Return what is known of callbacks that are not in `what_is_known`, for a fingerprint.
+def user_callback_values(net: Any) -> list[Any]:
+    """Return parameters and code of callbacks that are not in `training_values`, for a fingerprint.
 
     Parameters
     ----------
     net : CoreNet
-        Initialized.
+        Initialized net.
     """
     own = [each for each in net.callbacks_ if not is_library(each[1])]
     return [(name, type(callback), _parameters(callback)) for name, callback in own]
 
 
 def _parameters(callback: Any) -> dict[str, Any]:
-    # skorch's get_params would return all attributes, what changes in a training as well.
+    # skorch's get_params would return all attributes, including those that change in training.
     names = inspect.signature(type(callback)).parameters
     return {k: v for k, v in plain_attributes(callback).items() if k in names}
 
 
-def data_is_known(data: GroupDataset) -> list[Any]:
-    """Return what is known of data without reading items, for a fingerprint.
+def data_values(data: GroupDataset) -> list[Any]:
+    """Return the values of data without reading items, for a fingerprint.
 
     Parameters
     ----------
     data : GroupDataset
-        Arrays count with all they hold, a data set with its attributes.
+        Arrays enter with all values, a data set with its attributes.
     """
     return [data.source, data.rows, data.targets, data.group, data.sample_weight]
 
@@ -257,6 +255,6 @@ def _start(net: CoreNet, data: GroupDataset) -> list[Any]:
     return [
         (training.phase, training.epochs, training.goal, training.follows_schedule),
         (training.first_epoch, training.has_labels, net.ranks.index),
-        what_is_known(net),
-        data_is_known(data),
+        training_values(net),
+        data_values(data),
     ]

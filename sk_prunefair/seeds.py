@@ -1,4 +1,4 @@
-"""Random numbers that depend on a seed alone, under threads as well."""
+"""Random numbers that depend only on a seed, also with several threads."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ import numpy as np
 import torch
 
 
-class _Turns:
-    """Torch's generator is one for all threads of a process: who seeds it has it alone."""
+class _GeneratorLock:
+    """A lock on torch's generator, which is shared by all threads of a process."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
 
     def reset(self) -> None:
-        # A forked process has none of the threads that might hold the lock.
+        # Threads do not survive a fork, so the lock is free in the new process.
         self.lock = threading.RLock()
 
 
-_TURNS = _Turns()
+_TURNS = _GeneratorLock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_TURNS.reset)
 
 
 @contextlib.contextmanager
 def seeded(seed: int | None, step: int, device: Any = "cpu") -> Iterator[None]:
-    """Draw from torch's generator as the seed and the step say, and put it back afterwards.
+    """Seed torch's generator by the seed and the step, and restore its state afterwards.
 
-    Threads take turns, so that each gets what it would get alone. Those without a seed do so, too:
-    in between they would draw from the generator that another has seeded.
+    Threads run one after the other, so that each draws the same numbers as alone. Those without a
+    seed wait, too: otherwise they would draw from a generator that another thread has seeded.
 
     Parameters
     ----------
     seed : int or None
-        None leaves the generator alone: what is inside draws from it as it is.
+        None keeps the state of the generator.
     step : int
-        Part of the seed, so that one training after another does not draw the same.
+        Part of the seed, so that successive trainings draw different numbers.
     device : str or torch.device, default="cpu"
-        Whose generators are put back afterwards; those of all CUDA devices for one of them.
+        Device whose generator is restored afterwards; for a CUDA device, those of all CUDA devices.
 
     Examples
     --------

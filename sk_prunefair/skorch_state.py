@@ -1,7 +1,7 @@
-"""What skorch's own callbacks remember, set to what belongs to the training that begins.
+"""Set the state of skorch's callbacks for the training that begins.
 
-skorch's callbacks find out where they stand from ``net.history`` and from attributes that only
-``fit`` sets back. A fine-tuning is a training of its own, with a history of its own.
+skorch's callbacks derive their state from ``net.history`` and from attributes that only
+``fit`` resets. A fine-tuning is a training of its own, with its own history.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 
-def count_best(callbacks: Iterable[Any], history: History) -> None:
+def set_best_scores(callbacks: Iterable[Any], history: History) -> None:
     """Set the best score of every scoring callback to the best one in the history.
 
     Parameters
     ----------
     callbacks : iterable
-        Those with ``best_score_`` and ``lower_is_better`` are set.
+        Callbacks; those with ``best_score_`` and ``lower_is_better`` are set.
     history : skorch.history.History
-        Of the training that begins; the best score of one without rows is the worst there is.
+        History of the training that begins; without rows the best score is infinitely bad.
     """
     for callback in callbacks:
         if not hasattr(callback, "best_score_"):
@@ -36,17 +36,17 @@ def count_best(callbacks: Iterable[Any], history: History) -> None:
         callback.best_score_ = best[-1] if best else worst
 
 
-def count_from_here(callbacks: Iterable[Any], net: Any) -> None:
-    """Forget the best scores so far: the net has lost weights, and was better with them."""
+def reset_best_scores(callbacks: Iterable[Any], net: Any) -> None:
+    """Reset the best scores, as the net had more weights before."""
     callbacks = list(callbacks)
-    count_best(callbacks, type(net.history)())
+    set_best_scores(callbacks, type(net.history)())
     for callback in callbacks:
         if isinstance(callback, EarlyStopping):
             callback.on_train_begin(net)
 
 
 def begin_schedules(callbacks: Iterable[Any], optimizer: Optimizer, history: History) -> None:
-    """Let learning rate schedules begin with the history's first row, or go on after its last."""
+    """Start learning rate schedules with the history's first row, or continue after its last."""
     schedulers = [callback for callback in callbacks if isinstance(callback, LRScheduler)]
     for callback in schedulers:
         callback.batch_idx_ = 0
@@ -56,12 +56,12 @@ def begin_schedules(callbacks: Iterable[Any], optimizer: Optimizer, history: His
         for group in optimizer.param_groups:
             group.pop("initial_lr", None)
         return
-    for group in optimizer.param_groups:  # schedules that go on ask where they began
+    for group in optimizer.param_groups:  # continuing schedules need their initial rates
         group.setdefault("initial_lr", group["lr"])
 
 
 def schedule_states(callbacks: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Return where each learning rate schedule stands, by the name of its callback."""
+    """Return the state of each learning rate schedule, by the name of its callback."""
     return {
         name: callback.lr_scheduler_.state_dict()
         for name, callback in callbacks
@@ -75,16 +75,16 @@ def continue_schedules(
     optimizer: Optimizer,
     dense: Optimizer,
 ) -> None:
-    """Go on with learning rates and schedules where the dense training ended.
+    """Continue learning rates and schedules from the end of the dense training.
 
     Parameters
     ----------
     callbacks : iterable of (str, callback)
-        Their schedulers have been made for the fine-tuning.
+        Callbacks with the schedulers of the fine-tuning.
     states : dict
-        What `schedule_states` returned at the end of the dense training.
+        Result of `schedule_states` at the end of the dense training.
     optimizer, dense : torch.optim.Optimizer
-        Of the fine-tuning, and of the dense training as it ended.
+        Optimizers of the fine-tuning, and of the dense training at its end.
     """
     for group, before in zip(optimizer.param_groups, dense.param_groups, strict=False):
         group |= {name: before[name] for name in ("lr", "initial_lr") if name in before}

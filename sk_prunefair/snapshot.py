@@ -1,4 +1,4 @@
-"""All that the rest of a training depends on, as a value that can be written to a file."""
+"""The whole state of a training, as a value that can be written to a file."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 
 def state_of(net: CoreNet) -> dict[str, Any]:
-    """Return what the rest of a training depends on, between two epochs.
+    """Return the state of a training between two epochs.
 
     Parameters
     ----------
     net : CoreNet
-        In the middle of its training.
+        The net, during its training.
 
     Returns
     -------
     dict
-        States of modules, criteria and optimizers; masks; history; what callbacks remember, as
-        pickles that refer to the net's own tensors by name; the files that they will load;
+        States of modules, criteria and optimizers; masks; history; states of callbacks, as
+        pickles that refer to the net's own tensors by name; files that callbacks load later;
         random generators.
     """
     names = _names(net)
@@ -44,7 +44,7 @@ def state_of(net: CoreNet) -> dict[str, Any]:
         "parts": {
             name: part.state_dict() for name, part in trained.items() if hasattr(part, "state_dict")
         },
-        # What a Freezer has frozen.
+        # Parameters frozen by a Freezer.
         "frozen": {
             name: [k for k, tensor in part.named_parameters() if not tensor.requires_grad]
             for name, part in trained.items()
@@ -55,20 +55,20 @@ def state_of(net: CoreNet) -> dict[str, Any]:
         "plan": None if net.pruned_ is None else net.pruned_.plan.pack(),
         "history": list(net.history),
         "snapshots": {epoch: each.state_dict() for epoch, each in net.snapshots_.items()},
-        "callbacks": {name: _remembered(callback, names) for name, callback in net.callbacks_},
+        "callbacks": {name: _callback_state(callback, names) for name, callback in net.callbacks_},
         "generators": _generators(net),
     }
 
 
 def set_state(net: CoreNet, kept: Mapping[str, Any]) -> None:
-    """Set a net to what `state_of` returned, but for the random generators.
+    """Set a net to the result of `state_of`, except the random generators.
 
     Parameters
     ----------
     net : CoreNet
-        At the beginning of the same training.
+        The net, at the beginning of the same training.
     kept : mapping
-        What `state_of` returned.
+        Result of `state_of`.
     """
     for name, state in kept["parts"].items():
         getattr(net, name).load_state_dict(state)
@@ -94,13 +94,13 @@ def set_state(net: CoreNet, kept: Mapping[str, Any]) -> None:
                 setattr(callback, attribute, value)
 
 
-def put_files_back(kept: Mapping[str, Any]) -> None:
-    """Write again what callbacks had written, in the place of what a later training wrote there.
+def restore_files(kept: Mapping[str, Any]) -> None:
+    """Restore files that callbacks wrote, over those of a later training.
 
     Parameters
     ----------
     kept : mapping
-        What `state_of` returned.
+        Result of `state_of`.
     """
     for path, content in kept["files"].items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -108,7 +108,7 @@ def put_files_back(kept: Mapping[str, Any]) -> None:
 
 
 def _best_files(net: Any) -> list[Path]:
-    """Return the files from which a checkpoint is to load the best epoch when the training ends."""
+    """Return the files from which a checkpoint loads the best epoch at the end of training."""
     callbacks = [callback for _, callback in net.callbacks_ if isinstance(callback, Checkpoint)]
     named = [each.get_formatted_files(net) for each in callbacks if each.load_best and net.history]
     paths = [Path(file) for files in named for file in files.values() if isinstance(file, str)]
@@ -121,9 +121,9 @@ def set_generators(net: Any, states: Mapping[str, Any]) -> None:
     Parameters
     ----------
     net : CoreNet
-        Says which device's, and which iterator.
+        The net, with its device and iterator.
     states : mapping
-        ``"generators"`` of what `state_of` returned.
+        ``"generators"`` in the result of `state_of`.
     """
     torch.set_rng_state(states["torch"])
     np.random.set_state(states["numpy"])  # noqa: NPY002 (the generator that others draw from)
@@ -153,13 +153,13 @@ def _own_generator(net: Any) -> Any:
 
 @dataclass(frozen=True)
 class _State:
-    """The state of something that is made anew when a training begins, as a schedule is."""
+    """State of an object that is created at the beginning of a training, such as a schedule."""
 
     state: Any
 
 
-def _remembered(callback: Any, names: _Names) -> dict[str, bytes]:
-    """Return what a callback remembers, by attribute; of the user's, what can be pickled."""
+def _callback_state(callback: Any, names: _Names) -> dict[str, bytes]:
+    """Return the state of a callback by attribute; for users' callbacks, what can be pickled."""
     found = {}
     for name, value in vars(callback).items():
         if not name.endswith("_") or name == "states_":
@@ -172,15 +172,16 @@ def _remembered(callback: Any, names: _Names) -> dict[str, bytes]:
             _Pickler(file, names).dump(value)
             found[name] = file.getvalue()
         except Exception as error:
-            # What a callback itself leaves out, such as a progress bar, need not be kept.
+            # Attributes that a callback excludes from pickles, such as a progress bar, are not
+            # needed.
             if is_library(callback) and name in callback.__getstate__():
                 raise ValueError(
-                    f"{name} of the callback {type(callback).__name__} cannot be kept: {error!r}"
+                    f"{name} of the callback {type(callback).__name__} cannot be saved: {error!r}"
                 ) from error
     return found
 
 
-# What a net consists of: each part, and its name, by the part's id.
+# The parts of a net and their names, by the id of the part.
 _Names = dict[int, tuple[Any, tuple[str, ...]]]
 
 
@@ -196,7 +197,7 @@ def _names(net: CoreNet) -> _Names:
 
 
 class _Pickler(pickle.Pickler):
-    """Writes names in the place of the net's own tensors, modules and optimizers."""
+    """Pickler that writes names instead of the net's own tensors, modules and optimizers."""
 
     def __init__(self, file: Any, names: _Names) -> None:
         super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
@@ -208,7 +209,7 @@ class _Pickler(pickle.Pickler):
 
 
 class _Unpickler(pickle.Unpickler):
-    """Puts the net's own tensors, modules and optimizers in the place of their names."""
+    """Unpickler that replaces names by the net's own tensors, modules and optimizers."""
 
     def __init__(self, pickled: bytes, parts: Mapping[tuple[str, ...], Any]) -> None:
         super().__init__(io.BytesIO(pickled))

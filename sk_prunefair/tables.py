@@ -1,4 +1,4 @@
-"""Tables as nets take them: numbers of one scale, categories as indices."""
+"""TabularEncoder: encode tables as scaled numbers and category indices."""
 
 from __future__ import annotations
 
@@ -25,37 +25,37 @@ SCALERS = ("standard", "quantile", None)
 
 
 class TabularEncoder(TransformerMixin, BaseEstimator):
-    """Make of a table the dict of two arrays that `sk_prunefair.modules.TabularNet` takes.
+    """Encode a table as the dict of two arrays for `sk_prunefair.modules.TabularNet`.
 
     Numbers are imputed by the median of their column and scaled. Categories become indices that no
-    two columns share: the first index of each column stands for a missing value and for one that
-    `fit` has not seen, the next ones for the values seen, in sorted order.
+    two columns share: the first index of each column is for missing values and for values that
+    did not occur in `fit`, the next ones for the values in `fit`, in sorted order.
 
     Parameters
     ----------
     categorical : list of str or int, default=None
-        Columns that hold categories: names of a DataFrame's, positions of an array's. None takes
-        all that are not numeric by their dtype: strings, categories, booleans and objects. Of an
-        array of objects, a column that holds nothing but numbers is numeric.
+        Columns with categories: names for a DataFrame, positions for an array. None takes
+        all columns without a numeric dtype: strings, categories, booleans and objects. In an
+        array of objects, a column that holds only numbers is numeric.
     scaler : {"standard", "quantile"} or None, default="standard"
-        What is done to numbers: mean 0 and variance 1, or the normal distribution by quantiles,
-        or nothing.
+        Scaling of numbers: mean 0 and variance 1, or the normal distribution by quantiles,
+        or none.
 
     Attributes
     ----------
     n_features_in_ : int
-        Columns of the table.
+        Number of columns of the table.
     feature_names_in_ : ndarray of str of shape (n_features,)
-        Names of the columns; only where a DataFrame with string names was given.
+        Names of the columns; only if a DataFrame with string names was given.
     numeric_, categorical_ : list of str or int
         Columns of ``numbers`` and of ``categories``, in their order.
     categories_ : list of ndarray
-        Values of each categorical column that `fit` has seen, sorted, without missing ones.
+        Values of each categorical column in `fit`, sorted, without missing ones.
     offsets_ : ndarray of shape (n_categorical,), dtype int64
-        Index of what is unknown or missing, by categorical column; the value
+        Index of unknown and missing values, by categorical column; the value
         ``categories_[column][k]`` has the index ``offsets_[column] + 1 + k``.
     n_categories_ : int
-        Indices of all columns together.
+        Number of indices of all columns together.
 
     Examples
     --------
@@ -83,7 +83,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         X : DataFrame or array-like of shape (n_samples, n_features)
             The table. NaN, None and NA are missing values.
         y : object, default=None
-            Not looked at.
+            Ignored.
 
         Returns
         -------
@@ -129,14 +129,14 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
-            With the columns of `fit`, in their order.
+            The table, with the columns of `fit`, in the same order.
 
         Returns
         -------
         skorch.helper.SliceDict
-            A dict whose rows can be taken, of ``numbers``, shape (n_samples, n_numeric), dtype
+            A dict whose rows can be indexed, with ``numbers``, shape (n_samples, n_numeric), dtype
             float32, and ``categories``, shape (n_samples, n_categorical), dtype int64. A key is
-            absent where the table has no such columns.
+            absent if the table has no such columns.
 
         Raises
         ------
@@ -170,7 +170,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         return tags
 
     def _frame(self, X: Any, reset: bool) -> pd.DataFrame:
-        """Return X as a frame, once its columns are checked."""
+        """Return X as a frame after checking its columns."""
         if not isinstance(X, pd.DataFrame):
             X = check_array(X, dtype=None, ensure_all_finite=False, input_name="X")
         elif not X.size:
@@ -193,7 +193,7 @@ def _number_steps(scaler: str | None, n_samples: int) -> Pipeline:
 
 
 def _code_steps() -> OrdinalEncoder:
-    """Return an encoder that gives -1 to what is unknown or missing."""
+    """Return an encoder that maps unknown and missing values to -1."""
     return OrdinalEncoder(
         dtype=np.int64,
         handle_unknown="use_encoded_value",
@@ -203,7 +203,7 @@ def _code_steps() -> OrdinalEncoder:
 
 
 def _are_categories(frame: pd.DataFrame, named: Any) -> npt.NDArray[np.bool_]:
-    """Tell by column whether it holds categories."""
+    """Tell for each column whether it holds categories."""
     if named is None:
         return np.array([_is_category(column) for _, column in frame.items()])
     if isinstance(named, str) or not isinstance(named, Collection):
@@ -211,7 +211,7 @@ def _are_categories(frame: pd.DataFrame, named: Any) -> npt.NDArray[np.bool_]:
     strangers = [name for name in named if name not in frame.columns]
     if strangers:
         raise ValueError(
-            f"categorical must name columns of X, got {strangers}; there are "
+            f"categorical must name columns of X, got {strangers}; the columns are "
             f"{frame.columns.tolist()}"
         )
     return frame.columns.isin(list(named))
@@ -221,13 +221,13 @@ def _is_category(column: pd.Series) -> bool:
     if types.is_datetime64_any_dtype(column) or types.is_timedelta64_dtype(column):
         raise ValueError(
             f"X must hold numbers and categories, got {column.dtype} in column {column.name!r}: "
-            "name it in categorical, or make numbers of it"
+            "name it in categorical, or convert it to numbers"
         )
     return types.is_bool_dtype(column) or not types.is_numeric_dtype(column)
 
 
 def _numbers(frame: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Return numeric columns as one array, NaN where a number is missing."""
+    """Return numeric columns as one array, with NaN for missing numbers."""
     return np.column_stack([_numbers_of(column) for _, column in frame.items()])
 
 
@@ -236,7 +236,7 @@ def _numbers_of(column: pd.Series) -> npt.NDArray[np.float64]:
     if not (is_numeric or column.isna().all()):
         raise ValueError(
             f"X must hold numbers in column {column.name!r}, got {column.dtype} such as "
-            f"{column.dropna().tolist()[0]!r}; a column of categories is named in categorical"
+            f"{column.dropna().tolist()[0]!r}; list a column of categories in categorical"
         )
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     if np.isinf(values).any():
@@ -245,7 +245,7 @@ def _numbers_of(column: pd.Series) -> npt.NDArray[np.float64]:
 
 
 def _values(frame: pd.DataFrame, are_new: bool) -> npt.NDArray[np.object_]:
-    """Return categorical columns as one array of objects, NaN where a value is missing."""
+    """Return categorical columns as one array of objects, with NaN for missing values."""
     return np.column_stack([_values_of(column, are_new) for _, column in frame.items()])
 
 

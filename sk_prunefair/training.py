@@ -1,4 +1,4 @@
-"""One training of a net, from its callbacks' beginning to their end."""
+"""One training of a net, with the beginning and end of its callbacks."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 from sk_prunefair.epochs import joined_rows, own_rows
 from sk_prunefair.hooks import Hook, Training
 from sk_prunefair.objective import Objective
-from sk_prunefair.resume import take_up
+from sk_prunefair.resume import resume_training
 from sk_prunefair.seeds import seeded
-from sk_prunefair.skorch_state import begin_schedules, continue_schedules, count_best
+from sk_prunefair.skorch_state import begin_schedules, continue_schedules, set_best_scores
 
 if TYPE_CHECKING:
     from sk_prunefair.data.dataset import GroupDataset
     from sk_prunefair.protocol import CoreNet
 
 
-# Seeds of ranks lie apart: dropout on other rows is to draw other numbers.
+# Ranks have different seeds, so that dropout differs between their rows.
 _RANK = 2**32
 
 
@@ -33,24 +33,24 @@ def train(
     routed_as: str = "fit",
     **fit_params: Any,
 ) -> None:
-    """Train for some epochs: the dense net, or a pruned one with a history of its own.
+    """Train for some epochs: the dense net, or a pruned one with its own history.
 
     Parameters
     ----------
     net : CoreNet
-        Initialized.
+        Initialized net.
     data : GroupDataset
-        What is trained on.
+        The training data.
     epochs : int
-        How many.
+        Number of epochs.
     X, y : array-like, default=None
-        As the user gave them, for callbacks.
+        The user's data, for callbacks.
     goal : float, default=None
-        Share of the weights that is removed in the end; None leaves it as it is.
+        Share of the weights that is removed at the end; None keeps the current one.
     follows_schedule : bool, default=False
-        Whether a schedule raises the rate on the way.
+        Whether a schedule raises the rate during the training.
     routed_as : str, default="fit"
-        The method whose metadata requests say what ``train_split`` is given.
+        The method whose metadata requests determine the arguments of ``train_split``.
     **fit_params : dict
         For the module's ``forward`` and for ``train_split``.
     """
@@ -67,8 +67,8 @@ def train(
     try:
         with seeded(net.seed_, step, net.device):
             _begin(net, hooks, X, y)
-            left = take_up(net, data, epochs)
-            # As in skorch, an interrupted training leaves a net that can be used.
+            left = resume_training(net, data, epochs)
+            # As in skorch, an interrupted training leaves a usable net.
             with contextlib.suppress(KeyboardInterrupt):
                 net.fit_loop(data, data.y, epochs=left, _routing_method=routed_as, **fit_params)
             net.notify("on_train_end", X=X, y=y)
@@ -86,11 +86,11 @@ def train(
 
 
 def _begin(net: CoreNet, hooks: list[Hook], X: Any, y: Any) -> None:
-    """Set all callbacks to the training that begins."""
+    """Prepare all callbacks for the training that begins."""
     for hook in hooks:
         hook.reset_states("training")
     callbacks = [callback for _, callback in net.callbacks_]
-    count_best(callbacks, net.history)
+    set_best_scores(callbacks, net.history)
     begin_schedules(callbacks, net.optimizer_, net.history)
     net.objective_ = Objective(net, callbacks)
     net.notify("on_train_begin", X=X, y=y)

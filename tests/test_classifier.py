@@ -56,14 +56,14 @@ def test_prune_layer_left_without_weights_warns(digits):
     clf = classifier().fit(X, y)
     with torch.no_grad():
         clf.dense_module_.get_submodule("layers.5").weight.mul_(1e-3)
-    with pytest.warns(UserWarning, match=r"leaves no weight of \['layers\.5\.weight'\]"):
+    with pytest.warns(UserWarning, match=r"removes all weights of \['layers\.5\.weight'\]"):
         clf.prune(0.9)
     assert np.ptp(clf.predict_proba(X), axis=0).max() == 0
     clf.set_params(pruner=MagnitudePruner(min_kept=0.01)).prune(0.9)
     assert np.ptp(clf.predict_proba(X), axis=0).max() > 0
 
 
-@pytest.mark.filterwarnings("ignore:pruning leaves no weight")
+@pytest.mark.filterwarnings("ignore:pruning removes all weights")
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9, 0.999])
 def test_prune_any_rate_removes_exactly_that_share(fitted, rate):
     n_weights = sum(w.numel() for w in prunable_parameters(fitted.module_).values())

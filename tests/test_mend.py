@@ -130,5 +130,7 @@ def test_mend_head_unfitted_or_without_a_head_raises(rows):
             return self.head(X[:, :, None]).mean(1)
 
     clf = classifier(Pooled, max_epochs=1).fit(X, y)
-    with pytest.raises(ValueError, match="last linear layer 'head' must give what the net returns"):
+    with pytest.raises(
+        ValueError, match="last linear layer 'head' must return the output of the net"
+    ):
         mend_head(clf, X, y, group)

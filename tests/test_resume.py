@@ -32,7 +32,7 @@ from tests.conftest import assert_same_weights, classifier
 ROOT = Path(__file__).parents[1]
 
 # What ends a training here is a callback with another parameter each time.
-pytestmark = pytest.mark.filterwarnings("ignore:the training in .* is taken up again")
+pytestmark = pytest.mark.filterwarnings("ignore:the training in .* is resumed")
 
 
 class Killed(BaseException):
@@ -73,7 +73,7 @@ def fit_and_prune(clf, X, y, group):
     return clf.prune(0.6, X, y, sensitive_features=group, finetune_epochs=3)
 
 
-def take_up(make, data, kills):
+def resume_training(make, data, kills):
     """Run, be killed and run again, a new classifier each time, as new processes have."""
     for n in kills:
         with pytest.raises(Killed):
@@ -120,7 +120,7 @@ def test_resume_killed_twice_ends_with_the_same_net(params, callbacks, small, tm
         return classifier(callbacks=own, max_epochs=3, **params)
 
     expected = fit_and_prune(make(0, None), *small)
-    found = take_up(make, small, kills=[3, 3])
+    found = resume_training(make, small, kills=[3, 3])
     assert_same_weights(found.module_, expected.module_)
     assert_same_weights(found.dense_module_, expected.dense_module_)
     assert_same(found.masks_, expected.masks_)
@@ -275,7 +275,7 @@ def test_resume_other_parameter_of_a_users_callback_warns(small, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fit(7)  # what it has seen is another thing
-    with pytest.warns(UserWarning, match="callbacks of your own .* have other parameters"):
+    with pytest.warns(UserWarning, match="the user's callbacks, or their parameters or code"):
         fit(8)
 
 
@@ -323,7 +323,7 @@ def test_resume_with_what_prints_and_what_cannot_be_pickled_trains(small, tmp_pa
             super().on_train_begin(net, **kwargs)
             self.send_ = lambda row: None
 
-    with pytest.raises(ValueError, match="send_ of the callback Unkept cannot be kept"):
+    with pytest.raises(ValueError, match="send_ of the callback Unkept cannot be saved"):
         classifier(callbacks=[("c", Unkept()), own[-1]]).fit(
             *small[:2], sensitive_features=small[2]
         )
@@ -352,5 +352,5 @@ def test_resume_bad_input_raises(small, tmp_path):
     classifier(callbacks=[resume], max_epochs=1).fit(X, y)
     for file in tmp_path.iterdir():
         file.write_bytes(b"no pickle")
-    with pytest.raises(ValueError, match=r"\.pkl cannot be read, delete it"):
+    with pytest.raises(ValueError, match=r"\.pkl cannot be read; delete it"):
         classifier(callbacks=[resume], max_epochs=1).fit(X, y)

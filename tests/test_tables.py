@@ -185,7 +185,11 @@ def test_encoder_passes_the_checks_of_scikit_learn(estimator, check):
             {"a": [1]},
             "categorical must be a list of columns or None, got 'a'",
         ),
-        ({"categorical": ["b"]}, {"a": [1]}, r"must name columns of X, got \['b'\]; there are"),
+        (
+            {"categorical": ["b"]},
+            {"a": [1]},
+            r"must name columns of X, got \['b'\]; the columns are",
+        ),
         ({"categorical": []}, {"a": ["1"]}, "X must hold numbers in column 'a', got .* as '1'"),
         ({}, {"a": [1.0, np.inf]}, "got infinity in column 'a'"),
         ({}, {"a": ["x", 1]}, r"values of one kind, .* column 'a', got \['int', 'str'\]"),

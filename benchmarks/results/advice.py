@@ -1,4 +1,4 @@
-"""Of the results page: what to use when, and where it does not help."""
+"""Sections of the results page: what to use when, and where it does not help."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def choices(field: pd.DataFrame) -> str:
     threads = {"threads": 2, "batch": 1}
     lines = [
         (
-            "Groups are badly served because there is little data of them (a long tail)",
+            "Low accuracy of groups with little data (a long tail)",
             "`EqualLossConstraint()` in training and fine-tuning, and `Distillation()`",
             "at 0.9, "
             + "; ".join(
@@ -57,7 +57,7 @@ def choices(field: pd.DataFrame) -> str:
         ),
         (
             "Neither groups nor labels for the fine-tuning",
-            "`Distillation()` alone; gaps stay as they are",
+            "`Distillation()` alone; gaps do not change",
             "at 0.9 with labels: Fashion-MNIST ξ "
             f"{today('fashion', 'none', 'xi')} → {today('fashion', 'distillation', 'xi')}, "
             f"UTKFace race {today('faces_race', 'none', 'xi')} → "
@@ -70,12 +70,12 @@ def choices(field: pd.DataFrame) -> str:
             "gap of none / before / after / both at 0.9, two epochs, weights not averaged: "
             f"Fashion-MNIST 20 : 1, VGG-19, {phases('fashion_tail', net='VGG19')}; UTKFace, "
             f"ResNet-18, race {phases('faces_race')} (ξ {phases('faces_race', 'xi')}), age "
-            f"{phases('faces_age')}, gender {phases('faces_gender')}; not for a ResNet-50 that "
-            f"hardly comes back: accuracy {phases('faces_race', 'accuracy', 'ResNet50')}",
+            f"{phases('faces_age')}, gender {phases('faces_gender')}; not for a ResNet-50 whose "
+            f"accuracy is low anyway: {phases('faces_race', 'accuracy', 'ResNet50')}",
         ),
         (
             "Tabular data, demographic groups",
-            '`pruner="fairgrape"` beside magnitude, on held-out data',
+            '`pruner="fairgrape"`, compared with magnitude on held-out data',
             f"Adult at 0.9: ξ {criterion('magnitude', 'xi')} → {criterion('fairgrape', 'xi')}; "
             "German at 0.9, with equal losses: excess gap "
             f"{credit('equal losses', 'excess'):.3f} by magnitude, "
@@ -85,8 +85,8 @@ def choices(field: pd.DataFrame) -> str:
             "Images and convolutions",
             "magnitude; FairGRAPE costs accuracy",
             "UTKFace race at 0.9: accuracy "
-            f"{criterion('magnitude', 'accuracy', 'faces_race')} of magnitude, "
-            f"{criterion('fairgrape', 'accuracy', 'faces_race')} of FairGRAPE; with equal losses "
+            f"{criterion('magnitude', 'accuracy', 'faces_race')} by magnitude, "
+            f"{criterion('fairgrape', 'accuracy', 'faces_race')} by FairGRAPE; with equal losses "
             "on Fashion-MNIST at 0.9, magnitude → FairGRAPE: accuracy "
             f"{of('fashion', 0.9, 'ours', 'accuracy')} → "
             f"{of('fashion', 0.9, 'ours + fairgrape', 'accuracy')}, but excess gap "
@@ -94,32 +94,33 @@ def choices(field: pd.DataFrame) -> str:
             f"{of('fashion', 0.9, 'ours + fairgrape', 'excess')}",
         ),
         (
-            "Tables at 0.95 and more, and time to fine-tune",
+            "Tables at 0.95 and more, with time for fine-tuning",
             "a schedule, `GradualPruning()` or `IterativePruning(3)`, or another criterion",
             f"Adult at 0.95: accuracy {criterion('magnitude', 'accuracy', rate=0.95)} → "
             f"{criterion('magnitude, gradual', 'accuracy', rate=0.95)}, worst group "
             f"{criterion('magnitude', 'worst', rate=0.95)} → "
             f"{criterion('magnitude, gradual', 'worst', rate=0.95)}; at 0.98 accuracy "
-            f"{of('adult', 0.98, 'none', 'accuracy')} of magnitude, "
-            f"{of('adult', 0.98, 'fairprune', 'accuracy')} of FairPrune, "
-            f"{of('adult', 0.98, 'fairgrape, iterative', 'accuracy')} of FairGRAPE in steps",
+            f"{of('adult', 0.98, 'none', 'accuracy')} by magnitude, "
+            f"{of('adult', 0.98, 'fairprune', 'accuracy')} by FairPrune, "
+            f"{of('adult', 0.98, 'fairgrape, iterative', 'accuracy')} by FairGRAPE in steps",
         ),
         (
             "Data without labels",
-            "`prune(rate, X, recalibrate=True)`, from some 0.5 on",
+            "`prune(rate, X, recalibrate=True)`, from a rate of about 0.5",
             f"UTKFace race at 0.5: accuracy {averages(False, 'accuracy')} → "
             f"{averages(True, 'accuracy')}, ξ {averages(False, 'xi')} → {averages(True, 'xi')}; "
             f"at 0.3 ξ {averages(False, 'xi', 0.3)} → {averages(True, 'xi', 0.3)}",
         ),
         (
             "A promise to every group",
-            "`PruneRateSearchCV`, on data held out",
-            f"simulated: broken in at most {broken['ours: exact, paired']:.3f} of the draws, going "
-            f"by observed drops in up to {broken['naive: observed drop']:.3f}",
+            "`PruneRateSearchCV`, on held-out data",
+            f"simulated: broken in at most {broken['ours: exact, paired']:.3f} of the draws, with "
+            "a "
+            f"choice by observed drops in up to {broken['naive: observed drop']:.3f}",
         ),
         (
             "Less time per prediction",
-            '`pruner="channel_magnitude"`; masks save space in files alone',
+            '`pruner="channel_magnitude"`; masks only make files smaller',
             "half the channels of a ResNet-18, batch of one: "
             f"{ratio(structured, 'pruned, torch', 'dense, torch', **threads):.2f} of the time",
         ),
@@ -129,7 +130,7 @@ def choices(field: pd.DataFrame) -> str:
 
 
 def limits(field: pd.DataFrame) -> str:
-    """Say where it does not help."""
+    """Return the section on where it does not help."""
 
     def of(task: str, rate: float, method: str, column: str) -> float:
         return mean(field, column, task=task, rate=rate, method=method)
@@ -143,51 +144,58 @@ def limits(field: pd.DataFrame) -> str:
         return mean(faces, column, task="faces_race", rate=0.9, method=method)
 
     lines = [
-        "Where the group is the label, equal losses move accuracy from large groups to small ones. "
-        "Where test rows come as training rows do, that costs accuracy: UTKFace race at 0.9, "
+        "If the group is the label, equal losses shift accuracy from large groups to small ones. "
+        "If test rows have the distribution of training rows, that costs accuracy: UTKFace race at "
+        "0.9, "
         f"accuracy {race('none', 'accuracy'):.3f} → "
         f"{race('ours', 'accuracy'):.3f}, worst race {race('none', 'worst'):.3f} → "
-        f"{race('ours', 'worst'):.3f}. Digits and Fashion-MNIST are tested on as many of each "
-        "class, where accuracy is the mean over groups and gains: VGG-19 at 0.9, equal losses both "
-        f"times, accuracy {mix('none', False):.3f} → {mix('both', False):.3f}, but "
-        f"{mix('none', True):.3f} → {mix('both', True):.3f} if test rows came as training rows "
-        "do (`benchmarks/studies/poster/rows.csv`).",
-        "On Adult and COMPAS the gaps come from labels that are rarer in some groups, or noise, "
-        "and what little is gained on Adult, averaged weights gain without any constraint: "
+        f"{race('ours', 'worst'):.3f}. Digits and Fashion-MNIST are tested on balanced "
+        "classes, where accuracy is the mean over groups and increases: VGG-19 at 0.9, equal "
+        "losses in both "
+        f"phases, accuracy {mix('none', False):.3f} → {mix('both', False):.3f}, but "
+        f"{mix('none', True):.3f} → {mix('both', True):.3f} with test rows distributed as training "
+        "rows "
+        "(`benchmarks/studies/poster/rows.csv`).",
+        "On Adult and COMPAS the gaps are due to label rates that differ by group, or to noise. "
+        "The small gain on Adult is due to averaged weights, without any constraint: "
         f"Adult at 0.9, excess gap {of('adult', 0.9, 'none', 'excess'):.3f}, averaged "
         f"{of('adult', 0.9, 'none, averaged', 'excess'):.3f}, ours "
         f"{of('adult', 0.9, 'ours', 'excess'):.3f}.",
-        "ξ is not what the default before lowers: on seeds that nothing was decided by (digits, "
+        "The earlier default does not lower ξ: on seeds without choices (digits, "
         "COMPAS, Adult, rates of 0.8 and more, fine-tuned) it is lower than without constraint in "
         f"{lower} cells. "
-        "What equal losses did to accuracies and gaps of digits came again there, what they did to "
-        "COMPAS's did not. The recipe lowers it, up to 0.9, by following the dense net.",
-        "On German credit, a thousand rows in all, little is clear of the noise: excess "
+        "There the effects of equal losses on accuracies and gaps were reproduced for digits, but "
+        "not "
+        "for COMPAS. The recipe lowers ξ, up to 0.9, by fitting the dense net's outputs.",
+        "On German credit, with a thousand rows, few differences exceed the noise: excess "
         f"gap at 0.9 {credit('plain', 'excess'):.3f} → "
         f"{credit('equal losses', 'excess'):.3f}, ξ {credit('plain', 'xi'):.2f} → "
         f"{credit('equal losses', 'xi'):.2f}.",
         "On long-tailed Fashion-MNIST training losses are near zero for all groups, and a "
-        f"constraint that goes by them does little: excess gap at 0.9 "
+        f"constraint on them has little effect: excess gap at 0.9 "
         f"{of('fashion', 0.9, 'none', 'excess'):.3f} → {of('fashion', 0.9, 'ours', 'excess'):.3f}, "
-        f"where the literal method reaches {of('fashion', 0.9, 'literal', 'excess'):.3f}. "
-        '`by="reweighting"` does as well, '
-        f"{of('fashion', 0.9, 'ours, reweighting', 'excess'):.3f}, but forgoes what the default "
-        "gains where a net is nearly too small: digits at 0.95, accuracy "
+        f"while the literal method reaches {of('fashion', 0.9, 'literal', 'excess'):.3f}. "
+        '`by="reweighting"` is as good, '
+        f"{of('fashion', 0.9, 'ours, reweighting', 'excess'):.3f}, but lacks the gain of the "
+        "default "
+        "for nets that are nearly too small: digits at 0.95, accuracy "
         f"{of('digits', 0.95, 'none', 'accuracy'):.3f} without constraint, "
         f"{of('digits', 0.95, 'ours', 'accuracy'):.3f} by default, "
         f"{of('digits', 0.95, 'ours, reweighting', 'accuracy'):.3f} by reweighting.",
-        "At 0.98 a small net has little left, whatever the method: digits, accuracy "
+        "At 0.98 the accuracy of a small net is low with any method: digits, "
         f"{of('digits', 0.98, 'none', 'accuracy'):.3f} without constraint, "
         f"{of('digits', 0.98, 'ours', 'accuracy'):.3f} with ours, "
         f"{of('digits', 0.98, 'literal', 'accuracy'):.3f} with the literal method.",
-        "FairGRAPE takes the same share of every layer, which the small first layers of "
-        "convolutional nets may not survive: Fashion-MNIST at 0.95, accuracy "
+        "FairGRAPE removes the same share of every layer, which can be too much for the small "
+        "first "
+        "layers of convolutional nets: Fashion-MNIST at 0.95, accuracy "
         f"{of('fashion', 0.95, 'fairgrape', 'accuracy'):.3f} against "
         f"{of('fashion', 0.95, 'none', 'accuracy'):.3f} by magnitude.",
-        "The two measures of fairness can disagree: a constraint that repairs a group before "
-        "pruning has more to lose in it. UTKFace race at 0.9, ξ "
-        f"{race('none', 'xi'):.2f} → {race('ours', 'xi'):.2f} while the worst race gains. Read "
-        "both, beside the accuracies.",
+        "The two measures of fairness can disagree: a group whose accuracy a constraint raised "
+        "before "
+        "pruning can lose more by pruning. UTKFace race at 0.9, ξ "
+        f"{race('none', 'xi'):.2f} → {race('ours', 'xi'):.2f} while the accuracy of the worst race "
+        "increases. Compare both with the accuracies.",
     ]
     return "\n".join(
         textwrap.fill(line, 100, initial_indent="- ", subsequent_indent="  ") for line in lines

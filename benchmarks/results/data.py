@@ -1,4 +1,4 @@
-"""What the results page looks up in the CSVs."""
+"""Look up the numbers of the results page in the CSVs."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ PAGE = ROOT / "docs" / "results.md"
 
 
 def harm() -> str:
-    """Say what pruning does without any constraint, one-shot and fine-tuned."""
+    """Return the section on the harm of pruning without constraint, one-shot and fine-tuned."""
     nets = poster_nets().reset_index()
     nets = nets[nets["model"] == "none"].assign(gap=nets["gap"].where(nets["predicts"]))
     steps = [(0.0, False), (0.5, False), (0.7, False), (0.9, True)]
@@ -52,18 +52,19 @@ def harm() -> str:
         f"At high rates, yes. Of {len(claims)} slim nets (data × seed), pruned one-shot by "
         f"magnitude without any constraint, the gap is wider in {wider['gap_0.5']} that still "
         f"predict at 0.5, and in {wider['gap_0.7']} at 0.7 (the others are within five points of "
-        "guessing; their gaps say nothing and are left out). Two epochs of fine-tuning bring back "
-        f"much of the accuracy, and at 0.9 leave a wider gap than before in {wider['gap_tuned']}. "
-        "[`poster.md`](../benchmarks/studies/poster/page.md) has the poster's claims one by one, "
-        "and where we "
-        "do not find them. At 0 → 0.5 → 0.7 → 0.9, the last fine-tuned:",
+        "guessing; their gaps have no meaning and are left out). Two epochs of fine-tuning restore "
+        "much of the accuracy; at 0.9 the gap is then wider than before pruning in "
+        f"{wider['gap_tuned']}. "
+        "[`poster.md`](../benchmarks/studies/poster/page.md) checks the poster's claims one by "
+        "one, "
+        "including those that were not reproduced. At 0 → 0.5 → 0.7 → 0.9, the last fine-tuned:",
         100,
     )
     return f"{text}\n\n{pd.DataFrame(lines).to_markdown(index=False)}"
 
 
 def tuned() -> str:
-    """Set no constraint, the default before, today's and the recipe side by side, fine-tuned."""
+    """Return the table of no constraint, both defaults and the recipe, fine-tuned."""
     lines = []
     for (task, rate), part in with_excess(rows("mitigation")).groupby(["task", "rate"], sort=False):
         line, clear = {"data": task, "rate": rate}, []
@@ -78,7 +79,7 @@ def tuned() -> str:
 
 
 def costs() -> str:
-    """Say what groups, constraints and curves cost."""
+    """Return the section on the costs of groups, constraints and curves."""
     overhead, constraint_cost = rows("training_overhead"), rows("constraint_cost")
     curve = rows("curve_cost")["ratio"]
     steps = {
@@ -103,46 +104,45 @@ def page() -> str:
     cells = [part.groupby("method", sort=False) for _, part in same.groupby(["task", "rate"])]
     return f"""# Results, in five minutes
 
-The *recipe*, `EqualLossConstraint()` with `Distillation()`, is what we recommend; *ours* is the
-default before the one of today, without distillation (`benchmarks/lib/first_default.py`).
-[`mitigation.md`](mitigation.md) has why, and what each is worth.
+The *recipe*, `EqualLossConstraint()` with `Distillation()`, is recommended; *ours* is an earlier
+default, without distillation (`benchmarks/lib/first_default.py`). [`mitigation.md`](mitigation.md)
+has the reasons, and the effect of each part.
 
-Written by `benchmarks/results/run.py`: every number comes from a CSV in
-[`benchmarks/`](../benchmarks), of held-out rows, mean over seeds; the pages there have the spreads.
-Digits and Fashion-MNIST are trained on a long tail of 20 : 1 and tested on as many of each class.
-*Excess gap* is the gap between the best and the worst group's accuracy, minus what chance alone
-would show between equally good groups of these sizes, of each seed at least 0; ξ is the fairness
-violation. Fine-tuning is three epochs; arrows go from no constraint to ours where nothing else is
-said.
+Written by `benchmarks/results/run.py`: every number is computed from a CSV in
+[`benchmarks/`](../benchmarks), on held-out rows, as a mean over seeds; the pages there have the
+spreads. Digits and Fashion-MNIST are trained on a long tail of 20 : 1 and tested on balanced
+classes. *Excess gap* is the gap between the best and the worst group's accuracy, minus the gap
+expected by chance for equal groups of these sizes, for each seed at least 0; ξ is the fairness
+violation. Fine-tuning is three epochs; arrows go from no constraint to ours
+unless stated otherwise.
 
 ## Is there harm?
 
 {harm()}
 
-Where there is training data, fine-tune.
+If there is training data, fine-tune.
 
 ## What to use when
 
 {choices(field)}
 
-The fine-tuned nets of no constraint / the default before / today's equal losses / the recipe.
-All are of seeds that nothing was decided by (so the figures above differ), five, of images three;
-*clear of noise* is a change from none to the recipe, seed by seed, that chance alone would show in
-one of twenty:
+Fine-tuned nets with no constraint / the earlier default / today's equal losses / the recipe. All
+seeds, five, for images three, were used for no choice (so the figures above differ); *clear of
+noise* lists changes from none to the recipe, seed by seed, with a p-value below 0.05:
 
 {tuned()}
 
-## Beside the field's methods and fairlearn's
+## Comparison with published methods and fairlearn
 
-Same nets, same epochs ([`field.md`](../benchmarks/studies/field/page.md) says what each is):
-literal Lagrangian dual, Balancing Act (*accuracy gap*), FairGRAPE, FairPrune, performance-weighted
-loss, distillation, Blakeney et al.'s two, group DRO, balanced draws, SUBG, JTT. Of ours there are
-five settings.
+Same nets, same epochs ([`field.md`](../benchmarks/studies/field/page.md) describes each): literal
+Lagrangian dual, Balancing Act (*accuracy gap*), FairGRAPE, FairPrune, performance-weighted loss,
+distillation, Blakeney et al.'s two methods, group DRO, balanced draws, SUBG, JTT. Ours has five
+settings.
 
 {field_verdicts(cells)}
 Ours was developed on these data sets and seeds ([`mitigation.md`](mitigation.md) and
-[`constraints.md`](../benchmarks/studies/constraints/page.md) have seeds that nothing was decided
-by).
+[`constraints.md`](../benchmarks/studies/constraints/page.md) have seeds that were used for no
+choice).
 {fairlearn()}
 ## What it costs
 
@@ -155,7 +155,7 @@ by).
 
 
 def fairlearn() -> str:
-    """Say how fairlearn's methods fare once they are pruned."""
+    """Return the section on fairlearn's methods after pruning."""
     found = same_seeds(peers())
     tuned = found[found["finetuned"] & (found["rate"] == 0.9)]
     columns = {}
@@ -178,14 +178,14 @@ def fairlearn() -> str:
     adversary = tuned[(tuned["task"] == "faces") & tuned["method"].str.startswith("adversarial")]
     text = textwrap.fill(
         "fairlearn's methods, pruned to 0.9 and fine-tuned: each net of a reduction on the labels "
-        "and weights it was trained on, thresholds found again, adversarial nets on the rows as "
-        "they are. Reductions take six iterations where not said, fifty by fairlearn's default. "
-        "Thresholds change labels alone, so that their ξ is plain's. Of the adversary's nets on "
-        f"faces {one_label(adversary).sum()} of {len(adversary)} give everybody the same label, "
-        "which makes for a small gap and ξ; – stands where training diverged in a seed, or a "
-        "method was not run. Costs are those on Adult; on the tables, race and sex are among the "
-        "features, whatever is asked for beside X. Spreads, other rates, other measures and who is "
-        "on the front: "
+        "and weights it was trained on, thresholds optimised again, adversarial nets on the "
+        "original rows. Reductions run six iterations unless stated otherwise, fifty by "
+        "fairlearn's default. Thresholds change only labels, so their ξ equals plain's. Of the "
+        f"adversarial nets on faces {one_label(adversary).sum()} of {len(adversary)} predict one "
+        "label for all samples, which leads to a small gap and ξ; – means that training diverged "
+        "in a seed, or that the method was not run. Costs are those on Adult; on the tables, race "
+        "and sex are among the features, with or without groups beside X. Spreads, other rates, "
+        "other measures and the fronts: "
         "[`fairlearn_baselines.md`](../benchmarks/studies/fairlearn_baselines/page.md).",
         100,
         break_on_hyphens=False,

@@ -1,4 +1,4 @@
-"""A net that several processes train, by skorch's AccelerateMixin."""
+"""Training of one net on several processes, by skorch's AccelerateMixin."""
 
 from sk_prunefair.accelerated.mixin import Accelerated, adapted
 

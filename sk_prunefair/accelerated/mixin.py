@@ -1,4 +1,4 @@
-"""Where skorch's AccelerateMixin and this library meet: one net trained by several processes."""
+"""skorch's AccelerateMixin together with this library: one net trained by several processes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from sk_prunefair import nested
 from sk_prunefair.accelerated.accelerators import (
     Shell,
     check_same_data,
-    forget,
-    found_ranks,
     place,
+    ranks_of,
+    release,
 )
 from sk_prunefair.data.dataset import GroupDataset
 from sk_prunefair.ranks import Ranks
@@ -32,30 +32,30 @@ else:
 
 
 class Accelerated(_Base):
-    """What a net does otherwise when skorch's ``AccelerateMixin`` stands before it.
+    """Overrides for a net with skorch's ``AccelerateMixin`` among its base classes.
 
-    A subclass of `sk_prunefair.FairPrunedClassifier` and ``AccelerateMixin`` has this class in
-    front of its bases by itself. In a training, accelerate wraps a `Shell` of ``module_`` and the
-    optimizers; afterwards both are plain again.
+    A subclass of `sk_prunefair.FairPrunedClassifier` and ``AccelerateMixin`` gets this class in
+    front of its bases automatically. During training accelerate wraps a `Shell` of ``module_`` and
+    the optimizers; afterwards both are unwrapped.
     """
 
     accelerator: Any
-    # What runs the net in a training step, and the module that it runs.
+    # The wrapped module of a training step, and the module that it wraps.
     shell_: nn.Module | None = None
     inner_: nn.Module | None = None
     is_split_: bool = False
 
     @property
     def ranks(self) -> Ranks:  # type: ignore[override]
-        """The processes that accelerate has found."""
+        """The processes of the accelerator."""
         known = vars(self).get("ranks_")
         if known is None:
-            known = self.ranks_ = found_ranks(self.accelerator)
+            known = self.ranks_ = ranks_of(self.accelerator)
         return known
 
     @property
     def device(self) -> Any:
-        """Where the net is: the parameter, or what the accelerator says if that is None."""
+        """The device of the net: the parameter, or the accelerator's device if that is None."""
         given = vars(self).get("device")
         is_left = given is None and "accelerator" in vars(self)
         return place(self.accelerator) if is_left else given
@@ -70,12 +70,12 @@ class Accelerated(_Base):
         return params | ({"device": vars(self)["device"]} if "device" in params else {})
 
     def _validate_params(self) -> None:
-        # skorch asks what the parameter is, not where the net is.
+        # skorch expects the value of the parameter here, not the device of the net.
         device = vars(self)["device"]
         _skip(self)._validate_params()
         if self.accelerator.device_placement and device is not None:
             raise ValueError(
-                f"device must be None where the accelerator places the net, got {device!r}"
+                f"device must be None, as the accelerator places the net; got {device!r}"
             )
 
     def __getstate__(self) -> Any:
@@ -83,7 +83,7 @@ class Accelerated(_Base):
         return {name: value for name, value in state.items() if name != "ranks_"}
 
     def __setstate__(self, state: Any) -> None:
-        # skorch would set the device to what this machine has, and warn of it.
+        # skorch would choose a device of this machine and warn.
         given = state["device"]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeviceWarning)
@@ -91,11 +91,11 @@ class Accelerated(_Base):
         vars(self)["device"] = given
 
     def initialize(self) -> Any:
-        """Create the net, the same on all ranks; accelerate wraps it when it is trained."""
+        """Create the net, the same on all ranks; accelerate wraps it when training begins."""
         return _skip(self).initialize()
 
     def _initialize_callbacks(self) -> Any:
-        # skorch would have the accelerator print, which does so whatever `verbose` says.
+        # skorch would print by the accelerator, whatever `verbose` is.
         name = "callbacks__print_log__sink"
         given = vars(self)[name]
         if given == "auto":
@@ -110,7 +110,7 @@ class Accelerated(_Base):
     def get_split_datasets(
         self, X: GroupDataset, y: Any = None, **fit_params: Any
     ) -> tuple[GroupDataset, Any]:
-        """Split off a validation set, of the same rows on all ranks."""
+        """Split off a validation set, with the same rows on all ranks."""
         parts = super().get_split_datasets(X, y, **fit_params)
         if parts[1] is None:
             return parts
@@ -120,13 +120,13 @@ class Accelerated(_Base):
         return parts
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
-        """Return batches; those of the training data are this rank's parts of them."""
+        """Return an iterator over batches; for training data, over this rank's part of each."""
         return _skip(self).get_iterator(dataset, training=training)
 
     # ---------------------------------------------------------------- the loop
 
     def train(self, data: GroupDataset, epochs: int, *args: Any, **options: Any) -> None:
-        """Train for some epochs, on all ranks, which hold the same data."""
+        """Train for some epochs on all ranks, which must hold the same data."""
         check_same_data(self.ranks, data)
         with self._prepared():
             super().train(data, epochs, *args, **options)
@@ -138,22 +138,22 @@ class Accelerated(_Base):
         shell = Shell(self.module_)
         prepared = [self.accelerator.prepare(part) for part in (shell, *plain.values())]
         vars(self).update(zip(plain, prepared[1:], strict=True))
-        vars(self).update(shell_=prepared[0], inner_=self.module_)  # skorch would take it as a part
+        vars(self).update(shell_=prepared[0], inner_=self.module_)  # not registered by skorch
         for part in self._other_parts():
             self.ranks.align(part)
         try:
             yield
         finally:
             vars(self).update(plain, shell_=None, inner_=None)
-            forget(self.accelerator, prepared)
+            release(self.accelerator, prepared)
 
     def _other_parts(self) -> list[nn.Module]:
-        """Return what has parameters and is not the net, such as a criterion that is learned."""
+        """Return the parts with parameters other than the net, such as a criterion with weights."""
         parts = [vars(self).get(name + "_") for name in (*self._modules, *self._criteria)]
         return [p for p in parts if isinstance(p, nn.Module) and p is not self.module_]
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
-        """Run the net, in a training step as accelerate has wrapped it."""
+        """Run the net; in a training step, the module that accelerate has wrapped."""
         run: Any = super().infer
         if self.is_split_ and nested.tensors_of(x):
             return self._gathered(x, **fit_params)
@@ -164,7 +164,7 @@ class Accelerated(_Base):
         return run.__func__(view, x, **fit_params)
 
     def _gathered(self, x: Any, **fit_params: Any) -> Any:
-        """Run the net on this rank's rows of a batch, and return the outputs of all ranks."""
+        """Run the net on this rank's rows of a batch and return the outputs of all ranks."""
         n_rows, ranks = nested.n_rows(x), self.ranks
         if n_rows < 2 * ranks.count:
             return super().infer(x, **fit_params)
@@ -172,12 +172,12 @@ class Accelerated(_Base):
         return nested.map_tensors(lambda t: ranks.concatenate(t) if t.ndim else t, output)
 
     def train_step(self, batch: Any, **fit_params: Any) -> Any:
-        """Train on a batch; gradients that are accumulated are exchanged in the last step."""
+        """Train on a batch; accumulated gradients are exchanged in the last step."""
         with self.accelerator.accumulate(self.shell_):
             return _skip(self).train_step(batch, **fit_params)
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
-        """Take the gradients of a batch: their mean over its rows on all ranks."""
+        """Compute the gradients of a batch as their mean over its rows on all ranks."""
         self._set_training(True)
         X, y = unpack_data(batch)
         with self.accelerator.autocast():
@@ -202,19 +202,19 @@ class Accelerated(_Base):
             self.is_split_ = False
 
     def evaluation_step(self, batch: Any, training: bool = False) -> Any:
-        """Run the net on a batch, without asking other ranks: a prediction is one rank's own."""
+        """Run the net on a batch on this rank alone, as for predictions."""
         return _skip(self).evaluation_step(batch, training=training)
 
     def run_single_epoch(
         self, iterator: Any, training: bool, prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        """Go through the batches once; buffers such as those of batch norm are averaged then."""
+        """Iterate over the batches once, then average buffers such as those of batch norm."""
         super().run_single_epoch(iterator, training, prefix, *args, **kwargs)
         if training and self.ranks.count > 1:
             self.ranks.average([b for b in self.module_.buffers() if b.is_floating_point()])
 
     def notify(self, method_name: str, **kwargs: Any) -> None:
-        """Call the callbacks; after a training the net is the same on all ranks bit for bit."""
+        """Call the callbacks; at the end of training make the net bitwise equal on all ranks."""
         super().notify(method_name, **kwargs)
         if method_name == "on_train_end":
             self.ranks.align(self.module_)
@@ -223,32 +223,32 @@ class Accelerated(_Base):
     # ------------------------------------------------------------------- files
 
     def fairness_report(self, *args: Any, **kwargs: Any) -> Any:
-        """Compare both nets; the main rank alone writes the report's files."""
+        """Compare both nets; only the main rank writes the report's files."""
         report = super().fairness_report(*args, **kwargs)
         report.writes_files = self.ranks.is_main
         return report
 
     def load_params(self, *args: Any, **kwargs: Any) -> None:
-        """Load from files, once the main rank has written them."""
+        """Load from files after the main rank has written them."""
         self.ranks.wait()
         _skip(self).load_params(*args, **kwargs)
 
 
 def _print_nothing(text: str) -> None:
-    """Leave what is printed to the main rank."""
+    """Print on the main rank only."""
 
 
 def _skip(net: Any) -> Any:
-    """Return what stands behind skorch's mixin."""
+    """Return ``super()`` with a lookup that starts after skorch's mixin."""
     return super(AccelerateMixin, net)
 
 
 def adapted(cls: type) -> None:
-    """Set `Accelerated` before skorch's mixin among the bases of a class that has the mixin."""
+    """Insert `Accelerated` before skorch's mixin among the bases of a class."""
     if issubclass(cls, AccelerateMixin) and not issubclass(cls, Accelerated):
         if cls.__mro__.index(AccelerateMixin) > cls.__mro__.index(NeuralNet):
             raise TypeError(
-                f"AccelerateMixin must stand before FairPrunedClassifier in the bases of "
+                "AccelerateMixin must come before FairPrunedClassifier in the bases of "
                 f"{cls.__name__}, got {', '.join(base.__name__ for base in cls.__bases__)}"
             )
         cls.__bases__ = (Accelerated, *cls.__bases__)

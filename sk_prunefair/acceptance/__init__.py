@@ -1,4 +1,4 @@
-"""Acceptance criteria in a file: what an audit must show before a model is released."""
+"""Acceptance criteria in a file: the limits that an audit must keep before a model is released."""
 
 from sk_prunefair.acceptance.criteria import AcceptanceCriterion
 from sk_prunefair.acceptance.judging import accept

@@ -13,33 +13,33 @@ TESTS = ("proven", "observed")
 
 @dataclass(frozen=True)
 class AcceptanceCriterion:
-    """A limit that a file sets, as `read_criteria` returns it.
+    """A limit of an acceptance file, as returned by `read_criteria`.
 
     Attributes
     ----------
     name : str
-        As verdicts call it.
+        Name in the verdicts.
     metric : str
         A key of `sk_prunefair.acceptance.METRICS`.
     limit : float
-        The most that the metric may be, or the least, as the metric says.
+        The largest value allowed, or the smallest for metrics with ``is_least``.
     groups : "all", list or dict
-        Which groups: all; those listed, each a value, a list of values or a dict of columns; or
-        those whose columns have the values that a dict gives, ``*`` standing for anything.
+        The groups: all; those listed, each a value, a list of values or a dict of columns; or
+        those whose columns have the values in a dict, where ``*`` matches anything.
     label : str, int, float, bool or None
-        The class or positive label that the metric is of.
+        The class, or the positive label, that the metric is computed for.
     confidence : float
         1 − α of the test of each group, in [0.5, 1).
     min_count : int
-        Rows that a group must have of those that the metric concerns.
+        Least number of rows of a group, among those that the metric uses.
     small_groups : "fail" or "skip"
-        What a group with too few rows does to the criterion.
+        Effect of a group with too few rows on the criterion.
     test : "proven" or "observed"
         Whether the limit must be proven at the confidence, or the observed figure keep it. Default:
         what `sk_prunefair.promise` has a test for is proven. `read_criteria` sets "proven" for all
         that can be where the file names a confidence.
     loss_bound : float
-        Where tests clip losses, in the unit of the losses.
+        Bound at which tests clip losses, in the unit of the losses.
 
     Examples
     --------
@@ -71,11 +71,11 @@ class AcceptanceCriterion:
 
     @property
     def kind(self) -> Metric:
-        """What the metric is."""
+        """The metric of the criterion."""
         return METRICS[self.metric]
 
     def keeps(self, measured: float) -> bool:
-        """Return whether a figure keeps the limit, but for the last digits of its arithmetic."""
+        """Tell whether a value keeps the limit, up to rounding errors."""
         if self.kind.is_least:
             return bool(measured >= self.limit - 1e-12)
         return bool(measured <= self.limit + 1e-12)

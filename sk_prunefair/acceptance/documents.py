@@ -1,4 +1,4 @@
-"""A YAML or JSON file as plain values, with the line of each key."""
+"""Read a YAML or JSON file into plain values, with the line of each key."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ Place = tuple[str | int, ...]
 
 
 class Document(NamedTuple):
-    """What a file holds.
+    """The content of a file.
 
     Parameters
     ----------
     values : object
-        Dicts, lists, texts and numbers.
+        Dicts, lists, strings and numbers.
     source : str
-        Its name, for errors.
+        Name of the file, for errors.
     lines : dict of tuple to int
-        The line of each place, such as ``("criteria", 0, "limit")``; empty where it is not known.
+        Line of each path, such as ``("criteria", 0, "limit")``; empty where lines are not known.
     """
 
     values: Any
@@ -40,18 +40,18 @@ class Document(NamedTuple):
 
 
 def load(source: str | PathLike[str] | Mapping[str, Any]) -> Document:
-    """Return a mapping, or a ``.json``, ``.yaml`` or ``.yml`` file, as a document.
+    """Read a ``.json``, ``.yaml`` or ``.yml`` file, or a mapping, as a document.
 
-    Nothing in a file is executed: YAML is read by PyYAML's safe loader, without anchors.
+    Nothing in a file is executed: YAML is read by PyYAML's safe loader, and aliases are refused.
 
     Raises
     ------
     ImportError
-        If PyYAML is not there, the extra ``yaml``, and the file is not JSON.
+        If the file is not JSON and PyYAML (the extra ``yaml``) is not installed.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     ValueError
-        If it is neither, or a key stands twice in a mapping.
+        If it is neither JSON nor YAML, or a key occurs twice in a mapping.
     """
     if isinstance(source, Mapping):
         return Document(dict(source), "criteria", {})
@@ -63,7 +63,7 @@ def load(source: str | PathLike[str] | Mapping[str, Any]) -> Document:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path.name} must be a text in UTF-8: {error}") from error
+        raise ValueError(f"{path.name} must be a UTF-8 text file: {error}") from error
     return _json(path.name, text) if path.suffix.lower() == ".json" else _yaml(path.name, text)
 
 
@@ -73,7 +73,7 @@ def _json(name: str, text: str) -> Document:
         if len(found) < len(pairs):
             keys = [key for key, _ in pairs]
             twice = next(key for key in keys if keys.count(key) > 1)
-            raise ValueError(f"{name}: the key {twice!r} stands twice in a mapping")
+            raise ValueError(f"{name}: the key {twice!r} occurs twice in a mapping")
         return found
 
     try:
@@ -104,7 +104,7 @@ def _yaml(name: str, text: str) -> Document:
                 line = key.start_mark.line + 1
                 if inner in lines:
                     raise ValueError(
-                        f"{name}, line {line}: the key {key.value!r} stands twice in a mapping"
+                        f"{name}, line {line}: the key {key.value!r} occurs twice in a mapping"
                     )
                 lines[inner] = line
                 walk(value, inner)
@@ -113,7 +113,7 @@ def _yaml(name: str, text: str) -> Document:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
                 line = "" if event.start_mark is None else f", line {event.start_mark.line + 1}"
-                raise ValueError(f"{name}{line}: an alias is not taken, write it out")
+                raise ValueError(f"{name}{line}: aliases are not supported; write the value out")
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         if root is not None:
             walk(root, ())

@@ -1,4 +1,4 @@
-"""Which groups a criterion is about."""
+"""Select the groups that a criterion applies to."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ _MOST_NAMED = 20
 
 
 def chosen_groups(groups: Any, known: pd.MultiIndex, name: str) -> list[int]:
-    """Return the places of the groups that a criterion names, in the order of the groups.
+    """Return the positions of the groups that a criterion names, in ascending order.
 
     Parameters
     ----------
     groups : "all", list or dict
-        As `sk_prunefair.acceptance.AcceptanceCriterion` has it. Values are compared as they are
-        and as texts, so that ``1`` names the group ``"1"``; ``*`` in a text stands for anything.
+        As in `sk_prunefair.acceptance.AcceptanceCriterion`. Values are compared as they are
+        and as strings, so that ``1`` names the group ``"1"``; ``*`` in a string matches anything.
     known : pandas.MultiIndex of shape (n_groups,)
         Groups of the data, with the names of their columns.
     name : str
-        Of the criterion, for errors.
+        Name of the criterion, for errors.
 
     Raises
     ------
     ValueError
-        If something named is not in the data.
+        If a named group or column is not in the data.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def chosen_groups(groups: Any, known: pd.MultiIndex, name: str) -> list[int]:
         if not places:
             shown = [row[0] if known.nlevels == 1 else row for row in known[:_MOST_NAMED]]
             raise ValueError(
-                f"criterion {name!r}: no group of the data is {_named(item)}; its groups are "
+                f"criterion {name!r}: {_named(item)} is not a group of the data; its groups are "
                 f"{shown}{' and others' * (len(known) > _MOST_NAMED)}, by {list(known.names)}"
             )
         found.update(places)
@@ -58,14 +58,15 @@ def _places(item: Any, known: pd.MultiIndex, name: str) -> list[int]:
         parts = list(item) if isinstance(item, list | tuple) else [item]
         if len(parts) != len(columns):
             raise ValueError(
-                f"criterion {name!r}: a group has {len(columns)} values, of {columns}, got "
-                f"{_named(item)}; a mapping names columns"
+                f"criterion {name!r}: a group must have {len(columns)} values, one for each of "
+                f"{columns}, or be a mapping of columns to values; got {_named(item)}"
             )
         item = dict(zip(columns, parts, strict=True))
     unknown = [key for key in item if str(key) not in map(str, columns)]
     if unknown:
         raise ValueError(
-            f"criterion {name!r}: groups have the columns {columns}, got {unknown[0]!r}"
+            f"criterion {name!r}: groups have the columns {columns}, got the unknown column "
+            f"{unknown[0]!r}"
         )
     wanted = {str(key): value for key, value in item.items()}
     for level, column in enumerate(columns):
@@ -103,7 +104,7 @@ def _matches(wanted: Any, value: Any) -> bool:
 
 
 def is_same(wanted: Any, value: Any) -> bool:
-    """Return whether a value of a file is one of the data: the same, or the same text.
+    """Tell whether a value of a file equals one of the data, as a value or as a string.
 
     >>> is_same(1, "1"), is_same("1.0", 1.0), is_same(True, 1)
     (True, True, False)

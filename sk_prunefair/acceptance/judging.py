@@ -1,4 +1,4 @@
-"""accept: whether an audit keeps the criteria of a file."""
+"""accept: test the criteria of a file on an audit."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def accept(
     report : FairnessReport
         The audit.
     criteria : str, path-like, mapping or sequence of AcceptanceCriterion
-        A file, what it would hold, or what `read_criteria` returned.
+        A file, its content as a mapping, or the criteria that `read_criteria` returned.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def accept(
     Raises
     ------
     ValueError
-        If a criterion names groups, a label, losses or probabilities that the audit has not, or
+        If a criterion needs groups, a label, losses or probabilities that the audit lacks, or
         the file is malformed.
 
     Notes
@@ -100,8 +100,8 @@ def _rows(sample: Sample, criterion: AcceptanceCriterion) -> list[Row]:
     kind = criterion.kind
     if kind.needs_losses and sample.dense.losses is None:
         raise ValueError(
-            f"criterion {criterion.name!r}: {criterion.metric} needs the losses of both models, of "
-            "which only labels are known"
+            f"criterion {criterion.name!r}: {criterion.metric} needs the losses of both models, "
+            "but only their labels are known"
         )
     if kind.kind == "group":
         return tested_groups(sample, criterion)
@@ -184,7 +184,7 @@ def _practice(
         report.labels,
         report.sensitive_features.iloc[rows],
         pos_label=label,
-        n_boot=2,  # the interval is not asked for
+        n_boot=2,  # the interval is not needed
     )
     is_metric = frame.index.get_level_values("metric") == criterion.kind.source
     if not is_metric.any():

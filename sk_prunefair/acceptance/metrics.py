@@ -1,4 +1,4 @@
-"""What a criterion of an acceptance file may limit."""
+"""Metrics that a criterion of an acceptance file may limit."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class Metric:
     Parameters
     ----------
     kind : str
-        How it is computed: of each ``group`` by a test, as a ``mean`` of each group, of ``pairs``
-        of groups by a test, as a ``gap`` between groups, by `practice_frame` or `practice_summary`,
-        of the ``labels`` that are given.
+        How it is computed: by a test for each ``group``, as a ``mean`` of each group, by a test for
+        ``pairs`` of groups, as a ``gap`` between groups, by `practice_frame` or `practice_summary`,
+        from the predicted ``labels``.
     description : str
-        What it is.
+        Description in one sentence.
     source : str, default=""
-        What it is called where it is computed.
+        Its name in the function that computes it.
     is_proven : bool, default=False
         Whether there is a test of `sk_prunefair.promise` for it: then a limit is proven unless the
         file says otherwise.
@@ -29,9 +29,9 @@ class Metric:
         Whether a confidence bound of the figure can prove a limit; it does where the file sets a
         confidence, else the figure that was observed is compared with the limit.
     is_least : bool, default=False
-        Whether the limit is the least that the metric may be, not the most.
+        Whether the limit is a lower bound on the metric, not an upper one.
     takes_label : bool, default=False
-        Whether it is of one label, where the criterion names one.
+        Whether it is computed for one label, if the criterion names one.
     needs_losses : bool, default=False
         Whether it needs the losses of both models.
     """
@@ -52,7 +52,7 @@ class Metric:
 
     @property
     def is_between(self) -> bool:
-        """Whether it compares groups, so that it takes two at least."""
+        """Whether it compares groups and so needs at least two."""
         return self.kind in ("pairs", "gap", "summary")
 
 
@@ -96,28 +96,28 @@ def _summary(description: str, source: str, *, is_least: bool = False) -> Metric
 METRICS: dict[str, Metric] = {
     "accuracy_drop": _proven("accuracy that a group loses", "accuracy"),
     "recall_drop": _proven(
-        "recall of a class that a group loses; with no label named, of each that it has",
+        "recall of a class that a group loses; without a label, of each of its classes",
         "recall",
         takes_label=True,
     ),
     "balanced_accuracy_drop": _proven(
-        "mean recall over its classes that a group loses", "balanced_accuracy"
+        "mean recall over the group's classes that it loses", "balanced_accuracy"
     ),
     "excessive_risk": _proven(
-        "R(a), the mean loss that a group pays; for the test losses are clipped to loss_bound",
+        "R(a), the increase of a group's mean loss; for the test losses are clipped to loss_bound",
         "loss",
         needs_losses=True,
     ),
-    "share_changed": _proven("share of a group's rows whose answer changed", "share_changed"),
+    "share_changed": _proven("share of a group's rows whose prediction changed", "share_changed"),
     "accuracy_drop_difference": Metric(
         "pairs",
-        "accuracy that a group loses beyond what another does",
+        "accuracy that a group loses, minus that of another group",
         "accuracy",
         is_proven=True,
     ),
     "fairness_violation": Metric(
         "pairs",
-        "ξ, the largest difference between what two groups pay in loss; for the test losses are "
+        "ξ, the largest difference between two groups' excessive risks; for the test losses are "
         "clipped to loss_bound",
         "loss",
         is_proven=True,
@@ -136,7 +136,7 @@ METRICS: dict[str, Metric] = {
         "mean", "accuracy of the compressed model in a group", has_bound=True, is_least=True
     ),
     "selection_rate_change": _practice(
-        "change of the share of positive answers, up or down", "selection_rate"
+        "absolute change of the share of positive predictions", "selection_rate"
     ),
     "true_positive_rate": _practice("of the compressed model", "true_positive_rate", is_least=True),
     "false_positive_rate": _practice("of the compressed model", "false_positive_rate"),
@@ -159,8 +159,6 @@ METRICS: dict[str, Metric] = {
         "the larger difference of true and of false positive rates of the compressed model",
         "equalized_odds_difference",
     ),
-    "labels_lost": Metric(
-        "labels", "labels that the dense model gives and the compressed one never; the limit is 0"
-    ),
+    "labels_lost": Metric("labels", "labels that only the dense model predicts; the limit is 0"),
 }
-"""Metrics by name. "Drop" is of the dense model minus the compressed one, on the same rows."""
+"""Metrics by name. Drops are dense minus compressed, on the same rows."""

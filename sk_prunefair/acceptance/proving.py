@@ -1,4 +1,4 @@
-"""Limits that are proven: by the tests of `sk_prunefair.promise`, group by group."""
+"""Limits that are proven group by group, with the tests of `sk_prunefair.promise`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sk_prunefair.promise.pairs import examine_pairs
 
 
 def tested_groups(sample: Sample, criterion: AcceptanceCriterion) -> list[Row]:
-    """Return the verdicts of the tests of `sk_prunefair.promise`, or on what they observe."""
+    """Return the verdicts of the tests of `sk_prunefair.promise`, or on observed values."""
     groups = sample.chosen(criterion)
     code, known = sample.label_code(criterion), sample.report.labels.tolist()
     made = _criteria(sample, criterion)
     is_proven = criterion.test == "proven"
-    # Of a figure that is only observed the test is not asked, whatever its bound.
+    # An observed value is not tested, so the level of the test does not matter.
     bound = criterion.limit if is_proven else 0.0
     rows = [sample.rows_of(group) for group in groups]
     found: list[tuple[Any, Any, Evidence]] = []
@@ -36,7 +36,7 @@ def tested_groups(sample: Sample, criterion: AcceptanceCriterion) -> list[Row]:
         found += [
             (name, label, one)
             for name, one in zip(names, evidence, strict=True)
-            # A group without rows of a class that nobody named has no recall to lose.
+            # A group without rows of a class has no recall; the criterion did not name the class.
             if one.count or label is None or code is not None
         ]
     if not is_proven:
@@ -57,9 +57,10 @@ def tested_groups(sample: Sample, criterion: AcceptanceCriterion) -> list[Row]:
 
 
 def _criteria(sample: Sample, criterion: AcceptanceCriterion) -> list[Criterion]:
-    """Return what the promise calls the metric: several for the recalls of all classes."""
+    """Return the promise's criteria for the metric; the recalls of all classes are several."""
     if criterion.metric == "share_changed":
-        # Of the dense model each answer is its own, so that what is lost is what changed.
+        # Compared with its own predictions the dense model is always right, so that losses are
+        # changes.
         dense = sample.dense.labels
         return [
             Criterion(
@@ -70,7 +71,7 @@ def _criteria(sample: Sample, criterion: AcceptanceCriterion) -> list[Criterion]
         ]
     bound = criterion.loss_bound
     if criterion.kind.needs_losses and criterion.test == "observed":
-        # Above all losses: nothing is clipped.
+        # Above all losses, so that nothing is clipped.
         bound = 1 + max(float(each.known_losses.max()) for each in sample.report.outcomes)
     made = as_criteria(criterion.kind.source, sample.report.labels, max_drop=0.0, loss_bound=bound)
     return [each for each, _ in made]
@@ -82,13 +83,14 @@ def _verdict(criterion: AcceptanceCriterion, found: Evidence, n_untested: int) -
         return FEW
     if found.p_value <= level:
         return KEPT
-    # What cannot be proven can only break a limit, so that only power asks for the correction.
+    # Groups that cannot prove the limit can only fail it, so the correction is needed for power
+    # only.
     is_harmed = found.p_harm * n_untested <= level
     return BROKEN if found.is_testable or is_harmed else FEW
 
 
 def changes(sample: Sample, criterion: AcceptanceCriterion) -> npt.NDArray[Any]:
-    """Return what each row lost: an answer, or by how much its loss rose."""
+    """Return what each row lost: 1, 0 or -1 correct predictions, or the increase of its loss."""
     dense, compressed = sample.report.outcomes
     if criterion.kind.needs_losses:
         if criterion.test == "observed":
@@ -99,7 +101,7 @@ def changes(sample: Sample, criterion: AcceptanceCriterion) -> npt.NDArray[Any]:
 
 
 def tested_pairs(sample: Sample, criterion: AcceptanceCriterion, groups: list[int]) -> list[Row]:
-    """Return the verdict of each group: whether it loses no more than another by the limit."""
+    """Return for each group whether it loses at most the limit more than any other group."""
     lost = changes(sample, criterion)
     of_groups = [lost[sample.rows_of(group)] for group in groups]
     is_binary = not criterion.kind.needs_losses

@@ -1,4 +1,4 @@
-"""read_criteria: an acceptance file, checked, as criteria."""
+"""read_criteria: read and check an acceptance file."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from sk_prunefair.acceptance.metrics import METRICS
 from sk_prunefair.checks import is_finite
 
 FORMAT = "sk_prunefair acceptance 1"
-"""What `schema` describes; the number grows with a change that readers must know of."""
+"""Format described by `schema`; its number increases with every incompatible change."""
 _SHARED = ("confidence", "min_count", "small_groups", "loss_bound")
 _KEYS = ("format", *_SHARED, "criteria")
 _OWN = ("name", "metric", "limit", "groups", "label", "test", *_SHARED)
-# Of these a limit of 1 or more, or below 0, is a mistake of units.
+# For these metrics a limit of 1 or more, or below 0, is a mistake of units.
 _SHARES = tuple(
     name for name in METRICS if name not in ("excessive_risk", "fairness_violation", "brier_score")
 )
@@ -58,7 +58,7 @@ def read_criteria(
     Returns
     -------
     tuple of AcceptanceCriterion
-        At least one, with different names.
+        At least one, with unique names.
 
     Raises
     ------
@@ -66,9 +66,9 @@ def read_criteria(
         If a key is unknown or missing, or a value is of a wrong type or out of range; the message
         names file, line and key, and what is accepted.
     TypeError
-        If it is neither a path nor a mapping.
+        If `source` is neither a path nor a mapping.
     ImportError
-        If PyYAML is not there, and the file is not JSON.
+        If the file is not JSON and PyYAML is not installed.
 
     Examples
     --------
@@ -98,7 +98,7 @@ def read_criteria(
         if name in names[:i]:
             raise document.error(
                 ("criteria", i),
-                f"must have a name of its own, by the key 'name': {name!r} is taken",
+                f"must have a unique name, set by the key 'name'; {name!r} is taken",
             )
     return tuple(made)
 
@@ -117,7 +117,8 @@ def _criterion(document: Document, place: Place, shared: dict[str, Any]) -> Acce
     if "label" in found and not metric.takes_label:
         taken = [name for name, each in METRICS.items() if each.takes_label]
         raise document.error(
-            (*place, "label"), f"goes with {', '.join(taken)} alone, not with {found['metric']}"
+            (*place, "label"),
+            f"is accepted only with {', '.join(taken)}, not with {found['metric']}",
         )
     if metric.kind == "labels" and found.get("groups", "all") != "all":
         raise document.error((*place, "groups"), "must be 'all': labels_lost is of all rows")
@@ -157,10 +158,10 @@ def _check_limit(document: Document, place: Place, name: str, limit: float) -> N
     metric = METRICS[name]
     if metric.kind == "labels":
         if limit != 0:
-            raise document.error(place, f"must be 0, or left out, got {limit!r}")
+            raise document.error(place, f"must be 0 or left out, got {limit!r}")
     elif name in _SHARES and not (0 <= limit < 1 or (metric.is_least and limit == 1)):
         most = "at most" if metric.is_least else "below"
-        raise document.error(place, f"must be a share of at least 0 and {most} 1, got {limit!r}")
+        raise document.error(place, f"must be a share, at least 0 and {most} 1, got {limit!r}")
     elif metric.kind == "pairs" and limit <= 0:
         raise document.error(place, f"must be above 0, got {limit!r}")
     elif name == "brier_score" and not 0 <= limit < 2:
@@ -168,12 +169,12 @@ def _check_limit(document: Document, place: Place, name: str, limit: float) -> N
 
 
 def _value(document: Document, place: Place, name: str) -> Any:
-    """Return the checked value of a key."""
+    """Check the value of a key and return it."""
     value = document.values
     for part in place:
         value = value[part]
     accepted = {
-        "name": "a text",
+        "name": "a string",
         "metric": f"one of {', '.join(METRICS)}",
         "limit": "a finite number",
         "groups": "'all', a list of groups, or a mapping of columns to values",
@@ -213,7 +214,7 @@ def _mapping(document: Document, place: Place, keys: Sequence[str]) -> dict[str,
     for key in values:
         if key not in keys:
             raise document.error(
-                (*place, str(key)), f"is not known here; keys are {', '.join(keys)}"
+                (*place, str(key)), f"is an unknown key; accepted keys are {', '.join(keys)}"
             )
     return dict(values)
 

@@ -19,12 +19,12 @@ _MOST = 3  # reasons in a sentence; the table has all
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Acceptance:
-    """What became of the criteria of a file; made by `accept`.
+    """Verdicts on the criteria of a file, as returned by `accept`.
 
     Attributes
     ----------
     kept : bool
-        Whether all criteria are kept, and no label is lost.
+        Whether all criteria are kept and no label is lost.
     criteria : pandas.DataFrame
         One row per criterion: ``name``, ``metric``, ``test`` ("proven" or "observed"),
         ``confidence`` (NaN where it is observed), ``group`` (the one that decides; None: between
@@ -36,7 +36,7 @@ class Acceptance:
         The same columns, one row per criterion and group (and class, of recalls). ``passed`` is NA
         where a group with too few rows is skipped.
     findings : tuple of str
-        Labels that the compressed model no longer gives; nothing is accepted then.
+        Labels that the compressed model no longer predicts; nothing is accepted then.
     """
 
     kept: bool
@@ -50,7 +50,7 @@ class Acceptance:
         found: Sequence[tuple[AcceptanceCriterion, Sequence[Row]]],
         findings: Sequence[str] = (),
     ) -> Acceptance:
-        """Put the verdicts on all criteria together."""
+        """Make the result from the verdicts on all criteria."""
         table = [_record(criterion, row) for criterion, rows in found for row in rows]
         criteria = [_decided(criterion, rows) for criterion, rows in found]
         frame = _frame(criteria)
@@ -68,7 +68,7 @@ class Acceptance:
 
     @property
     def sentence(self) -> str:
-        """What became of the criteria, in one sentence."""
+        """The overall verdict in one sentence."""
         n = len(self.criteria)
         failed = self.criteria[~self.criteria["passed"]]
         if self.kept:
@@ -92,7 +92,7 @@ class Acceptance:
     __repr__ = __str__
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the verdicts as plain objects, as JSON has them; NaN and infinity are None.
+        """Return the verdicts as JSON-compatible objects, with None for NaN and infinity.
 
         Returns
         -------
@@ -109,7 +109,7 @@ class Acceptance:
 
 
 def shown_group(group: Any) -> str:
-    """Return a group as a table shows it.
+    """Return a group as it is shown in a table.
 
     >>> shown_group(("f", 1)), shown_group("b"), shown_group(None)
     ('f, 1', 'b', 'between groups')
@@ -120,7 +120,7 @@ def shown_group(group: Any) -> str:
 
 
 def _frame(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Return records as a frame in which no group and no label becomes NaN for None."""
+    """Return records as a frame, with None kept as a group or label instead of NaN."""
     frame = pd.DataFrame(records)
     for name in ("group", "label"):
         values = np.empty(len(records), dtype=object)
@@ -158,7 +158,7 @@ def _record(criterion: AcceptanceCriterion, row: Row) -> dict[str, Any]:
 
 
 def _decided(criterion: AcceptanceCriterion, rows: Sequence[Row]) -> dict[str, Any]:
-    """Return the row that decides, and what becomes of the criterion."""
+    """Return the deciding row and the verdict of the criterion."""
     n_few = sum(row.verdict == FEW for row in rows)
     order = [BROKEN, KEPT, FEW] if criterion.small_groups == "skip" else [BROKEN, FEW, KEPT]
     first = next(verdict for verdict in order if any(row.verdict == verdict for row in rows))
@@ -168,7 +168,7 @@ def _decided(criterion: AcceptanceCriterion, rows: Sequence[Row]) -> dict[str, A
 
 
 def _worse(criterion: AcceptanceCriterion, row: Row) -> tuple[float, ...]:
-    """Return what sorts rows of one verdict, the nearest to breaking the criterion last."""
+    """Return the sort key of rows with one verdict; the nearest to a broken limit is last."""
     sign = -1.0 if criterion.kind.is_least else 1.0
     beyond = (sign * (value - criterion.limit) for value in (row.bound, row.measured))
     known = (-np.inf if np.isnan(value) else value for value in (row.p_value, *beyond))

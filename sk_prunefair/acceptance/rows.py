@@ -1,4 +1,4 @@
-"""What the rows of an audit say about one criterion, group by group."""
+"""The rows of an audit, prepared group by group for one criterion."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEPT, BROKEN, FEW = "kept", "broken", "too few rows"
 
 
 class AcceptedReport(Protocol):
-    """What criteria are judged on; `sk_prunefair.FairnessReport` has it."""
+    """The parts of a report that criteria are judged on; `sk_prunefair.FairnessReport` has them."""
 
     names: Names
     outcomes: tuple[Outcome, Outcome]
@@ -29,28 +29,28 @@ class AcceptedReport(Protocol):
 
     @property
     def samples(self) -> pd.DataFrame:
-        """What is known of each sample."""
+        """Truth, predictions and losses of each sample."""
 
     @property
     def label_findings(self) -> list[str]:
-        """Labels that are lost, with which nothing is approved."""
+        """Lost labels; where there are any, nothing is accepted."""
 
 
 class Row(NamedTuple):
-    """One verdict: of a criterion in a group, or between groups, where `group` is None.
+    """The verdict on a criterion in a group, or between groups, where `group` is None.
 
     Parameters
     ----------
     group : object
         Its name.
     label : object
-        The class that it is of, or None.
+        The class that it is computed for, or None.
     measured, bound : float
-        The figure that was observed, and what it may be at the confidence; NaN where not known.
+        The observed value, and its bound at the confidence; NaN where not known.
     n : int
-        Rows that it is of.
+        Number of rows.
     p_value : float
-        Of the test; NaN where there is none.
+        p-value of the test; NaN where there is none.
     verdict : str
         "kept", "broken" or "too few rows".
     """
@@ -65,7 +65,7 @@ class Row(NamedTuple):
 
 
 class Sample:
-    """The rows of a report and their groups, found once for all criteria."""
+    """The rows of a report and their groups, computed once for all criteria."""
 
     def __init__(self, report: AcceptedReport) -> None:
         self.report = report
@@ -73,7 +73,7 @@ class Sample:
         self.codes, index = encode_groups(report.sensitive_features)
         self.names = index.to_flat_index()
         self.index = pd.MultiIndex.from_frame(index.to_frame(index=False))
-        # Bets need an order that does not depend on the values; files are often sorted.
+        # Betting tests need an order that does not depend on the values; files are often sorted.
         self._order = np.random.default_rng(0).permutation(len(self.codes))
 
     def chosen(self, criterion: AcceptanceCriterion) -> list[int]:
@@ -125,7 +125,7 @@ class Sample:
 def observed(
     criterion: AcceptanceCriterion, measured: float, count: int, group: Any, label: Any = None
 ) -> Row:
-    """Return the verdict on a figure that is compared with its limit."""
+    """Return the verdict on an observed value."""
     if count < criterion.min_count or np.isnan(measured):
         verdict = FEW
     else:
@@ -134,7 +134,7 @@ def observed(
 
 
 def taken(outcome: Outcome, rows: npt.NDArray[Any]) -> Outcome:
-    """Return an outcome over some of the rows."""
+    """Return an outcome over a subset of the rows."""
     return Outcome(
         None if outcome.losses is None else outcome.losses[rows],
         outcome.labels[rows],
@@ -146,7 +146,7 @@ def taken(outcome: Outcome, rows: npt.NDArray[Any]) -> Outcome:
 def gaps(
     values: npt.NDArray[np.float64], codes: npt.NDArray[np.int64], level: pd.Series
 ) -> Iterator[float]:
-    """Yield the largest minus the smallest mean of the groups, of each level of controls."""
+    """Yield the largest minus the smallest mean over the groups, for each level of the controls."""
     frame = pd.DataFrame({"value": values, "group": codes, "level": level.to_numpy()})
     means = frame.groupby(["level", "group"], dropna=False)["value"].mean()
     for _, each in means.groupby(level=0, dropna=False):

@@ -1,4 +1,4 @@
-"""The audit page: what pruning did to each group, for readers without Python."""
+"""The audit page: the effect of pruning on each group, for readers without Python."""
 
 from sk_prunefair.audit.page import audit_page
 

@@ -1,4 +1,4 @@
-"""The criteria of a file: each with its limit, and what became of it."""
+"""The section of acceptance criteria: each with its limit and its verdict."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _COLUMNS = {
 
 
 def acceptance_section(acceptance: AuditedAcceptance) -> Html:
-    """Return what became of the criteria, and one row for each."""
+    """Return the overall verdict on the criteria, and one row for each."""
     said = join(
-        "<p>{}.</p>\n<p>A limit that is proven holds at the confidence that the file sets; "
-        "one that is observed is compared with the figure, which chance moves.</p>\n",
+        "<p>{}.</p>\n<p>A proven limit holds at the confidence set in the file; an observed one is "
+        "compared with the figure, which is subject to chance.</p>\n",
         acceptance_sentence(acceptance).rstrip("."),
     )
     frame = acceptance.criteria

@@ -1,4 +1,4 @@
-"""Other rates: accuracy against the rate, drawn and as a table."""
+"""The section of other pruning rates: accuracy against the rate, as a curve and a table."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FORMATS = {
 
 
 def curve_section(curve: pd.DataFrame, names: Names) -> Html:
-    """Return what other rates do, as `sk_prunefair.selection.pruning_curve` measures it."""
+    """Return the section of a curve, as `sk_prunefair.selection.pruning_curve` returns it."""
     frame = curve_table(curve)
     several = len(frame) > 1
     return section(
@@ -59,7 +59,7 @@ def _cell(column: str, value: Any) -> Any:
 
 def _picture(curve: pd.DataFrame, frame: pd.DataFrame) -> Html:
     accuracy = curve.groupby(["group", "rate"])["accuracy"].mean().unstack("rate")
-    # The lowest first; of equals the one that the table names, which knows their losses.
+    # The lowest accuracy first; ties are broken by the table, which has the losses.
     worst, overall = frame["worst_group"].iloc[-1], frame["accuracy_overall"]
     is_other = pd.Series([group != worst for group in accuracy.index], accuracy.index)
     order = pd.DataFrame({"accuracy": accuracy[accuracy.columns[-1]].round(12), "other": is_other})

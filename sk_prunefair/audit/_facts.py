@@ -1,4 +1,4 @@
-"""What the page knows of data and model."""
+"""The section of facts about data and model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_CLASSES = 30
 
 
 def facts_of(report: AuditedReport, facts: Mapping[str, Any]) -> Html:
-    """Return what the user says of data and model, and what the report knows of them."""
+    """Return the facts about data and model that the user gave and that the report has."""
     samples = report.samples
     n = pd.Series(1 if report.kinds is None else report.kinds.counts, index=samples.index)
     counts = n.groupby(samples["group"]).sum()
@@ -38,7 +38,7 @@ def facts_of(report: AuditedReport, facts: Mapping[str, Any]) -> Html:
             _term(str(key), report): _value(str(key), value)
             for key, value in report.compression.dropna().items()
         }
-    # Two lists: a user may have a term of the same name.
+    # Two lists, as a user's term may equal one of the report's.
     return Html((definitions(facts) if facts else "") + definitions(terms))
 
 

@@ -1,4 +1,4 @@
-"""The gaps between groups, beside those that chance alone would make."""
+"""The gaps between groups, beside the gaps expected by chance."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _MAX_FLOOR_DRAWS = 1_000_000  # numbers drawn for the expected gap of one rate
 
 
 def gap_table(report: AuditedReport, n_shuffles: int = N_SHUFFLES) -> pd.DataFrame:
-    """Return each gap beside that of shuffled groups, within each level of the control features.
+    """Return each gap beside that of shuffled groups, for each level of the control features.
 
-    ξ is among them where losses are known.
+    ξ is included where losses are known.
 
-    The p-value of the hypothesis that groups do not matter is that of a permutation test, see
+    The null hypothesis of the p-value is that groups do not matter; it is a permutation test, see
     `sk_prunefair.stats.permutation.shuffled_gaps`.
 
     Parameters
@@ -65,7 +65,7 @@ def gap_table(report: AuditedReport, n_shuffles: int = N_SHUFFLES) -> pd.DataFra
 
 
 def accuracy_gap(model: str) -> str:
-    """Return what the accuracy gap of a model is called."""
+    """Return the name of a model's accuracy gap."""
     return f"accuracy gap, {model}"
 
 
@@ -93,7 +93,7 @@ def curve_table(curve: pd.DataFrame) -> pd.DataFrame:
         by_group = part.groupby("group")[measures].mean()
         counts = np.maximum(by_group["count"].round(), 1)
         worst = _worst_row(by_group)
-        accuracy = float(np.clip(overall["accuracy_overall"], 0, 1))  # a mean may be 1 + 1e-16
+        accuracy = float(np.clip(overall["accuracy_overall"], 0, 1))  # rounding: 1 + 1e-16
         n_draws = int(np.clip(_MAX_FLOOR_DRAWS // len(counts), 100, 10_000))
         row: dict[str, Any] = {
             "rate": rate,

@@ -1,4 +1,4 @@
-"""The groups: a picture of those that lost most accuracy, and a table of all."""
+"""The section of groups: a picture of those that lost most accuracy, and a table of all."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from sk_prunefair.names import Names
 from sk_prunefair.plotting.group_risk import quantile_columns
 
 MAX_DRAWN = 24
-MAX_LISTED = 1000  # in a table that is folded; to_frame() and JSON have all
+MAX_LISTED = 1000  # rows of the folded table; to_frame() and JSON have all
 _MAX_OPEN = 12  # a longer table is folded
-_MAX_NAME = 80  # characters beside a picture; tables have all
+_MAX_NAME = 80  # characters of a name beside a picture; tables have all
 _SOME = f"All numbers of the {MAX_LISTED:,} of {{}} that lost most"
 _SORTED = "sorted by accuracy lost"
 _UNITS = {
@@ -56,7 +56,7 @@ def groups_section(report: AuditedReport, frame: pd.DataFrame, min_count: int) -
 
 
 def count_of(n: int, min_count: int) -> Html:
-    """Return a number of samples, flagged where there are few."""
+    """Return a number of samples, flagged if it is small."""
     return Html(f"{n:,}") if n >= min_count else join("{} (few)", n)
 
 
@@ -68,7 +68,7 @@ def _picture(
     quantiles = quantile_columns(drawn, "accuracy_drop")
     ends: Sequence[tuple[float, float] | None] = [None] * len(drawn)
     if quantiles:
-        # What was lost less is an accuracy that is higher.
+        # A smaller loss of accuracy is a higher accuracy.
         lows = (before - drawn[quantiles[-1][1]]).clip(0, 1).tolist()
         highs = (before - drawn[quantiles[0][1]]).clip(0, 1).tolist()
         ends = [*zip(lows, highs, strict=True)]
@@ -117,7 +117,7 @@ def _row(
     title += names.compressed_model
     if ends is not None:
         title += f", interval {percent(ends[0])} to {percent(ends[1])}"
-    # Not before - after: the report's own drop has no error of rounding where nothing changed.
+    # Not before - after: the report's drop is exactly 0 where nothing changed.
     change = lost(round(before - after, 12))
     return Html(
         f'<li class="bar {kind}"><span class="who">{who} <small>n = {count_of(n, min_count)}'
@@ -129,7 +129,7 @@ def _row(
 
 def _table(groups: pd.DataFrame, report: AuditedReport, min_count: int) -> Html:
     frame = groups.head(MAX_LISTED)
-    # Not a dict: a sensitive feature may be called "samples".
+    # Not a dict, as a sensitive feature may be called "samples".
     columns: list[tuple[str, Iterable[Any]]] = [
         (_spaced(", ".join(map(str, frame.index.names))), map(name, frame.index)),
         ("samples", [count_of(n, min_count) for n in frame["count"]]),
@@ -163,7 +163,7 @@ def _with_ends(in_points: bool, *values: float) -> Html:
 
 
 def _heading(column: str, names: Names) -> str:
-    """Return the heading of a column, with the names that the two models have.
+    """Return the heading of a column, with the names of the two models.
 
     >>> _heading("loss_pruned", Names("fp32", "int8"))
     'loss, int8'

@@ -1,4 +1,4 @@
-"""Pieces of HTML. Whatever is not marked as `Html` is escaped, as it may come from users' data."""
+"""Functions that build HTML. Text not marked as `Html` is escaped; it may be users' data."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sk_prunefair.plotting._common import plain_text
 
 
 class Html(str):
-    """Text that is HTML already."""
+    """Text that is already HTML."""
 
 
 def text(value: Any) -> Html:
-    """Return a value as HTML: numbers rounded, names isolated from the direction of what is around.
+    """Return a value as HTML: numbers rounded, names isolated from surrounding text direction.
 
     >>> text("<b>"), text(0.12345), text(12345), text(float("nan"))
     ('<bdi>&lt;b&gt;</bdi>', '0.123', '12,345', '—')
@@ -33,7 +33,7 @@ def text(value: Any) -> Html:
 
 
 def name(value: Any, max_length: int | None = None) -> Html:
-    """Return a name as HTML, of a group or a class; it is no number even where it looks like one.
+    """Return a group's or a class's name as HTML; names that look like numbers are not rounded.
 
     >>> name(2015), name(("f", "<b>")), name("abcdef", 4)
     ('<bdi>2015</bdi>', '<bdi>f, &lt;b&gt;</bdi>', '<bdi>abc…</bdi>')
@@ -42,7 +42,7 @@ def name(value: Any, max_length: int | None = None) -> Html:
 
 
 def plain(value: Any, max_length: int | None = None) -> Html:
-    """Return text as HTML, for where no elements may stand, such as attributes and titles.
+    """Return text as HTML for places without elements, such as attributes and titles.
 
     >>> plain('"a" & b')
     '&quot;a&quot; &amp; b'
@@ -54,7 +54,7 @@ def plain(value: Any, max_length: int | None = None) -> Html:
 
 
 def join(template: str, *values: Any) -> Html:
-    """Fill values into a template of ours, escaped.
+    """Fill values into a trusted template, escaped.
 
     >>> join("<p>{} of {}</p>", "<b>", 3)
     '<p><bdi>&lt;b&gt;</bdi> of 3</p>'
@@ -63,7 +63,7 @@ def join(template: str, *values: Any) -> Html:
 
 
 def table(caption: str, header: Sequence[Any], rows: Iterable[Sequence[Any]], key: str) -> Html:
-    """Return a table with its own scroll box, which keyboards reach; rows are headed by a name.
+    """Return a table in its own scroll box that keyboards can focus; the first cell heads its row.
 
     >>> table("T", ["group", "n"], [["f", 3]], "t").count("scope")
     3
@@ -88,7 +88,7 @@ def items(values: Iterable[Any]) -> Html:
 
 
 def definitions(terms: Mapping[Any, Any]) -> Html:
-    """Return a list of terms and what they are."""
+    """Return a list of terms and definitions."""
     pairs = (
         join("<div><dt>{}</dt><dd>{}</dd></div>\n", term, value) for term, value in terms.items()
     )
@@ -96,14 +96,14 @@ def definitions(terms: Mapping[Any, Any]) -> Html:
 
 
 def section(key: str, title: str, *parts: str) -> Html:
-    """Return a section under a heading, which links reach by ``#key``."""
+    """Return a section with a heading and the anchor ``#key``."""
     return Html(
         f'<section id="{key}">\n<h2>{html.escape(title)}</h2>\n{"".join(parts)}</section>\n'
     )
 
 
 def folded(summary: str, *parts: str, is_open: bool = False) -> Html:
-    """Return parts that a reader unfolds; on paper they are all there."""
+    """Return parts in a folded element; printed pages show them unfolded."""
     state = " open" if is_open else ""
     return Html(
         f"<details{state}>\n<summary>{html.escape(summary)}</summary>\n{''.join(parts)}</details>\n"

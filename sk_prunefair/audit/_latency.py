@@ -1,4 +1,4 @@
-"""How long the models take: a table of contenders, batch sizes and threads."""
+"""The section of latency: a table of contenders, batch sizes and threads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 from sk_prunefair.audit._html import Html, definitions, folded, join, name, section, table
 from sk_prunefair.latency.reading import seconds_text
 
-# What the contenders of a classifier are; those of compare_models have the user's names.
+# Descriptions of a classifier's contenders; those of compare_models have the user's names.
 _WORDS = {
     "dense": "the net before pruning",
     "masked": "the pruned net, whose zeros are multiplied like any weight",
@@ -22,7 +22,7 @@ _HEADER = ("model", "samples", "threads", "median", "quartiles", "× as fast", "
 
 
 def latency_section(latency: pd.DataFrame) -> Html:
-    """Return the table of `sk_prunefair.latency.compare_latency`, and what was not timed."""
+    """Return the table of `sk_prunefair.latency.compare_latency`, and the contenders not timed."""
     what = latency.attrs.get("what", "a call")
     rows = [
         [

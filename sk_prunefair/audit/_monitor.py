@@ -1,4 +1,4 @@
-"""What was seen since the release: the monitor's groups and alarms."""
+"""The section of monitoring: the groups and alarms since the release."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MAX_ROWS = 60
 
 
 def monitor_section(monitor: AuditedMonitor) -> Html:
-    """Return the alarms, and what was seen of each group, the most evidence first."""
+    """Return the alarms, and the groups since the release, the most evidence first."""
     alarms, frame = monitor.alarms_, monitor.table_
     parts = [_said(monitor)]
     if len(alarms):
@@ -45,7 +45,7 @@ def _said(monitor: AuditedMonitor) -> Html:
     batches = f"{n_batches:,} batch{'es' * (n_batches != 1)}"
     found = f"{alarms} alarm{'s' * (alarms != 1)}" if alarms else "no alarm"
     return join(
-        "<p>{} in {}. While nothing is wrong, the probability that there is ever one is at most "
+        "<p>{} in {}. If no limit is exceeded, the probability that there is ever one is at most "
         "{}.</p>\n",
         found.capitalize(),
         batches,

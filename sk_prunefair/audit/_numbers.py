@@ -1,4 +1,4 @@
-"""Numbers with their units, as readers of a page expect them."""
+"""Format numbers with their units."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def decimal(number: float) -> str:
 
 
 def lost(drop: float) -> str:
-    """Return what became of an accuracy, in words.
+    """Return a change of accuracy in words.
 
     >>> lost(0.199), lost(-0.004), lost(0.0), lost(0.0004)
     ('lost 19.9', 'gained 0.4', 'unchanged', 'lost < 0.1')
@@ -48,7 +48,7 @@ def lost(drop: float) -> str:
 
 
 def size(number: float, unit: str = "") -> str:
-    """Return a large number with three figures and a prefix of the SI.
+    """Return a large number with three significant digits and an SI prefix.
 
     >>> size(1234567, "B"), size(999, "B"), size(45_200), size(2.5e9)
     ('1.23 MB', '999 B', '45.2 k', '2.5 G')

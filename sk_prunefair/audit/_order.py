@@ -1,4 +1,4 @@
-"""Order tables of groups as the report orders its own."""
+"""Sort tables of groups as the report sorts its own."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def harmed_first(frame: pd.DataFrame, report: AuditedReport) -> pd.DataFrame:
     Parameters
     ----------
     frame : pandas.DataFrame
-        By group, with the column ``excessive_risk``, such as the diagnostics.
+        One row per group, with the column ``excessive_risk``, such as the diagnostics.
     report : AuditedReport
-        Of the same groups.
+        A report on the same groups.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Pictures that matplotlib draws, as SVG inside of the page: what the page does not draw itself."""
+"""Pictures drawn by matplotlib, as inline SVG."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _WIDE = 9  # inches; wider pictures would be too small to read on a phone
 
 
 def pictures_section(report: AuditedReport, frame: pd.DataFrame) -> Html:
-    """Return figures of risks and theory, nothing where neither is known."""
+    """Return figures of risks and theory, or nothing where neither is known."""
     parts = []
     if report.has_losses or report.diagnostics is not None:
-        pyplot()  # before any work: says which extra has it
+        pyplot()  # fails first, with the name of the extra
     if report.has_losses:
         shown = _shown(len(frame), "that lost most accuracy")
         parts.append(
@@ -53,7 +53,7 @@ def _shown(n_groups: int, which: str) -> str:
 def _figure(draw: Any, caption: str) -> Html:
     plt, file = pyplot(), io.BytesIO()
     options = {"svg.fonttype": "none", "svg.hashsalt": "sk_prunefair"}
-    # The browser draws the letters: what matplotlib's own font lacks does not matter.
+    # The browser renders text: glyphs that matplotlib's font lacks do not matter.
     with plt.rc_context(options), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure = draw().figure_

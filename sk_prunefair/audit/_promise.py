@@ -1,4 +1,4 @@
-"""The promise: what was tested, and what became of it."""
+"""The section of the promise: what was tested, and the verdict."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _MAX_ROWS = 60
 
 
 def promise_section(promise: AuditedPromise, names: Names) -> Html:
-    """Return the sentence of the promise and the rows of its table, what did not pass first."""
+    """Return the verdict's sentence and the rows of its table, failed rows first."""
     frame = promise.table
     if not isinstance(frame.index, pd.RangeIndex):
         frame = frame.reset_index()
     if "passed" in frame:
-        # What was not tested, None or NA, stands between what failed and what passed.
+        # Rows that were not tested, None or NA, are sorted between failed and passed ones.
         rank = [1 if pd.isna(value) else 2 * bool(value) for value in frame["passed"]]
         frame = frame.iloc[np.argsort(rank, kind="stable")]
     said = join("<p>{}.</p>\n", promise_sentence(promise).rstrip("."))
@@ -48,6 +48,6 @@ def _cell(column: str, value: Any) -> Any:
         return Html("not tested")
     if isinstance(value, float) and np.isinf(value):
         return Html("∞")
-    # A number of samples is a fraction where others in its column are not known.
+    # A count is a float where others in its column are missing.
     is_count = column.startswith("samples") and isinstance(value, float) and np.isfinite(value)
     return round(value) if is_count else value

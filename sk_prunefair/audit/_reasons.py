@@ -1,4 +1,4 @@
-"""Possible reasons of what groups lost: the quantities of the theory, as a table."""
+"""The section of possible reasons: the quantities of the theory, as a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slices that lost more, found by rules over features that nobody had named as groups."""
+"""The section of slices: rules over features whose rows lost more than others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SLICES = ("rule", "count", "drop", "lower", "upper", "p_value")
 
 
 def slices_section(slices: pd.DataFrame) -> Html:
-    """Return the slices, those that lost most first.
+    """Return the section of slices, those that lost most first.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def slices_section(slices: pd.DataFrame) -> Html:
         ``rule``, ``count``, ``drop`` with ``lower`` and ``upper``, ``p_value``; no rows where
         nothing was found.
     """
-    title = "Slices that nobody named"
+    title = "Slices found by rules"
     if slices.empty:
         none = "<p>No rule over the features was found whose rows lost more than the others.</p>\n"
         return section("slices", title, none)

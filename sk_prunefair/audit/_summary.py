@@ -27,7 +27,7 @@ def summary(
     min_count: int,
     acceptance: AuditedAcceptance | None = None,
 ) -> Html:
-    """Return what a reader should know who reads nothing else.
+    """Return the first screen, for readers who read nothing else.
 
     Parameters
     ----------
@@ -36,11 +36,11 @@ def summary(
     frame, gaps : pandas.DataFrame
         Its ``by_group``, and its gaps beside those of shuffled groups.
     promise : AuditedPromise or None
-        What became of a promise.
+        Verdict on a promise.
     min_count : int
         Groups with fewer samples are flagged.
     acceptance : AuditedAcceptance or None
-        What became of the criteria of a file.
+        Verdicts on the criteria of a file.
     """
     cards = [_accuracy(report), _lost_most(frame, min_count)]
     if len(frame) > 1:
@@ -58,7 +58,7 @@ def summary(
 
 
 def promise_sentence(promise: AuditedPromise) -> str:
-    """Return what became of the promise, said to be one.
+    """Return the verdict on the promise in one sentence.
 
     >>> from types import SimpleNamespace
     >>> from sk_prunefair.audit._summary import promise_sentence
@@ -85,7 +85,7 @@ def _findings(findings: Sequence[str]) -> Html:
 
 
 def acceptance_sentence(acceptance: AuditedAcceptance) -> str:
-    """Return what became of the criteria of a file."""
+    """Return the verdict on the criteria of a file in one sentence."""
     return acceptance.sentence[:1].upper() + acceptance.sentence[1:]
 
 
@@ -141,7 +141,7 @@ def _described(frame: pd.DataFrame, i: int, min_count: int) -> Html:
 
 
 def _largest_rise(frame: pd.DataFrame) -> Html:
-    """Name the group whose loss rose most: it may not be the one that lost most accuracy."""
+    """Return the group whose loss rose most, if it is not the one that lost most accuracy."""
     if "excessive_risk" not in frame:
         return Html("")
     row = ExtremeGroups.find(frame).largest_risk
@@ -151,7 +151,7 @@ def _largest_rise(frame: pd.DataFrame) -> Html:
 
 
 def _gap(report: AuditedReport, gaps: pd.DataFrame) -> Html:
-    """Return the accuracy gaps; with control features those of the level with the largest."""
+    """Return the accuracy gaps; with control features, those of the level with the largest gap."""
     keys = map(accuracy_gap, (report.names.dense_model, report.names.compressed_model))
     rows = [gaps[gaps["gap"] == key].nlargest(1, "measured").iloc[0] for key in keys]
     measured, shuffled = ([points(row[key]) for row in rows] for key in ("measured", "shuffled"))
@@ -186,5 +186,5 @@ _COSTS: tuple[tuple[str, str, Callable[[float], str], str], ...] = (
 
 
 def _in_points(drop: float) -> Html:
-    drop = round(drop, 12)  # means of the same numbers may differ in the last digits
+    drop = round(drop, 12)  # means of the same numbers may differ by rounding
     return Html(html.escape(lost(drop)) + (" points" if drop else ""))

@@ -1,7 +1,7 @@
-"""Small pictures as SVG inside of the page; they are as wide as their place, at any width.
+"""Small pictures as inline SVG that fill the width of their container.
 
-Places along an axis are in percent of the picture's width, so that text and dots keep their size on
-a phone. Colours and line widths stand in the style sheet.
+Positions along an axis are in percent of the picture's width, so that text and dots keep their size
+on a phone. Colours and line widths are set in the style sheet.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sk_prunefair.audit._html import Html, plain
 
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5)
 _MAX_TICKS = 6
-_MIDDLE = "50%"  # of a row, whose height its text gives
+_MIDDLE = "50%"  # units of a row, whose height the text determines
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Scale:
     low, high : float
         Its ends.
     step : float
-        Distance of two ticks.
+        Distance between two ticks.
     """
 
     low: float
@@ -35,7 +35,7 @@ class Scale:
 
     @classmethod
     def over(cls, values: Iterable[float]) -> Scale:
-        """Return the axis that holds all values, with two to six ticks, 0.01 apart or more.
+        """Return an axis that covers all values, with two to six ticks, at least 0.01 apart.
 
         >>> Scale.over([0.62, 0.88])
         Scale(low=0.6, high=0.9, step=0.1)
@@ -47,7 +47,7 @@ class Scale:
         for step in (*_STEPS, 1.0, *(10.0**i for i in range(1, 9))):
             first, last = math.floor(smallest / step + 1e-9), math.ceil(largest / step - 1e-9)
             if first == last:
-                # Downwards: an accuracy of 1 is at the end of its axis.
+                # Rounded down, so that an accuracy of 1 is at the end of its axis.
                 first, last = (first - 1, last) if smallest > 0 else (first, last + 1)
             if last - first < _MAX_TICKS:
                 break
@@ -55,17 +55,17 @@ class Scale:
 
     @property
     def ticks(self) -> list[float]:
-        """Where numbers stand."""
+        """Positions of the ticks."""
         n_steps = round((self.high - self.low) / self.step)
         return [round(self.low + i * self.step, 9) for i in range(n_steps + 1)]
 
     def share(self, value: float) -> float:
-        """Return the place of a value in percent of the axis; what lies outside is at its end."""
+        """Return the position of a value in percent of the axis, clipped to its ends."""
         place = 100 * (value - self.low) / (self.high - self.low)
         return round(min(max(place, 0.0), 100.0), 2)
 
     def at(self, value: float) -> str:
-        """Return the same as a coordinate.
+        """Return the position of a value as an SVG coordinate.
 
         >>> Scale(0.6, 0.9, 0.1).at(0.7)
         '33.33%'
@@ -80,7 +80,7 @@ def dumbbell(
     scale: Scale,
     title: str,
 ) -> Html:
-    """Return one row: a ring for the model before, a dot for the one after, a line between.
+    """Return one row: a ring for the model before, a dot for the model after, a line between.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def dumbbell(
     scale : Scale
         The axis.
     title : str
-        What the picture says, for those who do not see it.
+        Text alternative of the picture.
     """
     y, start, stop = _MIDDLE, scale.at(before), scale.at(after)
     parts = [_grid(scale)]
@@ -117,7 +117,7 @@ def interval(value: float, ends: tuple[float, float] | None, scale: Scale, title
 
 
 def axis(scale: Scale, labels: Sequence[str]) -> Html:
-    """Return the numbers above the rows; those who do not see them find them in the titles."""
+    """Return the numbers above the rows; screen readers skip them, as titles have them."""
     marks = "".join(
         f'<text x="{scale.at(tick)}" y="14" text-anchor="middle">{plain(label)}</text>'
         for tick, label in zip(scale.ticks, labels, strict=True)
@@ -139,9 +139,9 @@ def curves(
     lines : iterable of (str, sequence, sequence)
         Class in the style sheet, values along x, values along y.
     x, y : pair of Scale and sequence of str
-        The axes, and what stands at their ticks.
+        The axes, and the labels of their ticks.
     title, description : str
-        What the picture shows, and what it says, for those who do not see it.
+        Name and text alternative of the picture.
     """
     (across, x_labels), (up, y_labels) = x, y
     marks, dots = [], []

@@ -29,7 +29,7 @@ def verdict(report: AuditedReport, frame: pd.DataFrame, gaps: pd.DataFrame) -> H
     if len(frame) == 1:
         return Html("All samples belong to one group: nothing can be said about differences.")
     tests = gaps[gaps["gap"].isin([VIOLATION, DROPS])]
-    # The smallest of several p-values is compared as Bonferroni does.
+    # The smallest of several p-values is corrected by Bonferroni's method.
     p_value = min(1.0, float(tests["p_value"].min()) * len(tests))
     shown = join("(p&nbsp;=&nbsp;{})", p_value)
     if p_value > LEVEL:
@@ -51,7 +51,7 @@ _HARMS = ("accuracy_drop", "excessive_risk")
 
 
 def _unchanged(report: AuditedReport) -> str | None:
-    """Return what is the same with both models, None where something changed."""
+    """Return a sentence if the models do not differ, or None."""
     models = f"both {report.names.kind}s"
     if report.has_losses:
         return f"{models} have the same losses" if report.is_loss_unchanged else None

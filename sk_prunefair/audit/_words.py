@@ -1,4 +1,4 @@
-"""How numbers were computed, and what they cannot say."""
+"""The sections on methods and limits of the numbers."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _MAX_NAMED = 40
 
 
 def methods(report: AuditedReport, has_curve: bool) -> dict[str, str]:
-    """Return how each number was computed that the page shows."""
+    """Return how each number on the page was computed."""
     names = report.names
     said = {
-        "accuracy": "Share of a group's samples whose predicted label is right.",
+        "accuracy": "Share of a group's samples whose predicted label is correct.",
         "accuracy lost": f"Accuracy of the {names.dense_model} minus accuracy of the "
-        f"{names.compressed_model}, in percentage points; both saw the same samples. "
-        "Negative where the group gained.",
+        f"{names.compressed_model}, in percentage points, on the same samples. "
+        "Negative if the group gained.",
     }
     if report.has_losses:
         said |= {
-            "loss": "Mean of the criterion over a group's samples, J(θ; D_a); of the cross "
+            "loss": "Mean of the criterion over a group's samples, J(θ; D_a); for the cross "
             "entropy, in nats.",
             "excessive risk R": f"Loss under the {names.compressed_model} minus loss under the "
             f"{names.dense_model}, R(a) = J(θ̄; D_a) − J(θ*; D_a) (Tran et al., Pruning has a "
@@ -34,27 +34,29 @@ def methods(report: AuditedReport, has_curve: bool) -> dict[str, str]:
     said |= {
         "accuracy gap": f"Largest minus smallest group accuracy of one {names.kind}.",
         "gap by chance": f"The gap that remains, on average, when the groups of the "
-        f"{report.n_samples:,} samples are shuffled at random, {N_SHUFFLES} times: what chance "
-        "alone makes of groups of these sizes.",
+        f"{report.n_samples:,} samples are shuffled at random, {N_SHUFFLES} times: the gap "
+        "expected by chance for groups of these sizes.",
     }
     if has_curve:
         said["gap of equally good groups"] = (
-            "In the table of rates: the accuracy gap to expect from independent draws, were all "
-            "groups served as well as all samples are."
+            "In the table of rates: the accuracy gap expected from independent draws, if "
+            "all groups had the overall accuracy."
         )
     tested = "ξ and of the accuracy lost" if report.has_losses else "the accuracy lost"
     times = ", times the number of these," if report.has_losses or _has_levels(report) else ""
     said["p"] = (
-        "Share of the shuffles, the data themselves counted in, in which some group is at least as "
-        "far from the mean of all samples, in units of its standard error, as any group is. A gap "
-        "between small groups may be near that of shuffled groups while large groups differ for "
-        f"certain: p tells. The verdict takes the smallest p of {tested}{times} and speaks of a "
-        f"difference where that is at most {LEVEL}."
+        "Share of the shuffles, including the data themselves, in which some group is at least as "
+        "far from the mean of all samples, in units of its standard error, as any group is in the "
+        "data. A gap between small groups may be near that of shuffled groups although large "
+        "groups "
+        "differ beyond doubt: then p is small. The verdict takes the smallest p of "
+        f"{tested}{times} "
+        f"and reports a difference if it is at most {LEVEL}."
     )
     if report.n_boot:
         said["quantiles"] = (
-            f"Of the bootstrap: the samples are drawn again with replacement, both {names.kind}s "
-            "on the same draw."
+            f"Of the bootstrap: the samples are drawn again with replacement, the same for both "
+            f"{names.kind}s."
         )
     if report.diagnostics is not None:
         said["possible reasons"] = (
@@ -71,11 +73,11 @@ def methods(report: AuditedReport, has_curve: bool) -> dict[str, str]:
 
 def _sizes(compression: pd.Series) -> dict[str, str]:
     if "sparsity" not in compression:
-        return {"bytes": "What each of the two takes on a disk."}
+        return {"bytes": "Size of each of the two on disk."}
     return {
         "bytes, multiply-accumulates": "A pruned tensor is stored as one bit per weight and the "
-        "values that are left; multiply-accumulates of one forward pass, those of removed weights "
-        "not counted, which takes sparse kernels to become time.",
+        "kept values; multiply-accumulates of one forward pass, without those of removed weights, "
+        "which save time only with sparse kernels.",
     }
 
 
@@ -86,16 +88,17 @@ def _has_levels(report: AuditedReport) -> bool:
 def limits(
     report: AuditedReport, frame: pd.DataFrame, min_count: int, has_curve: bool
 ) -> list[Html | str]:
-    """Return what the numbers cannot say; small groups by name."""
+    """Return what the numbers do not show, with small groups by name."""
     names, said = report.names, list[Html | str]()
     if (frame["count"] < min_count).any():
         said.append(_small_groups(frame, min_count))
     if not report.n_boot:
-        said.append("No intervals were asked for: the groups show estimates alone.")
+        said.append("No intervals were computed: the groups have estimates only.")
     else:
         said.append(
-            "A bootstrap interval without width says that the samples hold no such case, not that "
-            "there is none."
+            "A bootstrap interval of width zero means that there is no such case among the "
+            "samples, "
+            "not that there is none in the population."
         )
     both = (
         "ξ and the difference of accuracy lost grow"
@@ -103,21 +106,23 @@ def limits(
         else ("The difference of accuracy lost grows")
     )
     said += [
-        "Whether the samples were held out from training, and whether they are like those the "
-        f"{names.kind} will meet: only who made this page knows.",
-        f"{both} also where {names.process} repairs a group that the {names.dense_model} had "
-        "failed: read this beside the accuracies.",
-        "A small gap may hide that all groups lost: read it beside the accuracies, too.",
-        f"p-values are of one {names.compressed_model} on these samples. Another training, another "
+        "Whether the samples were held out from training, and whether they represent those that "
+        "the "
+        f"{names.kind} will get, is known only to the author of this page.",
+        f"{both} also if {names.process} improves a group that the {names.dense_model} predicted "
+        "badly: read this beside the accuracies.",
+        "A gap may be small although all groups lost: read it beside the accuracies, too.",
+        f"p-values are for one {names.compressed_model} on these samples. Another training, "
+        "another "
         "seed or another rate was not tested"
         + (
-            ", unless the table of rates has it; rates of one table were looked at together, "
-            "without a correction for choosing among them."
+            ", except the rates in the table; there is no correction for the choice of a rate from "
+            "it."
             if has_curve
             else "."
         ),
-        "Groups that the data does not name, and their intersections, are not here.",
-        "Why a group was harmed, and whether its labels are right, no number on this page says.",
+        "Groups that are not named in the data, and their intersections, are not covered.",
+        "No number on this page shows why a group was harmed, or whether its labels are correct.",
     ]
     return said
 

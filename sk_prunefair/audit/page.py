@@ -1,4 +1,4 @@
-"""audit_page: one HTML file that says what compression did to each group."""
+"""audit_page: write the effect of compression on each group as one HTML file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from sk_prunefair.audit.protocol import (
 from sk_prunefair.checks import check_count
 from sk_prunefair.plotting._common import check_columns, plain_text
 
-# A browser that shows the page loads and runs nothing, whatever should have slipped through.
+# Content security policy: the browser loads and runs nothing.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _LINKS = {
     "groups": "Groups",
@@ -69,47 +69,47 @@ def audit_page(
     min_count: int = 30,
     pictures: bool = False,
 ) -> str:
-    """Return a report as one HTML page that needs nothing else: no network, no scripts.
+    """Return a report as one self-contained HTML page, without network access and scripts.
 
-    Its first screen says what no average shows, the verdict, accuracy before and after, who lost
-    most, and what was saved. Then groups, those that lost most first; slices; the promise; every
-    gap beside what chance alone would make; other rates; possible reasons; how long the models
-    take; the data's and the model's facts; how each number was computed, and what it cannot say.
-    What the report does not know is absent. All names are escaped. The page is light or dark as the
-    reader's screen is, and prints with all that is folded. It is the same for the same report but
-    for the date at its end.
+    Its first screen has the findings, the verdict, accuracy before and after, the groups that lost
+    most, and what was saved. Then come groups, those that lost most first; slices; the promise;
+    every gap beside the gap expected by chance; other rates; possible reasons; how long the models
+    take; facts about data and model; and how each number was computed, with its limits.
+    Sections without data are left out. All names are escaped. The page follows the reader's light
+    or dark mode, and folded parts are printed. The same report gives the same page, except
+    for the date at the end.
 
     Parameters
     ----------
     report : FairnessReport
-        Or another `AuditedReport`; with ``n_boot`` the page has intervals, with
+        A report or another `AuditedReport`; with ``n_boot`` the page has intervals, with
         ``diagnostics`` possible reasons.
     path : str or path-like, default=None
         File to write, in UTF-8.
     title : str, default=None
-        Heading of the page; None says what was done to the groups, pruning or compression, by the
-        names of the report.
+        Heading of the page; None makes one from the names of the two models in the
+        report.
     curve : pandas.DataFrame, default=None
-        What other rates do, as `sk_prunefair.selection.pruning_curve` returns it.
+        Other pruning rates, as `sk_prunefair.selection.pruning_curve` returns them.
     slices : pandas.DataFrame, default=None
         Rules over features whose rows lost more: ``rule``, ``count``, ``drop``, ``lower``,
         ``upper`` (in shares of one) and ``p_value``. Without rows, the page says that none was
         found.
     promise : AuditedPromise, default=None
-        What became of a promise to every group, such as `sk_prunefair.promise.Verdict`: ``kept``,
+        Verdict on a promise to every group, such as `sk_prunefair.promise.Verdict`: ``kept``,
         ``table``, and text whose first line is a sentence.
     acceptance : Acceptance, default=None
-        What became of the criteria of a file, as `FairnessReport.accept` returns it.
+        Verdicts on the criteria of a file, as `FairnessReport.accept` returns them.
     monitor : GroupMonitor, default=None
-        What was seen since the release; or another `AuditedMonitor`.
+        Record since the release; or another `AuditedMonitor`.
     facts : mapping, default=None
-        More to say of data and model, such as ``{"Data": "Adult, test part"}``.
+        Further facts about data and model, such as ``{"Data": "Adult, test part"}``.
     min_count : int, default=30
         Groups with fewer samples are flagged.
     pictures : bool, default=False
-        Whether to add what matplotlib draws, the extra ``plot``: excessive risks where losses are
+        Whether to add pictures by matplotlib (the extra ``plot``): excessive risks where losses are
         known, and the paper's quantities with diagnostics. Accuracies of groups, slices and rates
-        are always drawn, and need nothing.
+        are always drawn, without matplotlib.
 
     Returns
     -------
@@ -119,7 +119,7 @@ def audit_page(
     Raises
     ------
     ImportError
-        If matplotlib is not there, the extra ``plot``, and pictures are to be drawn.
+        If `pictures` is True and matplotlib (the extra ``plot``) is not installed.
     TypeError, ValueError
         If an argument is malformed.
 
@@ -158,7 +158,7 @@ def audit_page(
         promise_section(promise, report.names) if promise is not None else "",
         acceptance_section(acceptance) if acceptance is not None else "",
         monitor_section(monitor) if monitor is not None else "",
-        section("gaps", "Gaps between groups, beside what chance makes of them", _gaps(gaps))
+        section("gaps", "Gaps between groups, beside those expected by chance", _gaps(gaps))
         if len(frame) > 1
         else "",
         curve_section(curve, report.names) if curve is not None else "",
@@ -173,7 +173,7 @@ def audit_page(
         ),
         section(
             "limits",
-            "What this page cannot say",
+            "Limits of this page",
             items(limits(report, frame, few, curve is not None)),
         ),
     ]
@@ -188,7 +188,7 @@ def audit_page(
 def _check_slices(slices: Any) -> None:
     source = "the frame of report.harmed_slices"
     if isinstance(slices, pd.DataFrame) and slices.empty:
-        return  # nothing was found
+        return  # no slices
     check_columns(slices, SLICES, "slices", source)
 
 

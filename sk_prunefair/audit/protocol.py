@@ -1,4 +1,4 @@
-"""What a page asks of a report."""
+"""Protocols of the objects that an audit page shows."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class AuditedReport(Protocol):
 
     @property
     def change(self) -> Any:
-        """What changed between the two."""
+        """Name of the change between the two models."""
 
     @property
     def samples(self) -> pd.DataFrame:
-        """What is known of each sample, or of each of ``kinds`` where there are such."""
+        """The known columns of each sample, or of each of ``kinds`` of samples."""
 
     @property
     def n_samples(self) -> int:
@@ -35,7 +35,7 @@ class AuditedReport(Protocol):
 
     @property
     def overall_accuracy(self) -> tuple[float, float]:
-        """Share of all samples that each of the two gets right."""
+        """Accuracy of each of the two models over all samples."""
 
     @property
     def is_loss_unchanged(self) -> bool:
@@ -43,15 +43,15 @@ class AuditedReport(Protocol):
 
     @property
     def n_boot(self) -> int | None:
-        """Bootstrap draws; None where there are no intervals."""
+        """Number of bootstrap draws; None if there are no intervals."""
 
     @property
     def findings(self) -> list[str]:
-        """What no average shows: one label for all, labels lost, layers without weights."""
+        """Findings beyond averages: one label for all, lost labels, layers without weights."""
 
     @property
     def has_losses(self) -> bool:
-        """Whether the loss of each sample is known, not its predicted label alone."""
+        """Whether the loss of each sample is known, not only its predicted label."""
 
     @property
     def by_group(self) -> pd.DataFrame:
@@ -59,27 +59,27 @@ class AuditedReport(Protocol):
 
 
 class AuditedPromise(Protocol):
-    """What became of a promise to every group; the first line of its text is a sentence."""
+    """Verdict on a promise to every group; the first line of its text is a sentence."""
 
     @property
     def kept(self) -> bool:
-        """Whether it is kept, as far as the rows can tell."""
+        """Whether the promise is kept, as far as the rows show."""
 
     @property
     def table(self) -> pd.DataFrame:
-        """What was tested."""
+        """The tests, one row each."""
 
 
 class AuditedAcceptance(Protocol):
-    """What became of the criteria of a file; `sk_prunefair.acceptance.Acceptance` is one."""
+    """Verdicts on the criteria of a file; `sk_prunefair.acceptance.Acceptance` is one."""
 
     @property
     def kept(self) -> bool:
-        """Whether all are kept, as far as the rows can tell."""
+        """Whether all criteria are kept, as far as the rows show."""
 
     @property
     def sentence(self) -> str:
-        """What became of them."""
+        """The overall verdict."""
 
     @property
     def criteria(self) -> pd.DataFrame:
@@ -87,13 +87,13 @@ class AuditedAcceptance(Protocol):
 
 
 class AuditedMonitor(Protocol):
-    """What was seen since the release; `sk_prunefair.GroupMonitor` is one."""
+    """Record of a model since its release; `sk_prunefair.GroupMonitor` is one."""
 
     confidence: float
 
     @property
     def n_batches_(self) -> int:
-        """How many batches there were."""
+        """Number of batches."""
 
     @property
     def alarms_(self) -> pd.DataFrame:

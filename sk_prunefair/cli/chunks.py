@@ -1,4 +1,4 @@
-"""An audit of files that are larger than memory: part by part, by `FairnessReport.from_parts`."""
+"""Audit files larger than memory, part by part, by `FairnessReport.from_parts`."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ def report_of_tables(
     classes: npt.NDArray[Any] | None,
     names: Sequence[str],
 ) -> FairnessReport:
-    """Return the report of tables of predictions.
+    """Return the report on tables of predictions.
 
     Parameters
     ----------
     paths : sequence of Path
         Files ending in .csv, .csv.gz or .parquet.
     rows : int
-        At a time.
+        Rows read at a time.
     label, groups : str, sequence of str
-        Columns of the labels and of what makes the groups.
+        Column of the labels, and columns that define the groups.
     predicted : pair of list of str
-        Of the two models: the column of its labels, or one of probabilities for each class.
+        For each model: the column of its labels, or one column of probabilities per class.
     classes : ndarray of shape (n_classes,), or None
-        What columns of probabilities stand for.
+        Labels of the columns of probabilities.
     names : pair of str
-        What the two are called.
+        Names of the two models.
     """
     labels = [each[0] for each in predicted if len(each) == 1]
     texts = [label, *groups, *labels]
@@ -64,7 +64,7 @@ def report_of_tables(
     if len(labels) < 2:
         known = None if classes is None else classes.tolist()
         return FairnessReport.from_parts(parts(), classes=known, names=names)
-    # Whether texts are integers is known once all of them were seen.
+    # Strings are converted to integers only if all of them are integers.
     given = add_up(parts()).arguments() | {"classes": None}
     given["y_true"] = match_labels(given["y_true"], classes, "--predictions")
     for role, name in zip(roles, ("dense_pred", "pruned_pred"), strict=True):
@@ -82,22 +82,22 @@ def report_of_models(
     names: Sequence[str],
     **options: Any,
 ) -> FairnessReport:
-    """Return the report of two models, each of which predicts a part at a time.
+    """Return the report on two models, which predict one part at a time.
 
     Parameters
     ----------
     models : pair of Model
-        As `sk_prunefair.compare.models.as_model` makes them.
+        Models, as `sk_prunefair.compare.models.as_model` returns them.
     paths : sequence of Path
         Files, as of `read_parts`.
     columns : Columns
-        What is in them.
+        The columns of the files.
     rows : int
-        At a time.
+        Rows read at a time.
     classes : ndarray of shape (n_classes,), or None
-        What columns of probabilities stand for, where the models do not say.
+        Labels of the columns of probabilities, where the models have none.
     names : pair of str
-        What the two are called.
+        Names of the two models.
     **options : dict
         ``compression``.
     """

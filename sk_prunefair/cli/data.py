@@ -1,4 +1,4 @@
-"""The data of an audit: files that are read in parts, as features, labels and groups."""
+"""Read the files of an audit in parts, as features, labels and groups."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 ROWS = 100_000
-# What pandas takes for a missing value; in labels and groups only an empty text is one.
+# pandas' markers of missing values; in labels and groups only an empty string is one.
 _MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "n/a", "#N/A", "<NA>"]
 
 
@@ -27,7 +27,7 @@ class Part(NamedTuple):
     y : ndarray of shape (n_samples,)
         Labels.
     groups : DataFrame of shape (n_samples, n_columns)
-        What makes the groups.
+        Columns that define the groups.
     """
 
     X: Any
@@ -37,24 +37,24 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Columns:
-    """What the columns of a table are.
+    """The roles of the columns of a table.
 
     Parameters
     ----------
     label : str or None
         Column of the labels.
     groups : sequence of str
-        Columns that make the groups; they intersect.
+        Columns that define the groups; they intersect.
     features : sequence of str or None
         Columns of the features; None takes all others.
     drop : sequence of str
-        Columns that are not read.
+        Columns that are left out.
     names : sequence of str or None
-        Features of the model, if it knows them: they must be these, in any order.
+        Feature names of the model, if it has them: the columns must be these, in any order.
     preprocess : callable or None
-        From a table without label to what the models take; features may then be of any kind.
+        Function from a table without labels to the models' input; features may then have any dtype.
     is_labelled : bool
-        Whether the column of labels is read; where it is not, it need not be there.
+        Whether the column of labels is read; otherwise it may be missing.
     """
 
     label: str | None
@@ -66,7 +66,7 @@ class Columns:
     is_labelled: bool = True
 
     def split(self, frame: pd.DataFrame) -> Part:
-        """Return features, labels and groups of rows of a table; ValueError where they lack."""
+        """Return features, labels and groups of a table; ValueError if columns are missing."""
         if self.label is None or not self.groups:
             raise ValueError("--label and --groups must name columns of --data")
         if not self.is_labelled:
@@ -83,7 +83,7 @@ class Columns:
                 X=self.preprocess(raw[list(self.features)] if self.features else raw)
             )
         if self.names is not None:
-            if not self.features:  # what makes groups may be a feature, too
+            if not self.features:  # a column of groups may be a feature, too
                 columns += [column for column in self.groups if column in self.names]
             check_names(columns, self.names)
             columns = list(self.names)
@@ -91,17 +91,17 @@ class Columns:
         for column in columns:
             if not pd.api.types.is_numeric_dtype(X[column]):
                 raise ValueError(
-                    f"--features must be numbers, as the net takes them, got {column!r} of dtype "
-                    f"{X[column].dtype}; --preprocess names what makes some of others"
+                    f"--features must be numeric columns, got {column!r} of dtype "
+                    f"{X[column].dtype}; encode other columns by --preprocess"
                 )
         return part._replace(X=X if self.names is not None else _array_of(X))
 
 
 def check_columns(frame: pd.DataFrame, columns: Sequence[str], name: str = "--data") -> None:
-    """Raise ValueError where a table lacks a column."""
+    """Raise ValueError if a table lacks a column."""
     missing = [column for column in columns if column not in frame]
     if missing:
-        raise ValueError(f"{name} has no column {missing[0]!r}; there are {list(frame)[:20]}")
+        raise ValueError(f"{name} has no column {missing[0]!r}; its columns are {list(frame)[:20]}")
 
 
 def check_names(columns: Sequence[str], names: Sequence[str]) -> None:
@@ -112,12 +112,12 @@ def check_names(columns: Sequence[str], names: Sequence[str]) -> None:
         raise ValueError(
             "the features of --data must be those that the net was fitted on, in any order: "
             f"{len(missing)} are missing {missing[:10]}, {len(extra)} are extra {extra[:10]}; "
-            "--features names the columns to take"
+            "choose the columns by --features"
         )
 
 
 def check_known(frame: pd.DataFrame, columns: Sequence[str], name: str = "--data") -> None:
-    """Raise ValueError where a table has no rows, or a value of a column is missing."""
+    """Raise ValueError if a table has no rows, or a column has a missing value."""
     if frame.empty:
         raise ValueError(f"{name} must have at least one row, got none")
     for column in columns:
@@ -127,7 +127,7 @@ def check_known(frame: pd.DataFrame, columns: Sequence[str], name: str = "--data
 
 
 def _as_numbers(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Return a table whose columns that were kept as texts are numbers where all of them are."""
+    """Return a table whose string columns are numbers wherever all their values are."""
     frame = frame.copy()
     for column in [each for each in columns if each in frame]:
         try:
@@ -138,28 +138,28 @@ def _as_numbers(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def _array_of(frame: pd.DataFrame) -> npt.NDArray[Any]:
-    """Return numbers and booleans, of which pandas makes objects where they stand together."""
+    """Return numbers and booleans as an array, of numbers where pandas would make objects."""
     array = frame.to_numpy()
     return frame.to_numpy(float, na_value=np.nan) if array.dtype == object else array
 
 
 def read_parts(paths: Sequence[Path], columns: Columns, rows: int = ROWS) -> Iterator[Part]:
-    """Read files in parts, one after the other.
+    """Read files in parts, one file after the other.
 
     Parameters
     ----------
     paths : sequence of Path
-        Files ending in .csv (.csv.gz too), .parquet or .npz. Of the latter the names of columns do
-        not matter; where one has no X, all arrays but y and groups go to the net by name.
+        Files ending in .csv (.csv.gz too), .parquet or .npz. In the latter the names of columns do
+        not matter; without an array X, all arrays except y and groups go to the net by name.
     columns : Columns
         What is in them.
     rows : int, default=100_000
-        At a time; of a .npz file all.
+        Rows read at a time; a .npz file is read whole.
 
     Raises
     ------
     ValueError
-        If a file, or what is said of its columns, is not as described.
+        If a file or its columns are not as described.
     """
     for path in paths:
         if path.suffix.lower() == ".npz":
@@ -170,14 +170,14 @@ def read_parts(paths: Sequence[Path], columns: Columns, rows: int = ROWS) -> Ite
 
 
 def read_tables(path: Path, texts: Sequence[str], rows: int = ROWS) -> Iterator[pd.DataFrame]:
-    """Read a .csv or .parquet file in parts; some columns of the former as they are written.
+    """Read a .csv or .parquet file in parts; some columns of a .csv file as strings.
 
     Parameters
     ----------
     path : Path
         The file.
     texts : sequence of str
-        Columns whose values stay texts: "01" is not "1".
+        Columns whose values stay strings: "01" is not "1".
     rows : int, default=100_000
         At a time.
     """
@@ -238,22 +238,22 @@ def _read_npz(path: Path, is_labelled: bool) -> Part:
 
 
 def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Return all arrays of an .npz file, from which nothing is executed."""
+    """Return all arrays of an .npz file, without unpickling anything."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays}
     except zipfile.BadZipFile as error:
-        raise ValueError(f"--data {path.name} is not a whole npz file: {error}") from error
+        raise ValueError(f"--data {path.name} is not a complete npz file: {error}") from error
 
 
 def numbered_groups(groups: npt.NDArray[Any]) -> pd.DataFrame:
-    """Return arrays of groups as a table with names."""
+    """Return arrays of groups as a table with column names."""
     frame = pd.DataFrame(groups)
     return frame.set_axis([f"group {i}" for i in frame], axis=1)
 
 
 def joined(parts: Sequence[Part]) -> Part:
-    """Return parts as one."""
+    """Concatenate parts."""
     first = parts[0].X
     X: Any
     if isinstance(first, dict):

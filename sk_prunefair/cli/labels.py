@@ -1,4 +1,4 @@
-"""Labels of a file, which are texts, and those of a model, which may be numbers."""
+"""Match labels of a file, which are strings, with those of a model, which may be numbers."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import pandas as pd
 def match_labels(
     y: npt.NDArray[Any], classes: npt.NDArray[Any] | None, name: str = "--data"
 ) -> npt.NDArray[Any]:
-    """Return labels as the model has them: the text "1" is its 1.
+    """Return labels as the model has them: the string "1" becomes its 1.
 
     Parameters
     ----------
     y : ndarray of shape (n_samples,)
         Labels of a file.
     classes : ndarray or None
-        Labels of the model; None takes texts for integers where all of them are written so,
-        "1.0" too.
+        Labels of the model; None converts strings to integers if all of them are integers,
+        including "1.0".
     name : str
-        What the labels are of, for errors.
+        Name of the labels, for errors.
 
     Raises
     ------
@@ -50,14 +50,14 @@ def match_labels(
     unknown = [label for label, found in meant.items() if found is None]
     if unknown:
         raise ValueError(
-            f"the labels of {name} must be among {classes.tolist()[:20]}, which the net knows; got "
-            f"{unknown[:5]}"
+            f"the labels of {name} must be among the classes of the net, {classes.tolist()[:20]}; "
+            f"got {unknown[:5]}"
         )
     return np.asarray([meant[label] for label in y])
 
 
 def labels_like(y: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return labels in the kind of others, among which they need not be.
+    """Return labels in the kind of others, which need not include them.
 
     Examples
     --------
@@ -75,16 +75,16 @@ def labels_like(y: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[An
 
 
 def matched_labels(labels: npt.NDArray[Any], y: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
-    """Return predicted labels in the kind of the truth: texts of integers as integers.
+    """Return predicted labels in the kind of the truth: strings of integers as integers.
 
     Raises
     ------
     ValueError
-        If none of them is among the truth, as those that are written otherwise.
+        If none of them occurs in the truth, as with labels that are written differently.
     """
     labels = labels_like(labels, y)
     known, found = set(y.tolist()), set(labels.tolist())
-    if len(known) > 1 and not known & found:  # written otherwise, such as 1 and True
+    if len(known) > 1 and not known & found:  # written differently, such as 1 and True
         raise ValueError(
             f"--{name}-pred must hold labels as --label does, {sorted(known, key=str)[:5]}; got "
             f"{sorted(found, key=str)[:5]}"
@@ -93,7 +93,7 @@ def matched_labels(labels: npt.NDArray[Any], y: npt.NDArray[Any], name: str) -> 
 
 
 def _canonical(label: Any) -> str:
-    """Return how an integer is written, of what may be one; nothing for all else.
+    """Return the canonical string of an integer label, or an empty one for other labels.
 
     >>> _canonical("1.0"), _canonical("a"), _canonical(True)
     ('1', '', '')

@@ -1,7 +1,7 @@
-"""The command ``sk-prunefair audit``: two models, or what they predict, in; an audit out.
+"""The command ``sk-prunefair audit``: audit two models or tables of their predictions.
 
-Nothing in a data file, a file of `sk_prunefair.export.save_compact` or an ONNX file is executed;
-what is named as ``module:name`` is imported.
+No code in a data file, a file of `sk_prunefair.export.save_compact` or an ONNX file is executed;
+objects given as ``module:name`` are imported.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 if promise and acceptance criteria are kept or none were given, 1 if they are not as far
-        as the data can tell or, promise or none, if the compressed model gives every sample one
-        label, or none a label that the dense one gave, 2 if the audit could not be made; then
-        standard error says why.
+        0 if promise and acceptance criteria are kept or none were given; 1 if they are not kept, as
+        far as the data show, or if the compressed model predicts one label for all samples or no
+        longer predicts a label of the dense one; 2 if the audit could not be made, with the reason
+        on standard error.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, ImportError, OSError, KeyError) as error:
         text = error.args[0] if isinstance(error, KeyError) else error
         print(f"error: {text}", file=sys.stderr)
-    except Exception as error:  # of the user's own code; a status of 1 would be a broken promise
+    except Exception as error:  # user code; status 1 would mean a broken promise
         traceback.print_exc()
         print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
     return FAILED
@@ -88,11 +88,11 @@ def _audit(args: argparse.Namespace) -> int:
 
 
 def _check_promise(args: argparse.Namespace) -> None:
-    """Raise ValueError for a promise that makes no sense, before anything is loaded."""
+    """Raise ValueError for an invalid promise, before anything is loaded."""
     if args.max_accuracy_drop is not None:
         Promise(args.max_accuracy_drop, args.max_violation, args.loss_bound, args.confidence)
         return
     for option in ("max_violation", "criteria", "harmless", "unlabelled"):
         if getattr(args, option) is not None:
             name = option.replace("_", "-")
-            raise ValueError(f"--{name} goes with --max-accuracy-drop, which is missing")
+            raise ValueError(f"--{name} needs --max-accuracy-drop")

@@ -1,4 +1,4 @@
-"""What the command line names as ``module:name``: estimators, nets, functions."""
+"""Import objects that the command line gives as ``module:name``: estimators, nets, functions."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from sk_prunefair.classifier import FairPrunedClassifier
 
 
 def named_object(name: str, option: str) -> Any:
-    """Import what ``module:name`` names, from the current folder or the path.
+    """Import the object ``module:name`` from the current folder or the path.
 
     Raises
     ------
     ValueError
-        If the name is of another form, or the module has no such thing.
+        If the name has another form, or the module has no such attribute.
     """
     module_name, colon, attribute = name.partition(":")
     if not (module_name and colon and attribute):
@@ -36,7 +36,7 @@ def named_object(name: str, option: str) -> Any:
 
 
 def named_estimator(name: str) -> FairPrunedClassifier:
-    """Return the unfitted classifier that ``module:name`` is, or makes."""
+    """Return the unfitted classifier ``module:name``, or the one that this function returns."""
     made = named_object(name, "--estimator")
     estimator = clone(made) if isinstance(made, FairPrunedClassifier) else made
     if callable(estimator) and not isinstance(estimator, FairPrunedClassifier):
@@ -50,7 +50,7 @@ def named_estimator(name: str) -> FairPrunedClassifier:
 
 
 def named_model(name: str, option: str) -> Any:
-    """Return a path, of a file that `sk_prunefair.compare_models` takes, or the named object."""
+    """Return the path of a file for `sk_prunefair.compare_models`, or the named object."""
     if name.lower().endswith((".onnx", ".pt2")):
         if not Path(name).is_file():
             raise FileNotFoundError(f"{option}: there is no file {name!r}")
@@ -64,7 +64,7 @@ def named_model(name: str, option: str) -> Any:
 
 
 def named_step(name: str) -> Callable[[pd.DataFrame], Any]:
-    """Return a function from a table to features: the named one, or a transformer's."""
+    """Return a function from a table to features: the named function, or a transformer's method."""
     made = named_object(name, "--preprocess")
     step = getattr(made, "transform", made)
     if not callable(step):

@@ -1,4 +1,4 @@
-"""What an audit writes: page, tables, JSON, a comment in Markdown, test results for a CI server."""
+"""Write an audit: page, tables, JSON, a comment in Markdown, test results for a CI server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write_outputs(
     acceptance: Acceptance | None,
     approved: bool,
 ) -> None:
-    """Write all that was asked for."""
+    """Write all requested outputs."""
     report, curve, facts, _ = audit
     if args.out is not None:
         options = {"title": args.title, "curve": curve, "facts": facts, "promise": verdict}
@@ -59,21 +59,21 @@ def write_tables(
     verdict: Verdict | None,
     acceptance: Acceptance | None = None,
 ) -> None:
-    """Write what an audit found as CSV files into a folder.
+    """Write the tables of an audit as CSV files into a folder.
 
     Parameters
     ----------
     folder : Path
-        Made where it is not there.
+        Folder, created if necessary.
     report : FairnessReport
-        To ``groups.csv``, ``summary.csv`` and, unless it was made of parts, ``exemplars.csv``;
-        times, where they were measured, to ``latency.csv``.
+        Written to ``groups.csv``, ``summary.csv`` and, unless made from parts, ``exemplars.csv``;
+        latencies, if measured, to ``latency.csv``.
     curve : DataFrame or None
-        To ``curve.csv``.
+        Written to ``curve.csv``.
     verdict : Verdict or None
-        To ``promise.csv``.
+        Written to ``promise.csv``.
     acceptance : Acceptance or None
-        To ``acceptance.csv``, by criterion and group.
+        Written to ``acceptance.csv``, by criterion and group.
     """
     folder.mkdir(parents=True, exist_ok=True)
     report.to_frame().to_csv(folder / "groups.csv")
@@ -103,7 +103,7 @@ def write_tables(
 def write_documents(
     folder: Path, report: FairnessReport, title: str | None, facts: Mapping[str, str]
 ) -> None:
-    """Write the documents that are made of one audit into a folder, made where it is not there.
+    """Write the documents on one audit into a folder, created if necessary.
 
     Impact ratios are written where columns are called ``sex`` and ``race``, or as their kin, and
     there are two labels; those of scores beside them, where the models give probabilities.
@@ -124,10 +124,10 @@ def write_documents(
 def junit(
     report: FairnessReport, verdict: Verdict | None, acceptance: Acceptance | None = None
 ) -> bytes:
-    """Return test results as CI servers read them: one test per group and criterion.
+    """Return test results in JUnit's format: one test per group and criterion.
 
-    What was not tested is skipped. A label that is lost is a failure of its own, as it is of the
-    exit status; layers without weights are said, and fail nothing.
+    Groups that were not tested are skipped. A lost label is a failed test, as it sets the
+    exit status; layers without weights are listed and fail no test.
     """
     cases = [*_cases(report, verdict)]
     if acceptance is not None:
@@ -169,7 +169,7 @@ def _cases(report: FairnessReport, verdict: Verdict | None) -> Iterator[ElementT
 
 
 def _accepted(acceptance: Acceptance) -> Iterator[ElementTree.Element]:
-    """Return one test per criterion and group, and one per criterion that no group lets be kept."""
+    """Return tests by criterion and group, and one per failed criterion without a failed group."""
     for row in acceptance.table.to_dict("records"):
         label = "" if row["label"] is None else f", label {row['label']}"
         group = f"{shown_group(row['group'])}{label}"
@@ -188,7 +188,7 @@ def _accepted(acceptance: Acceptance) -> Iterator[ElementTree.Element]:
         elif not row["passed"]:
             ElementTree.SubElement(case, "failure", message=said)
         yield case
-    # Where each of its groups was skipped, nothing above fails.
+    # If every group was skipped, no test above fails.
     failed = set(acceptance.table.loc[acceptance.table["passed"].eq(False), "name"])
     for row in acceptance.criteria[~acceptance.criteria["passed"]].to_dict("records"):
         if row["name"] not in failed:
@@ -202,6 +202,6 @@ def _case(kind: str, name: str) -> ElementTree.Element:
 
 
 def _text(value: Any) -> str:
-    """Return a text that XML can hold."""
+    """Return a string without characters that XML forbids."""
     text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)

@@ -32,7 +32,7 @@ def make_parser() -> argparse.ArgumentParser:
     from sk_prunefair._version import __version__
 
     parser = argparse.ArgumentParser(
-        prog="sk-prunefair", description="Know what a compression did to every group."
+        prog="sk-prunefair", description="Report the effect of a compression on every group."
     )
     parser.add_argument("--version", action="version", version=f"sk_prunefair {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
@@ -51,13 +51,18 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _add_subjects(audit: argparse.ArgumentParser) -> None:
-    add = audit.add_argument_group("what is compared", "one of three").add_argument
+    add = audit.add_argument_group("models or predictions to compare", "one of three").add_argument
     add("--dense", metavar="MODEL", help="the model before: .onnx, .pt2 or module:name")
     add("--compressed", metavar="MODEL", help="the model after")
     add("--net", type=Path, help="file of save_compact(clf, path, dense=True), of both nets")
-    add("--estimator", metavar="MODULE:NAME", help="what makes the classifier of --net")
+    add(
+        "--estimator",
+        metavar="MODULE:NAME",
+        help="classifier of --net, or a function that returns it",
+    )
     help_predictions = (
-        ".csv or .parquet with columns of what both predict, or .npz with the arrays y, groups, "
+        ".csv or .parquet with columns of both models' predictions, or .npz with the arrays y, "
+        "groups, "
         "dense and compressed"
     )
     add("--predictions", nargs="+", type=Path, metavar="FILE", help=help_predictions)
@@ -69,37 +74,37 @@ def _add_subjects(audit: argparse.ArgumentParser) -> None:
             metavar="COLUMN",
             help="its probabilities, one column for each class",
         )
-    add("--classes", nargs="+", metavar="LABEL", help="what the columns of scores stand for")
+    add("--classes", nargs="+", metavar="LABEL", help="labels of the columns of scores")
     add(
         "--names",
         nargs=2,
         default=("dense", "compressed"),
         metavar=("BEFORE", "AFTER"),
-        help="what to call the two models (dense compressed)",
+        help="names of the two models (dense compressed)",
     )
 
 
 def _add_data(audit: argparse.ArgumentParser) -> None:
-    add = audit.add_argument_group("data", "read in parts where the models can be").add_argument
+    add = audit.add_argument_group("data", "read in parts if the models allow it").add_argument
     help_data = (
         ".csv or .parquet with named columns, or .npz with the arrays X, or one for each input of "
         "the net, y, groups; several files are read one after the other"
     )
     add("--data", nargs="+", type=Path, metavar="FILE", help=help_data)
-    add("--label", metavar="COLUMN", help="what is predicted")
+    add("--label", metavar="COLUMN", help="column of the labels")
     add(
         "--groups",
         nargs="+",
         metavar="COLUMN",
-        help="columns that make the groups; they intersect, and stay texts",
+        help="columns that define the groups; they intersect, and are read as strings",
     )
     add(
         "--features",
         nargs="+",
         metavar="COLUMN",
-        help="default: all others; in the model's order where it knows no names",
+        help="default: all other columns; in the model's order if it has no feature names",
     )
-    add("--drop", nargs="+", metavar="COLUMN", help="columns that are neither")
+    add("--drop", nargs="+", metavar="COLUMN", help="columns to leave out")
     add(
         "--preprocess",
         metavar="MODULE:NAME",
@@ -109,8 +114,8 @@ def _add_data(audit: argparse.ArgumentParser) -> None:
         "--chunk-rows",
         type=int,
         metavar="N",
-        help="read so many rows at a time and keep sums: files may be larger than memory; what "
-        "needs single rows, exemplars.csv, is left out",
+        help="read N rows at a time and keep sums, for files larger than memory; outputs that need "
+        "single rows, such as exemplars.csv, are left out",
     )
     add("--curve", nargs="+", type=float, metavar="RATE", help="also prune --net to these rates")
     add(
@@ -118,38 +123,38 @@ def _add_data(audit: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="FILE",
-        help="training data, to fine-tune each rate of --curve as --estimator says",
+        help="training data, to fine-tune each rate of --curve with the settings of --estimator",
     )
 
 
 def _add_outputs(audit: argparse.ArgumentParser) -> None:
-    add = audit.add_argument_group("what is written").add_argument
+    add = audit.add_argument_group("outputs").add_argument
     add("--out", type=Path, metavar="PAGE", help="HTML page")
     add("--tables", type=Path, metavar="FOLDER", help="folder for CSV tables")
     add("--json", type=Path, metavar="FILE", help="all figures, with their intervals")
-    add("--markdown", type=Path, metavar="FILE", help="for the comment on a pull request")
-    add("--junit", type=Path, metavar="FILE", help="test results as CI servers read them")
+    add("--markdown", type=Path, metavar="FILE", help="text for a comment on a pull request")
+    add("--junit", type=Path, metavar="FILE", help="test results in JUnit's format, for CI servers")
     help_documents = (
         "folder for a CycloneDX model card, accuracy by group for a technical documentation and, "
-        "of columns sex and race, impact ratios"
+        "with columns sex and race, impact ratios"
     )
     add("--documents", type=Path, metavar="FOLDER", help=help_documents)
-    add("--title", help="of page and comment")
+    add("--title", help="title of page and comment")
     help_latency = (
-        "also measure how long the models take, turn by turn, for so many samples at once (1 64), "
-        "with one thread and all"
+        "also measure how long the models take for batches of N samples (1 64), with one thread "
+        "and "
+        "with all"
     )
     add("--latency", nargs="*", type=int, metavar="N", help=help_latency)
     pictures = audit.add_mutually_exclusive_group()
-    pictures.add_argument("--pictures", action="store_true", help="what matplotlib draws, too")
+    pictures.add_argument("--pictures", action="store_true", help="add pictures by matplotlib")
     pictures.add_argument("--no-pictures", action="store_true", help=argparse.SUPPRESS)
 
 
 def _add_promise(audit: argparse.ArgumentParser) -> None:
-    add = audit.add_argument_group("promise", "what must hold for every group, tested").add_argument
+    add = audit.add_argument_group("promise", "tested for every group").add_argument
     help_drop = (
-        "most that a group may lose of accuracy, and of the recall of each class where it has rows "
-        "enough"
+        "accepted loss of a group's accuracy, and of its recall of each class with enough rows"
     )
     add("--max-accuracy-drop", type=float, metavar="DROP", help=help_drop)
     add(
@@ -159,22 +164,21 @@ def _add_promise(audit: argparse.ArgumentParser) -> None:
         help="what may not fall instead: accuracy, balanced_accuracy, recall, tpr:LABEL, "
         "fpr:LABEL, selection_rate:LABEL, loss",
     )
-    add("--max-violation", type=float, metavar="XI", help="most that ξ may be, besides")
     add(
         "--harmless",
         type=float,
         metavar="DELTA",
-        help="also: no group loses more accuracy than another by this",
+        help="accepted difference between the accuracy drops of two groups, in addition",
     )
-    add("--loss-bound", type=float, default=5.0, help="losses are clipped to it for ξ (5)")
+    add("--loss-bound", type=float, default=5.0, help="bound at which losses are clipped for ξ (5)")
     help_unlabelled = (
         "rows without label, with the same columns but --label, or the same arrays but y: they "
         "count for the promise on accuracy and selection rates, and for nothing else"
     )
     add("--unlabelled", nargs="+", type=Path, metavar="FILE", help=help_unlabelled)
-    add("--confidence", type=float, default=0.95, help="of the tests (0.95)")
+    add("--confidence", type=float, default=0.95, help="confidence of the tests (0.95)")
     help_accept = (
-        "acceptance criteria, beside the promise or without one: a .json file or, with the extra "
-        "yaml, a YAML file"
+        "acceptance criteria, with or without a promise: a .json file or, with the extra yaml, a "
+        "YAML file"
     )
     add("--accept", type=Path, metavar="FILE", help=help_accept)

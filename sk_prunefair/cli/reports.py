@@ -1,4 +1,4 @@
-"""The report of an audit: of a saved net, of two models, or of a table of predictions."""
+"""The report of an audit: on a saved net, on two models, or on tables of predictions."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ _PREDICTED = ("pred", "scores")
 
 
 class Audit(NamedTuple):
-    """What an audit found.
+    """The results of an audit.
 
     Parameters
     ----------
     report : FairnessReport
-        Of both models.
+        Report on both models.
     curve : DataFrame or None
-        Of other rates.
+        Curve over other rates.
     facts : dict of str to str
-        Of data and models, for the page.
+        Facts about data and models, for the page.
     unlabelled : tuple or None
-        What both models predict for rows without label, and the groups of these.
+        Predictions of both models for rows without labels, and the groups of these rows.
     """
 
     report: FairnessReport
@@ -57,12 +57,12 @@ class Audit(NamedTuple):
 
 
 def make_report(args: argparse.Namespace) -> Audit:
-    """Return the report that the options ask for.
+    """Return the report that the options request.
 
     Raises
     ------
     ValueError, TypeError, OSError, ImportError
-        If the options do not go together, or what they name is not as described.
+        If options cannot be combined, or a file or object is not as described.
     """
     kinds = {
         "--net": args.net is not None,
@@ -70,11 +70,13 @@ def make_report(args: argparse.Namespace) -> Audit:
         "--predictions": args.predictions is not None,
     }
     if sum(kinds.values()) != 1:
-        raise ValueError(f"one of {', '.join(kinds)} must be given, to say what is compared")
+        raise ValueError(
+            f"one of {', '.join(kinds)} must be given: the models or predictions to compare"
+        )
     if args.chunk_rows is not None:
         check_count("--chunk-rows", args.chunk_rows)
         if args.unlabelled:
-            raise ValueError("--unlabelled does not go with --chunk-rows")
+            raise ValueError("--unlabelled cannot be combined with --chunk-rows")
         if args.net is not None:
             raise ValueError("--chunk-rows goes with models or predictions, not with --net")
     labelled = {path.resolve() for path in (*(args.data or ()), *(args.predictions or ()))}
@@ -84,7 +86,7 @@ def make_report(args: argparse.Namespace) -> Audit:
                 f"--unlabelled {path} is among the labelled rows, which would count twice"
             )
     if args.curve and args.net is None:
-        raise ValueError("--curve prunes a saved net, and goes with --net")
+        raise ValueError("--curve prunes a saved net and needs --net")
     if args.predictions is not None:
         audit = _of_predictions(args)
     elif not args.data:
@@ -101,10 +103,10 @@ def make_report(args: argparse.Namespace) -> Audit:
 
 
 def _refuse(args: argparse.Namespace, options: Sequence[str], what: str) -> None:
-    """Raise ValueError where options are given that would say nothing."""
+    """Raise ValueError if options are given that would have no effect."""
     for option in options:
         if getattr(args, option):
-            raise ValueError(f"--{option.replace('_', '-')} does not go with {what}")
+            raise ValueError(f"--{option.replace('_', '-')} cannot be combined with {what}")
 
 
 def _columns(args: argparse.Namespace, names: Sequence[str] | None) -> Columns:
@@ -124,11 +126,13 @@ def _named(paths: Sequence[Path]) -> str:
 
 def _of_net(args: argparse.Namespace) -> Audit:
     if args.estimator is None:
-        raise ValueError("--estimator must name what makes the classifier of --net")
+        raise ValueError(
+            "--estimator must be given: it makes the classifier that --net is loaded into"
+        )
     if not holds_dense(args.net):
         raise ValueError(
-            f"--net {args.net} holds the pruned net alone, and nothing to compare it with: write "
-            "it by save_compact(clf, path, dense=True)"
+            f"--net {args.net} holds only the pruned net, so there is no dense net to compare it "
+            "with; save it by save_compact(clf, path, dense=True)"
         )
     clf = load_compact(args.net, named_estimator(args.estimator))
     names = getattr(clf, "feature_names_in_", None)
@@ -144,7 +148,7 @@ def _of_net(args: argparse.Namespace) -> Audit:
 def _curve(
     args: argparse.Namespace, clf: FairPrunedClassifier, columns: Columns, data: Part
 ) -> tuple[pd.DataFrame | None, dict[str, str]]:
-    """Return other rates, fine-tuned as the net was where there is data for it, and how."""
+    """Return the curve over other rates, and a description of its fine-tuning."""
     if not args.curve:
         return None, {}
     training: dict[str, Any] = {}
@@ -179,7 +183,7 @@ def _of_models(args: argparse.Namespace) -> Audit:
     given = {"dense": args.dense, "compressed": args.compressed}
     for name, value in given.items():
         if value is None:
-            raise ValueError(f"--{name} must be given beside the other of the two models")
+            raise ValueError(f"--{name} must be given, as two models are compared")
     sources = {name: named_model(value, f"--{name}") for name, value in given.items()}
     models = [as_model(source, name, BATCH) for name, source in sources.items()]
     names = next((each for each in map(_feature_names, sources.values()) if each), None)
@@ -199,7 +203,7 @@ def _of_models(args: argparse.Namespace) -> Audit:
     told = match_labels(np.asarray(args.classes, dtype=object), None) if args.classes else None
     if args.chunk_rows is not None:
         if timing is not None:
-            raise ValueError("--latency does not go with --chunk-rows")
+            raise ValueError("--latency cannot be combined with --chunk-rows")
         options = {"names": args.names, "classes": told}
         options["compression"] = stored_sizes(*sources.values())
         report = report_of_models(models, args.data, columns, args.chunk_rows, **options)
@@ -237,10 +241,12 @@ def _feature_names(model: Any) -> list[str] | None:
 
 def _of_predictions(args: argparse.Namespace) -> Audit:
     if args.data:
-        raise ValueError("--predictions holds labels and groups itself: --data goes with models")
+        raise ValueError(
+            "--data cannot be combined with --predictions, whose file holds labels and groups"
+        )
     _refuse(args, ("features", "drop", "preprocess", "train"), "--predictions")
     if args.latency is not None:
-        raise ValueError("--latency times models, and does not go with --predictions")
+        raise ValueError("--latency times models and cannot be combined with --predictions")
     classes = None if args.classes is None else np.asarray(args.classes, dtype=object)
     facts = {"Predictions": _named(args.predictions)}
     if args.chunk_rows is not None:

@@ -1,4 +1,4 @@
-"""Tables of predictions: labels, what both models predict, and groups."""
+"""Read tables of predictions: labels, predictions of both models, and groups."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sk_prunefair.cli.data import (
 def read_predictions(
     args: argparse.Namespace, paths: Sequence[Path], name: str = "--predictions"
 ) -> tuple[Any, Any, Any, pd.DataFrame]:
-    """Return labels (of --predictions), what both models predict, and groups, of all files."""
+    """Return labels (of --predictions), both models' predictions, and groups, of all files."""
     is_labelled = name == "--predictions"
     if all(path.suffix.lower() == ".npz" for path in paths):
         arrays = [load_arrays(path) for path in paths]
@@ -50,7 +50,7 @@ def read_predictions(
 
 
 def label_of(args: argparse.Namespace) -> str:
-    """Return the column of the labels; groups are named beside it."""
+    """Return the column of the labels; raise ValueError unless it and the groups are given."""
     if args.label is None or not args.groups:
         raise ValueError("--label and --groups must name columns of --predictions")
     return str(args.label)

@@ -1,4 +1,4 @@
-"""What both models predict for the rows of --unlabelled."""
+"""Predictions of both models for the rows of --unlabelled."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Answers = tuple[Any, Any, pd.DataFrame]
 def of_net(
     paths: Sequence[Path] | None, clf: FairPrunedClassifier, columns: Columns
 ) -> Answers | None:
-    """Return the answers of a classifier's dense and pruned net, and groups; None without files."""
+    """Return predictions of a classifier's dense and pruned net, and groups; None without files."""
     if not paths:
         return None
     data = joined(list(read_parts(paths, replace(columns, is_labelled=False))))
-    # A report has the answers of both nets; of its labels nothing is read.
+    # A report holds the predictions of both nets; labels are not read.
     y = np.full(len(data.groups), clf.classes_[0])
     report = clf.fairness_report(data.X, y, sensitive_features=data.groups)
     dense, compressed = (report.labels[outcome.labels] for outcome in report.outcomes)
@@ -37,7 +37,7 @@ def of_net(
 def of_models(
     paths: Sequence[Path] | None, models: Sequence[Model], columns: Columns, classes: Any
 ) -> Answers | None:
-    """Return the answers of two models, read in parts, and groups; None without files."""
+    """Return predictions of two models, read in parts, and groups; None without files."""
     if not paths:
         return None
     groups: list[pd.DataFrame] = []
@@ -58,7 +58,7 @@ def of_models(
 def of_columns(
     given: Sequence[npt.NDArray[Any]], labels: npt.NDArray[Any], classes: npt.NDArray[Any] | None
 ) -> tuple[Prediction, Prediction]:
-    """Return predictions of a file, in the kind of the report's labels."""
+    """Return predictions in a file, in the kind of the report's labels."""
     dense, compressed = (
         as_prediction(values, f"the {name} of --unlabelled", classes)
         for values, name in zip(given, ("dense", "compressed"), strict=True)

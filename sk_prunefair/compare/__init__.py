@@ -1,4 +1,4 @@
-"""Compare any two classifiers, however one of them was compressed."""
+"""Compare any two classifiers, whatever the method of compression."""
 
 from sk_prunefair.compare.compare import compare_models
 

@@ -1,4 +1,4 @@
-"""Any model as a classifier with ``predict``."""
+"""ModelClassifier: any model as a fitted classifier with ``predict``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sk_prunefair.compare.models import as_model
 
 
 class ModelClassifier(ClassifierMixin, BaseEstimator):
-    """A model that `compare_models` takes, with ``predict`` and ``predict_proba``; fitted already.
+    """A model for `compare_models` as a fitted classifier with ``predict`` and ``predict_proba``.
 
     Parameters
     ----------
     model : object
         A torch module of logits, a function from X to probabilities or labels, the path of a file.
     classes : array-like of shape (n_classes,)
-        What the columns of scores stand for, where the model does not say.
+        Labels of the columns of scores, if the model has none.
 
     Examples
     --------
@@ -46,8 +46,8 @@ class ModelClassifier(ClassifierMixin, BaseEstimator):
         return np.asarray(columns)[np.asarray(said.scores).argmax(axis=1)]
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """Return the probability of each class; AttributeError where only labels are known."""
+        """Return the probability of each class; AttributeError if the model returns labels only."""
         said = as_model(self.model, "model", 256)(X)
         if said.scores is None:
-            raise AttributeError("the model gives labels alone")
+            raise AttributeError("the model returns labels only")
         return np.asarray(said.scores, dtype=np.float64)

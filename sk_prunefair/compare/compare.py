@@ -1,4 +1,4 @@
-"""compare_models: what a compression did to each group, of any two classifiers."""
+"""compare_models: report the effect of a compression on each group, for any two classifiers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def compare_models(
     latency: bool | Mapping[str, Any] = False,
     **options: Any,
 ) -> FairnessReport:
-    """Compare a classifier with what a compression made of it, group by group.
+    """Compare a classifier with its compressed form, group by group.
 
     Parameters
     ----------
@@ -46,30 +46,30 @@ def compare_models(
           where it has that;
         - a `torch.nn.Module` of logits, shape (n_samples, n_classes), or one logit for two
           classes; quantised modules as well. It runs in evaluation mode, on its device. Rows that
-          are probabilities already are taken as such;
+          are already probabilities are used as they are;
         - a `torch.export.ExportedProgram`, or the path of its ``.pt2`` file;
         - the path of an ``.onnx`` file, which takes ONNX Runtime, the extra ``onnx``, or an
-          `sk_prunefair.onnx_model.OnnxModel`, which may say more of it;
+          `sk_prunefair.onnx_model.OnnxModel`, which takes further options;
         - a function from X to probabilities, shape (n_samples, n_classes), or labels.
     X : array-like, DataFrame, sparse matrix, dict of arrays or torch.utils.data.Dataset
-        What both models take, best held out from training. Estimators and functions get it as it
-        is, modules and files in batches. Of a data set each item is read once, and all models get
-        the same batches.
+        Input of both models, preferably held out from training. Estimators and functions get it as
+        it is, modules and files in batches. Each item of a data set is read once, and all models
+        get the same batches.
     y : array-like of shape (n_samples,), default=None
-        Labels; None takes those that the items of a data set hold.
+        Labels; None takes the labels in the items of a data set.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns), default=None
-        The group of each sample; columns intersect. None takes those that items hold.
+        The group of each sample; columns intersect. None takes the groups in the items.
     classes : array-like of shape (n_classes,), default=None
-        What the columns of scores stand for, where a model does not say. None: the integers from
-        0 where labels are such and fewer than the columns, else the sorted labels.
+        Labels of the columns of scores, where a model has none. None: the integers from
+        0 if labels are integers and fewer than the columns, else the sorted labels.
     names : pair of str, default=("dense", "compressed")
-        What the two are called, in columns and sentences.
+        Names of the two models, in columns and sentences.
     batch_size : int, default=256
-        Rows at a time of modules, files and data sets.
+        Rows per batch for modules, files and data sets.
     latency : bool or dict, default=False
-        Whether to measure how long both take, turn by turn, from the first rows of X to what they
-        predict: what each does to X before is counted, so that a pipeline is slower than its last
-        step. Of an estimator ``predict`` is timed. A dict holds options, ``batch_sizes``,
+        Whether to measure how long both take, alternately, from the first rows of X to their
+        predictions: each model's preprocessing of X is included, so that a pipeline is slower than
+        its last step. For an estimator ``predict`` is timed. A dict holds options, ``batch_sizes``,
         ``threads``, ``n_rounds`` and ``seconds``, as `sk_prunefair.latency.compare_latency` takes
         them.
     **options : dict
@@ -79,16 +79,16 @@ def compare_models(
     Returns
     -------
     FairnessReport
-        Without losses, and what needs them, unless both models give probabilities: the loss is
-        the cross entropy. ``compression`` has the bytes of modules and files, and the seconds
-        for one row where latency is asked for; ``latency`` all that was measured.
+        Losses, and results that need them, are included if both models give probabilities: the loss
+        is the cross entropy. ``compression`` has the bytes of modules and files, and the seconds
+        for one row if `latency` is set; ``latency`` has all measurements.
 
     Raises
     ------
     TypeError, ValueError
-        If a model is none of these, or what it returns is neither probabilities nor labels.
+        If a model is none of these, or returns neither probabilities nor labels.
     FileNotFoundError, ImportError
-        If a file is not there, or an extra is missing.
+        If a file or an extra is missing.
 
     Examples
     --------
@@ -115,7 +115,7 @@ def compare_models(
         predictions = [model(X) for model in models]
     if y is None or sensitive_features is None:
         missing = "y" if y is None else "sensitive_features"
-        raise ValueError(f"{missing} must be given, or X be a data set whose items hold it")
+        raise ValueError(f"{missing} must be given, or X must be a data set whose items hold it")
     costs = costs_of(dense, compressed, X, names, batch_size, timing)
     return FairnessReport.from_predictions(
         y,
@@ -130,7 +130,7 @@ def compare_models(
 def _over_items(
     models: list[Model], X: Any, batch_size: int
 ) -> tuple[list[Prediction], npt.NDArray[Any] | None, list[Any] | None]:
-    """Return predictions, labels and groups of a data set, each item read once."""
+    """Return predictions, labels and groups of a data set whose items are read once each."""
     source, first = as_source(X), split_item(X[0])
     labels: list[Any] = []
     groups: list[Any] = []
@@ -143,7 +143,7 @@ def _over_items(
             yield item.X
 
     predictions = predict_in_batches(models, inputs())
-    if is_arrow(X):  # of which an item has no label: the column is read
+    if is_arrow(X):  # items without labels: the column is read
         quick = quick_labels(X)
         labels = [] if quick is None or quick[0] is None else quick[0].tolist()
     return (

@@ -1,4 +1,4 @@
-"""What can be compared: estimators, torch modules, functions, files."""
+"""Convert estimators, torch modules, functions and files to one kind of model."""
 
 from __future__ import annotations
 
@@ -28,40 +28,40 @@ ACCEPTED = (
 
 @dataclass(frozen=True)
 class Model:
-    """What a model says of X, in two steps: X may come in batches, of which only all tell.
+    """Predict for X in two steps, as the kind of some outputs is known only from all batches.
 
     Parameters
     ----------
     run : callable
-        From X, or a batch of it, to what the model returns.
+        Function from X, or a batch of it, to the model's output.
     finish : callable
-        From all that it returned to a prediction.
+        Function from the outputs of all batches to a prediction.
     """
 
     run: Callable[[Any], Prediction]
     finish: Callable[[Prediction], Prediction] = lambda found: found
 
     def __call__(self, X: Any) -> Prediction:
-        """Return the prediction of all of X."""
+        """Return the prediction for all of X."""
         return self.finish(self.run(X))
 
 
 def as_model(model: Any, name: str, batch_size: int) -> Model:
-    """Return any kind of model in one form.
+    """Return a model of any kind as a `Model`.
 
     Parameters
     ----------
     model : object
-        As `sk_prunefair.compare_models` takes it.
+        A model, as `sk_prunefair.compare_models` takes it.
     name : str
-        Of the argument, for errors.
+        Name of the argument, for errors.
     batch_size : int
-        Rows at a time of modules and files.
+        Rows per batch for modules and files.
 
     Raises
     ------
     TypeError, ValueError
-        If it is none of what is accepted.
+        If it is not an accepted kind of model.
     """
     if isinstance(model, type):
         raise TypeError(f"{name} must be {ACCEPTED}; got the class {model.__name__}, not an object")
@@ -79,22 +79,21 @@ def as_model(model: Any, name: str, batch_size: int) -> Model:
 
 
 class EstimatorModel:
-    """A fitted estimator: its labels, and its probabilities where it has them.
+    """A fitted estimator: its labels, and its probabilities if it has ``predict_proba``.
 
-    Labels are those of ``predict``, which need not be the most probable ones: an estimator with a
-    threshold of its own, such as `sklearn.model_selection.FixedThresholdClassifier`, decides
-    otherwise.
+    Labels are those of ``predict``, which need not be the most probable ones, for example with
+    a decision threshold, as in `sklearn.model_selection.FixedThresholdClassifier`.
 
     Parameters
     ----------
     estimator : estimator
-        With ``predict`` and perhaps ``predict_proba``.
+        Fitted estimator with ``predict`` and, optionally, ``predict_proba``.
     name : str
-        Of the argument, for errors.
+        Name of the argument, for errors.
     """
 
     def __init__(self, estimator: Any, name: str) -> None:
-        if hasattr(estimator, "__sklearn_tags__"):  # others have no more to say than predict
+        if hasattr(estimator, "__sklearn_tags__"):  # other estimators have only predict
             if is_regressor(estimator):
                 raise ValueError(f"{name} must be a classifier, got {type(estimator).__name__}")
             if hasattr(estimator, "fit"):
@@ -103,7 +102,7 @@ class EstimatorModel:
         self.name = name
 
     def __call__(self, X: Any) -> Prediction:
-        """Return what the estimator predicts of X."""
+        """Return the estimator's predictions for X."""
         predicted = self.estimator.predict(X)
         if not hasattr(self.estimator, "predict_proba"):
             return as_prediction(predicted, f"{self.name}.predict")
@@ -141,7 +140,7 @@ def _onnx(model: OnnxModel) -> Model:
 
 
 def _scored(run: Callable[[Any], Any], name: str) -> Model:
-    """Return a model whose outputs are logits or probabilities, which all of them tell."""
+    """Return a model of logits or probabilities; which of them is decided from all outputs."""
     return Model(
         lambda X: Prediction(None, run(X)),
         lambda found: Prediction(None, to_scores(np.asarray(found.scores), name)),
@@ -149,7 +148,7 @@ def _scored(run: Callable[[Any], Any], name: str) -> Model:
 
 
 def predict_in_batches(models: Sequence[Model], batches: Iterable[Any]) -> list[Prediction]:
-    """Return what each model predicts; each batch is read once, for all of them."""
+    """Return the predictions of each model; each batch is read once and passed to all models."""
     parts: list[list[Prediction]] = [[] for _ in models]
     for X in batches:
         for model, found in zip(models, parts, strict=True):
@@ -158,7 +157,7 @@ def predict_in_batches(models: Sequence[Model], batches: Iterable[Any]) -> list[
 
 
 def _joined(parts: Sequence[Prediction]) -> Prediction:
-    """Return what was predicted of several batches as one."""
+    """Concatenate the predictions of several batches."""
     labels = [part.labels for part in parts if part.labels is not None]
     scores = [part.scores for part in parts if part.scores is not None]
     return Prediction(

@@ -1,4 +1,4 @@
-"""Torch modules and exported programs, run over data batch by batch."""
+"""Run torch modules and exported programs batch by batch."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ Scores = npt.NDArray[np.float64]
 
 
 class ModuleModel:
-    """A module of logits, or an exported program: what it returns for X.
+    """Outputs of a module of logits, or of an exported program.
 
     Parameters
     ----------
     module : torch.nn.Module or torch.export.ExportedProgram
         Returns logits: a tensor of shape (n_samples, n_classes), or one logit for two classes; a
         tuple that begins with it, or a dict that holds it as ``logits``. Rows of probabilities
-        are taken as such. It runs on its own device, in evaluation mode, without gradients.
+        are used as they are. It runs on its own device, in evaluation mode, without gradients.
     name : str
-        Of the argument, for errors.
+        Name of the argument, for errors.
     batch_size : int
-        Rows at a time. An exported program of a fixed batch gets as many as it takes.
+        Rows per batch. An exported program with a fixed batch size gets batches of that size.
     """
 
     def __init__(self, module: nn.Module | ExportedProgram, name: str, batch_size: int) -> None:
@@ -51,7 +51,7 @@ class ModuleModel:
         if isinstance(module, ExportedProgram):
             self.fixed = _fixed_batch(module)
             self.module: nn.Module = module.module()
-            self.parts: list[nn.Module] = []  # an exported module has one mode
+            self.parts: list[nn.Module] = []  # exported modules have no modes
         else:
             self.module = module
             self.parts = list(module.modules())
@@ -61,7 +61,7 @@ class ModuleModel:
         self.has_integers: bool | None = None
 
     def __call__(self, X: Any) -> Scores:
-        """Return the output for X, an array, a table, a dict or a batch of tensors, as it comes."""
+        """Return the output for X: an array, a table, a dict or a batch of tensors."""
         modes = [part.training for part in self.parts]
         for part in self.parts:
             part.training = False
@@ -94,7 +94,7 @@ class ModuleModel:
         return output.detach().double().cpu()[:n_samples]
 
     def _placed(self, X: Any) -> Any:
-        """Return what puts a tensor on the device; integers of an array stay where they may."""
+        """Return a function that moves and converts a tensor as the module needs."""
         keeps = not isinstance(X, torch.Tensor) or self._takes_integers(X)
 
         def place(tensor: torch.Tensor) -> torch.Tensor:
@@ -104,7 +104,7 @@ class ModuleModel:
         return place
 
     def _takes_integers(self, X: torch.Tensor) -> bool:
-        """Tell whether the module runs on integers, as one does that begins with an embedding."""
+        """Tell whether the module accepts integers, as one that begins with an embedding does."""
         if X.is_floating_point():
             return False
         if self.has_integers is None:
@@ -112,28 +112,28 @@ class ModuleModel:
             try:
                 run(self.module, few)
                 self.has_integers = True
-            except IndexError:  # tokens beyond the vocabulary
+            except IndexError:  # token numbers beyond the vocabulary
                 self.has_integers = True
-            except Exception:  # whatever a module raises that was written for other numbers
+            except Exception:  # any error of a module that was written for other dtypes
                 self.has_integers = False
         return self.has_integers
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:
-    """Return int64 for the short integers that no embedding takes."""
+    """Convert short integers, which embeddings do not accept, to int64."""
     return torch.int64 if dtype in (torch.uint8, torch.int8, torch.int16) else dtype
 
 
 def to_scores(output: npt.NDArray[Any], name: str) -> Scores:
-    """Return the probabilities of what a module returned: logits, or probabilities already.
+    """Return the probabilities for the outputs of a module: logits, or probabilities already.
 
     Parameters
     ----------
     output : ndarray of shape (n_samples, n_classes), (n_samples, 1) or (n_samples,)
-        Rows in [0, 1] that sum to 1, within 0.01 for half precision, are probabilities, all
-        others logits; of rows in [0, 1] that do not, a warning says so.
+        Rows in [0, 1] that sum to 1, within 0.01 for half precision, are probabilities; all
+        others are logits, with a warning if they are in [0, 1].
     name : str
-        Of the argument, for errors.
+        Name of the argument, for errors.
 
     Raises
     ------
@@ -157,22 +157,22 @@ def to_scores(output: npt.NDArray[Any], name: str) -> Scores:
     is_share = bool(((output >= 0) & (output <= 1)).all())
     if is_share and output.shape[1] == 1:
         raise ValueError(
-            f"{name} returned one value per sample, all of them in [0, 1]: logits or "
-            "probabilities? Pass a function that returns probabilities of shape (n_samples, 2)"
+            f"{name} returned one value per sample, all in [0, 1], which may be logits or "
+            "probabilities: pass a function that returns probabilities of shape (n_samples, 2)"
         )
     is_proba = is_share and np.allclose(output.sum(axis=1), 1, rtol=0, atol=0.01)
     if is_share and not is_proba:
         warnings.warn(
             f"{name} returned values in [0, 1] whose rows do not sum to 1; they are taken as "
-            "logits. Of other values, such as a sigmoid's, pass a function that returns "
-            "probabilities of shape (n_samples, n_classes)",
+            "logits. If they are not logits (outputs of a sigmoid, for example), pass a function "
+            "that returns probabilities of shape (n_samples, n_classes)",
             stacklevel=2,
         )
     return as_scores(output, "probabilities" if is_proba else "logits", None, name).probabilities
 
 
 def _numbers(X: Any, name: str) -> Any:
-    """Return a table as an array of numbers; all else as it is."""
+    """Return a table as an array of numbers; other inputs are returned unchanged."""
     if isinstance(X, pd.DataFrame) or hasattr(X, "to_pandas"):
         X = X if isinstance(X, pd.DataFrame) else X.to_pandas()
         other = [column for column in X if not pd.api.types.is_numeric_dtype(X[column])]
@@ -182,7 +182,7 @@ def _numbers(X: Any, name: str) -> Any:
                 f"{other[0]!r} of dtype {X[other[0]].dtype}; pass a function that encodes X"
             )
         return _array_of(X)
-    if isinstance(X, Mapping) and not hasattr(X, "shape"):  # of lists, as tokenizers return them
+    if isinstance(X, Mapping) and not hasattr(X, "shape"):  # lists, as tokenizers return them
         return {key: _listed(value, key) for key, value in X.items()}
     if hasattr(X, "shape") or hasattr(X, "keys"):
         return X
@@ -196,17 +196,19 @@ def _numbers(X: Any, name: str) -> Any:
 
 
 def _listed(values: Any, key: Any) -> Any:
-    """Return a list of numbers as an array; all else as it is."""
+    """Return a list of numbers as an array; other inputs are returned unchanged."""
     if not isinstance(values, (list, tuple)) or tensors_of(values):
         return values
     try:
         return np.asarray(values)
     except ValueError as error:
-        raise ValueError(f"X[{key!r}] must hold rows of one length, padded: {error}") from error
+        raise ValueError(
+            f"X[{key!r}] must hold rows of equal length (pad them): {error}"
+        ) from error
 
 
 def _array_of(table: pd.DataFrame) -> npt.NDArray[Any]:
-    """Return numbers and booleans, of which pandas makes objects where they stand together."""
+    """Return numbers and booleans as an array, of numbers where pandas would make objects."""
     array = table.to_numpy()
     if array.dtype != object:
         return array
@@ -216,12 +218,12 @@ def _array_of(table: pd.DataFrame) -> npt.NDArray[Any]:
 
 
 def _fixed_batch(program: ExportedProgram) -> int | None:
-    """Return the rows that an exported program takes, None where any number."""
+    """Return the batch size that an exported program requires, or None for any."""
     inputs = set(program.graph_signature.user_inputs)
     sizes = [
         node.meta["val"].shape[0]
         for node in program.graph.nodes
         if node.op == "placeholder" and node.name in inputs and tensors_of(node.meta.get("val"))
     ]
-    fixed = {size for size in sizes if isinstance(size, int)}  # others are symbols, of any size
+    fixed = {size for size in sizes if isinstance(size, int)}  # others are symbolic sizes
     return fixed.pop() if len(fixed) == 1 else None

@@ -1,4 +1,4 @@
-"""What two models take on a disk."""
+"""Sizes of two models on disk."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from torch.export import ExportedProgram
 
 
 def stored_sizes(dense: Any, compressed: Any) -> pd.Series | None:
-    """Return what both models take, in bytes, None where that of one is not known.
+    """Return the size of both models in bytes, or None if one is not known.
 
     Parameters
     ----------
     dense, compressed : object
-        As `sk_prunefair.compare_models` takes them.
+        Models, as `sk_prunefair.compare_models` takes them.
 
     Returns
     -------
     pandas.Series or None
-        ``bytes_dense`` and ``bytes_stored``: of a file its size, with
-        the files that hold an ONNX file's weights; of a module that of its state as
-        `torch.save` writes it, which counts removed weights like any.
+        ``bytes_dense`` and ``bytes_stored``: the size of a file, with
+        the files that hold an ONNX file's weights; for a module, the size of its state as
+        `torch.save` writes it, which includes removed weights.
 
     Examples
     --------
@@ -49,13 +49,13 @@ def _bytes(model: Any) -> int | None:
 
 
 def _files(path: Path) -> list[Path]:
-    """Return a file with those that an ONNX file keeps its weights in."""
+    """Return a file and the files in which an ONNX file keeps its weights."""
     if path.suffix.lower() != ".onnx":
         return [path]
     try:
         import onnx
         from onnx.external_data_helper import ExternalDataInfo, uses_external_data
-    except ImportError:  # the names that torch and optimum give
+    except ImportError:  # file names used by torch and optimum
         beside = [path.with_name(path.name + end) for end in (".data", "_data")]
         return [path, *(each for each in beside if each.is_file())]
     weights = onnx.load(path, load_external_data=False).graph.initializer

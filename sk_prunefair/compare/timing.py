@@ -1,4 +1,4 @@
-"""How long any two models take, each with what it does to X before."""
+"""Latency of any two models, each with its preprocessing of X."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def costs_of(
     batch_size: int,
     latency: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """Return what a report says of two models beside their answers: sizes, and times.
+    """Return the costs of two models for a report: sizes and latencies.
 
     Parameters
     ----------
     dense, compressed, names, batch_size : object
         As `sk_prunefair.compare_models` takes them.
     X : object
-        Whose first rows are the input, where times are asked for.
+        Data whose first rows are the input, if latencies are measured.
     latency : dict or None
         Options of `models_latency`; None measures nothing.
 
@@ -58,17 +58,17 @@ def costs_of(
 def models_latency(
     models: Mapping[str, Any], X: Any, *, batch_size: int = 256, **options: Any
 ) -> pd.DataFrame:
-    """Measure how long models take from rows of X to what they predict, turn by turn.
+    """Measure how long models take from rows of X to predictions, alternately.
 
     Parameters
     ----------
     models : dict of str to object
-        By name, as `sk_prunefair.compare_models` takes them. Of an estimator ``predict`` is timed;
-        a module and a file are given arrays, of which they make what they take.
+        By name, as `sk_prunefair.compare_models` takes them. For an estimator ``predict`` is timed;
+        a module and a file get arrays, and their conversion of these is included.
     X : array-like, DataFrame, sparse matrix, dict of arrays or torch.utils.data.Dataset
-        Whose first rows are the input; items of a data set are read before.
+        Data whose first rows are the input; items of a data set are read beforehand.
     batch_size : int, default=256
-        Rows at a time of modules and files, or more where a batch to be timed has more.
+        Rows per batch for modules and files, or more if a timed batch has more.
     **options : dict
         As `sk_prunefair.latency.compare_latency` takes them.
 
@@ -83,7 +83,7 @@ def models_latency(
     size = max(batch_size, largest)
     contenders = {name: _timed(model, name, size) for name, model in models.items()}
     table = compare_latency(contenders, X, **options)
-    table.attrs["what"] = "a prediction, with what each model does to X before it,"
+    table.attrs["what"] = "a prediction, including each model's conversion of X,"
     return table
 
 

@@ -1,4 +1,4 @@
-"""Constraints on what training and pruning may do to groups; each is a skorch callback."""
+"""Constraints on the effect of training and pruning on groups; each is a skorch callback."""
 
 from sk_prunefair.constraints.accuracy_gap import AccuracyGapConstraint
 from sk_prunefair.constraints.base import Constraint

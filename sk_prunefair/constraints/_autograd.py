@@ -1,4 +1,4 @@
-"""Derivatives of group losses: what the constraints of eq. 6 ask of autograd."""
+"""Derivatives of group losses, for the constraints of eq. 6."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ def chosen_parameters(module: nn.Module, layers: Layers) -> dict[str, nn.Paramet
     trainable = [(name, value) for name, value in named.items() if value.requires_grad]
     if not trainable:
         kind = "parameters" if layers == "all" else "weight tensors"
-        raise ValueError(f"layers={layers!r} leaves nothing: all {kind} of module are frozen")
+        raise ValueError(
+            f"layers={layers!r} selects no trainable parameter: all {kind} of module are frozen"
+        )
     return dict(trainable if layers == "all" else trainable[-layers:])
 
 
 def flat_mask(named: dict[str, nn.Parameter], masks: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return the masks of these parameters as one vector, True where there is none."""
+    """Return the masks of these parameters as one vector, True where there is no mask."""
     ones = {name: torch.ones_like(value, dtype=torch.bool) for name, value in named.items()}
     return torch.cat([masks.get(name, one).to(one.device).flatten() for name, one in ones.items()])
 
 
 def group_weights(group: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the groups that weigh something, and each one's weights, a row that sums to 1."""
+    """Return the groups with a positive weight, and the weights of each as a row that sums to 1."""
     sizes = torch.bincount(group, weight)
     codes = sizes.nonzero().flatten()
     return codes, (group == codes[:, None]) * weight / sizes[codes, None]
@@ -49,13 +51,13 @@ def first_rows(group: torch.Tensor, max_samples: int) -> torch.Tensor:
 def bounded(
     penalty: torch.Tensor, loss: torch.Tensor, max_ratio: float, module: nn.Module
 ) -> torch.Tensor:
-    """Return the same value with a gradient at most `max_ratio` times as long as the loss's."""
+    """Return the penalty with its gradient shortened to `max_ratio` times the loss's gradient."""
     parameters = [value for value in module.parameters() if value.requires_grad]
     pull = flat_gradient(penalty, parameters, retain_graph=True)
     norm = torch.linalg.vector_norm(pull).clamp(min=torch.finfo(pull.dtype).tiny)
     own = flat_gradient(loss, parameters, retain_graph=True)
     bound = max_ratio * torch.linalg.vector_norm(own)
-    # A linear function with this gradient: the graph of the penalty is not walked a second time.
+    # A linear function with this gradient, so that the penalty's graph is not traversed again.
     weights = torch.cat([value.reshape(-1) for value in parameters])
     return penalty.detach() + (weights - weights.detach()) @ (pull * (bound / norm).clamp(max=1))
 
@@ -66,7 +68,7 @@ def top_eigenvector(
     """Return the unit vector of largest vᵀHv in the Krylov space of `start` (Lanczos).
 
     Power iteration would find the eigenvalue of largest absolute value, which may be negative;
-    a shift cures that and slows it down. The same products, put together, need no shift.
+    a shift prevents that but slows it down. Lanczos needs no shift for the same products.
     """
     found = lanczos(product, start, k=1, tol=0.0, max_iter=n_iter, min_products=n_iter)
     return found.vector

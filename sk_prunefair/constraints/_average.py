@@ -1,25 +1,25 @@
-"""The average of a net's weights over an epoch: what a saddle point's iterates circle around."""
+"""The average of a net's weights over an epoch, for iterates around a saddle point."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-# How much more the later weights count: of t steps, the k-th counts about as k to this power.
+# Exponent of the weights of later steps: of t steps, the k-th weighs about k to this power.
 POWER = 8
 
 
 class WeightAverage:
-    """A running average of a module's weights and buffers, the later ones the more.
+    """A running average of a module's weights and buffers, with more weight on later ones.
 
     This is polynomial-decay averaging (Shamir and Zhang, *Stochastic gradient descent for
     non-smooth optimization*, ICML 2013): of t steps, nearly all of the average comes from the last
-    third, and t need not be known beforehand.
+    third, and t need not be known in advance.
 
     Parameters
     ----------
     module : torch.nn.Module
-        Whose parameters and buffers of floating point are averaged, wherever they live.
+        Module whose floating-point parameters and buffers are averaged, on any device.
 
     Examples
     --------
@@ -41,7 +41,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the present weights into the average."""
+        """Add the current weights to the average."""
         self.n_steps += 1
         if self.n_steps == 1:
             self.means = [tensor.detach().clone() for tensor in self.tensors]
@@ -51,6 +51,6 @@ class WeightAverage:
 
     @torch.no_grad()
     def load(self) -> None:
-        """Put the average in the place of the weights; without any update, leave them."""
+        """Replace the weights by the average; without any update, keep them."""
         for tensor, mean in zip(self.tensors, self.means, strict=False):
             tensor.copy_(mean)

@@ -1,4 +1,4 @@
-"""A limit on what the best group may lose to the others."""
+"""A limit on the accuracy that the best group may lose."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from sk_prunefair.stats.wilson import wilson_interval
 
 @dataclass(frozen=True)
 class BestGroupLimit:
-    """The highest accuracies of the groups so far, and how far the best of them has fallen.
+    """The highest accuracies of the groups so far, and the loss of the best group since then.
 
     Parameters
     ----------
     limit : float
-        How far it may fall, in [0, 1].
+        Largest accepted loss of accuracy, in [0, 1].
     highest : ndarray of shape (n_groups,), default=None
         Highest accuracy of each group after any epoch; None before the first.
     best : int, default=-1
-        The group with the highest of those, by what its rows can tell.
+        The group with the highest of those, by Wilson's lower bound.
     fallen : float, default=0.0
-        Highest accuracy of the best group less its accuracy after the last epoch.
+        Highest accuracy of the best group minus its accuracy after the last epoch.
     """
 
     limit: float
@@ -41,14 +41,14 @@ class BestGroupLimit:
         Parameters
         ----------
         accuracy : ndarray of shape (n_groups,)
-            Of each group, NaN for one that was absent.
+            Accuracy of each group, NaN for an absent one.
         sizes : ndarray of shape (n_groups,)
-            Of how many rows.
+            Number of rows of each group.
         """
         highest = accuracy if self.highest is None else np.fmax(self.highest, accuracy)
         if np.isnan(highest).all():
             return self
-        # One row that is right may well be luck.
+        # One correct row may well be chance.
         least, _ = wilson_interval(highest, np.maximum(sizes, 1))
         best = int(np.nanargmax(least))
         fallen = highest[best] - accuracy[best]
@@ -62,17 +62,16 @@ class BestGroupLimit:
 
     @property
     def slack(self) -> float:
-        """How much of the limit is left, from 1 to 0."""
+        """The share of the limit that is left, from 1 to 0."""
         return max(0.0, 1 - self.fallen / self.limit) if self.limit > 0 else float(self.is_kept)
 
     def warn(self, groups: pd.Index) -> None:
-        """Say so if the limit is not kept."""
+        """Warn if the limit is not kept."""
         if not self.is_kept:
             warnings.warn(
                 f"the accuracy of the best group, {groups[self.best]}, is {self.fallen:.3f} below "
-                f"the highest that it had, more than max_accuracy_loss={self.limit}; pruning may "
-                "cost it that without any constraint, a lower rate or more fine-tuning may give it "
-                "back",
+                f"its highest so far, more than max_accuracy_loss={self.limit}; pruning alone may "
+                "cause this: a lower rate or more fine-tuning may restore it",
                 UserWarning,
                 stacklevel=2,
             )

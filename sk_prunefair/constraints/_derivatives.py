@@ -1,4 +1,4 @@
-"""What the constraints on derivatives of the group losses (eq. 6) have in common."""
+"""The common part of the constraints on derivatives of the group losses (eq. 6)."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ if TYPE_CHECKING:
 
 
 class DerivativeConstraint(Constraint):
-    """Push one number per group together, a number made of derivatives of the group's loss.
+    """Push one number per group together, which is computed from derivatives of the group's loss.
 
-    A subclass says in `_group_values` how the numbers follow from the losses, and in
-    `_value_name` and `_history_key` under which names they and their gap are recorded.
+    A subclass computes the numbers from the losses in `_group_values`, and defines in
+    `_value_name` and `_history_key` the names under which they and their gap are recorded.
 
     Parameters
     ----------
     phase : {"before", "after", "both"}
-        When the constraint acts.
+        When the constraint is active.
     strength : float
         Factor of the penalty, at least 0; with 0 the numbers are only recorded.
     interval : int
-        The penalty is computed every this many steps, and multiplied by as many.
+        The penalty is computed every `interval` steps, and multiplied by `interval`.
     layers : int or "all"
-        With respect to which weights derivatives are taken.
+        Weights that derivatives are taken with respect to.
     max_samples : int or None
-        Rows per group and step, for a forward pass of their own; None takes the batch's losses.
+        Rows per group and step, for a separate forward pass; None takes the batch's losses.
     max_ratio : float or None
         Bound on the length of the penalty's gradient relative to that of the loss.
     """
@@ -79,7 +79,7 @@ class DerivativeConstraint(Constraint):
         self.max_ratio = max_ratio
 
     def initialize(self) -> Any:
-        """Check the parameters and forget all state; a new ``fit`` calls this."""
+        """Check the parameters and reset the state; called by every new ``fit``."""
         super().initialize()
         check_number("strength", self.strength, least=0)
         check_count("interval", self.interval)
@@ -98,11 +98,11 @@ class DerivativeConstraint(Constraint):
         return self
 
     def check(self, net: TrainingNet) -> None:
-        """Raise ValueError where no weights are left to take derivatives with respect to."""
+        """Raise ValueError if no weights are left to take derivatives with respect to."""
         chosen_parameters(net.module_, self.layers)
 
     def on_train_begin(self, net: TrainingNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Look up the weights that derivatives are taken with respect to."""
+        """Find the weights that derivatives are taken with respect to."""
         if self.is_active(net):
             named = chosen_parameters(net.module_, self.layers)
             self.parameters_ = list(named.values())
@@ -110,7 +110,7 @@ class DerivativeConstraint(Constraint):
     def on_batch_begin(
         self, net: TrainingNet, batch: Any = None, training: bool | None = None, **kwargs: Any
     ) -> None:
-        """Keep the labels, which a forward pass of our own needs."""
+        """Keep the labels, which the separate forward pass needs."""
         self.labels_ = batch[1] if training else None
         self.step_values_ = None
         if self.mask_ is None and net.zeroed_ and self.is_active(net):
@@ -150,7 +150,7 @@ class DerivativeConstraint(Constraint):
     def _losses_of(
         self, net: TrainingNet, batch: dict[str, Any], rows: torch.Tensor
     ) -> torch.Tensor:
-        # Batch norm must not count these rows twice: the pass works on copies of its averages.
+        # The pass uses copies of the batch norm averages, so that these rows are not counted twice.
         buffers = {name: buffer.clone() for name, buffer in net.module_.named_buffers()}
         y = self.labels_
         assert y is not None
@@ -164,7 +164,7 @@ class DerivativeConstraint(Constraint):
     ) -> torch.Tensor:
         """Return the number of each group, part of the graph.
 
-        Row i of `shares` makes the mean loss of the group ``codes[i]`` out of the `losses`.
+        Row i of `shares` times the `losses` is the mean loss of the group ``codes[i]``.
         """
         raise NotImplementedError
 
@@ -173,7 +173,8 @@ class DerivativeConstraint(Constraint):
     ) -> torch.Tensor:
         """Return ∇(outputs · grad_outputs) as a vector; zero for weights that are pruned.
 
-        Losses and a group's shares give its gradient, a gradient and v give the Hessian times v.
+        With losses and a group's shares it is its gradient; with a gradient and v, the Hessian
+        times v.
         """
         flat = flat_gradient(
             outputs, self.parameters_, grad_outputs, create_graph=create_graph, retain_graph=True
@@ -183,7 +184,7 @@ class DerivativeConstraint(Constraint):
     def on_batch_end(
         self, net: TrainingNet, batch: Any = None, training: bool | None = None, **kwargs: Any
     ) -> None:
-        """Keep the step's numbers on their device, without waiting for that."""
+        """Keep the numbers of the step on their device, without synchronizing."""
         if not training:
             return
         self.n_steps_ += 1

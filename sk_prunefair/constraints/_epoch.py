@@ -1,4 +1,4 @@
-"""What the batches of one epoch say about each group."""
+"""Sums over the batches of one epoch, by group."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _PENDING = 2**17
 
 
 class EpochRecord:
-    """The losses of the batches of one epoch, and maybe which predictions were right.
+    """The losses of the batches of one epoch and, optionally, which predictions were correct.
 
     Parameters
     ----------
     sizes : ndarray of shape (n_groups,)
-        How many different rows of each group there are.
+        Number of different rows of each group.
     with_accuracy : bool, default=False
-        Whether `accuracies` will be asked for.
+        Whether `accuracies` are recorded.
     ranks : Ranks, default=ALONE
-        Over whose rows the means are. They are summed when the first of them is asked for, by all
+        The ranks whose rows are averaged. Sums are exchanged at the first access to a mean, by all
         ranks at the same time.
 
     Examples
@@ -50,9 +50,10 @@ class EpochRecord:
         self.own: GroupMoments | None = None
 
     def add(self, losses: torch.Tensor, batch: Any, y_pred: Any) -> None:
-        """Keep what is known of a batch on its device, without waiting for that.
+        """Add a batch, on its device and without synchronizing.
 
-        Of many rows the sums are kept: one wait for a device in some hundred thousand rows.
+        Many rows are replaced by their sums, with one synchronization per hundred thousand rows or
+        so.
         """
         columns = {"loss": losses, "group": batch[0]["group"]}
         if "sample_weight" in batch[0]:
@@ -72,12 +73,12 @@ class EpochRecord:
         return self.own.summed(self.ranks)
 
     def _add_up(self) -> None:
-        """Put the sums of the rows that wait in the place of these."""
+        """Add the pending rows to the sums."""
         columns = {
             name: torch.cat([batch[name] for batch in self.batches]).cpu()
             for name in self.batches[0]
         }
-        if columns["loss"].dtype == torch.bfloat16:  # which numpy does not know
+        if columns["loss"].dtype == torch.bfloat16:  # a dtype that numpy lacks
             columns["loss"] = columns["loss"].float()
         found = {name: values.numpy() for name, values in columns.items()}
         names = ["loss", "right"] if self.with_accuracy else ["loss"]
@@ -89,12 +90,12 @@ class EpochRecord:
 
     @property
     def means(self) -> npt.NDArray[np.float64]:
-        """Weighted mean loss of each group, NaN for one that was in no batch."""
+        """Weighted mean loss of each group, NaN for a group that was in no batch."""
         return self._moments.means(0)
 
     @property
     def gap(self) -> float:
-        """Largest minus smallest mean of the groups that have one, NaN where there is none."""
+        """Largest minus smallest group mean, NaN if no group has one."""
         known = self.means[~np.isnan(self.means)]
         return float(np.ptp(known)) if known.size else np.nan
 
@@ -105,5 +106,5 @@ class EpochRecord:
 
     @property
     def accuracies(self) -> npt.NDArray[np.float64]:
-        """Weighted share of right predictions in each group, NaN for one that was in no batch."""
+        """Weighted accuracy of each group, NaN for a group that was in no batch."""
         return self._moments.means(1)

@@ -1,4 +1,4 @@
-"""How much the rows of each group count in an epoch: by being drawn, by being weighted, or both."""
+"""Factors of the rows of each group in an epoch: by more frequent draws, by weights, or by both."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 By = Literal["auto", "resampling", "reweighting"]
 
-# Rows of a group that a batch has in the mean before its rows are weighted.
+# Average number of a group's rows in a batch below which they are drawn more often.
 ROWS = 2
 
 
 def draw_factors(factors: Floats, shares: Floats, batch_size: int) -> Floats:
-    """Return how often the rows of each group are drawn beside once, where the rest is weighted.
+    """Return how often rows of each group are drawn, relative to once; weights do the rest.
 
-    A group that counts more is drawn more often until it has two rows of a batch in the mean, and
-    never more often than it counts. With fewer rows a batch's gradient is mostly noise, the more
-    so the larger their weight; more of the same few rows teach a net nothing but these.
+    A group with a larger factor is drawn more often until a batch holds two of its rows on average,
+    and at most as often as its factor. With fewer rows a batch's gradient is mostly noise, the more
+    so the larger their weight; more draws of the same few rows only make a net memorize them.
 
     Parameters
     ----------
     factors : ndarray of shape (n_groups,)
-        How much a row of each group is to count.
+        Intended factor of a row of each group.
     shares : ndarray of shape (n_groups,)
         Each group's share of the rows.
     batch_size : int
-        Rows of a batch.
+        Number of rows of a batch.
 
     Examples
     --------
@@ -44,26 +44,26 @@ def draw_factors(factors: Floats, shares: Floats, batch_size: int) -> Floats:
 
 
 def rows_per_batch(net: TrainingNet, n_rows: int) -> int:
-    """Return how many of `n_rows` rows a batch of all ranks has, all of them for a size of -1."""
+    """Return the number of rows in a batch of all ranks; a size of -1 means all rows."""
     size = net.get_params_for("iterator_train").get("batch_size", net.batch_size)
     return n_rows if size == -1 else size * net.ranks.batches
 
 
 class RowFactors:
-    """What the rows of each group count in one epoch.
+    """Factors of the rows of each group in one epoch.
 
     Parameters
     ----------
     factors : ndarray of shape (n_groups,)
-        How much a row of each group counts, mean 1 over the data.
+        Factor of a row of each group, with mean 1 over the data.
     by : {"auto", "resampling", "reweighting"}
-        Whether rows are drawn more often, as in `draw_factors` or by all of their factor, or once.
+        Whether rows are drawn as in `draw_factors`, by their whole factor, or once.
     sizes : ndarray of shape (n_groups,)
-        Rows of each group.
+        Number of rows of each group.
     batch_size : int
-        Rows of a batch.
+        Number of rows of a batch.
     device : torch.device or str
-        Where the losses are.
+        Device of the losses.
 
     Examples
     --------
@@ -93,14 +93,14 @@ class RowFactors:
         self.left = self.factors / self.drawn.to(self.factors)
 
     def draws(self, group: torch.Tensor) -> torch.Tensor | None:
-        """Return how often each row is drawn; None where all are drawn alike."""
+        """Return how often each row is drawn; None if all are drawn equally often."""
         if self.by == "reweighting":
             return None
         self.is_drawn = True
         return None if (self.drawn == self.drawn[0]).all() else self.drawn[group]
 
     def weights(self, group: torch.Tensor) -> torch.Tensor | None:
-        """Return what is left of the factor of each sample, once it was drawn by a part of it."""
+        """Return the factor of each sample divided by the part that its draws account for."""
         if not self.is_drawn:
             return self.factors[group]
         if self.by == "resampling":

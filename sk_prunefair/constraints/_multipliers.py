@@ -1,4 +1,4 @@
-"""What the equal-loss constraint's multipliers weigh, and how an epoch's losses move them."""
+"""Weights from the multipliers of the equal-loss constraint, and their step after an epoch."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-# A row counts this much at least and at most, beside one of a group with λ = 0.
+# Bounds on the factor of a row, relative to a row of a group with λ = 0.
 FACTORS = (0.1, 50.0)
 
-# One epoch moves λ by this much at most, or by this much of a violation above 1.
+# Largest step of λ in one epoch, or its ratio to a violation above 1.
 MOST = 0.5
 
 
 def row_factors(multipliers: Floats, shares: Floats) -> Floats:
-    """Return how much a row of each group counts, (share + λ / G) / share, mean 1 over the data."""
+    """Return the factor of the rows of each group, (share + λ / G) / share; its mean is 1."""
     more = np.divide(multipliers, len(shares) * shares, out=np.zeros_like(shares), where=shares > 0)
     factors = (1 + more).clip(*FACTORS)
     return factors / (shares @ factors)
 
 
 def overall_loss(means: Floats, shares: Floats) -> float:
-    """Return J, the mean over the data of the groups that have a loss."""
+    """Return J, the mean loss over the data of the groups that have a loss."""
     seen = np.isfinite(means)
     return float(np.average(means[seen], weights=shares[seen])) if seen.any() else 0.0
 
 
 def explained_by_labels(overall: float, entropies: Floats | None, shares: Floats) -> Floats:
-    r"""Return by how much each group's loss differs from J because its labels are more mixed.
+    r"""Return the part of each group's distance from J that its label rates explain.
 
-    The best net that knows the group alone has the loss H_a on group a, the entropy of its labels,
-    and H̄, their mean, over the data. Features that tell as much of the labels in every group take
-    the same share of all, so that a net with loss J has the loss (J / H̄) H_a on group a. Where the
-    group is the label, all entropies are zero, and nothing is explained.
+    The best prediction from the group alone has the loss H_a on group a, the entropy of its labels,
+    and H̄, their mean, over the data. Equally informative features reduce the entropy of every
+    group by the same share, so that a net with loss J has the loss (J / H̄) H_a on group a. Where
+    the group is the label, all entropies are zero, and nothing is explained.
 
     Parameters
     ----------
     overall : float
         J.
     entropies : ndarray of shape (n_groups,) or None
-        H_a in nats; None where labels are to explain nothing.
+        H_a in nats; None if label rates are not taken into account.
     shares : ndarray of shape (n_groups,)
         Shares of the data.
 
@@ -55,10 +55,10 @@ def explained_by_labels(overall: float, entropies: Floats | None, shares: Floats
     return overall / mean * (entropies - mean)
 
 
-def moves(
+def multiplier_steps(
     means: Floats, errors: Floats | float, overall: float, least: float, step_size: float
 ) -> Floats:
-    """Return by how much the multipliers move, zero for a group without a finite loss.
+    """Return the steps of the multipliers, zero for a group without a finite loss.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def moves(
     overall : float
         J.
     least : float
-        What a distance from J is measured against, or J where that is more.
+        Distances from J are divided by the larger of this and J.
     step_size : float
         η.
     """

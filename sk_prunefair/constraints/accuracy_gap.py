@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class AccuracyGapConstraint(Constraint):
-    r"""Bound how much more accuracy than all the data together a group loses by the pruning.
+    r"""Bound how much more accuracy a group loses by pruning than all the data together.
 
     With :math:`A_a` and :math:`\bar A_a` the accuracies of the dense and of the pruned net on
     group a, and :math:`A`, :math:`\bar A` those on all the data, the constraint asks of every
@@ -26,39 +26,38 @@ class AccuracyGapConstraint(Constraint):
 
     .. math:: \psi_a = (A_a - \bar A_a) - (A - \bar A) \le \text{tolerance}.
 
-    It acts while a pruned net is fine-tuned. Accuracy has no gradient, so the net descends on
-    the losses in its place, :math:`J + \sum_a \lambda_a (J_a - J)`, while the multipliers follow
+    It is active while a pruned net is fine-tuned. Accuracy has no gradient, so the net descends on
+    the losses instead, :math:`J + \sum_a \lambda_a (J_a - J)`, while the multipliers follow
     the true violation, :math:`\lambda_a \leftarrow \max(0, \lambda_a + \eta(\psi_a -
-    \text{tolerance}))`, after each batch and up to a bound. A batch seldom holds
-    enough of a small group, so :math:`\bar A_a` is taken over the last ``memory`` predictions of
-    the group, as they were made in training, and a group does not count until its memory is full or
-    all of the group is in it.
+    \text{tolerance}))`, after each batch and up to a bound. A batch rarely holds
+    enough rows of a small group, so :math:`\bar A_a` is computed over the last ``memory``
+    predictions for the group during training, and a group is left out until its memory is full or
+    holds the whole group.
     The dense net's accuracies are measured on the training data when the fine-tuning begins.
-    Sample weights count in the losses and in what a group's share of the data is; accuracies are
-    those of rows. A group whose rows all weigh nothing does not count.
+    Sample weights enter the losses and a group's share of the data; accuracies are
+    unweighted. A group with a total weight of zero is left out.
 
-    The Lagrangian is a reweighting. It is divided by :math:`1 + \sum_a \lambda_a`, which leaves
-    its direction as it is with :math:`\sum_a \lambda_a` in the place of 1 - its own share, so that
-    no sample has a negative weight however large the multipliers are.
+    The Lagrangian is a reweighting. Its multipliers are divided by :math:`1 + \sum_a \lambda_a`,
+    which keeps their ratios, so that no sample has a negative weight for any multipliers.
 
     Parameters
     ----------
     tolerance : float, default=0.01
-        How much more accuracy than the overall drop a group may lose, in [0, 1]; 0.01 is one point.
+        Largest accepted excess of a group's accuracy drop over the overall drop, in [0, 1].
     step_size : float, default=0.5
-        η, at least 0, for one epoch; a batch moves the multipliers by its share of the epoch.
+        η, at least 0, for one epoch; the step of a batch is its share of the epoch.
     memory : int, default=40
-        Predictions of each group that are remembered, at least 1.
+        Number of predictions kept for each group, at least 1.
     max_multiplier : float, default=1.0
-        Bound on the multipliers, above 0; with 1, one hurt group among satisfied ones has at most
+        Bound on the multipliers, above 0; with 1, a single violating group has at most
         as much weight as all the data.
 
     Attributes
     ----------
     multipliers_ : pandas.Series
-        λ by group, after the last epoch. They start at zero with every ``prune``. Each epoch's
-        largest ψ, from the predictions made in training, stands as ``accuracy_gap_violation`` in
-        ``net.history``.
+        λ by group, after the last epoch. They are reset to zero by every ``prune``. The largest ψ
+        of each epoch, from the predictions during training, is recorded as
+        ``accuracy_gap_violation`` in ``net.history``.
     dense_accuracy_ : pandas.Series or None
         The dense net's accuracy on each group of the training data; None before any fine-tuning.
 
@@ -89,7 +88,7 @@ class AccuracyGapConstraint(Constraint):
     ((10,), True)
     """
 
-    # Not a parameter: before pruning there is nothing to compare with.
+    # Not a parameter: before pruning there is no second net to compare with.
     phase: Phase = "after"
     multipliers_: pd.Series | None
     dense_accuracy_: pd.Series | None
@@ -108,7 +107,7 @@ class AccuracyGapConstraint(Constraint):
         self.max_multiplier = max_multiplier
 
     def initialize(self) -> Any:
-        """Check the parameters and forget all state; a new ``fit`` calls this."""
+        """Check the parameters and reset the state; called by every new ``fit``."""
         super().initialize()
         check_number("tolerance", self.tolerance, least=0, most=1)
         check_number("step_size", self.step_size, least=0)
@@ -120,7 +119,7 @@ class AccuracyGapConstraint(Constraint):
         return self
 
     def on_epoch_begin(self, net: TrainingNet, dataset_train: Any = None, **kwargs: Any) -> None:
-        """Measure the dense net on what the pruned one is tuned on, once in a fine-tuning."""
+        """Measure the dense net on the training data, once per fine-tuning."""
         if not self.is_active(net) or self.tracker_ is not None:
             return
         groups, n_groups = pd.Index(net.groups_), len(net.groups_)
@@ -139,7 +138,7 @@ class AccuracyGapConstraint(Constraint):
         )
 
     def weights(self, net: TrainingNet, batch: dict[str, Any]) -> torch.Tensor | None:
-        """Return (1 + λ_a / share_a) / (1 + Σ λ) for each sample, a its group."""
+        """Return (1 + λ_a / share_a) / (1 + Σ λ) for each sample of group a."""
         assert self.tracker_ is not None
         return self.tracker_.factors()[batch["group"].to(net.device, non_blocking=True)]
 
@@ -151,18 +150,18 @@ class AccuracyGapConstraint(Constraint):
         y_pred: Any = None,
         **kwargs: Any,
     ) -> None:
-        """Remember which predictions were right and step, without waiting for the device."""
+        """Record which predictions were correct and step, without synchronizing."""
         if not training or self.tracker_ is None:
             return
         right = is_right(y_pred, batch[1])
         group = batch[0]["group"].to(right.device, non_blocking=True)
-        # Those of all ranks, which remember the same and take the same step.
+        # Predictions of all ranks, which keep the same ones and take the same step.
         group, right = net.ranks.concatenate(torch.stack([group, right.long()], dim=1)).unbind(1)
         self.tracker_.remember(group, right)
         self.tracker_.step(self.tolerance, self.step_size, self.max_multiplier)
 
     def on_epoch_end(self, net: TrainingNet, **kwargs: Any) -> None:
-        """Record the largest violation and read the multipliers from the device."""
+        """Record the largest violation and copy the multipliers from the device."""
         if self.tracker_ is None:
             return
         assert self.multipliers_ is not None
@@ -172,7 +171,7 @@ class AccuracyGapConstraint(Constraint):
 
 
 class _Tracker:
-    """Multipliers and the groups' last predictions in one fine-tuning, on the device."""
+    """Multipliers and last predictions of the groups in one fine-tuning, on the device."""
 
     def __init__(
         self,
@@ -191,17 +190,17 @@ class _Tracker:
         self.sizes = place(sizes)
         self.n_rows = int(sizes.sum())
         self.n_new = 0
-        # The last column takes what a batch brings beyond the memory.
+        # The last column receives the predictions of a batch that exceed the memory.
         self.right = torch.zeros(len(sizes), memory + 1, device=device)
         self.seen = torch.zeros(len(sizes), dtype=torch.int64, device=device)
 
     def factors(self) -> torch.Tensor:
-        # The loss of a group without weight is not defined.
+        # A group without weight has no mean loss.
         more = (self.multipliers / self.shares).where(self.shares > 0, 0.0)
         return (1 + more) / (1 + self.multipliers.sum())
 
     def remember(self, group: torch.Tensor, right: torch.Tensor) -> None:
-        """Keep the last predictions of each group, the oldest overwritten first."""
+        """Keep the last predictions of each group; the oldest are overwritten first."""
         memory = self.right.shape[1] - 1
         order = group.argsort(stable=True)
         group, right = group[order], right[order]
@@ -215,7 +214,7 @@ class _Tracker:
         self.n_new += len(group)
 
     def violations(self) -> torch.Tensor:
-        """Return ψ by group, NaN where too little is remembered."""
+        """Return ψ by group, NaN where too few predictions are kept."""
         memory = self.right.shape[1] - 1
         known = (self.seen >= self.sizes.clamp(max=memory)) & (self.shares > 0)
         accuracy = self.right[:, :memory].sum(1) / self.seen.clamp(min=1, max=memory)
@@ -225,7 +224,7 @@ class _Tracker:
         return (drop - overall).where(known, torch.nan)
 
     def step(self, tolerance: float, step_size: float, bound: float) -> None:
-        """Move the multipliers by the share of an epoch that was remembered since the last step."""
+        """Step the multipliers, by the share of an epoch that was added since the last step."""
         excess = (self.violations() - tolerance).nan_to_num(0.0)
         size = step_size * self.n_new / self.n_rows
         self.multipliers = (self.multipliers + size * excess).clamp(0, bound)

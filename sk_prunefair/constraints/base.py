@@ -1,4 +1,4 @@
-"""The base of all constraints: hooks that change the objective."""
+"""The base class of all constraints: hooks that change the objective."""
 
 from __future__ import annotations
 
@@ -16,51 +16,51 @@ Phase = Literal["before", "after", "both"]
 
 
 class Constraint(Hook):
-    """Base class of constraints on what a net may do to its groups.
+    """Base class of constraints on the effect of training on groups.
 
     A subclass implements `weights`, `penalty` or both, and any of skorch's ``on_…`` hooks to
-    update its state, which it declares with `add_state`. In ``on_batch_end``, ``losses`` holds the
+    update its state, which is declared by `add_state`. In ``on_batch_end``, ``losses`` holds the
     per-sample losses of the batch and ``batch[0]["group"]`` its groups.
 
     Parameters
     ----------
     phase : {"before", "after", "both"}, default="both"
-        When the constraint acts: in the training of the dense net ("before" pruning), in the
+        When the constraint is active: in the training of the dense net ("before" pruning), in the
         fine-tuning of the pruned one ("after"), or in both.
     """
 
     needs_groups = True
-    """Whether the constraint can do nothing without the group of each sample."""
+    """Whether the constraint needs the group of each sample."""
 
     needs_labels = True
-    """Whether it can do nothing where a fine-tuning has no labels."""
+    """Whether it has no effect in a fine-tuning without labels."""
 
     takes_derivatives = False
-    """Whether the penalty is made of derivatives, which training then differentiates again."""
+    """Whether the penalty is a function of derivatives, which training differentiates again."""
 
     def __init__(self, phase: Phase = "both") -> None:
         self.phase = phase
 
     def initialize(self) -> Any:
-        """Check the parameters and forget all state; a new ``fit`` calls this."""
+        """Check the parameters and reset the state; called by every new ``fit``."""
         super().initialize()
         if self.phase not in ("before", "after", "both"):
             raise ValueError(f"phase must be 'before', 'after' or 'both', got {self.phase!r}")
         return self
 
     def check(self, net: TrainingNet) -> None:
-        """Raise ValueError where the net's parameters do not allow what the constraint does.
+        """Raise ValueError if the net's parameters do not allow the constraint.
 
-        It is called before anything is trained, so that what was trained before is kept.
+        It is called before any training, so that an earlier fit is kept.
 
         Parameters
         ----------
         net : TrainingNet
-            The net that is about to be trained, its module already there.
+            The net before training, with its module initialized.
         """
 
     def is_active(self, net: TrainingNet) -> bool:
-        """Tell whether the constraint acts in the training that runs."""
+        """Tell whether the constraint is active in the current training."""
         if self.needs_labels and not net.training_.has_labels:
             return False
         return self.phase in (net.training_.phase, "both")
@@ -73,7 +73,7 @@ class Constraint(Hook):
         net : TrainingNet
             The net that is being trained.
         data : GroupDataset
-            What it is trained on.
+            The training data.
 
         Returns
         -------
@@ -83,7 +83,7 @@ class Constraint(Hook):
         return None
 
     def weights(self, net: TrainingNet, batch: dict[str, Any]) -> torch.Tensor | None:
-        """Return what the losses of a training batch are multiplied by.
+        """Return factors of the losses of a training batch.
 
         Parameters
         ----------
@@ -91,12 +91,13 @@ class Constraint(Hook):
             The net that is being trained.
         batch : dict
             ``X``, ``group`` (int64) and, where there are weights, ``sample_weight`` of the batch,
-            wherever the data lives; ``net.device`` is where the losses are.
+            on the device of the data; the losses are on ``net.device``.
 
         Returns
         -------
         torch.Tensor of shape (batch_size,) or None
-            Weights, best with mean 1 over the data; None for a constraint that does not reweight.
+            Weights, preferably with mean 1 over the data; None for a constraint that does not
+            reweight.
         """
         return None
 
@@ -108,7 +109,7 @@ class Constraint(Hook):
         y_true: torch.Tensor,
         batch: dict[str, Any],
     ) -> torch.Tensor | None:
-        """Return what is trained on in the place of the criterion's losses.
+        """Return per-sample losses that replace the criterion's losses.
 
         Parameters
         ----------
@@ -117,26 +118,26 @@ class Constraint(Hook):
         losses : torch.Tensor of shape (batch_size,) or None
             Per-sample losses, part of the graph; None where there are no labels.
         y_pred : torch.Tensor, tuple or mapping
-            What the module returned.
+            Output of the module.
         y_true : torch.Tensor of shape (batch_size,), dtype int64
             Encoded labels.
         batch : dict
-            As for `weights`; ``row`` are the positions of its samples in the data.
+            As for `weights`; ``row`` holds the positions of its samples in the data.
 
         Returns
         -------
         torch.Tensor of shape (batch_size,) or None
-            Losses that factors then multiply; None leaves them as they are.
+            Losses, which are then multiplied by the factors; None keeps the criterion's losses.
         """
         return None
 
     def penalty(
         self, net: TrainingNet, losses: torch.Tensor, batch: dict[str, Any]
     ) -> torch.Tensor | None:
-        """Return what is added to the mean loss of a training batch.
+        """Return the term added to the mean loss of a training batch.
 
-        Where several processes train the net, that is of this one's rows of the batch; what is
-        trained on is the mean over the processes, each counted by its rows.
+        With several processes, this is the term of this process's rows of the batch; the objective
+        is the mean over the processes, weighted by their numbers of rows.
 
         Parameters
         ----------

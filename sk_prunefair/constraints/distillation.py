@@ -1,4 +1,4 @@
-"""Distillation: the net that is trained follows a teacher, for instance its own dense net."""
+"""Distillation: train a net on a teacher's outputs, for instance those of its own dense net."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ if TYPE_CHECKING:
     from sk_prunefair.hooks import TrainingNet
 
 
-# The share of what the teacher tells beyond its mean answer that the net reproduces: from this on
-# w is whole; below it fades in proportion. Of the share, a batch counts one part in ten; it is
-# looked up every fourth batch.
+# Least share S of the teacher's information, beyond its mean output, for the full weight w; below
+# it, w is reduced in proportion. S is a running mean in which a batch weighs one tenth; it is
+# read every fourth batch.
 FOLLOWED, MEMORY, EVERY = 0.6, 0.9, 4
 
 
 class Distillation(Constraint):
-    r"""Fine-tune towards what a teacher says, by default the dense net of the same classifier.
+    r"""Fine-tune towards the outputs of a teacher, by default the dense net of the same classifier.
 
-    The excessive risk R(a) compares the pruned net with the dense one, so that a fine-tuning which
-    follows the dense net keeps it small. The loss of a sample becomes
+    The excessive risk R(a) compares the pruned net with the dense one, so that a fine-tuning
+    towards the dense net's outputs keeps it small. The loss of a sample becomes
 
     .. math:: (1 - w)\,\ell(\bar\theta) + w\,T^2\,\mathrm{KL}\left(p_T(\theta^\star) \,\|\,
         p_T(\bar\theta)\right),
 
     with :math:`\ell` the criterion and :math:`p_T` the probabilities of logits divided by the
     temperature T (Hinton, Vinyals and Dean, *Distilling the knowledge in a neural network*, 2015).
-    Draws, group factors and sample weights multiply it like any loss; what moves multipliers stays
+    Draws, group factors and sample weights multiply it like any loss; multipliers still follow
     the criterion's loss. Blakeney, Huish, Yan and Zong (*Simon says: evaluating and mitigating bias
     in pruned neural networks with knowledge distillation*, 2021) found distillation alone to lower
-    the bias that pruning brings.
+    the bias caused by pruning.
 
-    Where the net is too small to follow, w fades: it is multiplied by S / 0.6 while S is below 0.6,
-    with S one minus the KL divergence to the net over that to the teacher's mean answer, of the
-    last batches. On digits at 0.95 that is worth two points of accuracy, and up to 0.9 nothing
-    changes (seeds 0 to 4, which the choice was made on).
+    Where the net is too small to fit the teacher, w is multiplied by S / 0.6 while S is below 0.6,
+    where S is one minus the ratio of two KL divergences, of the teacher to the net and of the
+    teacher to its mean output, over the last batches. On digits at 0.95 that gains two points of
+    accuracy, and up to 0.9 nothing changes (seeds 0 to 4, on which the threshold was chosen).
 
     With it ``prune(rate, X, finetune_epochs=...)`` needs neither labels nor groups: without labels
-    w is 1, there is no validation set, and constraints that need labels do not act.
+    w is 1, there is no validation set, and constraints that need labels are not active.
 
     The teacher is in evaluation mode and runs once per batch, without gradient. Where X is an array
     or a dict of arrays, its outputs are kept from the first epoch on, one number per row and class.
@@ -59,10 +59,10 @@ class Distillation(Constraint):
     temperature : float, default=2.0
         T, above 0.
     phase : {"before", "after", "both"}, default="after"
-        When to follow the teacher; "before" and "both" need a `teacher`.
+        When to use the teacher; "before" and "both" need a `teacher`.
     teacher : torch.nn.Module, default=None
-        A net that takes the same X and returns scores of the same classes, such as a larger one.
-        None is the dense net of the classifier.
+        A net that takes the same X and returns scores of the same classes, for example a larger
+        one. None is the dense net of the classifier.
 
     Examples
     --------
@@ -105,7 +105,7 @@ class Distillation(Constraint):
         self.teacher = teacher
 
     def initialize(self) -> Any:
-        """Check the parameters; a new ``fit`` calls this."""
+        """Check the parameters; called by every new ``fit``."""
         super().initialize()
         check_number("weight", self.weight, least=0, most=1)
         check_number("temperature", self.temperature, above=0)
@@ -116,7 +116,7 @@ class Distillation(Constraint):
         if self.teacher is None and self.phase != "after":
             raise ValueError(
                 f"phase={self.phase!r} needs a teacher: before pruning there is no dense net to "
-                "follow"
+                "distill from"
             )
         for name in ("teacher_", "outputs_", "is_known_"):
             self.add_state(name, None, lives="training")
@@ -126,7 +126,7 @@ class Distillation(Constraint):
         return self
 
     def on_train_begin(self, net: TrainingNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Take up the teacher."""
+        """Set the teacher."""
         if not self.is_active(net):
             return
         if self.teacher is None:
@@ -136,7 +136,7 @@ class Distillation(Constraint):
         self.teacher_.eval()
 
     def on_epoch_begin(self, net: TrainingNet, dataset_train: Any = None, **kwargs: Any) -> None:
-        """Make room for the teacher's outputs where they can be kept."""
+        """Allocate memory for the teacher's outputs, if they can be kept."""
         self.has_ignored_ = bool((dataset_train.targets < 0).any())
         if self.teacher_ is not None and self.is_known_ is None and dataset_train.is_repeatable:
             self.is_known_ = np.zeros(dataset_train.n_stored, dtype=bool)
@@ -149,7 +149,7 @@ class Distillation(Constraint):
         y_true: torch.Tensor,
         batch: dict[str, Any],
     ) -> torch.Tensor | None:
-        """Return the criterion's losses mixed with the distance from the teacher."""
+        """Return the mix of the criterion's losses and the distance from the teacher."""
         if self.teacher_ is None or self.weight == 0:
             return None
         distance = self._distance(net, y_pred, batch)
@@ -157,27 +157,27 @@ class Distillation(Constraint):
             return distance
         weight = self.weight * (self.followed_ / FOLLOWED).clamp(max=1)
         counts = mean_weights(net.criterion_, y_true, self.has_ignored_)
-        if counts is not None:  # the criterion's mean is over these
+        if counts is not None:  # the criterion averages over these
             distance = distance * counts.to(distance)
         return torch.lerp(losses, distance, weight.to(losses))
 
     def _distance(self, net: TrainingNet, y_pred: Any, batch: dict[str, Any]) -> torch.Tensor:
-        """Return T² KL(teacher ‖ net) of each sample, and note how far the net follows."""
-        own, target = _logits(net, y_pred), self._taught(net, batch)
+        """Return T² KL(teacher ‖ net) of each sample, and update S."""
+        own, target = _logits(net, y_pred), self._teacher_logs(net, batch)
         if own.shape != target.shape:
             raise ValueError(
-                f"teacher must return scores of shape {tuple(own.shape)} as the net does, got "
+                f"teacher must return scores of shape {tuple(own.shape)}, as the net does, got "
                 f"{tuple(target.shape)}"
             )
         found = (own / self.temperature).log_softmax(1)
         distance = nn.functional.kl_div(found, target, reduction="none", log_target=True).sum(1)
         if self.n_batches_ % EVERY == 0:
-            self._note(distance.detach(), target, net.ranks)
+            self._update_share(distance.detach(), target, net.ranks)
         self.n_batches_ += 1
         return self.temperature**2 * distance
 
-    def _note(self, distance: torch.Tensor, target: torch.Tensor, ranks: Ranks) -> None:
-        """Bring up to date which share of what the teacher tells the net reproduces."""
+    def _update_share(self, distance: torch.Tensor, target: torch.Tensor, ranks: Ranks) -> None:
+        """Update S, the share of the teacher's information that the net reproduces."""
         answers = target.exp()
         rows = [torch.ones_like(distance), distance, (answers * target).sum(1)]
         sums = ranks.sum(torch.cat([torch.stack(rows), answers.T]).sum(1))
@@ -186,12 +186,12 @@ class Distillation(Constraint):
         share = (1 - distance / most.clamp(min=1e-9)).clamp(0, 1)
         self.followed_ = torch.lerp(self.followed_.to(share), share, 1 - MEMORY**EVERY)
 
-    def _taught(self, net: TrainingNet, batch: dict[str, Any]) -> torch.Tensor:
-        """Return the logarithms of the teacher's probabilities at the temperature."""
+    def _teacher_logs(self, net: TrainingNet, batch: dict[str, Any]) -> torch.Tensor:
+        """Return the log-probabilities of the teacher at the temperature."""
         rows = batch.get("row")
         if self.is_known_ is None or rows is None:
             return self._run(net, batch["X"])
-        stored = rows.numpy()  # of this, so that no device is waited for
+        stored = rows.numpy()  # of this, without synchronizing
         rows = rows.to(net.device, non_blocking=True)
         if self.outputs_ is not None and self.is_known_[stored].all():
             return self.outputs_[rows]
@@ -210,7 +210,7 @@ class Distillation(Constraint):
 
 
 def _logits(net: TrainingNet, output: Any) -> torch.Tensor:
-    """Return one logit per class, of probabilities their logarithms."""
+    """Return one logit per class; for probabilities, their logarithms."""
     scores = class_scores(output)
     if takes_probabilities(plain_criterion(net.criterion_)):
         return torch.log(scores + torch.finfo(scores.dtype).eps)

@@ -1,4 +1,4 @@
-"""The equal-curvature constraint: the Hessians of all groups' losses share their top eigenvalue."""
+"""The equal-curvature constraint: equal top Hessian eigenvalues of the groups' losses."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class EqualCurvatureConstraint(DerivativeConstraint):
 
     where the mean loss :math:`\bar J` of the batch and the denominator count as constants, so that
     `strength` does not depend on the scale of the loss. The eigenvector counts as a constant
-    too, for :math:`\partial\lambda/\partial\theta = v^\top (\partial H/\partial\theta) v`. It is
-    found by a few Lanczos iterations that start from the last one found.
+    too, as :math:`\partial\lambda/\partial\theta = v^\top (\partial H/\partial\theta) v`. It is
+    computed by a few Lanczos iterations that start from the previous one.
 
     .. warning:: This is costly: each group in the batch needs two backward passes of its own, the
        penalty another through both, and a refresh `n_iter` Hessian-vector products. With ten groups
@@ -40,43 +40,45 @@ class EqualCurvatureConstraint(DerivativeConstraint):
     Parameters
     ----------
     phase : {"before", "after", "both"}, default="both"
-        When the constraint acts: training of the dense net, fine-tuning of the pruned net, both.
+        When the constraint is active: training of the dense net, fine-tuning, or both.
     strength : float, default=1.0
-        Weight of the penalty relative to the loss, at least 0. Beyond about 1 the penalty's
-        pull is what `max_ratio` allows. With 0 the constraint only records.
+        Weight of the penalty relative to the loss, at least 0. Beyond about 1 the gradient of the
+        penalty is limited by `max_ratio`. With 0 the constraint only records.
     interval : int, default=2
-        Every how many steps the penalty is computed, at least 1. It is multiplied by `interval`,
-        so that its mean over the steps stays the same, as far as `max_ratio` allows.
+        Number of steps from one computation of the penalty to the next, at least 1. It is
+        multiplied by `interval`, so that its mean over the steps stays the same, as far as
+        `max_ratio` allows.
     layers : int or "all", default=1
-        Derivatives are taken with respect to this many weight tensors, counted from the last one
-        in ``module.parameters()``, without biases and norms; "all" takes every parameter. The
-        penalty itself trains the whole net. Frozen parameters do not count.
+        Number of weight tensors that derivatives are taken with respect to, counted from the last
+        one in ``module.parameters()``, without biases and norms; "all" takes every parameter. The
+        penalty itself trains the whole net. Frozen parameters are left out.
     max_samples : int, default=None
         At least 1: the penalty is computed from at most this many rows of each group in the batch,
-        which go through the net a second time; little is saved on small nets. None takes all rows,
-        and no second pass.
+        in a second forward pass; on small nets this saves little. None takes all rows,
+        without a second pass.
     max_ratio : float, default=0.9
-        Where the gradient of the penalty is longer than this many times that of the loss, it is
-        shortened to that; above 0. It keeps the loss in force at a large `strength`.
-        None sets no bound: the net may then collapse to equal predictions for everybody.
+        Bound on the norm of the penalty's gradient, relative to that of the loss; a longer one is
+        shortened; above 0. It keeps the loss dominant at a large `strength`.
+        None sets no bound: the net may then collapse to equal predictions for all samples.
     refresh : int, default=10
-        For how many penalties an eigenvector is used before it is brought up to date, at least 1.
+        Number of penalties for which an eigenvector is used before it is updated, at least 1.
     n_iter : int, default=3
-        Hessian-vector products of one refresh, at least 1.
+        Number of Hessian-vector products per update, at least 1.
 
     Attributes
     ----------
     eigenvalues_ : pandas.Series
         Mean of λ_a over the batches by group, in the last epoch in which the constraint acted; NaN
         for groups that were in no batch. The largest minus the smallest, relative to their
-        mean, stands per epoch as ``curvature_gap`` in ``net.history``; NaN where nothing was done.
+        mean, is recorded per epoch as ``curvature_gap`` in ``net.history``; NaN where none was
+        computed.
 
     Notes
     -----
     The Hessians are those of a batch, with dropout on and batch norm using the batch's
-    statistics, so that a group's Hessian depends on other groups' rows. With an eigenvector that
-    is not up to date, λ_a is a little too small. In a pruned net, only the weights that are left
-    count. The module must be three times differentiable, almost everywhere, and not compiled.
+    statistics, so that a group's Hessian depends on other groups' rows. With an outdated
+    eigenvector λ_a is slightly too small. In a pruned net, only the remaining weights
+    are used. The module must be three times differentiable, almost everywhere, and not compiled.
 
     References
     ----------
@@ -125,7 +127,7 @@ class EqualCurvatureConstraint(DerivativeConstraint):
         self.n_iter = n_iter
 
     def initialize(self) -> Any:
-        """Check the parameters and forget all state; a new ``fit`` calls this."""
+        """Check the parameters and reset the state; called by every new ``fit``."""
         super().initialize()
         check_count("refresh", self.refresh)
         check_count("n_iter", self.n_iter)
@@ -161,7 +163,7 @@ class EqualCurvatureConstraint(DerivativeConstraint):
         return vector
 
     def _random_vector(self, like: torch.Tensor) -> torch.Tensor:
-        # A generator of its own: the constraint must not change which rows a batch holds.
+        # A separate generator, so that the constraint does not change which rows a batch holds.
         generator = torch.Generator().manual_seed(0)
         vector = torch.randn(like.shape, generator=generator, dtype=like.dtype).to(like.device)
         return vector if self.mask_ is None else vector * self.mask_

@@ -1,4 +1,4 @@
-"""The equal-gradient constraint: the gradients of all groups' losses have the same norm."""
+"""The equal-gradient constraint: equal gradient norms of the groups' losses."""
 
 from __future__ import annotations
 
@@ -35,40 +35,42 @@ class EqualGradientConstraint(DerivativeConstraint):
     Parameters
     ----------
     phase : {"before", "after", "both"}, default="both"
-        When the constraint acts: training of the dense net, fine-tuning of the pruned net, both.
+        When the constraint is active: training of the dense net, fine-tuning, or both.
     strength : float, default=1.0
-        Weight of the penalty relative to the loss, at least 0. Beyond about 1 the penalty's
-        pull is what `max_ratio` allows. With 0 the constraint only records.
+        Weight of the penalty relative to the loss, at least 0. Beyond about 1 the gradient of the
+        penalty is limited by `max_ratio`. With 0 the constraint only records.
     interval : int, default=2
-        Every how many steps the penalty is computed, at least 1. It is multiplied by `interval`,
-        so that its mean over the steps stays the same, as far as `max_ratio` allows.
+        Number of steps from one computation of the penalty to the next, at least 1. It is
+        multiplied by `interval`, so that its mean over the steps stays the same, as far as
+        `max_ratio` allows.
     layers : int or "all", default=1
-        Gradients are taken with respect to this many weight tensors, counted from the last one in
-        ``module.parameters()``, without biases and norms; "all" takes every parameter. The
-        penalty itself trains the whole net. Frozen parameters do not count.
+        Number of weight tensors that gradients are taken with respect to, counted from the last one
+        in ``module.parameters()``, without biases and norms; "all" takes every parameter. The
+        penalty itself trains the whole net. Frozen parameters are left out.
     max_samples : int, default=None
         At least 1: the penalty is computed from at most this many rows of each group in the batch,
-        which go through the net a second time; little is saved on small nets. None takes all rows,
-        and no second pass.
+        in a second forward pass; on small nets this saves little. None takes all rows,
+        without a second pass.
     max_ratio : float, default=0.9
-        Where the gradient of the penalty is longer than this many times that of the loss, it is
-        shortened to that; above 0. It keeps the loss in force at a large `strength`.
-        None sets no bound: the net may then collapse to equal predictions for everybody.
+        Bound on the norm of the penalty's gradient, relative to that of the loss; a longer one is
+        shortened; above 0. It keeps the loss dominant at a large `strength`.
+        None sets no bound: the net may then collapse to equal predictions for all samples.
 
     Attributes
     ----------
     gradient_norms_ : pandas.Series
         Mean batch gradient norm by group in the last epoch in which the constraint acted; NaN for
         groups that were in no batch. The largest minus the smallest, relative to their mean,
-        stands per epoch as ``gradient_norm_gap`` in ``net.history``; NaN where nothing was done.
+        is recorded per epoch as ``gradient_norm_gap`` in ``net.history``; NaN where none was
+        computed.
 
     Notes
     -----
     The gradients are those of a batch, with dropout on and batch norm using the batch's
-    statistics, so that a group's gradient depends on other groups' rows. Few rows make noisy
-    gradients, whose norms are too large: in small batches small groups seem steeper than they are.
-    In a pruned net, only the weights that are left count. The module must be twice differentiable
-    and not compiled.
+    statistics, so that a group's gradient depends on other groups' rows. Gradients of few rows are
+    noisy, and their norms too large: in small batches the gradient norms of small groups are
+    overestimated. In a pruned net, only the remaining weights are used. The module must be twice
+    differentiable and not compiled.
 
     References
     ----------

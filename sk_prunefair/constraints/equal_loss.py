@@ -16,7 +16,7 @@ from sk_prunefair.constraints._epoch import EpochRecord
 from sk_prunefair.constraints._factors import By, RowFactors, rows_per_batch
 from sk_prunefair.constraints._multipliers import (
     explained_by_labels,
-    moves,
+    multiplier_steps,
     overall_loss,
     row_factors,
 )
@@ -35,8 +35,8 @@ class EqualLossConstraint(Constraint):
     This is the mitigation of Tran, Fioretto, Kim and Naidu (*Pruning has a disparate impact on
     model accuracy*, NeurIPS 2022, eq. 7). Each group has a multiplier, updated once an epoch.
 
-    With ``violation="signed"``, the default, the multipliers say how much more than its share of
-    the data a group counts. Of G groups, a counts in proportion to
+    With ``violation="signed"``, the default, the multipliers set how much more than its share of
+    the data a group counts. With G groups, the weight of group a is proportional to
 
     .. math:: \text{share}_a + \lambda_a / G, \qquad \lambda_a \leftarrow \operatorname{clip}\left(
         \lambda_a + \eta\,\frac{J_a - J \mp 2 s_a}{\max(J, J^{(1)})},\ -1,\
@@ -45,34 +45,34 @@ class EqualLossConstraint(Constraint):
     where :math:`J^{(1)}` is the loss of the first epoch: the signed Lagrangian
     :math:`J + \sum_a \lambda_a (J_a - J) / G`, normalised.
 
-    What makes it stable, and hold on unseen data (``docs/mitigation.md`` has what each of these is
-    worth, and what else was tried):
+    The following keep it stable, also on unseen data (``docs/mitigation.md`` measures each of
+    them, and the alternatives that were tried):
 
-    - Only ratios of losses enter, and no row counts more than 50 times as much as one of a group
-      with :math:`\lambda = 0`. No epoch moves a multiplier by more than ½, or half the violation
-      where that is above 1. Multipliers carry over from the dense training into the fine-tuning.
-    - Noise moves nothing: a difference counts as far as it is beyond two standard errors
-      :math:`s_a` of the group's mean, and what is small beside :math:`J^{(1)}` stays small.
-    - Nor does what label rates explain (``explained="labels"``): a group of more mixed labels has
-      a larger loss whatever the net does. In the place of :math:`J_a - J` stands
+    - Only ratios of losses are used, and no row counts more than 50 times as much as one of a group
+      with :math:`\lambda = 0`. An epoch changes a multiplier by at most ½, or half the violation
+      if that is above 1. Fine-tuning starts with the multipliers of the dense training.
+    - Noise is ignored: a difference counts only beyond two standard errors :math:`s_a` of the
+      group's mean, and differences that are small relative to :math:`J^{(1)}` stay small.
+    - The part that label rates explain is ignored, too (``explained="labels"``): a group of more
+      mixed labels has a larger loss with any net. :math:`J_a - J` is replaced by
       :math:`J_a - (J / \bar H) H_a`, with :math:`H_a` the entropy of the labels of group a in the
-      training rows, the loss of the best net that knows the group alone, and :math:`\bar H` its
-      mean over the data. Where the group is the label, nothing changes.
+      training rows, the loss of the best prediction from the group alone, and :math:`\bar H` its
+      mean over the data. If the group is the label, both agree.
     - Rows count by draws and weights (``by="auto"``): those of a group are drawn more often until
-      it has two of a batch in the mean, and what is left of its factor weights their losses. Fewer
-      rows make a noisy gradient, and rows that are seen again and again are memorized. Where the
-      draws are not the constraint's to make (a ``sampler``, ``shuffle=False`` or an iterator of the
-      user's own), losses are weighted in any case.
-    - The net that is left in the end is the average of the last epoch's weights, the later ones
-      the more: gradient steps circle around a saddle point, and it is the average that settles.
+      a batch holds two of them on average, and the rest of its factor weights their losses. Fewer
+      rows give a noisy gradient, and rows that are drawn very often are memorized. If the
+      constraint cannot control the draws (a ``sampler``, ``shuffle=False`` or an iterator of the
+      user), losses are weighted only.
+    - The final net is the average of the last epoch's weights, with more weight on later
+      ones: gradient steps circle around a saddle point, while their average converges.
 
-    Recommended with `sk_prunefair.Distillation`: then neither has a setting that must be chosen.
+    Recommended together with `sk_prunefair.Distillation`; neither has a setting to choose.
 
     With ``violation="absolute"`` this is the authors' literal Lagrangian-dual method, by
     `sk_prunefair.constraints.lagrangian_dual`: the objective of a batch is
     :math:`J + \sum_a \lambda_a |J_a - J|`, and λ grows by η times the mean violation over the
-    epoch's batches. Of the parameters below it in the list, ``max_accuracy_loss`` is used, and
-    ``multipliers_from`` says where that is measured; the others are not used.
+    epoch's batches. Of the parameters after `violation`, ``max_accuracy_loss`` is used, and
+    ``multipliers_from`` for the data that it is measured on; the others are not used.
 
     .. warning:: The literal multipliers only ever grow, and the noise of a small group's batch
        mean is itself a violation. With many groups or a large step accuracy falls to chance, or
@@ -81,32 +81,33 @@ class EqualLossConstraint(Constraint):
     Parameters
     ----------
     phase : {"before", "after", "both"}, default="both"
-        When the constraint acts: training of the dense net, fine-tuning of the pruned net, both.
+        When the constraint is active: training of the dense net, fine-tuning, or both.
     step_size : float, default=0.5
         η, at least 0. With 0 the multipliers stay at zero; ``loss_gap`` is recorded all the same.
     violation : {"signed", "absolute"}, default="signed"
-        How a group's distance from the equal loss is measured, see above.
+        Measure of a group's distance from the equal loss, see above.
     max_multiplier : float, default=4.0
         Bound on λ, above 0; a group with 4 counts as much as four groups of average size.
     multipliers_from : {"train", "valid"}, default="train"
-        Whose losses move the multipliers: those of the training batches, as they come, or those
-        of the validation set that ``train_split`` makes.
+        Losses that update the multipliers: those of the training batches during training, or those
+        of the validation set from ``train_split``.
     max_accuracy_loss : float, default=None
-        How much accuracy the best group may lose to the others, in [0, 1]; 0.02 is two points.
+        Largest accepted loss of accuracy of the best group, in [0, 1]; 0.02 is two points.
         "Best" is the group with the highest accuracy after any epoch since ``fit`` (by Wilson's
-        lower bound), measured on the data that moves the multipliers. Steps are the shorter the
-        more of it is lost; while it is further below than allowed, the multipliers are halved after
-        each epoch, and if it still is when the training ends, a warning says so. On data that the
-        net can memorize use ``multipliers_from="valid"``.
+        lower bound), measured on the data that updates the multipliers. Steps become shorter as
+        it loses accuracy; while its loss exceeds the limit, the multipliers are halved after
+        each epoch, and if it still does at the end of training, a warning is raised. On data that
+        the net can memorize, use ``multipliers_from="valid"``.
     by : {"auto", "resampling", "reweighting"}, default="auto"
-        Whether a group counts more by draws and weights, by draws alone, or by weights alone.
+        Whether groups are weighted by draws and weights, by draws only, or by weights only.
     average : bool, default=True
-        Whether training ends with the average of the last epoch's weights, where there is more
-        than one group, whatever the step size. ``history`` shows losses before they are averaged.
+        Whether training ends with the average of the last epoch's weights, if there is more
+        than one group, for any step size. ``history`` has the losses of the unaveraged weights.
         A callback that restores the best weights when the training ends, such as skorch's
-        ``Checkpoint(load_best=True)``, does so after that, in whatever order they are given.
+        ``Checkpoint(load_best=True)``, does so afterwards, in any order of the callbacks.
     explained : {"labels", None}, default="labels"
-        What moves nothing, see above. None is eq. 7 as printed; the literal method ignores it.
+        Differences that are ignored, see above. None is eq. 7 as printed; the literal method
+        ignores it.
 
     Attributes
     ----------
@@ -132,7 +133,7 @@ class EqualLossConstraint(Constraint):
     ((10,), 2)
     """
 
-    # Standard errors that move nothing: the noise of a group's rows is the same in each epoch.
+    # Distances in standard errors that are ignored: a group's noise is the same in every epoch.
     _noise = 2.0
     multipliers_: pd.Series | None
     first_loss_: float | None
@@ -167,7 +168,7 @@ class EqualLossConstraint(Constraint):
         self.explained = explained
 
     def initialize(self) -> Any:
-        """Check the parameters and forget the multipliers; a new ``fit`` calls this."""
+        """Check the parameters and reset the multipliers; called by every new ``fit``."""
         super().initialize()
         check_number("step_size", self.step_size, least=0)
         check_number("max_multiplier", self.max_multiplier, above=0)
@@ -185,15 +186,15 @@ class EqualLossConstraint(Constraint):
         return self
 
     def check(self, net: TrainingNet) -> None:
-        """Raise ValueError where the multipliers' rows are missing, or have no groups."""
+        """Raise ValueError if the rows for the multipliers are missing, or have no groups."""
         if self.multipliers_from == "valid" and not net.may_have_validation_groups:
             raise ValueError(
-                "multipliers_from='valid' needs a validation set with groups, which "
-                f"train_split={net.train_split!r} does not make; use skorch.dataset.ValidSplit"
+                "multipliers_from='valid' needs a validation set with groups, but "
+                f"train_split={net.train_split!r} makes none; use skorch.dataset.ValidSplit"
             )
 
     def on_train_begin(self, net: TrainingNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Start the multipliers at zero, unless there are some from an earlier training."""
+        """Set the multipliers to zero, unless an earlier training set them."""
         if self.multipliers_ is None or not self.multipliers_.index.equals(net.groups_):
             self.multipliers_ = pd.Series(0.0, index=net.groups_, name="multiplier")
             if self.max_accuracy_loss is not None:
@@ -202,13 +203,13 @@ class EqualLossConstraint(Constraint):
     def on_epoch_begin(
         self, net: TrainingNet, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
     ) -> None:
-        """Put this epoch's multipliers where the batches are."""
+        """Copy this epoch's multipliers to the device of the losses."""
         measured = dataset_train if self.multipliers_from == "train" else dataset_valid
         has_groups = getattr(measured, "has_groups", False)
         if self.is_active(net) and not has_groups:
             raise ValueError(
-                f"multipliers_from={self.multipliers_from!r} needs groups, which the data set "
-                f"that train_split={net.train_split!r} makes does not have"
+                f"multipliers_from={self.multipliers_from!r} needs groups, but the validation set "
+                f"of train_split={net.train_split!r} has none"
             )
         assert self.multipliers_ is not None
         n_groups = len(net.groups_)
@@ -230,11 +231,11 @@ class EqualLossConstraint(Constraint):
             self.weight_average_ = WeightAverage(net.module_)
 
     def draw_weights(self, net: TrainingNet, data: GroupDataset) -> torch.Tensor | None:
-        """Return how often each row is drawn; None where all are drawn alike."""
+        """Return how often each row is drawn; None if all are drawn equally often."""
         return None if self.factors_ is None else self.factors_.draws(data.group[data.rows])
 
     def weights(self, net: TrainingNet, batch: dict[str, Any]) -> torch.Tensor | None:
-        """Return what is left of the factor of each sample's group, once it was drawn by that."""
+        """Return the factor of each sample's group, divided by how often it is drawn."""
         if self.factors_ is None:
             return None
         return self.factors_.weights(batch["group"].to(net.device, non_blocking=True))
@@ -248,7 +249,7 @@ class EqualLossConstraint(Constraint):
     def on_batch_end(
         self, net: TrainingNet, batch: Any, training: bool, losses: Any, y_pred: Any, **kwargs: Any
     ) -> None:
-        """Keep the batch's losses, without waiting for the device."""
+        """Record the batch's losses, without synchronizing."""
         if self.record_ is not None and training == (self.multipliers_from == "train"):
             self.record_.add(losses, batch, y_pred)
         if training and self.dual_ is not None:
@@ -261,7 +262,7 @@ class EqualLossConstraint(Constraint):
         assert self.multipliers_ is not None
         record, limit = self.record_, self.limit_
         if record is None or not record.batches:
-            # Where the constraint does not act, groups or a validation set may be missing.
+            # While the constraint is not active, groups or a validation set may be missing.
             net.history.record("loss_gap", np.nan)
             return
         net.history.record("loss_gap", record.gap)
@@ -286,7 +287,7 @@ class EqualLossConstraint(Constraint):
                 self.first_loss_ = overall
             unexplained = means - explained_by_labels(overall, self.entropies_, self.shares_)
             noise = self._noise * errors
-            step = moves(unexplained, noise, overall, self.first_loss_, self.step_size)
+            step = multiplier_steps(unexplained, noise, overall, self.first_loss_, self.step_size)
             bounds = (-1.0, self.max_multiplier)
         slack = 1.0 if self.limit_ is None else self.limit_.slack
         self.multipliers_ = (self.multipliers_ + slack * step).clip(*bounds)

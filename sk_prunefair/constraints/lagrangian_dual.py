@@ -1,4 +1,4 @@
-"""The Lagrangian dual of the equal-loss constraint, as the authors of the paper have it."""
+"""The Lagrangian dual of the equal-loss constraint, as the authors of the paper use it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sk_prunefair.ranks import ALONE, Ranks
 class LagrangianDual:
     r"""One epoch of the literal Lagrangian dual of the equal-loss constraint (eq. 7).
 
-    What the gradient sees is a penalty, so that a batch's objective is
+    The objective of a batch is
 
     .. math:: J + \sum_a \lambda_a |J_a - J|,
 
-    and what moves the multipliers is the violation, averaged over the epoch's batches:
+    and the multipliers are updated by the violation, averaged over the epoch's batches:
     :math:`\lambda_a \leftarrow \lambda_a + \eta\,\overline{|J_a - J|}`.
 
     Parameters
@@ -27,9 +27,9 @@ class LagrangianDual:
     multipliers : ndarray of shape (n_groups,)
         λ, at least 0.
     device : str or torch.device, default="cpu"
-        Where the losses are.
+        Device of the losses.
     ranks : Ranks, default=ALONE
-        Over whose rows a batch's means are.
+        Ranks whose rows are averaged in a batch.
 
     Examples
     --------
@@ -57,9 +57,9 @@ class LagrangianDual:
         Parameters
         ----------
         losses : torch.Tensor of shape (batch_size,)
-            Of the samples, without any weights.
+            Losses of the samples, without any weights.
         columns : dict
-            ``group`` and maybe ``sample_weight`` of the batch.
+            ``group`` and, optionally, ``sample_weight`` of the batch.
         """
         group = columns["group"].to(losses.device, non_blocking=True)
         weight = columns.get("sample_weight")
@@ -68,7 +68,7 @@ class LagrangianDual:
         weight = weight.to(losses.device, non_blocking=True)
         sums, sizes = group_sums(losses, group, weight, len(self.multipliers))
         # Means are over the batch of all ranks; a rank's part of the penalty is linear in its own
-        # losses, and the mean of the parts, each counted by its rows, is the penalty.
+        # losses, and the mean of the parts, weighted by their numbers of rows, is the penalty.
         all_sums, all_sizes = self.ranks.sum(torch.stack([sums.detach(), sizes]))
         tiny = torch.finfo(sizes.dtype).tiny
         all_sizes, total = all_sizes.clamp(min=tiny), all_sizes.sum().clamp(min=tiny)
@@ -80,12 +80,12 @@ class LagrangianDual:
         return self.multipliers.to(own.dtype) @ (signed.sign() * own)
 
     def end_batch(self) -> None:
-        """Count the violation of the last penalty; an optimizer may ask for it several times."""
+        """Record the violation of the last penalty; an optimizer may compute several."""
         if self.violation is not None:
             self.violations.append(self.violation)
 
     def step(self, step_size: float) -> npt.NDArray[np.floating[Any]]:
-        """Return by how much the multipliers grow; nothing where the net has diverged."""
+        """Return the increase of the multipliers; zero if the net has diverged."""
         if not self.violations:
             return np.zeros(len(self.multipliers))
         step = step_size * torch.stack(self.violations).mean(0).cpu().numpy()

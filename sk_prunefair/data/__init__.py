@@ -1,1 +1,1 @@
-"""From what users hold to whole batches of inputs, labels, groups and weights."""
+"""Convert users' data into batches of inputs, labels, groups and weights."""

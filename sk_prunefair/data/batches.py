@@ -1,4 +1,4 @@
-"""Batches: which rows they hold, in what order, and what is known of each row."""
+"""Batches: their rows, their order, and the columns of each row."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sk_prunefair.data.dataset import GroupDataset, RawBatch
 
 
 class Batch(tuple[Any, torch.Tensor]):
-    """The pair ``(X, y)`` that skorch's steps and callbacks take, with what else is known of it.
+    """The pair ``(X, y)`` for skorch's steps and callbacks, with further columns of the batch.
 
     Parameters
     ----------
     raw : tuple
-        ``({"X": ..., "group": ..., "sample_weight": ...}, y)``, as `GroupDataset` makes it;
+        ``({"X": ..., "group": ..., "sample_weight": ...}, y)``, as `GroupDataset` returns it;
         ``sample_weight`` may be absent.
 
     Attributes
@@ -52,13 +52,13 @@ class Batch(tuple[Any, torch.Tensor]):
 
 
 class LoadedBatches:
-    """The batches of a loader over a `GroupDataset`, as `Batch` objects.
+    """Wrapper of a loader over a `GroupDataset` that yields `Batch` objects.
 
     Parameters
     ----------
     loader : iterable
-        A `torch.utils.data.DataLoader`, or what the user has in its place. All its other attributes
-        are this object's, too.
+        A `torch.utils.data.DataLoader`, or the user's replacement. All its other attributes
+        can be read from this object.
     """
 
     def __init__(self, loader: Iterable[Any]) -> None:
@@ -71,13 +71,13 @@ class LoadedBatches:
         return map(as_batch, self.loader)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "loader":  # not there yet, while it is unpickled
+        if name == "loader":  # absent during unpickling
             raise AttributeError(name)
         return getattr(self.loader, name)
 
 
 def as_batch(raw: Any) -> Any:
-    """Return what `GroupDataset` has put together as a `Batch`, anything else as it is."""
+    """Return a batch of `GroupDataset` as a `Batch`, other objects unchanged."""
     is_own = isinstance(raw, (tuple, list)) and len(raw) == 2 and isinstance(raw[0], dict)
     return Batch((raw[0], raw[1])) if is_own and {"X", "group"} <= raw[0].keys() else raw
 
@@ -85,25 +85,25 @@ def as_batch(raw: Any) -> Any:
 class BatchRows(Sampler[torch.Tensor]):
     """Yield the row numbers of each batch as one tensor.
 
-    `torch.utils.data.BatchSampler` yields lists, one Python number per row; taking those apart
-    again took a tenth of an epoch.
+    `torch.utils.data.BatchSampler` yields lists, one Python number per row; converting those
+    took a tenth of an epoch.
 
     Parameters
     ----------
     n_rows : int
-        Rows of the dataset.
+        Number of rows of the dataset.
     batch_size : int
-        Rows of a batch; the last one may be smaller.
+        Number of rows of a batch; the last one may be smaller.
     shuffle : bool, default=False
-        Whether each pass has an order of its own.
+        Whether the order is drawn anew for each pass.
     drop_last : bool, default=False
         Whether a smaller last batch is left out.
     draw_weights : callable, default=None
-        Called before each pass, returns how often each row is drawn relative to the others, a
+        Called before each pass; returns how often each row is drawn relative to the others, a
         tensor of shape (n_rows,), or None for once each. A pass still has `n_rows` draws, and each
-        row comes as often as its share says, rounded up or down at random. Needs `shuffle`.
+        row is drawn as often as its share, rounded up or down at random. Needs `shuffle`.
     generator : torch.Generator, default=None
-        Where the order is drawn from; None is torch's global generator.
+        Generator of the order; None is torch's global generator.
 
     Examples
     --------
@@ -135,12 +135,12 @@ class BatchRows(Sampler[torch.Tensor]):
         yield from self.order().split(self.batch_size)[: len(self)]
 
     def order(self) -> torch.Tensor:
-        """Return the rows of a pass, one batch after the other, with those of a dropped batch."""
+        """Return the rows of a pass, batch after batch, including those of a dropped last batch."""
         order = self._shuffled(self.n_rows) if self.shuffle else torch.arange(self.n_rows)
         weights = self.draw_weights() if self.draw_weights is not None else None
         if weights is not None:
-            # Systematic sampling along a random order: less noise than drawing with replacement.
-            # In place: of many rows each of these is as large as a column of the data.
+            # Systematic sampling along a random order has less noise than drawing with replacement.
+            # In place, as with many rows each of these is as large as a column of the data.
             shares = weights[order].double().cumsum_(0)
             offset = torch.rand(1, generator=self.generator).double()
             marks = shares.div_(shares[-1].clone()).mul_(self.n_rows).add_(offset).floor_().long()
@@ -155,7 +155,7 @@ class BatchRows(Sampler[torch.Tensor]):
 
 
 class Batches:
-    """The batches of a dataset, one after the other, fetched in this process.
+    """The batches of a dataset in order, fetched in this process.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ class Batches:
 
 
 class WholeBatches(Dataset[RawBatch]):
-    """A data set that a `torch.utils.data.DataLoader` fetches whole batches of."""
+    """A data set whose batches a `torch.utils.data.DataLoader` fetches whole."""
 
     def __init__(self, data: GroupDataset, collate: Any = None) -> None:
         self.data = data
@@ -191,10 +191,10 @@ class WholeBatches(Dataset[RawBatch]):
         return len(self.data)
 
     def __getitems__(self, rows: torch.Tensor) -> RawBatch:
-        """Return one batch; the loader calls this where it exists."""
+        """Return one batch; the loader calls this method if it exists."""
         return self.data.batch(rows, self.collate)
 
 
 def identity_collate(batch: RawBatch) -> RawBatch:
-    """Return a batch that `WholeBatches` has already put together."""
+    """Return a batch of `WholeBatches` unchanged."""
     return batch

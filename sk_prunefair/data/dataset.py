@@ -1,4 +1,4 @@
-"""Data with groups, fetched a whole batch at a time."""
+"""Data with groups, fetched batch by batch."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class GroupDataset(SkorchDataset):
     """Inputs, encoded labels, encoded groups and sample weights, row by row.
 
     A batch is the pair ``({"X": ..., "group": ..., "row": ..., "sample_weight": ...}, y)``; the key
-    ``sample_weight`` is absent where no weights were given, and ``row`` says which of the stored
-    rows these are. The module only ever sees ``X``.
+    ``sample_weight`` is absent if no weights were given, and ``row`` holds the positions of the
+    rows in the stored data. Only ``X`` is passed to the module.
 
     Parameters
     ----------
@@ -40,14 +40,14 @@ class GroupDataset(SkorchDataset):
         The features, shape (n_samples, ...). Rows of a sparse matrix are made dense batch by
         batch. A data set may yield ``X``, ``(X, y)``, ``(X, y, group)`` or dicts.
     y : array of shape (n_samples,), dtype int64, default=None
-        Encoded labels. Zeros where there are none, as in prediction.
+        Encoded labels. None means zeros, as for prediction.
     group : array of shape (n_samples,), dtype int64, default=None
-        Encoded groups. Zeros, one group for all, where there are none.
+        Encoded groups. None means zeros, one group for all.
     sample_weight : array of shape (n_samples,), dtype float32, default=None
         Weights with mean 1.
     encode : callable, default=None
-        From a list of labels to codes of dtype int64. Given, labels are those of the items, read
-        with each batch; the batch then also has what groups the items hold, a list ``"said"``.
+        Function from a list of labels to codes of dtype int64. With it, labels are read from the
+        items with each batch; the batch then also has the groups in the items, a list ``"said"``.
 
     Examples
     --------
@@ -79,12 +79,12 @@ class GroupDataset(SkorchDataset):
 
     @property
     def X(self) -> GroupDataset:
-        """The dataset itself; where skorch's scoring callbacks look for the inputs."""
+        """The dataset itself, where skorch's scoring callbacks look for the inputs."""
         return self
 
     @property
     def y(self) -> npt.NDArray[np.int64]:
-        """Encoded labels; where skorch's scoring callbacks look for them."""
+        """Encoded labels, where skorch's scoring callbacks look for them."""
         return self.targets[self.rows].numpy()
 
     @property
@@ -94,12 +94,12 @@ class GroupDataset(SkorchDataset):
 
     @property
     def n_stored(self) -> int:
-        """Rows of the data that this is a part of; ``row`` of a batch counts among them."""
+        """Number of rows of the stored data, among which ``row`` of a batch counts."""
         return len(self.targets)
 
     @property
     def is_repeatable(self) -> bool:
-        """Whether a row is the same each time that it is read: it stands in memory as it is."""
+        """Whether a row is the same at each access, because it is stored in memory."""
         return isinstance(self.source, (ArraySource, SparseSource))
 
     def __len__(self) -> int:
@@ -115,15 +115,15 @@ class GroupDataset(SkorchDataset):
         indices: Sequence[int] | torch.Tensor,
         collate: Callable[[list[Any]], Any] | None = None,
     ) -> RawBatch:
-        """Return one batch, fetched whole.
+        """Return one batch, fetched at once.
 
         Parameters
         ----------
         indices : sequence of int
             Rows of this data set.
         collate : callable, default=None
-            The user's, from a list of samples to a batch: of a data set, samples are its items;
-            of arrays, pairs ``(X, y)`` as in skorch. What it makes of X goes to the module.
+            The user's function from a list of samples to a batch. The samples of a data set are its
+            items; of arrays, pairs ``(X, y)`` as in skorch. Its X is passed to the module.
         """
         order = torch.as_tensor(indices)
         return next(self.batches(order, max(len(order), 1), collate))
@@ -134,17 +134,17 @@ class GroupDataset(SkorchDataset):
         size: int,
         collate: Callable[[list[Any]], Any] | None = None,
     ) -> Iterator[RawBatch]:
-        """Yield rows as batches, each fetched whole when it is asked for.
+        """Yield rows as batches, each fetched on request.
 
-        What is known of each row is looked up once for all batches: a look-up for each took a
+        The columns of all rows are indexed once for all batches: indexing for each batch took a
         twentieth of an epoch of a small net.
 
         Parameters
         ----------
         order : torch.Tensor of shape (n_rows,), dtype int64
-            Rows of this data set, one batch after the other.
+            Rows of this data set, batch after batch.
         size : int
-            Rows of a batch; the last one may have fewer.
+            Number of rows of a batch; the last one may have fewer.
         collate : callable, default=None
             As for `batch`.
         """
@@ -188,7 +188,7 @@ class GroupDataset(SkorchDataset):
         Returns
         -------
         GroupDataset
-            A view; nothing but the row numbers is copied.
+            A view; only row numbers are copied.
         """
         view = GroupDataset.__new__(GroupDataset)
         view.__dict__.update(self.__dict__)
@@ -205,17 +205,18 @@ def _column(values: npt.NDArray[np.int64] | None, n_samples: int) -> torch.Tenso
 def split_strata(
     y: npt.NDArray[np.int64], group: npt.NDArray[np.int64], min_count: int
 ) -> npt.NDArray[np.int64]:
-    """Label every row with its y × group cell, merging cells too small to be split.
+    """Label every row with its y × group cell, with cells too small for a split merged.
 
-    A cell with fewer than `min_count` rows joins the other small cells of its label; what is
-    still too small joins the largest stratum, so that a stratified split always finds enough rows.
+    A cell with fewer than `min_count` rows is merged with the other small cells of its label; if
+    they are still too small, with the largest stratum, so that a stratified split always has enough
+    rows.
 
     Parameters
     ----------
     y, group : arrays of shape (n_samples,)
         Encoded labels and groups.
     min_count : int
-        The rows a stratum needs, for k-fold splits k.
+        Least number of rows of a stratum; k for k-fold splits.
 
     Returns
     -------
@@ -231,7 +232,7 @@ def split_strata(
     >>> np.bincount(split_strata(y, group, min_count=4))
     array([6, 6])
     """
-    y = np.unique(y, return_inverse=True)[1]  # a label that is ignored may be negative
+    y = np.unique(y, return_inverse=True)[1]  # the ignored label may be negative
     strata = y * (group.max(initial=0) + 1) + group
     by_label = strata.max(initial=0) + 1 + y
     strata = np.where(_counts(strata) < min_count, by_label, strata)

@@ -1,4 +1,4 @@
-"""Sizes and shares of the groups, means by group and their errors, right predictions."""
+"""Sizes and shares of groups, means by group with standard errors, correct predictions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def group_sizes(data: GroupDataset, n_groups: int) -> npt.NDArray[np.int64]:
-    """Return how many rows of the data each group has, shape (n_groups,)."""
+    """Return the number of rows of each group, shape (n_groups,)."""
     return np.bincount(data.group_codes, minlength=n_groups)
 
 
@@ -31,7 +31,7 @@ def group_shares(data: GroupDataset, n_groups: int) -> npt.NDArray[np.float64]:
 
 
 def label_entropies(data: GroupDataset, n_groups: int) -> npt.NDArray[np.float64]:
-    """Return the entropy of the labels of each group in nats, shape (n_groups,), 0 for no rows."""
+    """Return the entropy of the labels of each group in nats, shape (n_groups,); 0 without rows."""
     weights = None if data.sample_weight is None else data.sample_weight[data.rows].numpy()
     y = np.unique(data.y, return_inverse=True)[1]
     n_classes = int(y.max(initial=0)) + 1
@@ -72,7 +72,7 @@ def group_sums(
 
 @dataclass(frozen=True)
 class GroupMoments:
-    """Sums over the rows of each group, which add up over parts of the data and over processes.
+    """Sums over the rows of each group, which can be added over parts of the data and processes.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ class GroupMoments:
         weight: npt.NDArray[Any] | None,
         n_groups: int,
     ) -> GroupMoments:
-        """Return the sums of some rows; a weight of None is 1 for each."""
+        """Return the sums of the given rows; None as a weight means 1 for each."""
         weight = np.ones(len(group)) if weight is None else weight.astype(np.float64)
 
         def total(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -138,11 +138,11 @@ class GroupMoments:
     def errors(self, column: int, sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """Return the standard error of each group's mean, inf for a group of fewer than two.
 
-        Values of a row that was drawn more than once are counted once: there is no more to be known
-        of a group than what its ``sizes`` rows tell. Unequal weights tell less (Kish's effective
-        size).
+        A row that was drawn more than once counts once, as repetitions add no information: a group
+        has at most ``sizes`` independent values. Unequal weights reduce their number (Kish's
+        effective size).
         """
-        with np.errstate(invalid="ignore"):  # of a net that diverged
+        with np.errstate(invalid="ignore"):  # if the net has diverged
             variance = self._over_weights(self.second[column]) - self.means(column) ** 2
         variance = np.maximum(variance, 0.0)
         n_groups = len(sizes)
@@ -157,6 +157,6 @@ class GroupMoments:
 
 
 def is_right(y_pred: Any, y: torch.Tensor) -> torch.Tensor:
-    """Return which predictions of a batch are right, on the device they are on."""
+    """Return which predictions of a batch are correct, on the device of the predictions."""
     output = class_scores(y_pred).detach()
     return output.argmax(1) == y.to(output.device, non_blocking=True)

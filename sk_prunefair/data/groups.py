@@ -1,4 +1,4 @@
-"""From sensitive features as users hold them to a clean frame and to integer codes."""
+"""Convert sensitive features to a frame and to integer codes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-# Objects of which equal ones are the same value: of 1 and True only one would stay.
+# Kinds in which equal values are identical; of mixed kinds, 1 and True would be merged.
 _OF_ONE_TYPE = ("string", "integer", "boolean")
 
 
 def as_group_frame(
     sensitive_features: Any, n_samples: int, name: str = "sensitive_features"
 ) -> pd.DataFrame:
-    """Return sensitive features as a frame of plain values with a fresh index.
+    """Return sensitive features as a frame of plain values with a new index.
 
-    Rows count by position: whatever index a Series or a DataFrame carries is dropped.
+    Rows are matched by position: the index of a Series or a DataFrame is dropped.
 
     Parameters
     ----------
@@ -29,9 +29,9 @@ def as_group_frame(
         single column is called ``sensitive_feature`` and several are called
         ``sensitive_feature_0``, ``sensitive_feature_1``, …
     n_samples : int
-        Number of rows the data has.
+        Number of rows of the data.
     name : str, default="sensitive_features"
-        The argument the values came by: it stands in the errors and, less its final "s", in the
+        Name of the argument: used in errors and, without its final "s", for the
         names of unnamed columns.
 
     Returns
@@ -42,8 +42,8 @@ def as_group_frame(
     Raises
     ------
     ValueError
-        Where it is None, not of one or two dimensions, without columns, of another length, with
-        two columns of one name, with missing values, or with values that cannot be sorted.
+        If it is None, not one- or two-dimensional, without columns, of another length, with
+        duplicate column names, with missing values, or with values that cannot be sorted.
 
     Examples
     --------
@@ -76,9 +76,9 @@ def encode_groups(
         As `as_group_frame` returns it.
     groups : pandas.Index of shape (n_groups,), default=None
         The known groups, a MultiIndex for several columns. None takes the sorted values, or
-        combinations of values, that `frame` holds.
+        combinations of values, in `frame`.
     name : str, default="sensitive_features"
-        The argument the frame came by; stands in the errors.
+        Name of the argument, for errors.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def encode_groups(
     Raises
     ------
     ValueError
-        Where `frame` has another number of columns than `groups`, or holds a group not in them.
+        If `frame` has another number of columns than `groups`, or holds a group not in them.
 
     Examples
     --------
@@ -104,7 +104,7 @@ def encode_groups(
             f"{groups.nlevels}: {list(groups.names)}"
         )
     if groups is not None and set(groups.names) == set(frame.columns):
-        # Otherwise race and sex in the other order would be taken for each other.
+        # Otherwise race and sex in another order would be confused.
         frame = frame[list(groups.names)]
     # Only one row of each group is sorted and looked up.
     codes, firsts = distinct_rows(frame)
@@ -126,7 +126,7 @@ def encode_groups(
 
 
 def distinct_rows(frame: pd.DataFrame) -> tuple[npt.NDArray[np.int64], pd.DataFrame]:
-    """Return for each row which of the distinct ones it is, and these, as they first occur."""
+    """Return the position of each row among the distinct rows, and these in order of appearance."""
     codes, uniques = pd.factorize(frame.iloc[:, 0])
     n = len(uniques)
     for column in frame.columns[1:]:
@@ -169,7 +169,7 @@ def to_frame(values: Any, name: str) -> pd.DataFrame:
 
 
 def _named(table: Any) -> dict[str, Any]:
-    """Return the columns of a table that is not of pandas, by name."""
+    """Return the columns of a table from another library than pandas, by name."""
     names = getattr(table, "column_names", None) or list(table.columns)
     return {str(column): table[column] for column in names}
 
@@ -191,10 +191,10 @@ def _columns(values: Mapping[Any, Any], name: str) -> dict[Any, pd.Series]:
 
 
 def _array(values: Any) -> npt.NDArray[Any]:
-    """Return an array whose dtype the values have already, else one of objects."""
+    """Return an array of the values' dtype, or else of objects."""
     if isinstance(values, np.ndarray) and values.dtype.kind in "biufU":
         return values
-    # As strings, 1 and "1" or None and "None" would become one group.
+    # Converted to strings, 1 and "1", or None and "None", would be one group.
     return np.asarray(values, dtype=object)
 
 
@@ -203,7 +203,7 @@ def _singular(name: str) -> str:
 
 
 def _plain_values(column: pd.Series, name: str) -> pd.Series:
-    """Return the column with its dtype inferred from its values, all of them sortable scalars."""
+    """Return the column with its dtype inferred from its values, which must be sortable scalars."""
     n_missing = int(column.isna().sum())
     if n_missing:
         raise ValueError(

@@ -28,7 +28,7 @@ from sk_prunefair.data.sources import (
 
 @dataclass(frozen=True)
 class InputSchema:
-    """What the inputs of a net look like.
+    """Shapes, dtypes and names of the inputs of a net.
 
     Parameters
     ----------
@@ -37,14 +37,14 @@ class InputSchema:
     fields : dict of str to tuple of int, default=None
         Shapes of one sample of each array of a dict.
     dtype : {"float32", "float64", "int64"}, default=None
-        What arrays and tables become, once a net was there to tell; None for dicts, data sets and
-        where that is open.
+        Dtype of arrays and tables once the net has determined it; None for dicts, data sets and
+        before that.
     dtypes : dict of str to str, default={}
         By field "float32", "float64", "int64" or "bool"; samples of integers may differ in length.
     sizes : dict of str to int, default={}
         By field, the columns of floats, or one more than the largest integer.
     n_features_in : int, default=None
-        Columns of a table, as scikit-learn counts them.
+        Number of columns of a table, as in scikit-learn.
     feature_names_in : ndarray of str, default=None
         Names of the columns of a table that has them.
     """
@@ -59,36 +59,36 @@ class InputSchema:
 
     @property
     def n_inputs(self) -> int | None:
-        """Numbers per sample; None where that is not known, or there are several arrays."""
+        """Numbers per sample; None if not known, or if there are several arrays."""
         return None if self.shape is None else int(np.prod(self.shape))
 
 
 def check_inputs(X: Any, estimator: Any, known: InputSchema | None) -> tuple[Any, InputSchema]:
-    """Return X as it is stored, and what it looks like.
+    """Return X as it is stored, and its schema.
 
     Parameters
     ----------
     X : array-like, sparse matrix, dict of arrays, torch or Arrow data set
-        Features. Arrays and tables keep their kind until a net tells what it takes, see
-        `settle_dtype`; the arrays of a dict keep theirs: integers become int64, floats float32,
-        doubles stay. A data set stays as it is. A memory-mapped array becomes `MappedRows`, whose
+        Features. Arrays and tables keep their dtype until the net determines it, see
+        `settle_dtype`; in a dict, integers become int64, floats float32, and
+        doubles are kept. A data set is kept. A memory-mapped array becomes `MappedRows`, whose
         values are checked batch by batch, as they are read.
     estimator : estimator
-        Whose name and tags scikit-learn's checks use; they set attributes on it.
+        Estimator whose name and tags scikit-learn's checks use; they set attributes on it.
     known : InputSchema or None
-        What X must look like; None learns it.
+        Schema that X must have; None learns it from X.
 
     Returns
     -------
     inputs : object
         As `sk_prunefair.data.dataset.GroupDataset` takes it.
     schema : InputSchema
-        Of this X.
+        Schema of this X.
 
     Raises
     ------
     ValueError
-        If X is malformed, or does not look like what is known.
+        If X is malformed, or does not match `known`.
     """
     refuse_streams(X)
     if is_dataset(X):
@@ -131,14 +131,14 @@ def settle_dtype(inputs: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
     Raises
     ------
     ValueError
-        If numbers are too large for it, or not whole where the net takes integers.
+        If numbers are too large for the dtype, or not whole if it is an integer.
     """
     if dtype == "int64":
         whole = inputs.astype(np.int64)
         if not np.array_equal(whole, inputs):
             raise ValueError("X must hold integers as in fit, got numbers that are not whole")
         return whole
-    with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite values are refused below
         return check_array(inputs, dtype=np.dtype(dtype), ensure_2d=False, allow_nd=True)
 
 
@@ -149,16 +149,18 @@ def is_dataset(X: Any) -> bool:
 
 
 def refuse_streams(X: Any) -> None:
-    """Raise ValueError where X can be gone through but once, or has no length."""
+    """Raise ValueError if X can be iterated only once, or has no length."""
     is_stream = isinstance(X, (DataLoader, IterableDataset, Iterator))
     if is_stream or (is_dataset(X) and not hasattr(X, "__len__")):
         raise ValueError(
-            f"X must be an array, a table, a dict of arrays or a data set with a length, got "
-            f"{type(X).__name__}; of a DataLoader, pass its dataset, of a stream, the list of its "
-            "items"
+            "X must be an array, a table, a dict of arrays or a data set with a length, got "
+            f"{type(X).__name__}; for a DataLoader, pass its dataset; for a stream, the list of "
+            "its items"
         )
     if isinstance(X, Mapping) and any(is_dataset(each) for each in X.values()):
-        raise ValueError(f"X must be one data set, got a dict of them: pass X[{next(iter(X))!r}]")
+        raise ValueError(
+            f"X must be one data set, got a dict of data sets: pass X[{next(iter(X))!r}]"
+        )
 
 
 def _check_shape(found: tuple[int, ...] | None, known: tuple[int, ...] | None) -> None:
@@ -170,7 +172,7 @@ def _check_shape(found: tuple[int, ...] | None, known: tuple[int, ...] | None) -
 
 
 def _of_items(dataset: Any, known: InputSchema | None) -> InputSchema:
-    """Return what the items of a data set look like, by the first."""
+    """Return the schema of the items of a data set, from the first item."""
     if not len(dataset):
         raise ValueError("X must hold at least one sample, got an empty dataset")
     if is_arrow(dataset):
@@ -231,7 +233,7 @@ def _largest(values: Any) -> Any:
 
 
 def field_dtype(dtype: np.dtype[Any]) -> str:
-    """Return what an array of a dict is stored as."""
+    """Return the dtype in which an array of a dict is stored."""
     kinds = {"i": "int64", "u": "int64", "b": "bool"}
     return kinds.get(dtype.kind, "float64" if dtype == np.float64 else "float32")
 
@@ -244,7 +246,7 @@ def _check_names(found: Iterable[str], known: Mapping[str, Any]) -> None:
 
 
 def _check_shapes(found: InputSchema, known: InputSchema) -> None:
-    """Raise ValueError where samples differ from those of fit in more than the length of tokens."""
+    """Raise ValueError if samples differ from those of fit, except in the number of tokens."""
     assert found.fields is not None
     assert known.fields is not None
     for name, shape in found.fields.items():
@@ -258,7 +260,7 @@ def _check_shapes(found: InputSchema, known: InputSchema) -> None:
 
 
 def _field(values: Any, name: str) -> Any:
-    """Return one array of a dict, checked; one of a file is, as its rows are read."""
+    """Return one array of a dict, checked; memory-mapped ones are checked as rows are read."""
     if is_mapped(values):
         return MappedRows.of(values).settled(functools.partial(_field, name=name))
     array = field_array(values, name)

@@ -1,4 +1,4 @@
-"""Items of a data set: X, and y and a group where they hold such."""
+"""Items of a data set: X and, optionally, y and a group."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 LABEL_KEYS = ("labels", "label")
-"""Where a dict holds these, they are y and never go to the module, as in transformers."""
+"""Keys of a dict that are y and are not passed to the module, as in transformers."""
 
 
 class Item(NamedTuple):
-    """What one item of a data set, or a batch of them, holds; None for what it does not."""
+    """The parts of one item of a data set, or of a batch of items; None for absent ones."""
 
     X: Any
     y: Any = None
@@ -39,7 +39,7 @@ def split_item(item: Any) -> Item:
 
 
 def held(items: Sequence[Item]) -> tuple[list[Any] | None, list[Any] | None]:
-    """Return the labels and the groups of items, None where they hold none."""
+    """Return the labels and the groups of items, None if they hold none."""
     y = [plain(item.y) for item in items]
     group = [plain(item.group) for item in items]
     return (
@@ -49,7 +49,7 @@ def held(items: Sequence[Item]) -> tuple[list[Any] | None, list[Any] | None]:
 
 
 def plain(value: Any) -> Any:
-    """Return a number of torch or numpy as one of Python."""
+    """Return a scalar of torch or numpy as a Python scalar."""
     if isinstance(value, torch.Tensor):
         return value.item() if value.numel() == 1 else value.numpy()
     is_one = isinstance(value, (np.ndarray, np.generic)) and value.size == 1
@@ -57,6 +57,6 @@ def plain(value: Any) -> Any:
 
 
 def read_items(dataset: Any, rows: list[int]) -> list[Any]:
-    """Return some items of a data set, all at once where it can."""
+    """Return some items of a data set, in one call if it supports that."""
     read = getattr(dataset, "__getitems__", None)
     return [dataset[row] for row in rows] if read is None else read(rows)

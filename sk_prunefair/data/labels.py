@@ -1,4 +1,4 @@
-"""Labels and groups that a data set itself yields."""
+"""Labels and groups in the items of a data set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
 from sk_prunefair.data.items import LABEL_KEYS, held, plain, read_items, split_item
 from sk_prunefair.data.sources import is_arrow
 
-_AT_ONCE = 1024  # items; what they hold beside labels is dropped
+_AT_ONCE = 1024  # items read at once; their inputs are dropped
 
 Read = tuple[npt.NDArray[Any] | None, list[Any] | None]
 
@@ -50,16 +50,17 @@ def dataset_targets(dataset: Any) -> npt.NDArray[Any]:
 
 
 def read_labels(dataset: Any) -> Read:
-    """Return the labels and the groups of a data set, None for what its items do not hold.
+    """Return the labels and the groups of a data set, None for those that its items lack.
 
     Columns of an Arrow data set and ``tensors`` of a `torch.utils.data.TensorDataset` are read at
-    once, as are ``targets`` (torchvision) and ``y`` (skorch) where they are what the items say;
-    others are gone through, item by item.
+    once, as are ``targets`` (torchvision) and ``y`` (skorch) if they agree with the items;
+    other data sets are read item by item.
 
     Parameters
     ----------
     dataset : torch.utils.data.Dataset or datasets.Dataset
-        Of items ``X``, ``(X, y)``, ``(X, y, group)``, or of dicts with ``labels`` or ``label``.
+        Data set of items ``X``, ``(X, y)``, ``(X, y, group)``, or dicts with ``labels`` or
+        ``label``.
 
     Returns
     -------
@@ -78,7 +79,7 @@ def read_labels(dataset: Any) -> Read:
         items = [split_item(item) for item in read_items(dataset, rows)]
         for values, found in zip((labels, groups), held(items), strict=True):
             values += [] if found is None else found
-    # Where some items hold none, none are taken.
+    # If some items hold no label or group, none are used.
     n = len(dataset)
     return (
         np.asarray(labels) if len(labels) == n else None,
@@ -87,7 +88,7 @@ def read_labels(dataset: Any) -> Read:
 
 
 def quick_labels(dataset: Any) -> Read | None:
-    """Return labels and groups where they stand beside the items, None where they must be read."""
+    """Return labels and groups stored outside the items, or None if items must be read."""
     if is_arrow(dataset):
         names = [key for key in LABEL_KEYS if key in dataset.column_names]
         return (np.asarray(dataset[names[0]]) if names else None), None
@@ -116,7 +117,7 @@ def _transformed(dataset: Any, values: Any) -> npt.NDArray[Any]:
 
 
 def _are_in_items(dataset: Dataset[Any], labels: npt.NDArray[Any]) -> bool:
-    """Say whether the first, the middle and the last item hold these labels and no group."""
+    """Tell whether the first, the middle and the last item hold these labels and no group."""
     if labels.ndim != 1:
         return False
     for row in sorted({0, len(labels) // 2, len(labels) - 1}):

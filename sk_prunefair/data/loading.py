@@ -1,4 +1,4 @@
-"""From a data set to its batches and to its part for validation."""
+"""Split a data set for validation, and load its batches."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def load_batches(
     draw_weights: Callable[[], torch.Tensor | None] | None,
     ranks: Ranks = ALONE,
 ) -> Batches | LoadedBatches:
-    """Return the batches of a data set, each fetched whole.
+    """Return an iterator over the batches of a data set, each fetched at once.
 
     Parameters
     ----------
@@ -41,14 +41,14 @@ def load_batches(
     loader : type
         `torch.utils.data.DataLoader`, or a subclass.
     options : dict
-        Its arguments; ``batch_size`` of -1 is one batch of all rows. A ``collate_fn`` sees a list
-        of samples, as `GroupDataset.batch` has them.
+        Its arguments; ``batch_size=-1`` means one batch of all rows. A ``collate_fn`` gets a list
+        of samples, as in `GroupDataset.batch`.
     training : bool
-        Whether rows are shuffled unless the options say otherwise.
+        Whether rows are shuffled by default.
     draw_weights : callable or None
         As for `BatchRows`, where rows are shuffled.
     ranks : Ranks, default=ALONE
-        Training batches are split over these.
+        Ranks that training batches are split over.
     """
     options = dict(options)
     if options["batch_size"] == -1:
@@ -60,12 +60,12 @@ def load_batches(
         options |= same_order(options, ranks)
     has_sampler = bool({"sampler", "batch_sampler"} & options.keys())
     options.setdefault("shuffle", training and not has_sampler)
-    if "batch_sampler" in options:  # a loader takes nothing beside it that says the same
+    if "batch_sampler" in options:  # loaders reject options that contradict a batch sampler
         for name in ("batch_size", "shuffle", "drop_last"):
             options.pop(name, None)
     collate = options.pop("collate_fn", None)
     if not training:
-        # A loader draws a seed even where nothing is random: not from the user's generator.
+        # A loader draws a seed even without shuffling; it must not come from the user's generator.
         options.setdefault("generator", torch.Generator())
     if not has_sampler:
         batching = ("batch_size", "shuffle", "drop_last", "generator")
@@ -73,7 +73,7 @@ def load_batches(
         draws = draw_weights if given["shuffle"] else None
         rows = BatchRows(len(dataset), draw_weights=draws, **given)
         if loader is DataLoader and not options:
-            # What the loader would do in this process, without what it costs per batch.
+            # The same batches as the loader's in this process, without its cost per batch.
             return Batches(dataset, rows, collate)
         options |= {"batch_sampler": rows, "generator": rows.generator}
     options["collate_fn"] = identity_collate
@@ -81,7 +81,7 @@ def load_batches(
 
 
 def split_labels(data: GroupDataset, train_split: Any) -> npt.NDArray[np.int64]:
-    """Return what a split is made by: label × group where skorch's split is stratified."""
+    """Return the labels for a split: label × group if skorch's split is stratified."""
     if not (isinstance(train_split, ValidSplit) and train_split.stratified):
         return data.y
     min_count = train_split.cv if isinstance(train_split.cv, int) else 2
@@ -89,10 +89,10 @@ def split_labels(data: GroupDataset, train_split: Any) -> npt.NDArray[np.int64]:
 
 
 def own_dataset(data: Any, schema: Schema) -> Any:
-    """Return one part of a split as a `GroupDataset`, None as it is."""
+    """Return one part of a split as a `GroupDataset`; None is returned unchanged."""
     if isinstance(data, Subset) and isinstance(data.dataset, GroupDataset):
         return data.dataset.subset(data.indices)
     if isinstance(data, Dataset) and not isinstance(data, GroupDataset):
-        # A validation set of the user's, from skorch.helper.predefined_split.
+        # The user's validation set, from skorch.helper.predefined_split.
         return schema.encode(data, np.asarray(dataset_targets(data)))
     return data

@@ -1,4 +1,4 @@
-"""Arrays of which the rows stand in a file, and are read batch by batch."""
+"""Arrays whose rows are stored in a file and read batch by batch."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ Settle = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
 
 class MappedRows:
-    """Some rows of a memory-mapped array, of which no more is in memory than what is asked for.
+    """Rows of a memory-mapped array, which are read only on request.
 
     Parameters
     ----------
     array : ndarray of shape (n_stored, ...)
-        As `is_mapped` takes it.
+        An array for which `is_mapped` is true.
     rows : ndarray of shape (n_samples,), dtype int64, default=None
-        Which rows of it; None takes all.
+        The selected rows; None selects all.
     settle : callable, default=None
-        From rows as they are stored to rows as the net takes them; may raise ValueError.
+        Function from stored rows to the net's inputs; may raise ValueError.
 
     Examples
     --------
@@ -43,13 +43,13 @@ class MappedRows:
 
     @classmethod
     def of(cls, X: npt.NDArray[Any] | MappedRows) -> MappedRows:
-        """Return what `is_mapped` takes as rows that are not settled yet."""
-        # An array that is a np.memmap makes one of each batch, and warns where it is pickled.
+        """Return the rows of a memory-mapped array without conversion."""
+        # A batch of a np.memmap would be one, too, and warn when pickled.
         return X if isinstance(X, MappedRows) else cls(np.asarray(X))
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of all rows."""
+        """Shape of all rows."""
         n_rows = len(self.array) if self.rows is None else len(self.rows)
         return (n_rows, *self.array.shape[1:])
 
@@ -60,14 +60,14 @@ class MappedRows:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """What is stored; rows that are asked for may be settled to another."""
+        """Dtype in the file; converted rows may have another."""
         return self.array.dtype
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, which: Any) -> npt.NDArray[Any]:
-        """Return rows as an array of its own."""
+        """Return rows as an array in memory."""
         found = self.array[which if self.rows is None else self.rows[which]]
         if self.settle is not None:
             found = self.settle(found)
@@ -78,16 +78,16 @@ class MappedRows:
         return self[:].astype(dtype or self.dtype, copy=False)
 
     def take(self, rows: npt.NDArray[np.int64]) -> Self:
-        """Return some of the rows, by their numbers alone."""
+        """Return some of the rows without reading them."""
         return type(self)(self.array, rows if self.rows is None else self.rows[rows], self.settle)
 
     def settled(self, settle: Settle) -> Self:
-        """Return the same rows, each batch of which goes through a function."""
+        """Return the same rows with a function applied to each batch."""
         return type(self)(self.array, self.rows, settle)
 
 
 def is_mapped(X: Any) -> bool:
-    """Tell whether the rows of an array stand in a file: a `numpy.memmap`, or a view of one.
+    """Tell whether the rows of an array are in a file: a `numpy.memmap`, or a view of one.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""A data set whose batches are split over the ranks that train together."""
+"""A data set whose batches are split over the ranks of a distributed training."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 class Part(NamedTuple):
-    """Which part of a batch of all ranks a rank has.
+    """The part of a batch of all ranks that belongs to one rank.
 
     Parameters
     ----------
     labels : torch.Tensor of shape (n_rows,), dtype int64
         Encoded labels of the batch of all ranks.
     share : float
-        What the mean loss of this part counts in the mean over the ranks, mean 1 over them.
+        Weight of this part's mean loss in the mean over the ranks; its mean over the ranks is 1.
     own : slice
-        Which rows of those that are here are this rank's to count: all, but for a batch of a few
-        rows, which every rank has whole.
+        The rows that this rank counts: all, except in a batch of few
+        rows, which every rank fetches whole.
     """
 
     labels: torch.Tensor
@@ -34,17 +34,17 @@ class Part(NamedTuple):
 
 
 class RankDataset(GroupDataset):
-    """A view of a data set, of whose batches a rank fetches its own part.
+    """A view of a data set in which a rank fetches its own part of each batch.
 
     Each batch has one more column, ``"part"``. A batch of fewer than two rows for each rank is
-    fetched by all of them: a batch norm has no variance of one row.
+    fetched by all of them, as batch norm needs two rows for a variance.
 
     Parameters
     ----------
     data : GroupDataset
-        The same on all ranks.
+        Data set, the same on all ranks.
     ranks : Ranks
-        Which rank of how many.
+        This rank and the number of ranks.
 
     Examples
     --------
@@ -82,14 +82,14 @@ class RankDataset(GroupDataset):
 
 
 class MainOrder(Sampler[Any]):
-    """A sampler of the user's that yields on all ranks what it yields on the main one.
+    """A user's sampler that yields on all ranks what it yields on the main rank.
 
     Parameters
     ----------
     sampler : iterable
-        Of row numbers, or of lists of them.
+        Sampler of row numbers, or of lists of them.
     ranks : Ranks
-        Who iterates over it at the same time.
+        Ranks that iterate over it at the same time.
     """
 
     def __init__(self, sampler: Any, ranks: Ranks) -> None:
@@ -104,17 +104,18 @@ class MainOrder(Sampler[Any]):
 
 
 def same_order(options: Mapping[str, Any], ranks: Ranks) -> dict[str, Any]:
-    """Return the options of a loader that make all ranks draw rows in one order.
+    """Return the options of a loader with which all ranks draw rows in one order.
 
-    That is what one process would draw, where the net draws no numbers while it is trained: the
-    generator begins where torch's global one of the main rank is, and dropout leaves it alone.
+    It is the order of a single process, if the net draws no random numbers in training: the
+    generator starts from the state of the main rank's global generator, and dropout does not use
+    it.
 
     Parameters
     ----------
     options : dict
-        Of a `torch.utils.data.DataLoader`.
+        Options of a `torch.utils.data.DataLoader`.
     ranks : Ranks
-        Called on all of them.
+        All ranks; each must call this function.
     """
     given = {name: options[name] for name in ("sampler", "batch_sampler") if name in options}
     if given:
@@ -123,7 +124,7 @@ def same_order(options: Mapping[str, Any], ranks: Ranks) -> dict[str, Any]:
     state = torch.get_rng_state() if generator is None else generator.get_state()
     if generator is None:
         generator = torch.Generator()
-        torch.rand(1)  # the next training begins elsewhere
+        torch.rand(1)  # changes the state, so that the next training draws another order
     generator.set_state(ranks.main(state))
     ranks.order = generator
     return {"generator": generator}

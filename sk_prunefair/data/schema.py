@@ -1,4 +1,4 @@
-"""What `fit` learns about its data, and how data is encoded by it."""
+"""Schema: the classes, groups and inputs that `fit` learns, and the encoding of data by them."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ ONE_GROUP = pd.Index(["all"], name="sensitive_feature")
 
 @dataclass(frozen=True)
 class Schema:
-    """Inputs, classes and groups as they are known.
+    """Inputs, classes and groups of the training data.
 
     Parameters
     ----------
     inputs : InputSchema, default=None
-        What X looks like; None where no data was seen.
+        Schema of X; None before any data.
     classes : ndarray of shape (n_classes,), default=None
-        The labels; None where they are not known: then they are the integers from 0.
+        The labels; None if not known: then they are the integers from 0.
     groups : pandas.Index, default=None
-        The groups; None where none were given.
+        The groups; None if none were given.
     ignored : int, default=None
-        A label that is no class, the criterion's ``ignore_index``: such rows have no loss.
+        A label that is not a class, the criterion's ``ignore_index``: its rows have no loss.
     """
 
     inputs: InputSchema | None = None
@@ -59,9 +59,9 @@ class Schema:
         estimator : estimator
             Whose name and tags scikit-learn's checks use; they set attributes on it.
         classes : array-like of shape (n_classes,), default=None
-            All labels; None takes those that y holds.
+            All labels; None takes those in y.
         ignored : int, default=None
-            The criterion's ``ignore_index``, where it is no class.
+            The criterion's ``ignore_index``, if it is not a class.
 
         Raises
         ------
@@ -83,18 +83,18 @@ class Schema:
         return schema, inputs, y
 
     def with_groups(self, sensitive_features: Any, n_samples: int) -> Schema:
-        """Return this schema with the groups of the data, where none are known yet."""
+        """Return this schema with the groups of the data, unless groups are known already."""
         if sensitive_features is None or self.groups is not None:
             return self
         frame = as_group_frame(sensitive_features, n_samples)
         return replace(self, groups=encode_groups(frame)[1])
 
     def check_inputs(self, X: Any, estimator: Any) -> Any:
-        """Return X as it is stored, or raise ValueError where it is not as in ``fit``."""
+        """Return X as it is stored, or raise ValueError if it does not match the X of ``fit``."""
         return check_inputs(X, estimator, self.inputs)[0]
 
     def check_labels(self, inputs: Any, y: Any, estimator: Any) -> npt.NDArray[Any]:
-        """Return the labels of checked inputs, of y or of what a dataset yields."""
+        """Return the labels of checked inputs, from y or from the items of a data set."""
         return _labels(inputs, y, estimator)
 
     def encode(
@@ -109,11 +109,11 @@ class Schema:
         Parameters
         ----------
         inputs : object
-            As `check_inputs` returns them, or what the user's ``dataset`` makes of them.
+            As `check_inputs` returns them, or as the user's ``dataset`` converts them.
         y : ndarray of shape (n_samples,), default=None
-            Checked labels; None where they are not needed.
+            Checked labels; None if not needed.
         sensitive_features : array-like, default=None
-            Groups that are all known, see `with_groups`.
+            Groups, all of them known, see `with_groups`.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights.
 
@@ -131,11 +131,11 @@ class Schema:
         return GroupDataset(inputs, codes, group, _weights(sample_weight, n_samples))
 
     def encode_items(self, labels: list[Any]) -> npt.NDArray[np.int64]:
-        """Return the position of each label that items of a data set hold among the classes."""
+        """Return the class code of each label in the items of a data set."""
         return self.encode_labels(check_labels(np.asarray(labels), len(labels)))
 
     def encode_labels(self, y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-        """Return the position of each label among the classes."""
+        """Return the class code of each label."""
         if self.classes is None:
             return _own_codes(y)
         if self.ignored is None:
@@ -146,7 +146,7 @@ class Schema:
         return codes
 
     def decode(self, codes: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        """Return the labels at these positions."""
+        """Return the labels of these codes."""
         return codes if self.classes is None else self.classes[codes]
 
 

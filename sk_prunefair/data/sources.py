@@ -1,4 +1,4 @@
-"""Where inputs come from: arrays, sparse rows, items of a data set, columns of an Arrow table."""
+"""Sources of inputs: arrays, sparse rows, items of a data set, columns of an Arrow table."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def fetch(self, rows: torch.Tensor) -> Item:
-        """Return the inputs of some rows as one batch, and lists of what else their items hold."""
+        """Return the inputs of some rows as a batch, with the labels and groups in their items."""
 
     def sample(self, row: int) -> Any:
-        """Return one row as a ``collate_fn`` of the user's takes it."""
+        """Return one row as a user's ``collate_fn`` expects it."""
 
 
 def as_source(inputs: Any) -> Source:
@@ -52,7 +52,7 @@ Column = torch.Tensor | MappedRows
 
 
 class ArraySource:
-    """A tensor, an array of which the rows stand in a file, or a dict of such."""
+    """A tensor, a memory-mapped array, or a dict of these."""
 
     def __init__(self, columns: Column | dict[str, Column]) -> None:
         self.columns = columns
@@ -77,12 +77,12 @@ def _column(values: Any) -> Column:
 def _rows_of(column: Column, rows: torch.Tensor) -> torch.Tensor:
     if not isinstance(column, torch.Tensor):
         return torch.from_numpy(column[rows.numpy()])
-    # A third of the time of column[rows], but of one device alone.
+    # A third of the time of column[rows], but for arrays on one device only.
     return column.index_select(0, rows) if column.device == rows.device else column[rows]
 
 
 class SparseSource:
-    """Rows of a sparse matrix, which are made dense batch by batch."""
+    """Rows of a sparse matrix, made dense batch by batch."""
 
     def __init__(self, matrix: Any) -> None:
         self.matrix = matrix
@@ -100,7 +100,7 @@ class SparseSource:
 class ItemSource:
     """A torch data set of ``X``, ``(X, y)``, ``(X, y, group)`` or dicts.
 
-    One that has ``__getitems__``, as torch's loaders know it, is asked for a batch at a time.
+    If it has ``__getitems__``, as for torch's loaders, whole batches are requested.
     """
 
     def __init__(self, dataset: Any) -> None:
@@ -120,9 +120,9 @@ class ItemSource:
 class ArrowSource:
     """Columns of numbers of a `datasets.Dataset`, read from its file batch by batch.
 
-    Columns of strings stay behind, and so do labels. A format that the user has set, with
-    ``set_format`` or ``with_format``, says which columns there are. What ``with_transform`` makes
-    of rows is taken as it is: such a data set is an `ItemSource`.
+    Columns of strings and labels are left out. A format that the user has set, with
+    ``set_format`` or ``with_format``, selects the columns. The output of ``with_transform``
+    is used as it is: such a data set is an `ItemSource`.
     """
 
     def __init__(self, dataset: Any) -> None:
@@ -142,18 +142,18 @@ class ArrowSource:
 
 
 def as_field(values: Any, name: str) -> torch.Tensor:
-    """Return one array of a dict as a tensor: integers int64, floats float32, booleans as they are.
+    """Return one array of a dict as a tensor: integers int64, floats float32, booleans unchanged.
 
     Raises
     ------
     ValueError
-        If rows differ in length, or hold other things than numbers.
+        If rows differ in length, or hold anything but numbers.
     """
     return as_tensor(field_array(values, name))
 
 
 def field_array(values: Any, name: str) -> npt.NDArray[Any]:
-    """Return one array of a dict: integers int64, floats float32, doubles and booleans as such."""
+    """Return one array of a dict: integers as int64, floats as float32, other dtypes kept."""
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu()
         values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
@@ -164,8 +164,9 @@ def field_array(values: Any, name: str) -> npt.NDArray[Any]:
         is_ragged = True
     if is_ragged:
         raise ValueError(
-            f"X[{name!r}] must be an array with rows of one length: pad them, or give X as a data "
-            "set, and iterator_train__collate_fn and iterator_valid__collate_fn, which pad a batch"
+            f"X[{name!r}] must be an array with rows of equal length: pad them, or pass X as a "
+            "data set with iterator_train__collate_fn and iterator_valid__collate_fn that pad each "
+            "batch"
         )
     if array.dtype.kind not in "biuf" or array.ndim == 0:
         raise ValueError(
@@ -180,13 +181,13 @@ def field_array(values: Any, name: str) -> npt.NDArray[Any]:
 
 
 def is_arrow(X: Any) -> bool:
-    """Tell whether X is a `datasets.Dataset` of columns, rather than of what a function makes."""
+    """Tell whether X is a `datasets.Dataset` without a transform of its rows."""
     is_one = hasattr(X, "features") and hasattr(X, "column_names") and hasattr(X, "with_format")
     return is_one and hasattr(X, "__len__") and X.format["type"] != "custom"
 
 
 def input_columns(dataset: Any) -> list[str]:
-    """Return the columns of an Arrow data set that can go to a module: numbers, but labels."""
+    """Return the columns of an Arrow data set for the module: those of numbers, without labels."""
     columns = dataset.format["columns"] or dataset.column_names
     found = [
         name
@@ -199,7 +200,7 @@ def input_columns(dataset: Any) -> list[str]:
 
 
 def _holds_numbers(feature: Any) -> bool:
-    while hasattr(feature, "feature"):  # a list of a feature
+    while hasattr(feature, "feature"):  # a feature of list type
         feature = feature.feature
     if isinstance(feature, list):
         return bool(feature) and _holds_numbers(feature[0])
@@ -207,14 +208,14 @@ def _holds_numbers(feature: Any) -> bool:
 
 
 def take_rows(X: Any, rows: npt.NDArray[np.int64]) -> Any:
-    """Return some rows of inputs as a user gives them, in the form that they have.
+    """Return some rows of inputs as a user gives them, in the same form.
 
     Parameters
     ----------
     X : array-like, frame, sparse matrix, dict of such, torch or Arrow data set
         The inputs.
     rows : ndarray of shape (n_rows,), dtype int64
-        Which.
+        Positions of the rows.
 
     Examples
     --------
@@ -228,14 +229,14 @@ def take_rows(X: Any, rows: npt.NDArray[np.int64]) -> Any:
     if isinstance(X, Mapping):
         return {name: take_rows(values, rows) for name, values in X.items()}
     if isinstance(X, Dataset):
-        return Subset(X, number_array("q", rows.tobytes()))  # of 8 bytes, where a list has 40
+        return Subset(X, number_array("q", rows.tobytes()))  # 8 bytes a row, not 40
     if hasattr(X, "column_names") and hasattr(X, "with_format"):
         return X.select(rows)
     return _safe_indexing(X, rows)
 
 
 def count_rows(inputs: Any) -> int:
-    """Return the number of samples; of a dict, of any of its arrays."""
+    """Return the number of samples; for a dict, that of any of its arrays."""
     if isinstance(inputs, Mapping) and not sparse.issparse(inputs):
         inputs = next(iter(inputs.values()))
     is_array = hasattr(inputs, "shape") and isinstance(inputs.shape, tuple)
@@ -243,7 +244,7 @@ def count_rows(inputs: Any) -> int:
 
 
 def as_tensor(array: Any) -> torch.Tensor:
-    """Return an array as a tensor, of the same memory where torch can take it.
+    """Return an array as a tensor that shares its memory where torch allows.
 
     torch refuses negative strides, and warns about read-only memory (memory-mapped by joblib, or
     pandas' copy-on-write).

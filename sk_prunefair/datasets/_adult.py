@@ -1,4 +1,4 @@
-"""Adult: who of the 1994 census earned more than 50,000 dollars a year."""
+"""Adult: incomes above 50,000 dollars a year in the 1994 census."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ _INTEGERS = dict.fromkeys(
 )
 _LABELS = ["<=50K", ">50K"]
 _FILES = {"train": "adult.data", "test": "adult.test"}
-# Rows of each file, and the checksum of its column fnlwgt: what tells the two apart once joined.
+# Rows of each file, and the checksum of its column fnlwgt, which locates the files in the joined
+# table.
 _PUBLISHED = {
     "train": (32_561, "2dc9612aaf1b8695de03114885e43a1e4185b431ed50cf1e6ae2e8d447c42578"),
     "test": (16_281, "2c9b798cbda77e01e1f6692b75e10d81bfc90df336384f2060c3a88faa65c040"),
@@ -73,15 +74,15 @@ def load_adult(
     subset : {"train", "test", "all"}, default="train"
         Which of the publisher's two files; "all" puts the test rows after the training rows.
     download_if_missing : bool, default=True
-        Where a file is absent, get the data from OpenML into `data_home` with
+        If a file is missing, download the data from OpenML into `data_home` with
         :func:`fairlearn.datasets.fetch_adult`. The download joins both files; "train" and "test"
-        are found in it by checksum, and "all" keeps the order it came in.
+        are found in it by checksum, and "all" keeps its order.
 
     Returns
     -------
     sklearn.utils.Bunch
         - ``data`` : DataFrame of shape (n_samples, 14) with the hyphenated UCI names; six int64
-          columns, eight categories. An unknown value is the category "Unknown", so that an
+          columns, eight categories. Missing values are the category "Unknown", so that an
           encoder needs no imputer. Categories are those that occur in the subset.
         - ``target`` : array of shape (n_samples,) of the strings "<=50K" and ">50K"
         - ``sensitive_features`` : DataFrame with the string columns "sex" and "race"
@@ -93,9 +94,9 @@ def load_adult(
     Raises
     ------
     ValueError
-        Where subset is unknown, a file is damaged, or the wanted rows are not in the download.
+        If subset is unknown, a file is damaged, or the subset's rows are not in the download.
     FileNotFoundError
-        Where a file is absent and not downloaded.
+        If a file is missing and not downloaded.
 
     Examples
     --------
@@ -129,7 +130,7 @@ def _read(path: Path) -> pd.DataFrame:
         header=None,
         skipinitialspace=True,
         keep_default_na=False,
-        # The test file begins with a line that is no row: "|1x3 Cross validator".
+        # The first line of the test file is not a row: "|1x3 Cross validator".
         comment="|",
     )
     if frame.shape[1] != len(_FEATURES) + 1:
@@ -143,7 +144,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _download(subset: str, folders: list[Path], allowed: bool) -> pd.DataFrame:
-    """Return the rows of the subset out of what OpenML holds."""
+    """Return the rows of the subset from OpenML's table."""
     wanted = " or ".join(_FILES.values()) if subset == "all" else _FILES[subset]
     bunch = download(
         lambda: fetch_adult(data_home=str(folders[0]), as_frame=True),

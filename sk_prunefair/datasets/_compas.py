@@ -1,4 +1,4 @@
-"""COMPAS: who of the people arrested was charged again within two years."""
+"""COMPAS: new charges within two years after an arrest."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _NUMERIC = {
     "priors_count": "int64",
     "days_b_screening_arrest": "float64",
 }
-# Only these: is_recid tells the target, decile_score and score_text are another model's guess of
-# it, and the publisher's wider file holds names, dates and later offences.
+# Only these: is_recid reveals the target, decile_score and score_text are another model's
+# prediction of it, and the publisher's wider file holds names, dates and later offences.
 _FEATURES = [
     "sex",
     "age",
@@ -71,14 +71,14 @@ def load_compas(*, data_home: str | os.PathLike[str] | None = None) -> Bunch:
         - ``target`` : int64 array of shape (7214,), 1 for a new charge within two years
         - ``sensitive_features`` : DataFrame with the string columns "sex" and "race"
         - ``feature_names``, ``target_names`` : lists of str
-        - ``DESCR`` : str, which says what was dropped
+        - ``DESCR`` : str, which lists the dropped columns
 
     Raises
     ------
     FileNotFoundError
-        Where the file is absent. There is no download.
+        If the file is missing. There is no download.
     ValueError
-        Where the file lacks columns or holds values of the wrong kind.
+        If the file lacks columns or holds values of the wrong kind.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Handwritten digits that come with scikit-learn: groups without a file."""
+"""Handwritten digits from scikit-learn: groups without a file."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _DESCR = (
 def load_digits(
     *, long_tail: float | None = None, random_state: int | np.random.RandomState | None = None
 ) -> Bunch:
-    """Load scikit-learn's digits as images whose class is their group.
+    """Load scikit-learn's digits as images, with the class as the group.
 
     Parameters
     ----------
     long_tail : float or None, default=None
-        Keep so many images of each class that sizes decay exponentially and digit 0 has
-        `long_tail` times the images of digit 9, up to rounding. None keeps all 1,797 images.
+        Number of images of digit 0 over that of digit 9, up to rounding; sizes in between
+        decay exponentially. None keeps all 1,797 images.
     random_state : int, RandomState or None, default=None
-        Which images a long tail keeps.
+        Seed of the choice of images for a long tail.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def load_digits(
     Raises
     ------
     ValueError
-        Where long_tail is below 1, or so large that digit 9 would have no image.
+        If long_tail is below 1, or so large that digit 9 would have no image.
 
     See Also
     --------

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: small grey images of clothes, whose class is their group."""
+"""Fashion-MNIST: small grey images of clothes, with the class as the group."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NAMES = [
     "Ankle boot",
 ]
 _PREFIXES = {"train": "train", "test": "t10k"}
-# Rows of each subset and the checksum of its labels: what tells the two apart once joined.
+# Rows of each subset and the checksum of its labels, which locates the subsets in the joined table.
 _PUBLISHED = {
     "train": (60_000, "e3245b63f7c40d1c8b652835f19744d970c1613b40ddac6bcfc87b9c46e16a0b"),
     "test": (10_000, "d51d859896c55775b9e9e219b77ff03bcec1b6ac322f313544dc3f9e7bc94fae"),
@@ -51,7 +51,7 @@ def load_fashion_mnist(
     random_state: int | np.random.RandomState | None = None,
     download_if_missing: bool = True,
 ) -> Bunch:
-    """Load Fashion-MNIST, a class of clothes being a group.
+    """Load Fashion-MNIST, with the class of clothes as the group.
 
     The images need 3 kB each: 180 MiB for all 60,000 of the training subset.
 
@@ -62,14 +62,14 @@ def load_fashion_mnist(
         ``fashion_mnist`` or ``FashionMNIST/raw`` that holds them. None takes the environment
         variable ``SK_PRUNEFAIR_DATA``, else ``~/sk_prunefair_data``.
     subset : {"train", "test"}, default="train"
-        Which of the publisher's two parts.
+        One of the publisher's two parts.
     long_tail : float or None, default=None
-        Keep so many images of each class that sizes decay exponentially and class 0 has
-        `long_tail` times the images of class 9, up to rounding. None keeps all.
+        Number of images of class 0 over that of class 9, up to rounding; sizes in between
+        decay exponentially. None keeps all images.
     random_state : int, RandomState or None, default=None
-        Which images a long tail keeps.
+        Seed of the choice of images for a long tail.
     download_if_missing : bool, default=True
-        Where a file is absent, get the data from OpenML ("Fashion-MNIST", version 1) into
+        If a file is missing, download the data from OpenML ("Fashion-MNIST", version 1) into
         `data_home` with :func:`sklearn.datasets.fetch_openml`. The download joins both parts,
         which are then told apart by checksum.
 
@@ -87,10 +87,10 @@ def load_fashion_mnist(
     Raises
     ------
     ValueError
-        Where subset is unknown, long_tail is below 1 or leaves class 9 empty, or a file is
+        If subset is unknown, long_tail is below 1 or leaves class 9 empty, or a file is
         damaged.
     FileNotFoundError
-        Where a file is absent and not downloaded.
+        If a file is missing and not downloaded.
 
     See Also
     --------
@@ -140,7 +140,7 @@ def _load(
 
 
 def _read(images: Path, labels: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Return what two IDX files hold, or raise ValueError where they do not belong together."""
+    """Return the contents of two IDX files, or raise ValueError if they do not match."""
     pixels, codes = read_idx(images, n_dims=3), read_idx(labels, n_dims=1)
     if pixels.shape[1:] != (28, 28):
         raise ValueError(f"{images} must hold images of 28×28, got {pixels.shape[1:]}")
@@ -152,7 +152,7 @@ def _read(images: Path, labels: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArra
 
 
 def _split(bunch: Any, subset: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Return images and labels of a subset out of OpenML's joined table."""
+    """Return images and labels of a subset from OpenML's joined table."""
     labels = np.asarray(bunch.target).astype(np.uint8)
     rows = locate_rows(labels, *_PUBLISHED[subset], subset)
     pixels = np.asarray(bunch.data)[rows].astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Where the files of a data set are looked for, and what is said when they are not there."""
+"""Search the files of a data set, and report missing ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DEFAULT = "~/sk_prunefair_data"
 
 
 def data_folder(data_home: str | os.PathLike[str] | None) -> Path:
-    """Return the folder meant by `data_home`; None asks the environment, then the home folder."""
+    """Return the folder for `data_home`; None takes the environment variable or the home folder."""
     if data_home is None:
         data_home = os.environ.get(_VARIABLE) or _DEFAULT
     if not isinstance(data_home, str | os.PathLike):
@@ -27,7 +27,7 @@ def data_folder(data_home: str | os.PathLike[str] | None) -> Path:
 def search_folders(
     data_home: str | os.PathLike[str] | None, subfolders: Sequence[str]
 ) -> list[Path]:
-    """Return the folders to look in: the one given, then its subfolders."""
+    """Return the folders to search: the given one, then its subfolders."""
     home = data_folder(data_home)
     return [home, *(home / subfolder for subfolder in subfolders)]
 
@@ -39,7 +39,7 @@ def find_file(folders: Sequence[Path], names: Sequence[str]) -> Path | None:
 
 
 def not_found(folders: Sequence[Path], wanted: str, advice: str) -> FileNotFoundError:
-    """Return the error for an absent file, which says where it was looked for and what helps."""
+    """Return the error for a missing file, with the searched folders and advice."""
     tried = ", ".join(str(folder) for folder in folders)
     return FileNotFoundError(
         f"{wanted} not found. Looked in: {tried}. Pass data_home=, the folder that holds it, "
@@ -50,7 +50,7 @@ def not_found(folders: Sequence[Path], wanted: str, advice: str) -> FileNotFound
 def download(
     fetch: Callable[[], Any], folders: Sequence[Path], wanted: str, advice: str, allowed: bool
 ) -> Any:
-    """Return what `fetch` brings, or raise the error for an absent file."""
+    """Return the result of `fetch`, or raise the error for a missing file."""
     if not allowed:
         raise not_found(folders, wanted, f"download_if_missing=True downloads it. {advice}")
     try:
@@ -60,10 +60,10 @@ def download(
 
 
 def locate_rows(column: npt.ArrayLike, n_rows: int, checksum: str, subset: str) -> slice:
-    """Return which rows of a joined download are a published subset, or raise ValueError.
+    """Return the rows of a joined download that are a published subset, or raise ValueError.
 
-    OpenML joins the training and the test rows and promises no order: each end of the column is
-    compared with what the publisher's file holds, by checksum.
+    OpenML joins the training and the test rows in no guaranteed order: each end of the column is
+    compared with the publisher's file, by checksum.
     """
     values = np.asarray(column).astype("<i8")
     for rows in (slice(0, n_rows), slice(max(len(values) - n_rows, 0), None)):

@@ -1,4 +1,4 @@
-"""German credit: which customers of a bank were good risks."""
+"""German credit: good and bad risks among the customers of a bank."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def load_german(
 ) -> Bunch:
     """Load the Statlog German credit data; sensitive features are sex and age.
 
-    Sex comes from the personal status, of which one value that occurs (code A92) means a woman.
-    Age is "<=25" or ">25", the usual split in the fairness literature. Both stay among the
+    Sex is derived from the personal status, where one occurring value (code A92) means a woman.
+    Age is "<=25" or ">25", the usual split in the fairness literature. Both are kept among the
     features as published; to train without: ``german.data.drop(columns=["personal_status",
     "age"])``.
 
@@ -47,7 +47,7 @@ def load_german(
         Folder with ``german.data``, or with a folder ``german`` that holds it. None takes the
         environment variable ``SK_PRUNEFAIR_DATA``, else ``~/sk_prunefair_data``.
     download_if_missing : bool, default=True
-        Where the file is absent, get the data from OpenML ("credit-g", version 1) into
+        If the file is missing, download the data from OpenML ("credit-g", version 1) into
         `data_home` with :func:`sklearn.datasets.fetch_openml`.
 
     Returns
@@ -64,9 +64,9 @@ def load_german(
     Raises
     ------
     FileNotFoundError
-        Where the file is absent and not downloaded.
+        If the file is missing and not downloaded.
     ValueError
-        Where the file is damaged.
+        If the file is damaged.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """The codes of the German credit file in words: attribute number, column, value of each code.
 
-The words are those of OpenML's edition ("credit-g"), so that both sources give the same table.
+The words are those of OpenML's edition ("credit-g"), so that both sources yield the same table.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ _FROM_ZERO = {"credit_history", "purpose"}
 
 
 def codes_of(column: str) -> dict[str, str]:
-    """Return the codes of one column, each with its words; empty for a column of numbers."""
+    """Return the codes of one column with their words; empty for a column of numbers."""
     attribute = COLUMNS.index(column) + 1
     first = 0 if column in _FROM_ZERO else 1
     words = _WORDS.get(column, [])

@@ -1,4 +1,4 @@
-"""IDX, the file format of MNIST and its kin: big-endian header, then bytes."""
+"""IDX, the file format of MNIST and related data: a big-endian header, then bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAGIC = 0x0800
 def read_idx(path: Path, n_dims: int) -> npt.NDArray[np.uint8]:
     """Return the bytes of an IDX file, packed (.gz) or plain, in their shape.
 
-    Raises ValueError where the file is damaged or holds something else.
+    Raises ValueError if the file is damaged or has another format.
     """
     raw = _read_bytes(path)
     header = np.frombuffer(raw[: 4 * (1 + n_dims)], dtype=np.uint8)
@@ -31,14 +31,14 @@ def read_idx(path: Path, n_dims: int) -> npt.NDArray[np.uint8]:
     n_values = int(np.prod(shape, dtype=np.int64))
     if len(raw) - len(header) != n_values:
         raise ValueError(
-            f"{path} must hold {n_values} bytes after its header, as its shape {tuple(shape)} "
-            f"says, got {len(raw) - len(header)}"
+            f"{path} must hold {n_values} bytes after its header, for its shape {tuple(shape)}, "
+            f"got {len(raw) - len(header)}"
         )
     return np.frombuffer(raw, dtype=np.uint8, offset=len(header)).reshape(shape)
 
 
 def _read_bytes(path: Path) -> bytes:
-    """Return the bytes of a file, unpacked where its name ends in .gz."""
+    """Return the bytes of a file, unpacked if its name ends in .gz."""
     raw = path.read_bytes()
     if path.suffix != ".gz":
         return raw

@@ -1,4 +1,4 @@
-"""Class sizes that decay exponentially, cut out of balanced data."""
+"""Rows of balanced data whose class sizes decay exponentially."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ def long_tailed(
     """Choose rows so that class sizes decay exponentially from the first class to the last.
 
     Of k classes in sorted order, class i keeps about n · ratio^(−i / (k − 1)) rows, where n is
-    the largest size that every class can serve. The first class is the largest and has `ratio`
-    times the rows of the last, up to rounding to whole rows.
+    the largest size for which every class has enough rows. The first class is the largest and has
+    `ratio` times the rows of the last, up to rounding to whole rows.
 
     Parameters
     ----------
     target : array-like of shape (n_samples,)
         Class of each row.
     ratio : float
-        Size of the first class over the size of the last, at least 1. With 1 all are equal.
+        Size of the first class over the size of the last, at least 1. With 1 all sizes are equal.
     random_state : int, RandomState or None, default=None
-        Which rows of a class are kept. An int gives the same rows every time.
+        Seed of the choice of rows. An int gives the same rows every time.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def long_tailed(
     Raises
     ------
     ValueError
-        Where target is empty or not one-dimensional, ratio is below 1, or ratio is so large that
+        If target is empty or not one-dimensional, ratio is below 1, or ratio is so large that
         the last class would keep no row.
 
     Examples
@@ -57,7 +57,7 @@ def select_long_tail(
     random_state: int | np.random.RandomState | None,
     name: str,
 ) -> npt.NDArray[np.int64]:
-    """Do what `long_tailed` does; errors call the ratio by the name of the caller's argument."""
+    """Do the same as `long_tailed`, with the ratio under the caller's argument name in errors."""
     check_number(name, ratio, least=1)
     labels = column_or_1d(target)
     if len(labels) == 0:
@@ -75,13 +75,13 @@ def select_long_tail(
 def _class_sizes(
     available: npt.NDArray[np.integer], ratio: float, name: str
 ) -> npt.NDArray[np.int64]:
-    """Return how many rows each class keeps."""
+    """Return the number of rows that each class keeps."""
     growth = ratio ** (np.arange(len(available)) / max(len(available) - 1, 1))
     largest = np.min(available * growth)
     sizes = np.rint(largest / growth).astype(np.int64)
     if sizes[-1] < 1:
         raise ValueError(
-            f"{name}={ratio:g} leaves the last class without a row, "
-            f"for the first can have no more than {largest:g}; pass a smaller {name}"
+            f"{name}={ratio:g} leaves no row for the last class, as the first can have at most "
+            f"{largest:g}; pass a smaller {name}"
         )
     return sizes

@@ -1,4 +1,4 @@
-"""What the loaders of tables share: dtypes of the columns and the Bunch they return."""
+"""Common parts of the loaders of tables: dtypes of the columns, and the returned Bunch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sklearn.utils import Bunch
 
 
 def read_table(path: Path, **options: Any) -> pd.DataFrame:
-    """Return a text file as a frame, or raise a ValueError that names the file."""
+    """Return a text file as a frame, or raise a ValueError with the name of the file."""
     try:
         return pd.read_csv(path, **options)
     except ValueError as error:
@@ -24,7 +24,7 @@ def as_features(frame: pd.DataFrame, numeric: Mapping[str, str], source: object)
     """Return a frame whose numeric columns have the given dtypes; all others become categories."""
     columns = {}
     for name, column in frame.items():
-        # By way of str: categories then hold the values that are there, sorted, and no others.
+        # Via str, categories are the occurring values, sorted.
         steps: list[Any] = [numeric[str(name)]] if name in numeric else ["str", "category"]
         try:
             for dtype in steps:
@@ -54,17 +54,17 @@ def as_bunch(
 
 
 def check_columns(frame: pd.DataFrame, wanted: Sequence[str], source: object) -> None:
-    """Raise ValueError unless the file has every column that is wanted."""
+    """Raise ValueError unless the file has every required column."""
     missing = [column for column in wanted if column not in frame.columns]
     if missing:
         raise ValueError(f"{source} lacks the columns {missing}; it has {frame.columns.tolist()}")
 
 
 def check_values(values: pd.Series, accepted: Sequence[object], source: object) -> None:
-    """Raise ValueError where a column of a file holds what it never should."""
+    """Raise ValueError if a column of a file holds values that are not accepted."""
     strangers = values[~values.isin(list(accepted))]
     if len(strangers):
-        # By way of a list: a plain 3 reads better than np.int64(3).
+        # Via a list, so that the message shows 3 instead of np.int64(3).
         first, row = strangers.tolist()[0], strangers.index[0]
         raise ValueError(
             f"{source}: column {values.name!r} must hold {list(accepted)}, "

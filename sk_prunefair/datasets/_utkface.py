@@ -45,7 +45,7 @@ def load_utkface(
     random_state: int | np.random.RandomState | None = None,
     verbose: int = 0,
 ) -> Bunch:
-    """Load the UTKFace images, without the files that are copies of others.
+    """Load the UTKFace images, without duplicate files.
 
     Nothing is unpacked to disk, and only the images returned are decoded. The result takes
     12 · size² bytes an image: at a size of 48 that is 27 kB each and 608 MiB for all 23,056.
@@ -69,15 +69,15 @@ def load_utkface(
         Height and width of the returned images; those stored in another size are
         resized with Pillow's bicubic filter.
     n_samples : int or None, default=None
-        Load so many images, drawn at random after copies are dropped. None loads all.
+        Number of images, drawn at random after copies are dropped. None loads all.
     age_bins : sequence of int, default=(15, 30, 45, 60)
-        First year of each age group but the youngest. The default makes "0-14", "15-29",
+        First year of each age group except the youngest. The default gives "0-14", "15-29",
         "30-44", "45-59" and "60+".
     keep_duplicates : bool, default=False
         False keeps one of several byte-identical files whose labels agree and none of those
         whose labels contradict each other; otherwise copies end up on both sides of a split.
     random_state : int, RandomState or None, default=None
-        Which images `n_samples` draws.
+        Seed of the choice of `n_samples` images.
     verbose : int, default=0
         Above 0, progress bars are shown on a terminal.
 
@@ -87,7 +87,7 @@ def load_utkface(
         - ``data`` : float32 array of shape (n_samples, 3, size, size), values in [0, 1], sorted
           by file name
         - ``target`` : int64 array of shape (n_samples,), position in ``target_names``
-        - ``sensitive_features`` : DataFrame with a string column for each one asked for
+        - ``sensitive_features`` : DataFrame with a string column for each requested one
         - ``target_names`` : list of str
         - ``filenames`` : array of str of shape (n_samples,)
         - ``n_dropped`` : dict of int, files left out before `n_samples` are drawn: "unlabelled"
@@ -97,11 +97,11 @@ def load_utkface(
     Raises
     ------
     ImportError
-        Where Pillow is not installed.
+        If Pillow is not installed.
     FileNotFoundError
-        Where there are no images. There is no download.
+        If there are no images. There is no download.
     ValueError
-        Where an argument is unknown or out of range, no file name has all labels, or the archive
+        If an argument is unknown or out of range, no file name has all labels, or the archive
         or an image is damaged.
 
     Examples
@@ -173,7 +173,7 @@ def _check_groups(sensitive_features: Any, choices: list[str]) -> list[str]:
 
 
 def _import_pillow() -> Any:
-    """Return Pillow's Image module, or say how to get it."""
+    """Return Pillow's Image module, or raise an error with the command that installs it."""
     try:
         from PIL import Image
     except ImportError as error:
@@ -186,12 +186,12 @@ def _import_pillow() -> Any:
 def _draw(
     names: list[str], n_samples: int | None, random_state: int | np.random.RandomState | None
 ) -> list[str]:
-    """Return n_samples of the names, drawn at random and in their order."""
+    """Return n_samples of the names, drawn at random, in their original order."""
     if n_samples is None:
         return names
     if n_samples > len(names):
         raise ValueError(
-            f"n_samples must be at most {len(names)}, the images there are, got {n_samples}"
+            f"n_samples must be at most {len(names)}, the number of images, got {n_samples}"
         )
     rows = check_random_state(random_state).choice(len(names), n_samples, replace=False)
     return [names[row] for row in np.sort(rows)]
@@ -208,7 +208,7 @@ def _encode(labels: Sequence[Labels], age_bins: Sequence[int]) -> dict[str, npt.
 
 
 def _decode_all(images: Mapping[str, bytes], size: int, verbose: int) -> npt.NDArray[np.float32]:
-    """Return the images as one array, each decoded straight into its place."""
+    """Return the images as one array, into which each is decoded directly."""
     data = np.empty((len(images), 3, size, size), dtype=np.float32)
     bar = progress(images.items(), verbose, "Decoding", total=len(images))
     for row, (name, raw) in enumerate(bar):
@@ -229,7 +229,7 @@ def _decode(name: str, raw: bytes, size: int) -> npt.NDArray[np.uint8]:
 
 
 def _describe(n_dropped: Mapping[str, int]) -> str:
-    """Return the sentence on what was left out."""
+    """Return the sentence on the files that were left out."""
     text = f"Dropped: {n_dropped['unlabelled']} files whose name lacks a label"
     if "copies" not in n_dropped:
         return f"{text}; byte-identical files were kept."

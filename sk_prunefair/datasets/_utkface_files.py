@@ -1,4 +1,4 @@
-"""UTKFace as files: where they are, what their names say, and which are copies of each other."""
+"""Files of UTKFace: locate them, parse their names, and find duplicates."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _ADVICE = (
     "Ask for the aligned and cropped faces on the project page, "
     "https://susanqq.github.io/UTKFace/; they are for non-commercial research only."
 )
-# Only the beginning counts: some official names lack digits or the dot of the extension.
+# Only the beginning is parsed: some official names lack digits or the dot of the extension.
 _NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_\d+")
 _Item = TypeVar("_Item")
 
 
 class Labels(NamedTuple):
-    """What a file name says of a face, as numbers."""
+    """The labels in a file name, as numbers."""
 
     age: int
     gender: int
@@ -35,7 +35,7 @@ class Labels(NamedTuple):
 
 
 def read_images(data_home: str | os.PathLike[str] | None, verbose: int) -> dict[str, bytes]:
-    """Return the undecoded images of a folder or a tar archive by name, sorted by name."""
+    """Return the undecoded images of a folder or a tar archive, sorted by name."""
     source = _find_source(data_home)
     pairs = _from_folder(source) if source.is_dir() else _from_archive(source)
     images = dict(progress(pairs, verbose, "Reading"))
@@ -57,7 +57,7 @@ def parse_names(names: Iterable[str]) -> dict[str, Labels]:
 def split_copies(
     images: Mapping[str, bytes], labels: Mapping[str, Labels]
 ) -> tuple[list[str], int, int]:
-    """Choose one file of each image, and none where copies contradict each other.
+    """Choose one file of each image, and none if its copies have different labels.
 
     Returns
     -------
@@ -66,7 +66,8 @@ def split_copies(
     n_copies : int
         Files left out because the same image with the same labels is kept.
     n_conflicting : int
-        Files left out because byte-identical files have other labels: at most one can be right.
+        Files left out because byte-identical files have other labels, of which at most one is
+        correct.
     """
     names_of: dict[bytes, list[str]] = {}
     for name in labels:
@@ -85,12 +86,12 @@ def progress(
     items: Iterable[_Item], verbose: int, label: str, total: int | None = None
 ) -> Iterator[_Item]:
     """Yield the items, with a bar on a terminal unless verbose is 0."""
-    # For tqdm, None means: show the bar only where there is a terminal.
+    # None makes tqdm show the bar only on a terminal.
     yield from tqdm(items, desc=label, total=total, disable=None if verbose else True)
 
 
 def _find_source(data_home: str | os.PathLike[str] | None) -> Path:
-    """Return the folder of images or the archive that `data_home` means."""
+    """Return the folder of images or the archive for `data_home`."""
     home = data_folder(data_home)
     if home.is_file():
         return home
@@ -114,7 +115,7 @@ def _from_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
 def _from_archive(archive: Path) -> Iterator[tuple[str, bytes]]:
     """Yield name and bytes of each image of a tar archive; nothing is unpacked to disk."""
     try:
-        # "r|*": one pass, for a compressed archive cannot jump back cheaply.
+        # "r|*" reads in one pass, as seeking in a compressed archive is slow.
         with tarfile.open(archive, "r|*") as members:
             for member in members:
                 file = members.extractfile(member) if member.name.endswith(".jpg") else None

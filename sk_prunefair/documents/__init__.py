@@ -1,4 +1,4 @@
-"""Documents that other readers ask for, each made of one audit, each saying what it leaves out."""
+"""Documents on one audit for other readers; each lists its own limits."""
 
 from sk_prunefair.documents.cyclonedx import cyclonedx
 from sk_prunefair.documents.impact_ratios import impact_ratios, named_columns

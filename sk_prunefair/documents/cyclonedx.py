@@ -31,10 +31,10 @@ def cyclonedx(
 ) -> dict[str, Any]:
     """Return a CycloneDX 1.6 document with the model card of the compressed model.
 
-    ``quantitativeAnalysis`` has the accuracy of all rows and of each group (its ``slice``), what
-    each group lost, and the gaps, with their confidence intervals; ``fairnessAssessments`` has one
-    entry for each group. The form is that of https://cyclonedx.org/docs/1.6/json/ (``modelCard``);
-    1.7 readers take it as well.
+    ``quantitativeAnalysis`` has the accuracy of all rows and of each group (its ``slice``), the
+    loss of each group, and the gaps, with their confidence intervals; ``fairnessAssessments`` has
+    one entry for each group. The format is https://cyclonedx.org/docs/1.6/json/ (``modelCard``);
+    it is valid in version 1.7 as well.
 
     Parameters
     ----------
@@ -43,26 +43,26 @@ def cyclonedx(
     path : str or path-like, default=None
         File to write, in UTF-8; its name should end in ``.cdx.json``.
     name, version : str, default=None
-        Of the model; None takes the name of the compressed one, and no version.
+        Name and version of the model; None takes the compressed model's name, and no version.
     dataset : str, default="held-out samples"
-        What the figures are of.
+        Description of the data.
     mitigation : str
-        What is done against harms to groups.
+        Mitigation of harms to groups.
 
     Returns
     -------
     dict
-        The document. Its serial number is another one each time, as the format asks for.
+        The document. Its serial number is new each time, as the format requires.
 
     Raises
     ------
     ValueError
-        If a text is empty or none.
+        If a string is empty, or not a string.
 
     Notes
     -----
-    It covers what the audit measured. Training data, intended use, users, licences, dependencies
-    and energy are not in it.
+    It covers the measurements of the audit. Training data, intended use, users, licences,
+    dependencies and energy use are not included.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def cyclonedx(
     texts |= {"mitigation": mitigation} | ({} if version is None else {"version": version})
     for key, value in texts.items():
         if not isinstance(value, str) or not value.strip():
-            raise ValueError(f"{key} must be a text, got {value!r}")
+            raise ValueError(f"{key} must be a string, got {value!r}")
     component: dict[str, Any] = {
         "type": "machine-learning-model",
         "bom-ref": "compressed-model",
@@ -148,7 +148,7 @@ def _metrics(report: GroupComparison, figures: Figures) -> list[dict[str, Any]]:
 
 
 def _metric(kind: str, figure: Mapping[str, Any], own: str | None = None) -> dict[str, Any]:
-    """Return a figure as the format has it: all values are texts."""
+    """Return a figure in the document's format, in which all values are strings."""
     found: dict[str, Any] = {"type": kind}
     if figure["value"] is not None:
         found["value"] = f"{figure['value']:.6g}"

@@ -71,7 +71,7 @@ def impact_ratios(
     Returns
     -------
     ImpactRatios
-        Rows of which any category is unknown are in none of its tables.
+        Tables without the rows that have an unknown category.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def impact_ratios(
     check_number("exclude_below", exclude_below, least=0, most=0.5)
     check_number("confidence", confidence, above=0, most=1 - 1e-6)
     if sex is None and race is None:
-        raise ValueError("sex or race must name a column, or hold the category of each row")
+        raise ValueError("sex or race must be given: a column name, or the category of each row")
     code = _positive(report, positive)
     outcome = report.outcomes[model == "compressed"]
     is_selected, median = outcome.labels == code, None
@@ -127,7 +127,7 @@ def impact_ratios(
     for column in columns.values():
         is_known &= ~column.astype(str).str.strip().str.lower().isin(words).to_numpy()
     if not is_known.any():
-        raise ValueError("sex and race must be known of a row at least, got none")
+        raise ValueError("sex and race must be known for at least one row, got none")
     frame = pd.DataFrame(columns)[is_known]
     selected = is_selected[is_known]
     options = (selected, exclude_below, confidence, COLUMNS[of])
@@ -149,7 +149,7 @@ def impact_ratios(
 
 
 def named_columns(frame: pd.DataFrame) -> dict[str, Any] | None:
-    """Return the columns that are called after sex and race, None where neither is.
+    """Return the columns named after sex and race, None for a missing one.
 
     >>> named_columns(pd.DataFrame(columns=["Race", "age", "Gender"]))
     {'sex': 'Gender', 'race': 'Race'}

@@ -1,4 +1,4 @@
-"""Tables of selection rates and impact ratios, and how they are written."""
+"""Tables of selection rates and impact ratios, and their text."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ImpactRatios:
     Attributes
     ----------
     sex, race, intersections : pandas.DataFrame or None
-        By category: ``count``, ``share`` (of the rows that are counted), ``selected``,
+        By category: ``count``, ``share`` (of the counted rows), ``selected``,
         ``selection_rate``, ``impact_ratio`` (NaN where the category is excluded, or nobody is
         selected), its interval ``low`` to ``high``, and ``excluded``. Of scores ``above_median``
         and ``scoring_rate`` in the place of ``selected`` and ``selection_rate``. None where its
@@ -40,9 +40,9 @@ class ImpactRatios:
     positive : object
         The label that counts as selected, or is scored.
     model : str
-        Whose answers were counted.
+        Model whose predictions were counted.
     n_rows, n_unknown : int
-        Rows that are counted, and those that are not, as a category of theirs is unknown.
+        Number of counted rows, and of rows left out because a category is unknown.
     exclude_below : float
         Share of the rows below which a category is excluded.
     report : FairnessReport
@@ -85,7 +85,7 @@ class ImpactRatios:
     def to_markdown(
         self, path: str | PathLike[str] | None = None, *, dataset: str = "held-out samples"
     ) -> str:
-        """Return the tables in Markdown, with what they leave out, and write them to a file.
+        """Return the tables in Markdown with their limits, and write them to a file.
 
         Parameters
         ----------
@@ -142,8 +142,7 @@ class ImpactRatios:
             *scope(self.report, dataset),
         ]
         return [
-            f"{self.n_unknown:,} more rows, of which a category is unknown, are not in these "
-            "tables.",
+            f"{self.n_unknown:,} more rows have an unknown category and are not in these tables.",
             "## What this does not cover",
             "\n".join(f"- {cell(each)}" for each in limits),
             made_by(),

@@ -39,8 +39,8 @@ def technical_documentation(
 
     Regulation (EU) 2024/1689, Annex IV: point 2 (g) asks for the metrics of accuracy and of
     potentially discriminatory impacts, point 3 for the accuracy for specific persons or groups, the
-    overall level that is expected, and foreseeable limits. What an audit does not know is left
-    open, and named.
+    overall level that is expected, and foreseeable limits. Parts that the audit does not cover are
+    listed as open.
 
     Parameters
     ----------
@@ -49,11 +49,11 @@ def technical_documentation(
     path : str or path-like, default=None
         File to write, in UTF-8.
     title : str, default=None
-        Name of the system; None takes that of the compressed model.
+        Name of the system; None takes the name of the compressed model.
     dataset : str, default="held-out samples"
-        What the figures are of.
+        Description of the data.
     min_count : int, default=100
-        Groups with fewer rows are named among the limits.
+        Groups with fewer rows are listed among the limits.
 
     Returns
     -------

@@ -1,6 +1,6 @@
-"""Pruned nets as files, small and safe to load, or for other runtimes; and as fast modules.
+"""Write pruned nets to files, small and safe to load, or for other runtimes; make sparse modules.
 
-To load one into a plain module, ``load_compact`` imports torch and numpy, and nothing else.
+To load a file into a plain module, ``load_compact`` imports only torch and numpy.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Read a zip archive that nobody vouches for, at no more cost than the archive is large."""
+"""Read an untrusted zip archive, at a cost proportional to its size."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-# What deflate can make of one byte at most; an archive that claims more is forged.
+# Largest ratio of deflate; an archive that states more is forged.
 _DEFLATE_RATIO = 1032
 _LOCAL_HEADER = 30
 _ENCRYPTED = 0x1
-# One date for all: the same net gives the same file.
+# One date for all parts: the same net gives the same file.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
 class Archive:
-    """The parts of a zip archive, their sizes checked before anything is unpacked.
+    """The parts of a zip archive; their sizes are checked before anything is unpacked.
 
     Parameters
     ----------
     archive : zipfile.ZipFile
-        Open for reading.
+        Archive open for reading.
     n_bytes : int
         Size of the file.
 
     Raises
     ------
     ValueError
-        If a part stands twice, overlaps another, is encrypted, is compressed by other means than
-        deflate, or claims a size that its bytes cannot have.
+        If a part occurs twice, overlaps another, is encrypted, is compressed by a method other than
+        deflate, or states a size that its bytes cannot unpack to.
     """
 
     def __init__(self, archive: zipfile.ZipFile, n_bytes: int) -> None:
@@ -47,19 +47,19 @@ class Archive:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Bytes of each part, unpacked."""
+        """Unpacked size of each part in bytes."""
         return {name: part.file_size for name, part in self._parts.items()}
 
     def packed_size(self, name: str) -> int:
-        """Return the bytes that a part takes in the file."""
+        """Return the size of a part in the file, in bytes."""
         return self._part(name).compress_size
 
     def read(self, name: str, size: int) -> bytes:
-        """Return a part, which must have this size, unpacked."""
+        """Return a part, unpacked, which must have the given size."""
         if self._part(name).file_size != size:
             raise ValueError(f"the file is damaged: {name!r} does not have {size} bytes")
         with self._archive.open(name) as part:
-            # One byte more than there may be: the end is reached, where the checksum is compared.
+            # Reads one byte more than allowed: at the end of the part the checksum is compared.
             content = part.read(size + 1)
         if len(content) != size:
             raise ValueError(f"the file is damaged: {name!r} does not have {size} bytes")
@@ -67,11 +67,11 @@ class Archive:
 
     def _part(self, name: str) -> zipfile.ZipInfo:
         if name not in self._parts:
-            raise ValueError(f"the file is not a whole compact file (it lacks {name!r})")
+            raise ValueError(f"the file is not a complete compact file (it lacks {name!r})")
         return self._parts[name]
 
     def _check_places(self, end: int) -> None:
-        """Raise ValueError where two parts share bytes: so a small file seems large."""
+        """Raise ValueError if two parts overlap, which makes a small file seem large."""
         parts = sorted(self._parts.values(), key=lambda part: part.header_offset)
         ends = [part.header_offset for part in parts[1:]] + [end]
         for part, last in zip(parts, ends, strict=False):
@@ -86,7 +86,7 @@ def _check_part(part: zipfile.ZipInfo) -> None:
     elif part.compress_type == zipfile.ZIP_DEFLATED:
         is_possible = size <= _DEFLATE_RATIO * packed
     else:
-        # zipfile unpacks bz2 and lzma without any limit.
+        # zipfile unpacks bz2 and lzma without a size limit.
         raise ValueError(
             f"the file is not a compact file: {name!r} is compressed by method "
             f"{part.compress_type}; only stored and deflated parts are read"
@@ -95,13 +95,13 @@ def _check_part(part: zipfile.ZipInfo) -> None:
         raise ValueError(f"the file is not a compact file: {name!r} is encrypted")
     if not is_possible:
         raise ValueError(
-            f"the file is damaged: {name!r} cannot have {size} bytes, packed as {packed}"
+            f"the file is damaged: {name!r} cannot unpack to {size} bytes from {packed}"
         )
 
 
 @contextlib.contextmanager
 def open_archive(path: str | Path) -> Iterator[Archive]:
-    """Open an archive; what a damaged file raises becomes a ValueError that names the path.
+    """Open an archive; errors of a damaged file become a ValueError with the path.
 
     Parameters
     ----------
@@ -126,12 +126,13 @@ def open_archive(path: str | Path) -> Iterator[Archive]:
     except FileNotFoundError:
         raise
     except (
-        # zipfile raises RuntimeError for what it does not know, json for what is nested too deep.
+        # zipfile raises RuntimeError for unsupported features, json RecursionError for deep
+        # nesting.
         *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError),
         UnicodeDecodeError,
     ) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise ValueError(f"path={str(path)!r} is not a whole compact file ({reason})") from error
+        raise ValueError(f"path={str(path)!r} is not a complete compact file ({reason})") from error
 
 
 def write_part(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

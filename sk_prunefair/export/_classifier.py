@@ -1,4 +1,4 @@
-"""All that reading and writing compact files asks of a classifier."""
+"""Read from and write to a classifier, for compact files."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from sk_prunefair.restore import unchanged_on_error
 if TYPE_CHECKING:
     from sk_prunefair.protocol import CoreNet
 
-# A net whose sizes a file decides may have 64 MiB, or a thousand times the bytes of the file: at a
-# rate of 0.999 the rest of a net needs more.
+# The net described by a file may have 64 MiB, or a thousand times the bytes of the file: at a
+# rate of 0.999 the kept weights need more.
 _BUILT_BYTES, _BUILT_RATIO = 2**26, 1000
-# Inputs of a sample that a file may tell of beyond one for each of its numbers: images are many.
+# Numbers of a sample that a file may state beyond the number of its weights, as images are large.
 _FREE_INPUTS = 2**20
 
 
 def describe_data(clf: CoreNet) -> dict[str, Any]:
-    """Return the entries of the header that are about a classifier's data."""
+    """Return the entries of the header on a classifier's data."""
     known = known_schema(clf).inputs or InputSchema()
     names = known.feature_names_in
     fields = {
@@ -49,7 +49,7 @@ def describe_data(clf: CoreNet) -> dict[str, Any]:
 
 
 def _plain(labels: Any) -> Any:
-    """Return labels as an array that a file can hold."""
+    """Return labels as an array that a file can store."""
     array = np.asarray(labels)
     plain = array.tolist()
     if not all(isinstance(label, (str, int, float, np.generic)) for label in plain):
@@ -60,10 +60,10 @@ def _plain(labels: Any) -> Any:
 
 
 def make_template(clf: CoreNet, header: Header, n_bytes: int) -> nn.Module:
-    """Return a net of the architecture of the classifier's dense one, to compare a file with.
+    """Return a net of the architecture of the classifier's dense net, to compare a file with.
 
-    Where the classifier has none yet, its module is made on the meta device, which needs neither
-    time nor memory, and the classifier stays as it is.
+    If the classifier has no net yet, its module is built on the meta device, which needs neither
+    time nor memory, and the classifier is not changed.
     """
     if not hasattr(clf, "initialized_"):
         raise ValueError(
@@ -80,7 +80,8 @@ def make_template(clf: CoreNet, header: Header, n_bytes: int) -> nn.Module:
     n_inputs = header.inputs.n_numbers
     if n_inputs > header.numel + _FREE_INPUTS:
         raise ValueError(
-            f"the file says that a sample has {n_inputs} numbers, but its net has {header.numel}"
+            f"the file states {n_inputs} numbers per sample, but its net has only {header.numel} "
+            "parameters"
         )
     with torch.random.fork_rng(devices=[]):
         template = _built(known, n_inputs <= header.numel)
@@ -88,22 +89,22 @@ def make_template(clf: CoreNet, header: Header, n_bytes: int) -> nn.Module:
     n_built = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     if n_built > _BUILT_BYTES + _BUILT_RATIO * n_bytes:
         raise ValueError(
-            f"the file has {n_bytes} bytes, but tells of a net of {n_built}; where that is true, "
-            "initialize the target before it is loaded into"
+            f"the file has {n_bytes} bytes, but describes a net of {n_built} bytes; if that is "
+            "right, initialize the target before loading"
         )
     return template
 
 
 def _built(clf: CoreNet, is_small: bool) -> nn.Module:
-    """Return the module that a classifier would have, without its values where that is possible."""
+    """Return the module that a classifier would build, on the meta device where possible."""
     try:
         with torch.device("meta"), clf._current_init_context("module"):
             clf.initialize_module()
     except Exception as error:
-        # Code that looks at values, by .item() for instance, cannot run without them.
+        # Code that reads values, for example by .item(), cannot run on the meta device.
         if not is_small:
             raise ValueError(
-                "the target's module cannot be compared with the file before it is made "
+                "the target's module cannot be compared with the file before it is initialized "
                 f"({type(error).__name__}: {error}); initialize the target first"
             ) from error
         try:
@@ -111,14 +112,14 @@ def _built(clf: CoreNet, is_small: bool) -> nn.Module:
                 clf.initialize_module()
         except Exception as second:
             raise ValueError(
-                "the target's module cannot be made for the inputs and labels of the file "
+                "the target's module cannot be built for the inputs and labels of the file "
                 f"({type(second).__name__}: {second})"
             ) from second
     return clf.module_
 
 
 def _check_known(clf: CoreNet, header: Header) -> None:
-    """Raise ValueError where a classifier knows of other data than the file does."""
+    """Raise ValueError if the labels or inputs of a classifier differ from the file's."""
     assert header.classes is not None
     known = getattr(clf, "classes_", None)
     if known is not None and known.tolist() != header.classes.tolist():
@@ -147,7 +148,7 @@ def _names(inputs: InputSchema) -> list[str] | None:
 
 
 def _learn(clf: CoreNet, header: Header) -> None:
-    """Set what the file knows of the data and the classifier does not."""
+    """Set the labels and inputs of the file where the classifier has none."""
     inputs = header.inputs
     known = known_schema(clf)
     seen, names = known.inputs or InputSchema(), inputs.feature_names
@@ -165,7 +166,7 @@ def _learn(clf: CoreNet, header: Header) -> None:
 
 
 def _of_fields(seen: InputSchema, inputs: Inputs) -> dict[str, Any]:
-    """Return what is known of the arrays of a dict."""
+    """Return the schema of the arrays of a dict."""
     if seen.fields is not None or inputs.fields is None:
         return {"fields": seen.fields, "dtypes": seen.dtypes, "sizes": seen.sizes}
     entries = inputs.fields.items()
@@ -177,7 +178,7 @@ def _of_fields(seen: InputSchema, inputs: Inputs) -> dict[str, Any]:
 
 
 def fill_classifier(clf: CoreNet, contents: Contents) -> None:
-    """Give a classifier the net of a file, which has been read and checked."""
+    """Set the net of a file, read and checked, in a classifier."""
     with unchanged_on_error(clf, in_place=clf.initialized_):
         _learn(clf, contents.header)
         if not clf.initialized_:
@@ -186,4 +187,6 @@ def fill_classifier(clf: CoreNet, contents: Contents) -> None:
         inputs = known_schema(clf).inputs
         shape = None if inputs is None or inputs.dtype != "int64" else inputs.shape
         if shape and not runs_on(clf, torch.ones(2, *shape, dtype=torch.int64)):
-            raise ValueError("the net of the file takes int64, the target's does not")
+            raise ValueError(
+                "the net of the file takes int64 inputs, but the target's net does not"
+            )

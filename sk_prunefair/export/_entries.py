@@ -1,4 +1,4 @@
-"""Entries of a compact file's header: tensors and inputs, and how each value is checked."""
+"""Entries of a compact file's header for tensors and inputs, with checks of their values."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """What a file says of one tensor.
+    """The entry of one tensor.
 
     Parameters
     ----------
     shape : tuple of int
-        Its shape.
+        Shape.
     dtype : str
         Name of its torch dtype, without "torch.".
     n_stored : int, default=None
-        How many of its numbers are in the file, the others being zero; None for all.
+        Number of its values in the file, where the others are zero; None for all.
     """
 
     shape: tuple[int, ...]
@@ -41,12 +41,12 @@ class TensorEntry:
 
     @functools.cached_property
     def numel(self) -> int:
-        """Numbers of the tensor."""
+        """Number of values of the tensor."""
         return math.prod(self.shape)
 
     @property
     def width(self) -> int:
-        """Bytes of one number."""
+        """Bytes of one value."""
         return _DTYPES[self.dtype].itemsize
 
     def part_sizes(self, folder: str, name: str) -> Iterator[tuple[str, int]]:
@@ -58,7 +58,7 @@ class TensorEntry:
 
     @classmethod
     def of(cls, name: str, entry: Any) -> TensorEntry:
-        """Return a checked entry of the JSON."""
+        """Return a checked entry from JSON."""
         where = f"tensor {name!r}"
         check_keys(entry, {"shape", "dtype"}, {"kept"}, where)
         if not isinstance(entry["dtype"], str) or entry["dtype"] not in _DTYPES:
@@ -72,14 +72,14 @@ class TensorEntry:
         return tensor
 
     def to_json(self) -> dict[str, Any]:
-        """Return the entry of the JSON."""
+        """Return the entry as JSON."""
         entry: dict[str, Any] = {"shape": list(self.shape), "dtype": self.dtype}
         return entry if self.n_stored is None else entry | {"kept": self.n_stored}
 
 
 @dataclass(frozen=True)
 class Field:
-    """What a file says of one array of an X that is a dict.
+    """The entry of one array, where X is a dict.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class Field:
     dtype : str
         Name of its numpy dtype.
     size : int, default=None
-        Columns of floats, or one more than the largest integer of the training data.
+        Number of columns of floats, or one more than the largest integer of the training data.
     """
 
     shape: tuple[int, ...]
@@ -97,7 +97,7 @@ class Field:
 
     @classmethod
     def of(cls, entry: Any) -> Field:
-        """Return a checked entry of the JSON."""
+        """Return a checked entry from JSON."""
         check_keys(entry, {"shape", "dtype"}, {"size"}, "input_fields")
         if entry["dtype"] not in _INPUT_DTYPES:
             raise wrong("input_fields", f"one of {_INPUT_DTYPES}", entry["dtype"])
@@ -109,27 +109,27 @@ class Field:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the entry as it stands in the file."""
+        """Return the entry as JSON."""
         known = {} if self.size is None else {"size": self.size}
         return {"shape": self.shape, "dtype": self.dtype} | known
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What X looks like to the classifier of a file; all None where that is not known.
+    """Schema of X in a file; all None if not known.
 
     Parameters
     ----------
     shape : tuple of int, default=None
         Shape of one sample.
     dtype : str, default=None
-        Name of the numpy dtype that the module is given.
+        Name of the numpy dtype of the module's input.
     n_features : int, default=None
-        ``n_features_in_``, the columns of a table.
+        ``n_features_in_``, the number of columns of a table.
     feature_names : tuple of str, default=None
         ``feature_names_in_``, the names of the columns.
     fields : dict of str to Field, default=None
-        The arrays of an X that is a dict.
+        The arrays, if X is a dict.
     """
 
     shape: tuple[int, ...] | None = None
@@ -140,7 +140,7 @@ class Inputs:
 
     @property
     def n_numbers(self) -> int:
-        """Numbers of a sample, or the largest size that the file tells of an array."""
+        """Numbers per sample, or the largest size of an array in the file."""
         fields = (self.fields or {}).values()
         sizes = [each.size or 0 for each in fields]
         numbers = math.prod(self.shape or (0,)) + sum(math.prod(each.shape) for each in fields)
@@ -148,7 +148,7 @@ class Inputs:
 
     @classmethod
     def of(cls, header: Mapping[str, Any]) -> Inputs:
-        """Return what a parsed header says of X, checked."""
+        """Return the schema of X from a parsed header, checked."""
         shape, dtype = header["input_shape"], header.get("input_dtype")
         n_features, names = header.get("n_features"), header.get("feature_names")
         if shape is not None:
@@ -166,7 +166,7 @@ class Inputs:
         return cls(shape, dtype, n_features, names, _fields(header.get("input_fields")))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the entries of the JSON; those that are not known are left out."""
+        """Return the entries as JSON, without those that are not known."""
         optional = {
             "input_dtype": self.dtype,
             "n_features": self.n_features,
@@ -195,7 +195,7 @@ def check_shape(value: Any, where: str, smallest: int) -> tuple[int, ...]:
         raise wrong(where, f"a list of at most {MAX_DIMS} sizes", value)
     shape = tuple(check_integer(size, where, smallest) for size in value)
     if math.prod(shape) > _MAX_SIZE:
-        raise wrong(where, "sizes of a tensor that can be", value)
+        raise wrong(where, "sizes that a tensor can have", value)
     return shape
 
 
@@ -208,7 +208,7 @@ def check_integer(value: Any, where: str, smallest: int, largest: int = _MAX_SIZ
 def check_strings(value: Any, where: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise wrong(where, "a list of strings", value)
-    "".join(value).encode()  # raises UnicodeEncodeError, a ValueError, for half characters
+    "".join(value).encode()  # raises UnicodeEncodeError, a ValueError, for lone surrogates
     return tuple(value)
 
 
@@ -218,13 +218,12 @@ def check_keys(entry: Any, required: set[str], optional: set[str], where: str) -
     found = cast("set[str]", entry.keys())
     if not required <= found <= required | optional:
         raise ValueError(
-            f"the header of the file does not fit: {where} lacks {sorted(required - found)} and "
-            f"has {sorted(found - required - optional)[:5]} beyond what is known"
+            f"the header of the file is invalid: {where} lacks {sorted(required - found)} and has "
+            f"the unknown keys {sorted(found - required - optional)[:5]}"
         )
 
 
 def wrong(where: str, expected: str, found: Any) -> ValueError:
     return ValueError(
-        f"the header of the file does not fit: {where} must be {expected}, got "
-        f"{reprlib.repr(found)}"
+        f"the header of the file is invalid: {where} must be {expected}, got {reprlib.repr(found)}"
     )

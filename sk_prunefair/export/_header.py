@@ -1,4 +1,4 @@
-"""The header of a compact file: what the file says of its net, checked for itself."""
+"""The header of a compact file, with checks of its consistency."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from sk_prunefair.export._labels import array_of, check_labels, dtype_name
 
 FORMAT = "sk_prunefair compact 1"
 HEADER = "header.json"
-# A header unpacks to 128 times its bytes in the file, beyond the first MiB: names compress well,
-# those of 20,000 like layers to a fiftieth.
+# A header may unpack to 128 times its bytes in the file, beyond the first MiB: names compress well,
+# those of 20,000 similar layers to a fiftieth.
 _HEADER_SIZE, _HEADER_RATIO, _MAX_HEADER = 2**20, 128, 2**24
 
 _ENTRIES = {"format", "tensors", "masks"}
@@ -40,26 +40,26 @@ _OF_CLASSIFIERS = {
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its net.
+    """Description of the net in a file.
 
     Parameters
     ----------
     tensors : mapping of str to TensorEntry
-        Of the net.
+        Tensors of the net.
     dense : mapping of str to TensorEntry, default=None
-        Of the dense net, where the file has it as well.
+        Tensors of the dense net, if the file has it as well.
     masks : tuple of str, default=()
-        Parameters whose numbers that are not stored were removed.
+        Parameters whose values that are not stored were removed.
     kept : mapping of str to tuple of int, default={}
-        Where channels were removed, the dimensions of each tensor that are smaller.
+        If channels were removed, the dimensions of each tensor that are smaller.
     classes : ndarray, default=None
         The labels; None for a bare module.
     rate : float, default=0.0
-        The rate that was asked for.
+        The requested rate.
     removed : int, default=None
-        How many weights were removed, where that is not what the rate says.
+        Number of removed weights, if it differs from the rate's.
     inputs : Inputs
-        What X looks like.
+        Schema of X.
     """
 
     tensors: Mapping[str, TensorEntry]
@@ -73,16 +73,16 @@ class Header:
 
     @property
     def is_pruned(self) -> bool:
-        """Whether the net lacks weights or channels of its dense net."""
+        """Whether weights or channels of the dense net were removed."""
         return bool(self.masks or self.kept)
 
     @functools.cached_property
     def numel(self) -> int:
-        """Numbers of all tensors of the net."""
+        """Number of values of all tensors of the net."""
         return sum(tensor.numel for tensor in self.tensors.values())
 
     def to_json(self) -> bytes:
-        """Return the header as it stands in the file."""
+        """Return the header as JSON."""
         entries: dict[str, Any] = {"format": FORMAT, "masks": self.masks, "kept": self.kept}
         entries["tensors"] = {name: each.to_json() for name, each in self.tensors.items()}
         if self.dense is not None:
@@ -96,13 +96,13 @@ class Header:
 
     @classmethod
     def from_json(cls, content: bytes) -> Header:
-        """Return what a header says, or raise ValueError where it contradicts itself."""
+        """Return the header from JSON, or raise ValueError if it is inconsistent."""
         entries = parse_json(content)
         if not isinstance(entries, dict):
             raise wrong("header.json", "an object", entries)
         if entries.get("format") != FORMAT:
             found = reprlib.repr(entries.get("format"))
-            raise ValueError(f"the file's format is {found}, known is {FORMAT!r}")
+            raise ValueError(f"the format of the file must be {FORMAT!r}, got {found}")
         required = _ENTRIES | (
             {"classes", "rate", "input_shape"} if "classes" in entries else set()
         )
@@ -119,7 +119,7 @@ class Header:
 
     @classmethod
     def read(cls, archive: Archive) -> Header:
-        """Return the header of an archive that has exactly the parts which the header tells of."""
+        """Read the header of an archive, whose parts must be exactly those in the header."""
         size = archive.sizes.get(HEADER, 0)
         limit = min(_HEADER_SIZE + _HEADER_RATIO * archive.packed_size(HEADER), _MAX_HEADER)
         if size > limit:
@@ -129,7 +129,7 @@ class Header:
         return header
 
     def check_parts(self, sizes: Mapping[str, int]) -> None:
-        """Raise ValueError where a file has other parts, or of other sizes, than the header tells.
+        """Raise ValueError if the parts of a file, or their sizes, differ from the header.
 
         The sizes of ``kept/...`` depend on the dense net; they are checked when they are read.
         """
@@ -140,9 +140,9 @@ class Header:
         told |= {f"kept/{dim}/{name}": None for name, dims in self.kept.items() for dim in dims}
         if told.keys() != sizes.keys():
             raise ValueError(
-                "the file is not a whole compact file (it lacks "
-                f"{sorted(told.keys() - sizes)[:5]} and has {sorted(sizes.keys() - told)[:5]} "
-                "beyond what its header tells)"
+                "the file is not a complete compact file (it lacks "
+                f"{sorted(told.keys() - sizes)[:5]} and has {sorted(sizes.keys() - told)[:5]}, "
+                "which its header does not list)"
             )
         for name, size in told.items():
             if size is not None and sizes[name] != size:
@@ -154,9 +154,11 @@ def _with_classes(header: Header, entries: Mapping[str, Any]) -> Header:
     if not isinstance(entries["classes"], list):
         raise wrong("classes", "a list", entries["classes"])
     labels = check_labels(entries["classes"])
-    # A net has a number for each score that it gives, but one score may stand for two labels.
+    # A net has at least one value per score, but one score may stand for two labels.
     if len(labels) > max(2, header.numel):
-        raise ValueError(f"the file has {len(labels)} labels, but {header.numel} numbers")
+        raise ValueError(
+            f"the file has {len(labels)} labels, but a net of only {header.numel} numbers"
+        )
     rate = entries["rate"]
     if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
         raise wrong("rate", "a number in [0, 1)", rate)
@@ -174,17 +176,17 @@ def _with_classes(header: Header, entries: Mapping[str, Any]) -> Header:
 
 def _check_pruning(header: Header) -> None:
     if header.masks and header.kept:
-        raise ValueError("the header of the file has masks and removed channels, expected is one")
+        raise ValueError("the header of the file must have masks or removed channels, got both")
     if header.dense is not None and not header.is_pruned:
         raise ValueError(
-            "the header of the file tells of a dense net, but neither of masks nor of removed "
-            "channels: the net is the dense one itself"
+            "the header of the file describes a dense net, but no masks and no removed channels: "
+            "the net itself is dense"
         )
     if len(set(header.masks)) != len(header.masks):
-        raise wrong("masks", "different names", header.masks)
+        raise wrong("masks", "unique names", header.masks)
     for name in header.masks:
         if name not in header.tensors or header.tensors[name].n_stored is None:
-            raise wrong("masks", "names of tensors that are stored by bits", name)
+            raise wrong("masks", "names of tensors that are stored with a bit mask", name)
     for name in header.kept:
         if name not in header.tensors:
             raise wrong("kept", "names of tensors", name)
@@ -205,5 +207,5 @@ def _kept(entries: Any) -> dict[str, tuple[int, ...]]:
             raise wrong(f"kept[{name!r}]", "a list of dimensions", dims)
         kept[name] = tuple(check_integer(dim, f"kept[{name!r}]", 0, MAX_DIMS) for dim in dims)
         if len(set(dims)) != len(dims):
-            raise wrong(f"kept[{name!r}]", "different dimensions", dims)
+            raise wrong(f"kept[{name!r}]", "distinct dimensions", dims)
     return kept

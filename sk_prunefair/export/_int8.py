@@ -1,4 +1,4 @@
-"""An ONNX file in integers of eight bits: static quantisation by ONNX Runtime."""
+"""Static quantisation of ONNX files to 8-bit integers, by ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from sk_prunefair.onnx_model.inputs import Arrays, Rows
 if TYPE_CHECKING:
     from sk_prunefair.protocol import CoreNet
 
-# Ranges of activations from fewer rows than these are those of the rows, not of the data.
+# With fewer rows, the ranges of activations do not represent the data.
 _LEAST_ROWS = 10
-# The share of rows with another answer from which something is likely to be wrong.
+# Share of rows with another predicted label above which an error is likely.
 _WILD = 0.2
 _BATCH = 64
 Batches = Callable[[], Iterator[Arrays]]
 
 
 def check_quantize(quantize: str | None, calibration: Any) -> None:
-    """Raise an error where what `to_onnx` is given does not go together, or a package lacks."""
+    """Raise an error if the arguments of `to_onnx` are inconsistent, or a package is missing."""
     if quantize is None:
         if calibration is not None:
             raise ValueError("calibration is for quantize='int8', got quantize=None")
@@ -35,7 +35,9 @@ def check_quantize(quantize: str | None, calibration: Any) -> None:
     if quantize != "int8":
         raise ValueError(f"quantize must be None or 'int8', got {quantize!r}")
     if calibration is None:
-        raise ValueError("quantize='int8' needs calibration: rows of X like those to come")
+        raise ValueError(
+            "quantize='int8' needs calibration: rows of X that resemble those to predict"
+        )
     try:
         import onnx  # noqa: F401
         import onnxruntime.quantization  # noqa: F401
@@ -47,7 +49,7 @@ def check_quantize(quantize: str | None, calibration: Any) -> None:
 
 
 def checked_calibration(source: nn.Module | CoreNet, X: Any) -> Any:
-    """Return calibration rows, of a classifier encoded as for ``predict``.
+    """Return calibration rows, encoded as for ``predict`` if the source is a classifier.
 
     Raises
     ------
@@ -57,7 +59,7 @@ def checked_calibration(source: nn.Module | CoreNet, X: Any) -> Any:
     rows = X if isinstance(source, nn.Module) else source.get_dataset(X)
     n = count_rows(rows)
     if n < _LEAST_ROWS:
-        raise ValueError(f"calibration must hold {_LEAST_ROWS} rows or more, got {n}")
+        raise ValueError(f"calibration must hold at least {_LEAST_ROWS} rows, got {n}")
     return rows
 
 
@@ -88,18 +90,18 @@ def _finite(batch: Arrays) -> Arrays:
 
 
 def write_int8(source: nn.Module | CoreNet, whole: Path, path: Path, calibration: Any) -> None:
-    """Quantise an ONNX file: weights channel by channel, activations by their range.
+    """Quantise an ONNX file: weights per channel, activations by their range.
 
-    Weights are symmetric: zero stays zero. The scores themselves are not rounded.
+    Weights are symmetric: zero stays zero. The scores are not rounded.
 
     Parameters
     ----------
     source : torch.nn.Module or FairPrunedClassifier
-        Whose net the file holds; a classifier checks the rows.
+        Net of the file; a classifier checks the rows.
     whole : pathlib.Path
-        The file in floats.
+        The file in floating point.
     path : pathlib.Path
-        Where to write; an existing file is replaced once the new one is complete.
+        File to write; an existing file is replaced once the new one is complete.
     calibration : object
         Rows as `checked_calibration` returns them.
 
@@ -111,23 +113,24 @@ def write_int8(source: nn.Module | CoreNet, whole: Path, path: Path, calibration
     Warns
     -----
     UserWarning
-        Where more than a fifth of the rows get another answer than from the net in floats.
+        If the predicted label of more than a fifth of the rows differs from the net in floating
+        point.
     """
     import onnx
 
     model = OnnxModel(whole, batch_size=_BATCH)
     batches = _batches(source, calibration, model)
-    for _ in batches():  # all rows are looked at before anything is made of some
+    for _ in batches():  # all rows are checked before anything is computed from some
         pass
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "int8.onnx"
         try:
             _quantize(whole, draft, batches)
-        except Exception as error:  # whatever its many parts raise
+        except Exception as error:  # any error of the quantiser
             raise ValueError(f"ONNX Runtime cannot quantise this net: {error}") from error
         made = onnx.load(draft)
         if not any(node.op_type == "DequantizeLinear" for node in made.graph.node):
-            raise ValueError("ONNX Runtime finds nothing to quantise in this net")
+            raise ValueError("ONNX Runtime found nothing to quantise in this net")
         if not _ends_clipped(onnx.load(whole).graph):
             _keep_scores(made.graph)
         onnx.save(made, draft)
@@ -167,7 +170,7 @@ def _quantize(whole: Path, draft: Path, batches: Batches) -> None:
 
 
 def _keep_scores(graph: Any) -> None:
-    """Remove the rounding of the scores themselves, of which losses would be coarse."""
+    """Remove the rounding of the scores, which would make losses coarse."""
     makers = {name: node for node in graph.node for name in node.output}
     [output] = graph.output
     last = makers[output.name]
@@ -189,7 +192,7 @@ def _keep_scores(graph: Any) -> None:
 
 
 def _ends_clipped(graph: Any) -> bool:
-    """Tell whether a net ends in a rectifier: the quantiser has rounding do what that does."""
+    """Tell whether a net ends in a ReLU, which the quantiser implements by rounding."""
     kinds = {name: node.op_type for node in graph.node for name in node.output}
     return kinds.get(graph.output[0].name) in ("Relu", "Clip")
 
@@ -202,8 +205,8 @@ def _warn_of_others(whole: OnnxModel, small: OnnxModel, batches: Batches) -> Non
         n_other += int((answers[0] != answers[1]).sum())
     if n_other > _WILD * n_rows:
         warnings.warn(
-            f"quantize='int8' gives another answer for {n_other / n_rows:.0%} of the {n_rows} "
-            "calibration rows; compare the two files before you use this one",
+            f"quantize='int8' changes the predicted label of {n_other / n_rows:.0%} of the "
+            f"{n_rows} calibration rows; compare the two files before you use this one",
             UserWarning,
             stacklevel=4,
         )

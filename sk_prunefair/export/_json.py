@@ -1,4 +1,4 @@
-"""Parse JSON that nobody vouches for: finite numbers, short integers, no key twice."""
+"""Parse untrusted JSON: finite numbers, short integers, unique keys."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any
 
-_MAX_DIGITS = 20  # of the largest uint64
+_MAX_DIGITS = 20  # digits of the largest uint64
 
 
 def parse_json(content: bytes) -> Any:
@@ -25,7 +25,7 @@ def parse_json(content: bytes) -> Any:
     Raises
     ------
     ValueError
-        If it is not JSON, a key stands twice in an object, or a number is not finite or too long.
+        If it is not JSON, a key occurs twice in an object, or a number is not finite or too long.
     RecursionError
         If it is nested too deep.
 
@@ -48,7 +48,7 @@ def parse_json(content: bytes) -> Any:
         )
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"the file is not a whole compact file: its header is not JSON ({error})"
+            f"the file is not a complete compact file: its header is not JSON ({error})"
         ) from error
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# numpy gives each string of an array the room of the longest.
+# Every string of a numpy array takes the memory of the longest.
 _MAX_CHARACTERS = 2**22
 _NUMBERS = {
     *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
@@ -17,30 +17,30 @@ _NUMBERS = {
 
 
 def dtype_name(labels: npt.NDArray[Any]) -> str | None:
-    """Return the name under which a file holds the dtype of labels; None for one like no other."""
+    """Return the name of the dtype of labels in a file; None for other dtypes."""
     if labels.dtype.kind == "U":
         return "str"
     return labels.dtype.name if labels.dtype.name in {*_NUMBERS, "object"} else None
 
 
 def check_labels(labels: list[Any]) -> list[Any]:
-    """Return labels, or raise an error that says what is wrong with them.
+    """Return labels if they are valid, or raise an error.
 
     Parameters
     ----------
     labels : list
-        Of a file, or for one.
+        Labels from a file, or for one.
 
     Returns
     -------
     list
-        The same.
+        The same labels.
 
     Raises
     ------
     ValueError
-        If they are not unique, not of one kind, not strings, numbers or booleans, or need more
-        memory than labels do.
+        If they are not unique, not of one kind, not strings, numbers or booleans, or need too much
+        memory.
 
     Examples
     --------
@@ -59,7 +59,7 @@ def check_labels(labels: list[Any]) -> list[Any]:
     if len(set(labels)) != len(labels):
         raise ValueError(f"labels must be unique, got {reprlib.repr(labels)}")
     if kinds == {str}:
-        "".join(labels).encode()  # raises UnicodeEncodeError, a ValueError, for half characters
+        "".join(labels).encode()  # raises UnicodeEncodeError, a ValueError, for lone surrogates
         if len(labels) * max(map(len, labels)) > _MAX_CHARACTERS:
             raise ValueError(
                 f"{len(labels)} labels of up to {max(map(len, labels))} characters are too many"
@@ -79,7 +79,7 @@ def array_of(labels: list[Any], dtype: Any) -> npt.NDArray[Any]:
     labels : list
         As `check_labels` returns them.
     dtype : str or None
-        As `dtype_name` returns it; None takes numpy's own choice.
+        As `dtype_name` returns it; None takes numpy's choice.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def array_of(labels: list[Any], dtype: Any) -> npt.NDArray[Any]:
     Raises
     ------
     ValueError
-        If the dtype is not known, or does not hold these labels.
+        If the dtype is not known, or cannot hold these labels.
 
     Examples
     --------

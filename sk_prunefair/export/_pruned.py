@@ -1,4 +1,4 @@
-"""What is special about a pruned net in a file: masks, removed channels, the rate."""
+"""Masks, removed channels and the rate of a pruned net in a file."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from sk_prunefair.protocol import CoreNet
 
 _Shapes = Mapping[str, tuple[int, ...]]
-# What rounding does to the share of channels that a layer loses, as it does not of few channels.
+# Effect of rounding on a layer's share of removed channels, which matters for few channels.
 _CHANNEL_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True)
 class Pruning:
-    """What a file holds of a pruning; nothing for a net that was not pruned.
+    """The pruning of a net in a file; empty for a net that was not pruned.
 
     Parameters
     ----------
     masks : dict of str to torch.Tensor
         By parameter name, True where a weight is kept.
     kept : dict of str to tuple
-        As `sk_prunefair.pruning.shrink_module` takes it, where channels were removed.
+        As `sk_prunefair.pruning.shrink_module` takes it, if channels were removed.
     rate : float
-        The rate that was asked for.
+        The requested rate.
     """
 
     masks: Masks
@@ -47,7 +47,7 @@ class Pruning:
     rate: float = 0.0
 
     def removed(self, dense: _Shapes) -> int:
-        """Return how many weights were removed from a dense net of these shapes."""
+        """Return the number of weights removed from a dense net of these shapes."""
         n_masked = sum(mask.numel() - int(mask.count_nonzero()) for mask in self.masks.values())
         n_cut = sum(
             int(np.prod(dense[name], dtype=np.int64))
@@ -57,13 +57,13 @@ class Pruning:
         return n_masked + n_cut
 
     def agrees(self, dense: _Shapes) -> bool:
-        """Whether the rate is what was removed, as far as rounding allows."""
+        """Tell whether the rate agrees with the removed weights, up to rounding."""
         if self.masks:
             n = sum(mask.numel() for mask in self.masks.values())
-            # Once for all weights, or once for each tensor.
+            # Rounding happens once for all weights, or once per tensor.
             return abs(self.removed(dense) - self.rate * n) <= 0.5 * len(self.masks) + 0.5
         outputs = [cuts[0] for _, cuts in _cuts(self.kept, dense) if cuts[0][1]]
-        # A pruner may keep some channels of each layer, as many of each, whatever the rate.
+        # A pruner may keep a fixed number of channels in each layer, at any rate.
         n_least = min((size - removed for size, removed in outputs), default=0)
         return all(
             abs(removed - self.rate * size) <= max(1.0, _CHANNEL_TOLERANCE * size)
@@ -74,16 +74,16 @@ class Pruning:
 
 @dataclass(frozen=True)
 class Contents:
-    """Everything that a file holds, read and checked; tensors on the CPU.
+    """All contents of a file, read and checked; tensors on the CPU.
 
     Parameters
     ----------
     header : Header
-        What the file says.
+        Header of the file.
     tensors : dict of str to torch.Tensor
         State of the net.
     dense : dict of str to torch.Tensor or None
-        State of the dense net, where the file has it.
+        State of the dense net, if the file has it.
     pruning : Pruning
         Masks, channels and rate.
     """
@@ -95,7 +95,7 @@ class Contents:
 
 
 def pruning_of(clf: CoreNet) -> tuple[Pruning, nn.Module | None]:
-    """Return what a file is to hold of a classifier's pruning, and its dense net if it has two."""
+    """Return the pruning of a classifier for a file, and its dense net if it has two nets."""
     state = clf.pruned_
     if state is None or not (state.zeroed or state.kept):
         return Pruning({}, {}), None
@@ -103,7 +103,7 @@ def pruning_of(clf: CoreNet) -> tuple[Pruning, nn.Module | None]:
 
 
 def write_kept(archive: zipfile.ZipFile, kept: Kept, dense: nn.Module) -> None:
-    """Write which channels are left, one bit for each of the dense net."""
+    """Write which channels are kept, one bit for each of the dense net."""
     tensors = dense.state_dict()
     for name, dims in kept.items():
         for dim, index in enumerate(dims):
@@ -114,7 +114,7 @@ def write_kept(archive: zipfile.ZipFile, kept: Kept, dense: nn.Module) -> None:
 
 
 def read_contents(archive: Archive, header: Header, template: nn.Module) -> Contents:
-    """Read all of a file.
+    """Read the contents of a file.
 
     Parameters
     ----------
@@ -123,13 +123,13 @@ def read_contents(archive: Archive, header: Header, template: nn.Module) -> Cont
     header : Header
         Its header.
     template : torch.nn.Module
-        A net of the architecture of the dense one; not changed, and its values are not looked at:
+        A net of the architecture of the dense one; not changed, and its values are not used:
         it may be on the meta device.
 
     Raises
     ------
     ValueError
-        If the file does not fit the template, is damaged, or contradicts its header.
+        If the file does not fit the template, is damaged, or does not match its header.
     """
     kept = read_kept(archive, header, template)
     module = shrink_module(template, kept) if kept else template
@@ -145,7 +145,9 @@ def read_contents(archive: Archive, header: Header, template: nn.Module) -> Cont
     parameters = dict(template.named_parameters(remove_duplicate=False))
     for name in header.masks:
         if name not in parameters:
-            raise ValueError(f"the file does not fit the target: {name!r} is no parameter of it")
+            raise ValueError(
+                f"the file does not fit the target: {name!r} is not a parameter of the target"
+            )
     masks = {name: stored[name].is_stored for name in header.masks}
     pruning = Pruning(masks, kept, header.rate)
     if header.classes is not None:
@@ -154,7 +156,7 @@ def read_contents(archive: Archive, header: Header, template: nn.Module) -> Cont
 
 
 def make_module(template: nn.Module, contents: Contents) -> nn.Module:
-    """Return the template with a file's values, or a smaller net where channels were removed."""
+    """Return the template with a file's values, or a smaller net if channels were removed."""
     kept = contents.pruning.kept
     module = shrink_module(template, kept) if kept else template
     module.load_state_dict(contents.tensors)
@@ -162,7 +164,7 @@ def make_module(template: nn.Module, contents: Contents) -> nn.Module:
 
 
 def make_state(template: nn.Module, contents: Contents) -> tuple[nn.Module, Pruned | None]:
-    """Return a file's net and what is known of its pruning; the template is not changed."""
+    """Return a file's net and its pruning; the template is not changed."""
     dense, pruning = copy.deepcopy(template), contents.pruning
     module = make_module(copy.deepcopy(template), contents)
     if not contents.header.is_pruned:
@@ -187,11 +189,13 @@ def shapes_of(module: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def read_kept(archive: Archive, header: Header, dense: nn.Module) -> Kept:
-    """Return what is left of each tensor of the dense net; `shrink_module` checks that it fits."""
+    """Return the kept indices of the dense net's tensors; `shrink_module` checks them."""
     shapes, kept = shapes_of(dense), {}
     for name, dims in header.kept.items():
         if name not in shapes:
-            raise ValueError(f"the file does not fit the target: it has {name!r} beyond it")
+            raise ValueError(
+                f"the file does not fit the target: it has {name!r}, which the target lacks"
+            )
         indices: list[torch.Tensor | None] = [None] * len(shapes[name])
         for dim in dims:
             if dim >= len(indices):
@@ -209,18 +213,18 @@ def _check_rate(pruning: Pruning, header: Header, dense: _Shapes) -> None:
     if header.removed is None and not pruning.agrees(dense):
         what = "masks" if pruning.masks else "removed channels"
         raise ValueError(
-            f"the file contradicts itself: its rate is {header.rate}, but its {what} remove "
+            f"the file is inconsistent: its rate is {header.rate}, but its {what} remove "
             f"{found} weights"
         )
     if header.removed not in (None, found):
         raise ValueError(
-            f"the file contradicts itself: it says that {header.removed} weights were removed, "
-            f"but it lacks {found}"
+            f"the file is inconsistent: its header says that {header.removed} weights were "
+            f"removed, but {found} are missing"
         )
 
 
 def _cuts(kept: Kept, dense: _Shapes) -> Iterator[tuple[str, list[tuple[int, int]]]]:
-    """Yield the size of each dimension of a tensor and how much of it was removed."""
+    """Yield the size of each dimension of a tensor and the number of removed indices."""
     for name, dims in kept.items():
         yield (
             name,

@@ -1,4 +1,4 @@
-"""`torch.nn.MultiheadAttention` with its projections as layers, so that these can run sparse."""
+"""`torch.nn.MultiheadAttention` with its projections as linear layers, which can be sparse."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from sk_prunefair.export._sparse_copy import has_hooks
 class ProjectedAttention(nn.Module):
     """Attention for evaluation, with the outputs of `torch.nn.MultiheadAttention`.
 
-    That one reads the weights of its projections itself. Here these are the linear layers
+    torch's module reads the weights of its projections directly. Here they are the linear layers
     ``q_proj``, ``k_proj``, ``v_proj`` and ``out_proj``, which can be replaced.
 
     Parameters
     ----------
     attention : torch.nn.MultiheadAttention
-        Not changed. See `is_projected` for which.
+        A module for which `is_projected` is true; not changed.
 
     Examples
     --------
@@ -30,7 +30,7 @@ class ProjectedAttention(nn.Module):
     True
     """
 
-    # With these None torch's encoder layers do not run attention as one operation of their own.
+    # None here disables the fused attention operation of torch's encoder layers.
     in_proj_weight = None
     in_proj_bias = None
 
@@ -59,7 +59,7 @@ class ProjectedAttention(nn.Module):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return what `torch.nn.MultiheadAttention.forward` does."""
+        """Return the result of `torch.nn.MultiheadAttention.forward`."""
         if is_causal and attn_mask is None:
             raise RuntimeError("is_causal is a hint and needs attn_mask, got None")
         is_batched, masks = query.ndim == 3, [attn_mask, key_padding_mask]
@@ -88,13 +88,13 @@ class ProjectedAttention(nn.Module):
         return (output if self.batch_first else output.transpose(0, 1)), weights
 
     def _heads(self, X: torch.Tensor) -> torch.Tensor:
-        """Return (n_samples, n_heads, n_tokens, head_dim)."""
+        """Return the projection split into heads, (n_samples, n_heads, n_tokens, head_dim)."""
         return X.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
 
     def _mask(
         self, attention: torch.Tensor | None, padding: torch.Tensor | None, q: torch.Tensor
     ) -> torch.Tensor | None:
-        """Return one mask that is added to scores of shape (n_samples, n_heads, n, n_keys)."""
+        """Return one additive mask for scores of shape (n_samples, n_heads, n, n_keys)."""
         total = None
         if attention is not None:
             total = _added(attention, q.dtype)
@@ -107,9 +107,9 @@ class ProjectedAttention(nn.Module):
 
 
 def is_projected(part: nn.Module) -> TypeGuard[nn.MultiheadAttention]:
-    """Tell whether a part is an attention that `ProjectedAttention` can stand for.
+    """Tell whether `ProjectedAttention` can replace a module.
 
-    Not one that adds keys of its own, or has hooks, or derives from torch's.
+    It cannot if the module adds keys, has hooks, or is a subclass of torch's.
     """
     return (
         type(part) is nn.MultiheadAttention
@@ -130,7 +130,7 @@ def _linear(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:
 
 
 def _added(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Return a mask as numbers that are added: minus infinity where a boolean one is true."""
+    """Return an additive mask: minus infinity where a boolean mask is True."""
     if mask.dtype != torch.bool:
         return mask.to(dtype)
     return torch.zeros_like(mask, dtype=dtype).masked_fill_(mask, -torch.inf)

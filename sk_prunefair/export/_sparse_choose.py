@@ -1,4 +1,4 @@
-"""What is chosen for each layer of a net, as rows of a table."""
+"""Choose a form for each layer of a net, as rows of a table."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ COLUMNS = [
 def choose_all(
     net: nn.Module, inputs: Mapping[str, tuple[torch.Tensor, int]]
 ) -> tuple[list[dict[str, Any]], dict[str, nn.Module]]:
-    """Choose a form for each layer; layers of one shape and about one sparsity are timed once.
+    """Choose a form for each layer; similar layers (shape, sparsity) are timed once.
 
     Parameters
     ----------
     net : torch.nn.Module
-        With dense layers.
+        A net with dense layers.
     inputs : mapping of str to tuple of (torch.Tensor, int)
         As `inputs_of` returns them.
 
@@ -49,7 +49,7 @@ def choose_all(
     rows : list of dict
         A row of the table for each layer.
     new : dict of str to torch.nn.Module
-        What comes in the place of some.
+        Replacements of some layers, by name.
     """
     rows: list[dict[str, Any]] = []
     new: dict[str, nn.Module] = {}
@@ -69,12 +69,12 @@ def choose_all(
 
 
 def _alike(layer: nn.Module, given: torch.Tensor) -> Any:
-    """Return what is equal for layers of which one is timed: shapes, and about the same zeros."""
+    """Return the key that layers share of which only one is timed: shapes, and sparsity."""
     weight = matrix_of(layer)
     kept = max(1 - sparsity_of(weight), 1e-9)
     is_live = (weight != 0).flatten(1)
     dead = [round(20 * is_live.any(dim=d).double().mean().item()) for d in (0, 1)]
-    # Shares of kept weights that differ by less than a seventh count as one.
+    # Shares of kept weights that differ by less than a seventh are treated as equal.
     zeros = (round(np.log(kept) / np.log(1.15)), *dead)
     return (type(layer), layer.extra_repr(), weight.dtype, given.shape, given.stride(), zeros)
 
@@ -103,7 +103,7 @@ def row_of(
 
 
 def kept_dense(row: Mapping[str, Any], why: str) -> dict[str, Any]:
-    """Return a row of a layer that stays dense after all."""
+    """Return the row of a layer that stays dense in the end."""
     return {
         **row,
         "form": DENSE,

@@ -1,4 +1,4 @@
-"""A copy of a net whose weights are plain parameters, and what its layers are given."""
+"""Copy a net with plain parameters, record the inputs of its layers, and replace layers."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def plain_copy(module: nn.Module) -> nn.Module:
     Parameters
     ----------
     module : torch.nn.Module
-        Not changed.
+        The net; not changed.
     """
-    # Weights that are computed, such as those of torch's masks, are no leaves: deepcopy refuses.
+    # Computed weights, such as those of torch's masks, are not leaves, which deepcopy rejects.
     memo: dict[int, Any] = {
         id(value): value.detach().clone()
         for part in module.modules()
@@ -37,14 +37,14 @@ def plain_copy(module: nn.Module) -> nn.Module:
             if isinstance(hook, prune.BasePruningMethod):
                 prune.remove(part, hook._tensor_name)
         if parametrize.is_parametrized(part):
-            _own_class(part)
+            _separate_class(part)
             for name in list(part.parametrizations):  # type: ignore[arg-type]
                 parametrize.remove_parametrizations(part, name, leave_parametrized=True)
     return without_cache(made.requires_grad_(False))
 
 
-def _own_class(part: nn.Module) -> None:
-    """Part a copy from its original: torch removes parametrizations from the class of both."""
+def _separate_class(part: nn.Module) -> None:
+    """Separate the class of a copy from its original's: torch removes parametrizations by class."""
     kind = type(part)
     own = {k: v for k, v in vars(kind).items() if k not in ("__dict__", "__weakref__")}
     part.__class__ = type(kind.__name__, kind.__bases__, own)
@@ -53,7 +53,7 @@ def _own_class(part: nn.Module) -> None:
 def sparse_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Yield the layers that have other forms, by name, each once.
 
-    Layers with hooks are left out, as code of others runs there; so is what derives from a layer.
+    Layers with hooks are left out, as those run other code; so are subclasses of layers.
     """
     for name, part in module.named_modules():
         if not has_hooks(part) and (type(part) in (nn.Linear, nn.Conv2d) or is_conv1d(part)):
@@ -61,7 +61,7 @@ def sparse_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def has_hooks(part: nn.Module) -> bool:
-    """Whether code of others runs where a module does."""
+    """Tell whether a module has hooks."""
     return bool(part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part))
 
 
@@ -69,7 +69,7 @@ def has_hooks(part: nn.Module) -> bool:
 def inputs_of(
     module: nn.Module, X: Any, layers: Iterable[tuple[str, nn.Module]] | None = None
 ) -> tuple[dict[str, tuple[torch.Tensor, int]], Any]:
-    """Run a net once.
+    """Run a net once, and record the inputs of its layers.
 
     Parameters
     ----------
@@ -78,15 +78,15 @@ def inputs_of(
     X : object
         Its input.
     layers : iterable of tuple of (str, torch.nn.Module), default=None
-        Of which inputs are kept; None is `sparse_layers`.
+        Layers whose inputs are kept; None means `sparse_layers`.
 
     Returns
     -------
     inputs : dict of str to tuple of (torch.Tensor, int)
-        By layer what it was given first, and its rows, or pixels of its output. A layer that did
-        not run, as those of `torch.nn.MultiheadAttention`, is not there.
+        First input of each layer, and the number of its rows, or of pixels of its output. A layer
+        that did not run, as in `torch.nn.MultiheadAttention`, is left out.
     output : object
-        Of the net.
+        Output of the net.
     """
     found: dict[str, tuple[torch.Tensor, int]] = {}
     handles = []
@@ -100,7 +100,7 @@ def inputs_of(
 
         handles.append(layer.register_forward_hook(keep, with_kwargs=True))
     try:
-        with slow_attention():
+        with attention_as_modules():
             output = run(module, X)
     finally:
         for handle in handles:
@@ -109,7 +109,7 @@ def inputs_of(
 
 
 @contextmanager
-def slow_attention() -> Iterator[None]:
+def attention_as_modules() -> Iterator[None]:
     """Run torch's encoder layers as modules, not as one operation that reads their weights."""
     is_fast = torch.backends.mha.get_fastpath_enabled()
     try:
@@ -120,44 +120,44 @@ def slow_attention() -> Iterator[None]:
 
 
 def replace(module: nn.Module, new: Mapping[int, nn.Module]) -> nn.Module:
-    """Put modules in the place of others, by the id of these, wherever these stand.
+    """Replace modules, given by id, wherever they occur.
 
     Parameters
     ----------
     module : torch.nn.Module
-        Changed, and returned unless it is replaced itself.
+        The net; changed, and returned unless it is replaced itself.
     new : mapping of int to torch.nn.Module
-        By id of what they replace.
+        Replacements by id of the replaced module.
     """
     for part in list(module.modules()):
         for name, child in part._modules.items():
             if id(child) in new:
                 part._modules[name] = new[id(child)]
     made = new.get(id(module), module)
-    read_no_weights(made, new.values())
+    disable_weight_reads(made, new.values())
     return made
 
 
 def with_layers(module: nn.Module, new: dict[str, nn.Module]) -> nn.Module:
-    """Return a copy with other layers in the place of some, wherever these stand.
+    """Return a copy with some layers replaced, wherever they occur.
 
     Parameters
     ----------
     module : torch.nn.Module
-        Not changed.
+        The net; not changed.
     new : dict of str to torch.nn.Module
-        By name of what they replace.
+        Replacements by name of the replaced layer.
     """
     made = copy.deepcopy(module, {id(module.get_submodule(name)): new[name] for name in new})
-    read_no_weights(made, new.values())
+    disable_weight_reads(made, new.values())
     return made
 
 
-def read_no_weights(module: nn.Module, layers: Iterable[nn.Module]) -> None:
-    """Keep torch's encoders from reading the weights of these layers."""
+def disable_weight_reads(module: nn.Module, layers: Iterable[nn.Module]) -> None:
+    """Disable the code in torch's encoders that reads the weights of these layers."""
     ours = {id(layer) for layer in layers}
     for part in module.modules():
-        # These read the weights of their layers for a fast path, where they would run dense.
+        # These read the weights of their layers for a fused operation, in which they are dense.
         if isinstance(part, nn.TransformerEncoder) and any(id(p) in ours for p in part.modules()):
             part.use_nested_tensor = False
         if isinstance(part, nn.TransformerEncoderLayer) and any(

@@ -1,4 +1,4 @@
-"""Channels removed that are constant or that nothing reads: rows and columns of zeros."""
+"""Remove constant and unused channels: rows and columns of zeros."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from sk_prunefair.export._sparse_trace import Trace
 from sk_prunefair.pruning.shrink import Kept, shrink_module
 
-# Layers by the dimensions of their input.
+# Layer types, by the number of dimensions of their input.
 _RANKS: dict[type[nn.Module], int] = {nn.Conv1d: 3, nn.Conv2d: 4, nn.Conv3d: 5}
 _POINTWISE = (
     *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish),
@@ -22,22 +22,22 @@ _POINTWISE = (
 )
 _FUNCTIONS = {F.relu, F.relu6, F.gelu, F.silu, torch.relu, torch.tanh, torch.sigmoid, F.tanh}
 _METHODS = {"relu", "tanh", "sigmoid", "contiguous"}
-# These give a constant for a constant.
+# These map constants to constants.
 _POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d)
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """A layer that reads the channels of another.
+    """A layer whose input is the output of another layer.
 
     Parameters
     ----------
     name : str
-        Its name.
+        Name of the layer.
     layer : torch.nn.Module
-        Itself.
+        The layer.
     values : torch.Tensor of shape (n_channels,)
-        What it reads of each channel whose weights are zero.
+        Its input from each channel whose weights are zero.
     """
 
     name: str
@@ -46,13 +46,13 @@ class _Reader:
 
     @property
     def columns(self) -> torch.Tensor:
-        """The weight as (n_outputs, n_channels, numbers of a channel)."""
+        """The weight as (n_outputs, n_channels, values per channel)."""
         weight: torch.Tensor = self.layer.weight.detach()
         return weight.reshape(len(weight), len(self.values), -1)
 
     @property
     def takes_constants(self) -> bool:
-        """Whether a constant channel is a constant in each output: not beside padding of zeros."""
+        """Whether a constant channel gives a constant output, which zero padding prevents."""
         layer = self.layer
         if isinstance(layer, nn.Linear) or layer.padding_mode != "zeros":
             return True
@@ -60,26 +60,26 @@ class _Reader:
 
 
 def remove_dead(trace: Trace) -> tuple[nn.Module, int]:
-    """Return a copy of a net without the channels that are constant, or that nothing reads.
+    """Return a copy of a net without the channels that are constant or unused.
 
-    A channel of a linear layer or convolution goes where its row of the weight is zero, or its
-    columns in all layers that read it. Of a row of zeros its bias is left: through activations,
+    A channel of a linear layer or convolution is removed if its row of the weight is zero, or its
+    columns in all layers that read it are. A row of zeros outputs its bias: after activations,
     batch norms and pools it is a constant, which is added to the biases of the layers that read it,
-    by way of their weights. Where one of these is a convolution that pads with zeros, the constant
-    has to be zero.
+    multiplied by their weights. If one of these is a convolution with zero padding, the constant
+    must be zero.
 
     Parameters
     ----------
     trace : Trace
-        Of the net, which is not changed. Channels are left alone that meet anything but what is
-        said above, such as the sum of a residual net.
+        Trace of the net, which is not changed. Channels are kept if they pass through any other
+        operation, such as the sum of a residual net.
 
     Returns
     -------
     module : torch.nn.Module
-        The net itself where there is nothing to remove.
+        The net itself if there is nothing to remove.
     n_removed : int
-        Channels that are gone.
+        Number of removed channels.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def remove_dead(trace: Trace) -> tuple[nn.Module, int]:
         small, n = _remove_once(trace, module)
         if not n:
             return module, n_removed
-        # With a channel gone, those that only it read are read by nothing.
+        # Once a channel is removed, channels that only it reads are unused.
         module, n_removed = small, n_removed + n
 
 
@@ -110,7 +110,7 @@ def _remove_once(trace: Trace, module: nn.Module) -> tuple[nn.Module, int]:
         if not readers:
             continue
         is_dead = _dead(layer, readers)
-        is_dead[0] &= not is_dead.all()  # a layer of no channels is none
+        is_dead[0] &= not is_dead.all()  # at least one channel must remain
         if not is_dead.any():
             continue
         n_removed += int(is_dead.sum())
@@ -119,7 +119,7 @@ def _remove_once(trace: Trace, module: nn.Module) -> tuple[nn.Module, int]:
         for name in norms:
             _cut(kept, name, made.get_submodule(name), 0, stays)
         for reader in readers:
-            _pass_on(reader, is_dead & _is_zero(layer))
+            _add_constants(reader, is_dead & _is_zero(layer))
             n_each = reader.columns.shape[2] if isinstance(reader.layer, nn.Linear) else 1
             columns = (stays[:, None] * n_each + torch.arange(n_each)).flatten()
             _cut(kept, reader.name, reader.layer, 1, columns)
@@ -127,10 +127,10 @@ def _remove_once(trace: Trace, module: nn.Module) -> tuple[nn.Module, int]:
 
 
 def _source(trace: Trace, node: fx.Node, made: nn.Module) -> Any:
-    """Return the layer of a node whose channels may go, as it is in a copy."""
+    """Return the layer of a node whose channels can be removed, as in the copy."""
     layer: Any = trace.layer(node)
     name, kind = str(node.target), type(layer)
-    # A convolution may also be given one image, without the dimension of a batch.
+    # A convolution also accepts one image, without a batch dimension.
     is_conv = kind in _RANKS and layer.groups == 1 and trace.ranks[name] == _RANKS[kind]
     return made.get_submodule(name) if is_conv or kind is nn.Linear else None
 
@@ -145,7 +145,7 @@ def _constants(layer: Any) -> torch.Tensor:
 
 
 def _dead(layer: Any, readers: list[_Reader]) -> torch.Tensor:
-    """Return which channels can go."""
+    """Return which channels can be removed."""
     is_unread = torch.stack([~(reader.columns != 0).any(dim=2).any(dim=0) for reader in readers])
     passes = [
         unread | (reader.values == 0) | (reader.values.isfinite() & reader.takes_constants)
@@ -154,8 +154,8 @@ def _dead(layer: Any, readers: list[_Reader]) -> torch.Tensor:
     return is_unread.all(dim=0) | (_is_zero(layer) & torch.stack(passes).all(dim=0))
 
 
-def _pass_on(reader: _Reader, is_constant: torch.Tensor) -> None:
-    """Add what constant channels give to the bias of a layer that reads them."""
+def _add_constants(reader: _Reader, is_constant: torch.Tensor) -> None:
+    """Add the contribution of constant channels to the bias of a layer that reads them."""
     values = torch.where(is_constant & reader.values.isfinite(), reader.values, 0)
     added = reader.columns.sum(dim=2) @ values
     if added.any():
@@ -164,7 +164,7 @@ def _pass_on(reader: _Reader, is_constant: torch.Tensor) -> None:
 
 
 def _cut(kept: Kept, name: str, layer: Any, dim: int, stays: torch.Tensor) -> None:
-    """Note which indices of a dimension stay, beside what is noted of the other."""
+    """Record the kept indices of a dimension, beside those of the other dimension."""
     tensors = {**dict(layer.named_parameters(recurse=False)), **dict(layer.named_buffers())}
     for key, tensor in tensors.items():
         if tensor.ndim <= dim:
@@ -183,7 +183,7 @@ def _readers(
     kind: type[nn.Module],
     norms: list[str],
 ) -> list[_Reader] | None:
-    """Return the layers that read a node, None where anything else does; fill in the norms."""
+    """Return the layers that read a node, None if anything else does; collect the norms."""
     found: list[_Reader] = []
     for user in node.users:
         layer = trace.layer(user)
@@ -220,7 +220,7 @@ def _is_in_place(layer: Any, node: fx.Node) -> bool:
 
 
 def _is_flatten(layer: Any, node: fx.Node) -> bool:
-    """Whether a node makes (n_samples, everything else) of its input."""
+    """Tell whether a node flattens its input to (n_samples, everything else)."""
     if isinstance(layer, nn.Flatten):
         return (layer.start_dim, layer.end_dim) == (1, -1)
     is_named = (
@@ -232,7 +232,7 @@ def _is_flatten(layer: Any, node: fx.Node) -> bool:
 def _through(
     layer: Any, node: fx.Node, values: torch.Tensor, kind: type[nn.Module]
 ) -> torch.Tensor | None:
-    """Return what becomes of constants, None where channels may mix."""
+    """Return the constants after a node, None if it may mix channels."""
     if isinstance(layer, _POOLS):
         return values if kind in _RANKS and not getattr(layer, "return_indices", False) else None
     if isinstance(layer, nn.AvgPool2d):

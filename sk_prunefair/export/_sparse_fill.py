@@ -1,4 +1,4 @@
-"""A net without values, and how it gets those of a compact file: sparse layers as CSR matrices."""
+"""Fill a net without values from a compact file, with sparse layers as CSR matrices."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from sk_prunefair.nested import without_cache
 def skeleton(target: nn.Module) -> nn.Module:
     """Return a copy in evaluation mode whose state is on the meta device.
 
-    Buffers that are not part of a state keep their values, as no file has them.
+    Buffers outside the state dict keep their values, as no file has them.
 
     Parameters
     ----------
     target : torch.nn.Module
-        Not changed; it may be on the meta device itself.
+        The net; not changed. It may be on the meta device.
     """
     memo: dict[int, Any] = {}
     for part in target.modules():
@@ -41,12 +41,12 @@ def skeleton(target: nn.Module) -> nn.Module:
 
 
 def fill(net: nn.Module, archive: Archive, header: Header) -> nn.Module:
-    """Give a skeleton the values of a file.
+    """Set the values of a skeleton from a file.
 
     Parameters
     ----------
     net : torch.nn.Module
-        As `skeleton` returns it, without the channels that the file lacks; it is changed.
+        A net from `skeleton`, without the channels that the file lacks; it is changed.
     archive : Archive
         The file.
     header : Header
@@ -55,7 +55,7 @@ def fill(net: nn.Module, archive: Archive, header: Header) -> nn.Module:
     Returns
     -------
     torch.nn.Module
-        The net, with layers in the place of those that have few weights.
+        The net, with sparse layers in place of those that have few weights.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def fill(net: nn.Module, archive: Archive, header: Header) -> nn.Module:
 
 
 def _sparse_in(net: nn.Module, header: Header) -> Iterator[tuple[str, nn.Module]]:
-    """Yield the parts of a net that become sparse, by name."""
+    """Yield the layers of a net that become sparse, by name."""
     for name, part in net.named_modules():
         if is_projected(part) and _is_few(header, name, "in_proj_weight"):
             yield name, part
@@ -96,7 +96,7 @@ def _sparse_in(net: nn.Module, header: Header) -> Iterator[tuple[str, nn.Module]
 
 
 def _is_plain(part: nn.Module) -> bool:
-    """Whether a layer is none of several groups, and padded as sparse ones are."""
+    """Tell whether a layer has no groups, and a padding that sparse layers support."""
     return not isinstance(part, nn.Conv2d) or (part.groups == 1 and is_even(part))
 
 
@@ -123,7 +123,7 @@ def _sparse_layer(name: str, part: Any, archive: Archive, header: Header) -> nn.
 
 
 def _check_filled(net: nn.Module) -> None:
-    """Raise ValueError where a tensor has no values."""
+    """Raise ValueError if a tensor has no values."""
     empty = [
         f"{name}.{key}" if name else key
         for name, part in net.named_modules()
@@ -133,6 +133,6 @@ def _check_filled(net: nn.Module) -> None:
     ]
     if empty:
         raise ValueError(
-            f"target has tensors on the meta device that are not in the file: {empty[:5]}; make it "
-            "with only its parameters there, or as it is"
+            f"target has tensors on the meta device that are not in the file: {empty[:5]}; create "
+            "only its parameters there, or nothing"
         )

@@ -1,4 +1,4 @@
-"""Which form of a layer is fastest: candidates, timed turn by turn."""
+"""Candidate forms of a layer, and the choice of the fastest by timing."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from sk_prunefair.export.sparse_layers import (
 )
 
 DENSE = "dense"
-# Rows of a linear layer, pixels of a convolution, that are worked out at once.
+# Rows of a linear layer, or pixels of a convolution, per block of the product.
 _BLOCKS = (512, 128, 32)
-# With fewer zeros a sparse product has no chance.
+# With fewer zeros a sparse product is never faster.
 LEAST_SPARSITY = 0.5
-# Dead rows or columns have to be this share for a smaller layer to be tried.
+# Least share of dead rows or columns for which a smaller layer is timed.
 _LEAST_DEAD = 0.05
-# A form is taken where it was at least this much faster in three rounds of four.
+# Another form is chosen if it was at least this much faster in three rounds of four.
 LEAST_GAIN = 1.1
-_SLICE = 0.004  # seconds of a turn, at least
-# A form that takes this many times as long at once is not timed further.
+_SLICE = 0.004  # least seconds of one measurement
+# A form that takes this many times as long in the first round is not timed further.
 _HOPELESS = 2.0
 
 Form = Callable[[], nn.Module]
@@ -36,14 +36,14 @@ Form = Callable[[], nn.Module]
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen for a layer.
+    """The choice for a layer.
 
     Parameters
     ----------
     form : str
         Name of the form.
     dense, chosen : float
-        Seconds a call, medians; NaN where nothing was measured.
+        Median seconds per call; NaN if nothing was measured.
     why : str
         One sentence.
     """
@@ -55,13 +55,13 @@ class Choice:
 
 
 def is_conv1d(layer: nn.Module) -> bool:
-    """Whether a layer is the ``Conv1D`` of transformers, a linear layer with weights transposed."""
+    """Tell whether a layer is the ``Conv1D`` of transformers, with a transposed weight."""
     kind = type(layer)
     return kind.__name__ == "Conv1D" and kind.__module__.startswith("transformers.")
 
 
 def matrix_of(layer: nn.Module) -> torch.Tensor:
-    """Return the weight of a layer, outputs first."""
+    """Return the weight of a layer as a matrix, outputs first."""
     weight = layer.weight
     assert isinstance(weight, torch.Tensor)
     return weight.detach().T if is_conv1d(layer) else weight.detach()
@@ -79,14 +79,14 @@ def sparsity_of(weight: torch.Tensor) -> float:
 
 
 def forms_of(layer: nn.Module, n_rows: int) -> dict[str, Form]:
-    """Return the forms that a layer may take beside its dense one, by name.
+    """Return the forms of a layer other than the dense one, by name.
 
     Parameters
     ----------
     layer : torch.nn.Linear, torch.nn.Conv2d or Conv1D
-        The dense one.
+        The dense layer.
     n_rows : int
-        Rows of its input, or pixels of its output.
+        Number of rows of its input, or of pixels of its output.
     """
     weight = matrix_of(layer)
     is_float = weight.dtype in (torch.float32, torch.float64)
@@ -113,7 +113,7 @@ def forms_of(layer: nn.Module, n_rows: int) -> dict[str, Form]:
 
 
 def is_even(conv: nn.Conv2d) -> bool:
-    """Whether a convolution is padded as `even_padding` knows it."""
+    """Tell whether `even_padding` supports the padding of a convolution."""
     try:
         even_padding(conv)
     except ValueError:
@@ -122,7 +122,7 @@ def is_even(conv: nn.Conv2d) -> bool:
 
 
 def csr_forms(n_rows: int, what: str) -> dict[str, int]:
-    """Return the blocks that a CSR product may be worked out in, by the name of the form.
+    """Return the block sizes of a CSR product, by the name of the form.
 
     Examples
     --------
@@ -139,11 +139,11 @@ def choose(layer: nn.Module, forms: dict[str, Form], X: torch.Tensor) -> Choice:
     Parameters
     ----------
     layer : torch.nn.Module
-        The dense one.
+        The dense layer.
     forms : dict of str to callable
         As `forms_of` returns them.
     X : torch.Tensor
-        Its input.
+        The input of the layer.
     """
     nan = float("nan")
     if not forms:
@@ -172,31 +172,31 @@ def seconds_of(
     n_rounds: int = 9,
     hopeless: float = np.inf,
 ) -> npt.NDArray[np.float64]:
-    """Time calls turn by turn, each second round backwards.
+    """Time calls alternately, every second round in reverse order.
 
-    On one thread that is time of the process, which other processes do not add to.
+    With one thread this is process time, which other processes do not affect.
 
     Parameters
     ----------
     calls : sequence of callable
-        Each takes X.
+        Functions of X.
     X : object
         The input.
     n_rounds : int, default=9
-        Turns of each.
+        Number of calls of each.
     hopeless : float, default=inf
-        A call that took this many times as long as the first, before all rounds, is left out if it
-        is long enough to be sure.
+        A call that takes this many times as long as the first one, before all rounds, is left out
+        if it takes long enough to be measured reliably.
 
     Returns
     -------
     ndarray of shape (n_rounds, n_calls), dtype float64
-        Seconds a call; infinity for one left out.
+        Seconds per call; infinity for a call that is left out.
 
     Raises
     ------
     RuntimeError
-        If a call does.
+        If a call raises one.
     """
     is_fine = time.get_clock_info("process_time").resolution < 1e-5
     clock = time.process_time if torch.get_num_threads() == 1 and is_fine else time.perf_counter

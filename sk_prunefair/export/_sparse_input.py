@@ -1,4 +1,4 @@
-"""What `sparse_module` is given: a net on the CPU, and an example."""
+"""Check the arguments of `sparse_module`: a net on the CPU, and an example."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sk_prunefair.nested import float_dtype, n_rows, tensors_of, to
 
 
 def checked_module(source: Any) -> nn.Module:
-    """Return the net of a classifier, the pruned one, or the module that was given.
+    """Return the pruned net of a classifier, or the module itself.
 
     Raises
     ------
@@ -22,7 +22,7 @@ def checked_module(source: Any) -> nn.Module:
     ValueError
         If it is not on the CPU.
     sklearn.exceptions.NotFittedError
-        If the classifier has no net yet.
+        If the classifier is not fitted.
     """
     if not isinstance(source, nn.Module):
         if not hasattr(source, "check_is_fitted"):
@@ -43,9 +43,9 @@ def checked_module(source: Any) -> nn.Module:
 
 
 def checked_example(example: Any, module: nn.Module, source: Any = None) -> Any:
-    """Return the example as tensors, floats of the dtype that the net has.
+    """Return the example as tensors, with floats in the dtype of the net.
 
-    A classifier as ``source`` knows whether its net takes the integers of an array as floats.
+    With a classifier as ``source``, integers are converted as for its net.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def checked_example(example: Any, module: nn.Module, source: Any = None) -> Any:
         X = X.float() if not X.is_floating_point() else X
     X = to(X, "cpu", float_dtype(module))
     if n_rows(X) == 0:
-        raise ValueError("example must hold a sample or more, got none")
+        raise ValueError("example must hold at least one sample, got none")
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors_of(X)):
         raise ValueError("example must be finite, got NaN or infinity")
     return X

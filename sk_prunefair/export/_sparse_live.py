@@ -1,4 +1,4 @@
-"""Dense layers without the rows and columns of their weights that are zero throughout."""
+"""Dense layers without the rows and columns of their weights that are all zero."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from sk_prunefair.pruning._resize import resize
 
 
 class _Live(nn.Module):
-    """A layer in which one of less is at work.
+    """A layer that computes a smaller layer on the nonzero rows and columns.
 
     Parameters
     ----------
     weight : torch.Tensor of shape (n_outputs, n_inputs, ...)
         Dense.
     bias : torch.Tensor of shape (n_outputs,) or None
-        None is zeros.
+        None means zeros.
     small : torch.nn.Module
-        A layer of the kind without values, which gets those that are left.
+        A layer of the same type without values, which gets the remaining ones.
     dim : int
-        Of the channels, in inputs and outputs.
+        Dimension of the channels, in inputs and outputs.
     """
 
     rows: torch.Tensor
@@ -47,13 +47,13 @@ class _Live(nn.Module):
 
     @property
     def weight(self) -> torch.Tensor:
-        """What is left of the weight."""
+        """The remaining weight."""
         weight: torch.Tensor = self.small.weight
         return weight
 
     @torch.no_grad()
     def forward(self, X: torch.Tensor) -> torch.Tensor:
-        """Return the layer of X, whose channels are in dimension ``dim``."""
+        """Return the output for X, whose channels are in dimension ``dim``."""
         if len(self.columns) < self.n_inputs:
             X = X.index_select(self.dim, self.columns)
         output: torch.Tensor = self.small(X)
@@ -66,17 +66,17 @@ class _Live(nn.Module):
 
 
 class LiveLinear(_Live):
-    """A dense linear layer without the rows and columns of its weight that are zero throughout.
+    """A dense linear layer without the rows and columns of its weight that are all zero.
 
-    A row of zeros gives its bias, whatever the input; the input of a column of zeros counts for
-    nothing, as long as it is finite.
+    A row of zeros gives its bias for any input; the input of a column of zeros has no
+    effect, as long as it is finite.
 
     Parameters
     ----------
     weight : torch.Tensor of shape (n_outputs, n_inputs)
         Dense.
     bias : torch.Tensor of shape (n_outputs,) or None
-        None is zeros.
+        None means zeros.
 
     Examples
     --------
@@ -94,7 +94,7 @@ class LiveLinear(_Live):
 
 
 class LiveConv2d(_Live):
-    """A convolution without the filters, and the channels of its input, that are zero throughout.
+    """A convolution without the filters, and the input channels, that are all zero.
 
     A filter of zeros gives its bias at each pixel.
 

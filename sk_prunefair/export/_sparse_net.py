@@ -1,4 +1,4 @@
-"""A net as a whole: what is done to it before its layers, and which of its forms is fastest."""
+"""Prepare a net as a whole, and choose the fastest of its forms."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ import torch
 from torch import nn
 
 from sk_prunefair.export._sparse_attention import ProjectedAttention, is_projected
-from sk_prunefair.export._sparse_copy import slow_attention, with_layers
+from sk_prunefair.export._sparse_copy import attention_as_modules, with_layers
 from sk_prunefair.export._sparse_dead import remove_dead
 from sk_prunefair.export._sparse_forms import LEAST_SPARSITY, seconds_of, sparsity_of
 from sk_prunefair.export._sparse_norms import fold_norms
 from sk_prunefair.export._sparse_trace import Trace
 from sk_prunefair.nested import map_tensors, run, tensors_of
 
-# Nets take longer than layers, and are few.
+# More than for layers, as nets take longer and are few.
 _ROUNDS = 5
 
 
 class ChannelsLast(nn.Module):
-    """A net whose images lie in memory pixel by pixel, all channels of one together.
+    """A net with images in channels-last memory format.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class ChannelsLast(nn.Module):
         self.module = copy.deepcopy(module).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Return what the module does; a tensor as the code after a net expects it in memory."""
+        """Return the module's output; tensors are converted back to contiguous memory."""
         output = self.module(
             *map_tensors(_pixel_by_pixel, args), **map_tensors(_pixel_by_pixel, kwargs)
         )
@@ -62,13 +62,13 @@ class Candidate:
     Parameters
     ----------
     name : str
-        What it is called in the table.
+        Name in the table.
     module : torch.nn.Module
         Itself.
     is_sparse : bool
-        Whether layers are in another form than dense.
+        Whether some layers are not dense.
     why : str
-        What was done to it.
+        Description of the changes.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Candidate:
 
 
 def prepare(dense: nn.Module, X: Any, expected: Any, tolerance: float) -> tuple[nn.Module, str]:
-    """Fold batch norms and remove dead channels, where the net can be read.
+    """Fold batch norms and remove dead channels, if the net can be traced.
 
     Parameters
     ----------
@@ -89,14 +89,14 @@ def prepare(dense: nn.Module, X: Any, expected: Any, tolerance: float) -> tuple[
     expected : object
         Its outputs.
     tolerance : float
-        How much these may change: with more, nothing is done.
+        Accepted change of the outputs; with a larger one, nothing is done.
 
     Returns
     -------
     module : torch.nn.Module
-        The dense net itself where nothing was done.
+        The dense net itself if nothing was done.
     why : str
-        What was done, or why nothing was.
+        The changes, or the reason why there are none.
     """
     try:
         folded, n_norms = fold_norms(Trace(dense, X))
@@ -104,16 +104,16 @@ def prepare(dense: nn.Module, X: Any, expected: Any, tolerance: float) -> tuple[
         worst = difference(expected, small, X, tolerance) if n_norms or n_dead else None
     except (ValueError, RuntimeError, AttributeError) as error:
         reason = str(error).splitlines()[0]
-        return dense, f"batch norms and dead channels stay as they are: {reason}"
+        return dense, f"batch norms and dead channels are kept: {reason}"
     if worst is not None:
-        return dense, f"batch norms and dead channels stay as they are: {worst}"
+        return dense, f"batch norms and dead channels are kept: {worst}"
     told = [f"{n_norms} batch norms folded"] * bool(n_norms)
     told += [f"{n_dead} dead channels removed"] * bool(n_dead)
     return small, ", ".join(told)
 
 
 def attentions_of(net: nn.Module) -> dict[str, nn.Module]:
-    """Return attentions of torch with projections as layers, where enough of these is zero."""
+    """Return torch's attentions with projections as layers, if these are sparse enough."""
     found: dict[str, nn.Module] = {}
     for name, part in net.named_modules():
         if is_projected(part):
@@ -132,9 +132,9 @@ def candidates_of(
     Parameters
     ----------
     dense, prepared, sparse : torch.nn.Module
-        As it was, as `prepare` returns it, and with other layers; None where there are none.
+        The original, the net from `prepare`, and the net with other layers; None if there is none.
     why : str
-        What was prepared.
+        Description of the preparation.
     X : object
         The input.
     """
@@ -156,19 +156,19 @@ def candidates_of(
 
 
 def fastest(candidates: list[Candidate], X: Any) -> tuple[int, pd.DataFrame]:
-    """Time nets turn by turn.
+    """Time nets alternately, and return the fastest.
 
     Parameters
     ----------
     candidates : list of Candidate
-        The dense one first.
+        Forms, the dense one first.
     X : object
         The input.
 
     Returns
     -------
     best : int
-        Which is fastest by the median of the ratios to the dense one within a round.
+        Position of the fastest, by the median of the ratios to the dense one within a round.
     table : pandas.DataFrame
         A row for each: ``net``, ``seconds``, ``speedup``, ``chosen`` and ``why``.
     """
@@ -193,7 +193,7 @@ def fastest(candidates: list[Candidate], X: Any) -> tuple[int, pd.DataFrame]:
 
 @torch.no_grad()
 def difference(expected: Any, net: nn.Module, X: Any, tolerance: float) -> str | None:
-    """Return how outputs differ from those expected; None where they agree.
+    """Return a description of how outputs differ from the expected ones, or None if they agree.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ def difference(expected: Any, net: nn.Module, X: Any, tolerance: float) -> str |
     tolerance : float
         As `sparse_module` takes it.
     """
-    with slow_attention():
+    with attention_as_modules():
         found = run(net, X)
     for before, after in zip(tensors_of(expected), tensors_of(found), strict=True):
         before, after = before.double(), after.double()
@@ -225,7 +225,7 @@ def difference(expected: Any, net: nn.Module, X: Any, tolerance: float) -> str |
 def with_attentions(
     net: nn.Module, attentions: dict[str, nn.Module], changed: Iterable[str]
 ) -> nn.Module:
-    """Return the net with those attentions of which a layer changed; others keep torch's code."""
+    """Return the net with the attentions that have a changed layer; others keep torch's code."""
     changed = list(changed)
     used = {
         name: part

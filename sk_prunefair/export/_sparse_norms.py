@@ -1,4 +1,4 @@
-"""Batch norms folded into the layer before them."""
+"""Fold batch norms into the preceding layer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from sk_prunefair.export._sparse_copy import with_layers
 from sk_prunefair.export._sparse_trace import Trace
 
-# Layer, the norm of its outputs, dimensions of its input.
+# Layer type, norm type of its outputs, dimensions of its input.
 _PAIRS: dict[type[nn.Module], tuple[type[nn.Module], int]] = {
     nn.Linear: (nn.BatchNorm1d, 2),
     nn.Conv1d: (nn.BatchNorm1d, 3),
@@ -21,23 +21,23 @@ _PAIRS: dict[type[nn.Module], tuple[type[nn.Module], int]] = {
 
 
 def fold_norms(trace: Trace) -> tuple[nn.Module, int]:
-    """Return a copy of a net with batch norms folded into the layers before them.
+    """Return a copy of a net with batch norms folded into the preceding layers.
 
     In evaluation a batch norm is y = γ (x − μ) / √(σ² + ε) + β with constants for each channel:
-    these scale the rows of the weight before it, and move its bias. Zeros stay zeros. Only where
-    nothing else reads what the layer returns.
+    these scale the rows of the preceding weight, and shift its bias. Zeros stay zeros. A norm is
+    folded only if nothing else reads the output of the layer.
 
     Parameters
     ----------
     trace : Trace
-        Of the net, which is not changed.
+        Trace of the net, which is not changed.
 
     Returns
     -------
     module : torch.nn.Module
-        The net itself where there is nothing to fold.
+        The net itself if there is nothing to fold.
     n_folded : int
-        How many norms are gone.
+        Number of folded norms.
 
     Examples
     --------
@@ -53,7 +53,7 @@ def fold_norms(trace: Trace) -> tuple[nn.Module, int]:
     for node in trace.graph.nodes:
         norm = trace.layer(node)
         if not isinstance(norm, _BatchNorm) or norm.running_mean is None:
-            continue  # without running statistics it has no constants, but those of each batch
+            continue  # without running statistics its constants are those of each batch
         [source] = node.all_input_nodes
         layer, name = trace.layer(source), str(source.target)
         if layer is None or type(layer) not in _PAIRS or list(source.users) != [node]:

@@ -1,4 +1,4 @@
-"""Weights of a compact file as CSR matrices, which are never dense on the way."""
+"""Read weights of a compact file as CSR matrices, without dense intermediates."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from sk_prunefair.export._archive import Archive
 from sk_prunefair.export._entries import TensorEntry
 from sk_prunefair.export.sparse_layers import no_beta_warning
 
-# Bits that are looked at together: a byte for each of these is in memory at once.
+# Bits that are unpacked together, at one byte of memory each.
 _CHUNK = 2**23
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
-# From this share of kept weights a dense product is as fast: a 512×512 and a 2048×2048 layer,
-# batches of 1 to 1,024, broke even at 0.1 to 0.5 and in the middle at 0.3.
+# Share of kept weights from which a dense product is as fast: for a 512×512 and a 2048×2048 layer
+# and batches of 1 to 1,024, both were equal at shares of 0.1 to 0.5, with a median of 0.3.
 MOST_KEPT = 0.3
 
 
 def has_few(entry: TensorEntry) -> bool:
-    """Whether a tensor of a file is a weight that is worth a CSR matrix.
+    """Tell whether a tensor of a file is a weight sparse enough for a CSR matrix.
 
     Examples
     --------
@@ -34,16 +34,16 @@ def has_few(entry: TensorEntry) -> bool:
 def read_csr(
     archive: Archive, name: str, entry: TensorEntry, *, is_transposed: bool = False
 ) -> torch.Tensor:
-    """Return a tensor of a file as a matrix, the first dimension by all others.
+    """Return a tensor of a file as a CSR matrix, the first dimension by all others.
 
     Parameters
     ----------
     archive : Archive
         The file.
     name : str
-        Of the tensor.
+        Name of the tensor.
     entry : TensorEntry
-        What the header says of it; see `has_few`.
+        Its entry in the header; see `has_few`.
     is_transposed : bool, default=False
         Whether the rows of the matrix are the columns of the tensor.
 
@@ -59,7 +59,10 @@ def read_csr(
     """
     places = _places(archive.read(f"bits/{name}", -(-entry.numel // 8)), entry.numel)
     if len(places) != entry.n_stored:
-        raise ValueError(f"the file is damaged: {name!r} has another number of values")
+        raise ValueError(
+            f"the file is damaged: the bit mask of {name!r} does not keep the "
+            "stated number of values"
+        )
     raw = np.frombuffer(archive.read(f"values/{name}", len(places) * entry.width), np.uint8)
     dtype = _DTYPES[entry.dtype]
     values = torch.from_numpy(raw.reshape(entry.width, -1).T.copy()).view(dtype)[:, 0]
@@ -85,7 +88,7 @@ def read_csr(
 
 
 def _places(bits: bytes, count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Return the numbers of the bits that are set."""
+    """Return the positions of the set bits."""
     packed, found = np.frombuffer(bits, np.uint8), []
     for start in range(0, count, _CHUNK):
         n = min(_CHUNK, count - start)
@@ -95,7 +98,7 @@ def _places(bits: bytes, count: int) -> np.ndarray[tuple[int], np.dtype[np.int64
 
 
 def row_parts(matrix: torch.Tensor, n_parts: int) -> list[torch.Tensor]:
-    """Return a CSR matrix in parts of as many rows.
+    """Return a CSR matrix split into parts of as many rows.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a net does with its layers, whatever its input: torch.fx's graph, where there is one."""
+"""Trace a net with torch.fx, where its graph does not depend on the input."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from sk_prunefair.export._sparse_copy import has_hooks, slow_attention
+from sk_prunefair.export._sparse_copy import attention_as_modules, has_hooks
 from sk_prunefair.nested import run
 
 
 class Trace:
-    """The graph of a net, and how many dimensions its layers' inputs have.
+    """The graph of a net, and the number of dimensions of its layers' inputs.
 
     Parameters
     ----------
     module : torch.nn.Module
-        In evaluation mode.
+        A net in evaluation mode.
     X : object
-        Its input; arguments that are not there have their defaults.
+        Its input; other arguments keep their defaults.
 
     Raises
     ------
     ValueError
-        If the net cannot be traced: what it does depends on values or shapes of its input.
+        If the net cannot be traced because its code depends on values or shapes of the input.
 
     Examples
     --------
@@ -42,7 +42,7 @@ class Trace:
         self.graph = _graph(module, X)
         self.ranks = _ranks(module, X)
         self._calls = Counter(node.target for node in self.graph.nodes if node.op == "call_module")
-        # A layer whose weight is read by other code, too, has to stay as it is.
+        # A layer whose weight is also read by other code is not changed.
         self._read = {
             str(node.target).rpartition(".")[0]
             for node in self.graph.nodes
@@ -50,9 +50,9 @@ class Trace:
         }
 
     def layer(self, node: fx.Node) -> nn.Module | None:
-        """Return the layer that a node calls; None unless that is all that happens to it.
+        """Return the layer that a node calls, or None if it is used in any other way.
 
-        It is called once and has no hooks, and nothing else reads its weights.
+        The layer is called once, has no hooks, and no other code reads its weights.
         """
         if node.op != "call_module" or self._calls[node.target] > 1 or node.target in self._read:
             return None
@@ -66,20 +66,20 @@ def _graph(module: nn.Module, X: Any) -> fx.Graph:
     try:
         parameters = inspect.signature(module.forward).parameters
         given = set(X) if isinstance(X, Mapping) else {next(iter(parameters), "")}
-        # As constants, or `mask is None` would be taken for false.
+        # As constants, as `mask is None` would be False for a proxy.
         defaults = {
             name: each.default
             for name, each in parameters.items()
             if name not in given and each.default is not each.empty
         }
         return fx.Tracer().trace(module, concrete_args=defaults)
-    except Exception as error:  # whatever the code of a net raises where it gets no tensors
+    except Exception as error:  # any error of a net's code with proxies in place of tensors
         raise ValueError(f"torch.fx cannot trace the net: {error}") from error
 
 
 @torch.no_grad()
 def _ranks(module: nn.Module, X: Any) -> dict[str, int]:
-    """Return the dimensions of what each module was given, where that was one tensor."""
+    """Return the number of dimensions of each module's input, if that is one tensor."""
     ranks: dict[str, int] = {}
     handles = []
     for name, part in module.named_modules():
@@ -90,7 +90,7 @@ def _ranks(module: nn.Module, X: Any) -> dict[str, int]:
 
         handles.append(part.register_forward_pre_hook(keep))
     try:
-        with slow_attention():
+        with attention_as_modules():
             run(module, X)
     finally:
         for handle in handles:

@@ -1,4 +1,4 @@
-"""Tensors as parts of an archive: bit masks, and the values that are left."""
+"""Tensors as parts of an archive: bit masks and kept values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sk_prunefair.export._entries import TensorEntry
 
 
 class Stored(NamedTuple):
-    """A tensor of a file, and which of its numbers stood in it; both on the CPU."""
+    """A tensor of a file, and the mask of its stored values; both on the CPU."""
 
     tensor: torch.Tensor
     is_stored: torch.Tensor
@@ -28,9 +28,9 @@ def write_tensors(
     masks: Mapping[str, torch.Tensor],
     folder: str = "",
 ) -> dict[str, TensorEntry]:
-    """Write a net's tensors below a folder of the archive; return what the header says of them.
+    """Write a net's tensors into a folder of the archive; return their entries for the header.
 
-    Parameters that are -0.0, as `torch.nn.utils.prune` makes them, are written as 0.
+    Values of -0.0 in parameters, as from `torch.nn.utils.prune`, are written as 0.
     """
     entries = {}
     parameters = {name for name, _ in module.named_parameters(remove_duplicate=False)}
@@ -46,9 +46,9 @@ def write_tensors(
 def read_tensors(
     archive: Archive, entries: Mapping[str, TensorEntry], module: nn.Module, folder: str = ""
 ) -> dict[str, Stored]:
-    """Return a net's tensors, of the names, sizes and dtypes that the module has.
+    """Read a net's tensors, which must have the module's names, sizes and dtypes.
 
-    The module may be on the meta device: its values are not looked at.
+    The module may be on the meta device, as its values are not used.
     """
     own = module.state_dict()
     check_tensors(entries, own)
@@ -59,11 +59,11 @@ def read_tensors(
 
 
 def check_tensors(entries: Mapping[str, TensorEntry], own: Mapping[str, torch.Tensor]) -> None:
-    """Raise ValueError where a file has other tensors than a net."""
+    """Raise ValueError if a file has other tensors than the net."""
     if own.keys() != entries.keys():
         raise ValueError(
             f"the file does not fit the target: it lacks {sorted(own.keys() - entries)[:5]} and "
-            f"has {sorted(entries.keys() - own)[:5]} beyond it"
+            f"has {sorted(entries.keys() - own)[:5]}, which the target lacks"
         )
     for name, tensor in own.items():
         found = entries[name].shape, entries[name].dtype
@@ -79,17 +79,17 @@ def check_tensors(entries: Mapping[str, TensorEntry], own: Mapping[str, torch.Te
 def check_values(
     tensors: Mapping[str, torch.Tensor], module: nn.Module, what: str, *, nan_in_buffers: bool
 ) -> None:
-    """Raise ValueError for values with which no net works.
+    """Raise ValueError for values with which a net cannot work.
 
     Parameters
     ----------
     tensors : mapping of str to torch.Tensor
-        A state of the module; its parameters must be finite, while buffers may hold infinity, as
+        State dict of the module; its parameters must be finite, while buffers may hold infinity, as
         the masks of attention do.
     module : torch.nn.Module
-        Tells which are parameters.
+        The module, which distinguishes parameters from buffers.
     what : str
-        Beginning of the message.
+        Beginning of the error message.
     nan_in_buffers : bool
         Whether buffers may hold NaN.
     """
@@ -98,9 +98,9 @@ def check_values(
         if not (tensor.is_floating_point() or tensor.is_complex()):
             continue
         if tensor.element_size() == 1:
-            tensor = tensor.float()  # few operations know the smallest floats
+            tensor = tensor.float()  # few operations are implemented for 8-bit floats
         if bool(tensor.sum().isfinite()):
-            continue  # one number that is not finite would show in the sum, which is quick
+            continue  # a value that is not finite shows in the sum
         if name in parameters and not bool(torch.isfinite(tensor).all()):
             raise ValueError(f"{what}: the parameter {name!r} holds values that are not finite")
         if not (nan_in_buffers or name in parameters) and bool(torch.isnan(tensor).any()):
@@ -108,7 +108,7 @@ def check_values(
 
 
 def read_bits(archive: Archive, name: str, count: int) -> npt.NDArray[np.bool_]:
-    """Return a part of the file that holds this many bits."""
+    """Return a part of the file with this many bits."""
     content = np.frombuffer(archive.read(name, -(-count // 8)), dtype=np.uint8)
     return np.unpackbits(content, count=count).view(bool)
 
@@ -116,20 +116,23 @@ def read_bits(archive: Archive, name: str, count: int) -> npt.NDArray[np.bool_]:
 def read_tensor(
     archive: Archive, folder: str, name: str, entry: TensorEntry, dtype: torch.dtype
 ) -> Stored:
-    """Return a tensor of the file, of this dtype, and which of its numbers stood there."""
+    """Return a tensor of the file with this dtype, and the mask of its stored values."""
     n, width, kept = entry.numel, entry.width, np.ones(entry.numel, dtype=bool)
     n_stored = n
     if entry.n_stored is not None:
         n_stored = entry.n_stored
         kept = read_bits(archive, f"{folder}bits/{name}", n)
         if np.count_nonzero(kept) != n_stored:
-            raise ValueError(f"the file is damaged: {name!r} has another number of values")
+            raise ValueError(
+                f"the file is damaged: the bit mask of {name!r} does not keep the stated number "
+                "of values"
+            )
     values = archive.read(f"{folder}values/{name}", n_stored * width)
-    number = np.dtype(f"u{width}" if width <= 8 else "c16")  # moved whole, four bytes at a time
+    number = np.dtype(f"u{width}" if width <= 8 else "c16")  # copied as raw bytes
     raw = np.zeros(n, dtype=number)
     raw[kept] = np.frombuffer(values, dtype=np.uint8).reshape(width, -1).T.copy().view(number)[:, 0]
     if dtype == torch.bool and raw.max(initial=0) > 1:
-        raise ValueError(f"the file is damaged: {name!r} holds more than 0 and 1")
+        raise ValueError(f"the file is damaged: {name!r} holds values other than 0 and 1")
     flat = torch.from_numpy(raw.view(np.uint8)).view(dtype)
     return Stored(flat.reshape(entry.shape), torch.from_numpy(kept).reshape(entry.shape))
 
@@ -141,11 +144,11 @@ def _dtype_name(tensor: torch.Tensor) -> str:
 def _encode(
     tensor: torch.Tensor, mask: torch.Tensor | None
 ) -> tuple[dict[str, bytes], TensorEntry]:
-    """Return the parts of a tensor as bytes, and what the header says of it."""
+    """Return the parts of a tensor as bytes, and its entry for the header."""
     raw = _bytes_of(tensor)
     kept = raw.any(axis=1)
     if mask is not None:
-        # A kept weight may happen to be zero.
+        # A kept weight may be zero.
         kept |= mask.detach().cpu().numpy().ravel()
     shape, dtype = tuple(tensor.shape), _dtype_name(tensor)
     if mask is None and len(raw) - kept.sum() <= len(raw) / (8 * raw.shape[1]):
@@ -155,6 +158,6 @@ def _encode(
 
 
 def _bytes_of(tensor: torch.Tensor) -> npt.NDArray[np.uint8]:
-    """Return one row of bytes per number."""
+    """Return one row of bytes per value."""
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     return flat.view(torch.uint8).numpy().reshape(len(flat), tensor.element_size())

@@ -1,4 +1,4 @@
-"""A pruned net in a small file: bit masks and the values that are left, nothing that can run."""
+"""Save a pruned net in a small file of bit masks and kept values, without executable content."""
 
 from __future__ import annotations
 
@@ -28,34 +28,34 @@ if TYPE_CHECKING:
 
 
 def save_compact(source: nn.Module | CoreNet, path: str | Path, *, dense: bool = False) -> None:
-    """Write the tensors of a net to a file that is small where they hold zeros, or are small.
+    """Write the tensors of a net to a file that is small if they are sparse, or small.
 
-    A tensor of which enough is zero is stored as one bit per number and the numbers that are not;
-    others are stored whole. Bytes of the same place in their numbers stand together, which
+    A tensor with enough zeros is stored as one bit per value and the values that are not zero;
+    others are stored whole. Bytes at the same position in their values are stored together, which
     compresses better, and everything is deflated in a zip archive with a header in JSON.
 
     Parameters
     ----------
     source : torch.nn.Module, FairPrunedClassifier or Pipeline that ends in one
-        A net, pruned or not; of a classifier, the pruned net with its masks, or with which of the
-        dense net's channels it has, its labels, and the shape and the names of its features. Of a
-        pipeline the last step is written, and a warning says so.
+        A net, pruned or not. For a classifier, the pruned net is written with its masks, or with
+        the indices of the kept channels, its labels, and the shape and the names of its features.
+        For a pipeline the last step is written, with a warning.
     path : str or pathlib.Path
-        Where to write; an existing file is replaced once the new one is complete.
+        File to write; an existing file is replaced once the new one is complete.
     dense : bool, default=False
-        Whether a pruned classifier's dense net goes into the file, too, so that the two can be
-        compared once it is loaded, as the command line does. The file is then larger than that of
+        Whether to include a pruned classifier's dense net, so that the two can be
+        compared after loading, as by the command line. The file is then larger than that of
         the dense net.
 
     Raises
     ------
     sklearn.exceptions.NotFittedError
-        If the classifier has no net yet.
+        If the classifier is not fitted.
     TypeError
         If the classifier's labels are neither strings, numbers nor booleans.
     ValueError
-        If labels are not unique or of several kinds, or the net holds values with which no net
-        works: a parameter that is not finite, a buffer with NaN.
+        If labels are not unique or of several kinds, or the net holds values with which it cannot
+        work: a parameter that is not finite, a buffer with NaN.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def save_compact(source: nn.Module | CoreNet, path: str | Path, *, dense: bool =
     if isinstance(source, nn.Module):
         module = source
     else:
-        from sk_prunefair.export._classifier import describe_data  # with all of scikit-learn
+        from sk_prunefair.export._classifier import describe_data  # imports scikit-learn
 
         source.check_is_fitted()
         module, data = source.module_, describe_data(source)
@@ -118,11 +118,11 @@ def save_compact(source: nn.Module | CoreNet, path: str | Path, *, dense: bool =
 
 
 def load_compact(path: str | Path, target: Any) -> Any:
-    """Load what `save_compact` wrote into a net of the same architecture.
+    """Load a file of `save_compact` into a net of the same architecture.
 
-    The file is taken for untrusted: nothing in it is executed, every size is checked against the
-    target before anything is unpacked, what the file says of its net is checked against what it
-    holds, and the target is changed only when all of it was read. Loading into a module needs torch
+    The file is treated as untrusted: nothing in it is executed, every size is checked against the
+    target before anything is unpacked, the header is checked against the contents,
+    and the target is changed only after everything was read. Loading into a module needs torch
     and numpy; scikit-learn, skorch, pandas, scipy and fairlearn are not imported.
 
     Parameters
@@ -130,20 +130,20 @@ def load_compact(path: str | Path, target: Any) -> Any:
     path : str or pathlib.Path
         The file.
     target : torch.nn.Module, FairPrunedClassifier or Pipeline that ends in one
-        What to load into, of the architecture of the dense net. A classifier may be without a net
-        yet: it takes its labels and the shape and names of its features from the file. Where the
-        file has no dense net, the loaded one stands for it, too. Its masks go on holding.
+        Target with the architecture of the dense net. A classifier may be without a net
+        yet: it takes its labels and the shape and names of its features from the file. If the
+        file has no dense net, the loaded one is used as the dense net, too. Its masks are enforced.
 
     Returns
     -------
     torch.nn.Module or FairPrunedClassifier
-        The target; in the place of a module, a new and smaller one where channels were removed.
+        The target; if channels were removed from a module, a new and smaller one.
 
     Raises
     ------
     ValueError
-        If the file is not of this format, is damaged, contradicts itself, or does not fit the
-        target; the target is then as it was.
+        If the file is not of this format, is damaged, is inconsistent, or does not fit the
+        target, which is then not changed.
     FileNotFoundError
         If there is no file.
     """
@@ -163,7 +163,7 @@ def load_compact(path: str | Path, target: Any) -> Any:
 
 
 def holds_dense(path: str | Path) -> bool:
-    """Tell whether a file has all that a comparison needs: both nets, or one that is not pruned.
+    """Tell whether a file is enough for a comparison: it has both nets, or one that is not pruned.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def holds_dense(path: str | Path) -> bool:
     Returns
     -------
     bool
-        False for a pruned net alone.
+        False if there is only a pruned net.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A net as an ONNX file, for runtimes without Python."""
+"""Export a net as an ONNX file, for runtimes without Python."""
 
 from __future__ import annotations
 
@@ -37,50 +37,51 @@ def to_onnx(
     quantize: Literal["int8"] | None = None,
     calibration: Any = None,
 ) -> None:
-    """Write a net as ONNX, with any number of samples to a batch, and tokens to a sample.
+    """Write a net as ONNX, with variable numbers of samples per batch, and of tokens per sample.
 
-    The file has one input, ``X``, or one of each name where X is a dict, and one output,
-    ``scores`` of shape (n_samples, n_classes): what the module returns, of a tuple the first, of a
-    dict its ``logits``; one logit z for two classes stands there as the scores 0 and z. Removed
-    weights stand in it as zeros. The net is in evaluation mode; it is not changed. Of a classifier
-    the metadata of the file has, in JSON, its labels as ``classes`` and, where they have names, its
-    columns as ``features``; and as ``scores`` whether they are "logits" or "probabilities".
+    The file has one input, ``X``, or one for each key if X is a dict, and one output,
+    ``scores`` of shape (n_samples, n_classes): the output of the module, the first entry of a
+    tuple, or the ``logits`` of a dict; one logit z for two classes becomes the scores 0 and z.
+    Removed weights are zeros. The net is exported in evaluation mode and not changed. For a
+    classifier the metadata of the file has, in JSON, its labels as ``classes`` and, if they have
+    names, its columns as ``features``; and the kind of ``scores``, "logits" or "probabilities".
 
     Parameters
     ----------
     source : torch.nn.Module, FairPrunedClassifier or Pipeline that ends in one
-        The net; of a classifier, the pruned one. Of a pipeline the last step is written, and a
-        warning says so.
+        The net; for a classifier, the pruned one. For a pipeline the last step is written, with a
+        warning.
     path : str or pathlib.Path
-        Where to write.
+        File to write.
     example : array-like of shape (n_samples, ...) or dict of such, default=None
-        A few samples of the features. A fitted classifier knows their shape without.
+        A few samples of the features. Not needed for a fitted classifier.
     quantize : {"int8"}, default=None
-        "int8" writes weights and activations as integers of eight bits, in some quarter of the
+        "int8" writes weights and activations as 8-bit integers, in about a quarter of the
         bytes: ONNX Runtime's static quantisation, weights channel by channel with zero as zero,
-        activations by the ranges that the calibration rows have. Inputs, outputs and metadata are
-        those of the net in floats; integer inputs, such as tokens, stay what they are, and so does
-        what ONNX Runtime cannot quantise.
+        activations by the ranges over the calibration rows. Inputs, outputs and metadata are
+        those of the net in floats; integer inputs, such as tokens, are not changed, nor are
+        operations that ONNX Runtime cannot quantise.
     calibration : array-like, DataFrame, dict of arrays or data set, default=None
-        For ``quantize="int8"``: rows of X, ten or more, a few hundred as a rule, from the training
-        data and never from the data that the net is judged on. They are read batch by batch.
+        For ``quantize="int8"``: rows of X, at least ten and usually a few hundred, from the
+        training data and not from the evaluation data. They are read batch by batch.
 
     Raises
     ------
     ImportError
-        If the packages onnx and onnxscript are not there, or onnxruntime for ``quantize``, all of
-        the extra ``onnx``.
+        If the packages onnx and onnxscript are not installed, or onnxruntime for ``quantize``, all
+        in the extra ``onnx``.
     ValueError
-        If there is no example for a module, or for a classifier that does not know its inputs; if
-        calibration lacks, has few rows, NaN or rows of another shape; or if ONNX Runtime cannot
-        quantise the net.
+        If there is no example for a module, or for a classifier without known inputs; if
+        calibration is missing, or has few rows, NaN or rows of another shape; or if ONNX Runtime
+        cannot quantise the net.
 
     Warns
     -----
     UserWarning
-        If more than a fifth of the calibration rows get another answer in integers than in floats.
+        If the predicted labels of more than a fifth of the calibration rows differ between int8 and
+        floats.
     sklearn.exceptions.NotFittedError
-        If the classifier has no net yet.
+        If the classifier is not fitted.
 
     Examples
     --------
@@ -136,13 +137,13 @@ def _write(source: nn.Module | CoreNet, path: str | Path, example: Any) -> None:
         inputs = source.schema_ and source.schema_.inputs
         example = blank_sample(inputs) if example is None and inputs else example
     if example is None:
-        raise ValueError("example must hold a few samples where the shape of X is not known")
+        raise ValueError("example (a few samples) must be given, as the shape of X is not known")
     module = without_cache(copy.deepcopy(module).cpu().eval())
     X = _several(example, float_dtype(module))
     is_dict = isinstance(X, Mapping)
     given = dict(X) if is_dict else {"X": X}
     batch = torch.export.Dim("n_samples")
-    with _quiet():
+    with _without_warnings():
         program = torch.onnx.export(
             _Scores(module, list(given) if is_dict else None),
             tuple(given.values()),
@@ -154,16 +155,16 @@ def _write(source: nn.Module | CoreNet, path: str | Path, example: Any) -> None:
         )
     assert program is not None
     for node in ir.traversal.RecursiveGraphIterator(program.model.graph):
-        node.metadata_props.clear()  # lines of the user's source, with the paths of their files
+        node.metadata_props.clear()  # lines of the user's source, with paths of files
     program.model.metadata_props.update(metadata)
     program.save(str(path), external_data=False)
 
 
 def blank_sample(inputs: InputSchema) -> Any:
-    """Return one sample that looks like a net's inputs, None where they are not known.
+    """Return one sample with the shape of a net's inputs, or None if the inputs are not known.
 
-    Numbers are zeros; integers are ones, which are tokens of every vocabulary, and masks that hide
-    nothing.
+    Numbers are zeros; integers are ones, which are valid tokens of every vocabulary, and masks that
+    hide nothing.
     """
     if inputs.fields is not None:
         return {
@@ -186,7 +187,7 @@ def _metadata(clf: CoreNet) -> dict[str, str]:
 
 
 def _several(example: Any, floats: torch.dtype | None) -> Any:
-    """Return two samples or more: a batch of one would be taken for a constant."""
+    """Return at least two samples, as the exporter would treat a batch of one as constant."""
     if isinstance(example, Mapping):
         X: Any = {name: as_tensor(field_array(each, name)) for name, each in example.items()}
     else:
@@ -196,13 +197,13 @@ def _several(example: Any, floats: torch.dtype | None) -> Any:
 
 
 def _free_sizes(tensor: torch.Tensor, batch: Any) -> dict[int, Any]:
-    """Return which sizes may differ: the number of samples, and of tokens where a net allows it."""
+    """Return which sizes may vary: the number of samples, and of tokens if the net allows it."""
     is_tokens = tensor.ndim == 2 and not tensor.is_floating_point()
     return {0: batch} | ({1: torch.export.Dim.AUTO} if is_tokens else {})
 
 
 class _Scores(nn.Module):
-    """The net with its scores alone, of inputs in a row."""
+    """The net with only its scores as output, and positional inputs."""
 
     def __init__(self, module: nn.Module, names: list[str] | None) -> None:
         super().__init__()
@@ -215,8 +216,8 @@ class _Scores(nn.Module):
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    # The exporter speaks of torchvision, which is not asked for, and of its own deprecations.
+def _without_warnings() -> Iterator[None]:
+    # The exporter warns of torchvision, which is not used, and of its own deprecations.
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""An ONNX file as a torch module, so that a classifier runs it as it runs its own net."""
+"""OnnxModule: an ONNX file as a torch module, so that a classifier can run it like its own net."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from sk_prunefair.onnx_model.inputs import Rows
 
 
 class OnnxModule(nn.Module):
-    """What `sk_prunefair.export.to_onnx` wrote, run by ONNX Runtime on the CPU, in memory.
+    """A file of `sk_prunefair.export.to_onnx`, run in memory by ONNX Runtime on the CPU.
 
-    It has as many threads as torch is set to. It evaluates only, and can be pickled and copied.
+    It uses torch's number of threads. It is for evaluation, and can be pickled and copied.
 
     Parameters
     ----------
     content : bytes
         The file.
     is_one_logit : bool, default=False
-        Whether one logit is wanted back, of which the file makes the scores 0 and z.
+        Whether to return one logit, from which the file makes the scores 0 and z.
 
     Examples
     --------
@@ -44,7 +44,7 @@ class OnnxModule(nn.Module):
         self.eval()
 
     def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Return the scores of a batch, as the net that was written would."""
+        """Return the scores of a batch, as the exported net does."""
         model = self._opened(torch.get_num_threads())
         rows = Rows(kwargs or (args if len(args) > 1 else args[0]), model.inputs)
         scores = np.concatenate(

@@ -1,4 +1,4 @@
-"""A net that runs at its sparsity on a CPU, layer by layer in the form that measured fastest."""
+"""A net that runs at its sparsity on a CPU, with the fastest measured form of each layer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class SparseModule(nn.Module):
-    """What `sparse_module` returns: a net for evaluation, and what was chosen for its layers.
+    """Result of `sparse_module`: a net for evaluation, and the forms chosen for its layers.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class SparseModule(nn.Module):
     choices, candidates : pandas.DataFrame
         As `sparse_module` describes them.
     summary : str
-        What was chosen, for ``str``.
+        Description of the choice, for ``str``.
 
     Attributes
     ----------
@@ -58,16 +58,16 @@ class SparseModule(nn.Module):
         self.eval()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Return what the dense module would."""
+        """Return the output of the dense module, within the tolerance."""
         return self.module(*args, **kwargs)
 
     def train(self, mode: bool = True) -> SparseModule:
-        """Stay in evaluation mode.
+        """Keep the evaluation mode.
 
         Raises
         ------
         RuntimeError
-            If ``mode`` is True: train the dense module, and make another sparse one of it.
+            If ``mode`` is True: train the dense module, and make another sparse one from it.
         """
         if mode:
             raise RuntimeError(
@@ -90,40 +90,40 @@ def sparse_module(
 ) -> SparseModule:
     """Return a net with the same outputs that runs at its sparsity on a CPU.
 
-    First, where `torch.fx` can trace the net, batch norms are folded into the layer before them,
-    and channels go that are constant or that nothing reads, what their biases pass on included.
+    First, if `torch.fx` can trace the net, batch norms are folded into the preceding layer,
+    and constant and unused channels are removed, with their biases added to the following layers.
     Then each ``Linear`` (those of attention in Hugging Face models too), ``Conv1D`` of
-    transformers, ``Conv2d`` and projection of `torch.nn.MultiheadAttention` is timed on what it is
-    given for ``example``: dense; as a CSR product of MKL, whole and in blocks of rows or pixels, a
-    k×k convolution by way of its patches; and, where rows or columns of a weight are zero
-    throughout, dense without those. Another form than dense is taken where it is faster by a tenth
-    or more in three rounds of four. Layers of one shape and about one sparsity are timed once. Last
-    the net as a whole is timed: as it was, prepared, with the layers chosen, and, where it takes
-    images, with channels last in memory; the fastest is returned.
+    transformers, ``Conv2d`` and projection of `torch.nn.MultiheadAttention` is timed on its
+    input for ``example``: dense; as a CSR product of MKL, whole and in blocks of rows or pixels, a
+    k×k convolution by patches; and, if rows or columns of a weight are all
+    zero, dense without those. Another form than dense is chosen if it is faster by a tenth
+    or more in three rounds of four. Layers of equal shape and similar sparsity are timed once.
+    Finally the net as a whole is timed: original, prepared, with the chosen layers, and, if it
+    takes images, with channels last in memory; the fastest is returned.
 
     Parameters
     ----------
     source : torch.nn.Module or FairPrunedClassifier
-        The net, on the CPU; of a classifier, the pruned one. It is not changed. Masks of
-        `torch.nn.utils.prune` and parametrizations are applied for good in the result.
+        The net, on the CPU; for a classifier, the pruned one. It is not changed. Masks of
+        `torch.nn.utils.prune` and parametrizations are made permanent in the result.
     example : array-like of shape (n_samples, ...) or dict of such
-        What the net will be given: the fastest form depends on how many samples come at once.
+        Typical input of the net: the fastest form depends on the number of samples.
     tolerance : float, default=1e-4
-        How much an output may differ from the dense one, as a share of the largest of them, or
-        outright where that is below 1: sums are in another order.
+        Accepted difference of outputs from the dense ones, as a share of the largest of them, or
+        absolute if that is below 1, as sums are computed in another order.
     threads : int, default=None
-        For the timing, what torch is set to; None keeps that. The result runs with what torch is
-        set to then.
+        Number of torch's threads for the timing; None keeps the current one. The result runs with
+        torch's number at that time.
 
     Returns
     -------
     SparseModule
-        It evaluates, without gradients, and raises RuntimeError when set to training. ``choices``
-        has a row for each layer: ``layer``, ``kind``, ``shape`` of the weight, ``input`` shape,
-        ``sparsity``, ``form``, ``seconds_dense`` and ``seconds_chosen`` for a call (medians; NaN
-        where nothing was timed), ``speedup`` and ``why``. ``candidates`` has a row for each form of
-        the whole net: ``net``, ``seconds``, ``speedup`` over the dense one, whether it was
-        ``chosen``, and ``why``: what was done to it. ``str`` tells both in plain text.
+        A module for evaluation, without gradients, that raises RuntimeError when set to training.
+        ``choices`` has a row for each layer: ``layer``, ``kind``, ``shape`` of the weight,
+        ``input`` shape, ``sparsity``, ``form``, ``seconds_dense`` and ``seconds_chosen`` for a call
+        (medians; NaN if nothing was timed), ``speedup`` and ``why``. ``candidates`` has a row for
+        each form of the whole net: ``net``, ``seconds``, ``speedup`` over the dense one, whether it
+        was ``chosen``, and ``why``, a description of its changes. ``str`` shows both in plain text.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def sparse_module(
         If the net is not on the CPU, the example is empty or not finite, or outputs differ by more
         than ``tolerance``.
     sklearn.exceptions.NotFittedError
-        If the classifier has no net yet.
+        If the classifier is not fitted.
 
     Examples
     --------
@@ -192,7 +192,7 @@ def summary_of(
 
 @contextmanager
 def threads_set(threads: int | None) -> Iterator[None]:
-    """Have torch run on this many threads for a while; None keeps what is set."""
+    """Set torch's number of threads within a context; None keeps it."""
     before = torch.get_num_threads()
     if threads is not None:
         check_number("threads", threads, least=1)

@@ -1,4 +1,4 @@
-"""A compact file as a sparse module: weights go from bits and values to CSR, never dense."""
+"""Load a compact file as a sparse module: bits and values become CSR, without dense weights."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from sk_prunefair.pruning.shrink import shrink_module
 if TYPE_CHECKING:
     from sk_prunefair.protocol import CoreNet
 
-# A layer may be dense for a while, to be timed, where that takes so many bytes at most.
+# Largest dense size of a layer that is made dense for timing.
 _SMALL = 2**24
 
 
@@ -48,26 +48,26 @@ def load_sparse(
     *,
     threads: int | None = None,
 ) -> SparseModule:
-    """Load what `save_compact` wrote as a net that runs at its sparsity on a CPU.
+    """Load a file of `save_compact` as a net that runs at its sparsity on a CPU.
 
-    The dense weights of large layers are at no time in memory: what the file has of them, bits and
-    values, becomes CSR matrices. So are all weights of ``Linear``, ``Conv1D``, ``Conv2d`` and
-    `torch.nn.MultiheadAttention` of which 0.3 or less are left, the share at which a dense product
-    was as fast. Layers of up to 16 MiB are then timed on the example, dense and sparse, as
-    `sparse_module` does; of larger ones only in how many rows the product is worked out, and they
+    The dense weights of large layers are never in memory: their bits and
+    values become CSR matrices. This applies to all weights of ``Linear``, ``Conv1D``, ``Conv2d``
+    and `torch.nn.MultiheadAttention` with a kept share of at most 0.3, at which a dense product
+    is as fast. Layers of up to 16 MiB are then timed on the example, dense and sparse, as by
+    `sparse_module`; for larger ones only the block size of the product is timed, and they
     stay sparse. Batch norms are not folded, and the net as a whole is not compared with the dense
-    one, which is not there: for that, `load_compact` and `sparse_module`.
+    one, which is not loaded; for that use `load_compact` and `sparse_module`.
 
     Parameters
     ----------
     path : str or pathlib.Path
         The file. As in `load_compact` nothing in it is executed, and every size is checked.
     target : torch.nn.Module, FairPrunedClassifier or Pipeline that ends in one
-        Of the architecture of the dense net; it is not changed, and its values are not looked at.
-        A module may be made under ``torch.device("meta")``, which takes no memory. So is that of a
-        classifier without a net yet.
+        A net of the architecture of the dense one; it is not changed, and its values are not used.
+        A module may be built under ``torch.device("meta")``, which needs no memory, as is done for
+        a classifier that is not fitted.
     example : array-like of shape (n_samples, ...) or dict of such
-        What the net will be given.
+        Typical input of the net.
     threads : int, default=None
         As in `sparse_module`.
 
@@ -104,7 +104,7 @@ def load_sparse(
         header = Header.read(archive)
         template = source
         if not isinstance(source, nn.Module):
-            from sk_prunefair.export._classifier import make_template  # with all of scikit-learn
+            from sk_prunefair.export._classifier import make_template  # imports scikit-learn
 
             template = make_template(source, header, archive.n_bytes)
         net = skeleton(template)
@@ -122,7 +122,7 @@ def load_sparse(
 
 
 def _in_fastest_forms(net: nn.Module, X: Any) -> tuple[list[dict[str, Any]], nn.Module]:
-    """Return a row of the table for each layer, and the net with each as it was fastest."""
+    """Return a row of the table for each layer, and the net with each layer in its fastest form."""
     sparse = [
         (name, part)
         for name, part in net.named_modules()
@@ -136,7 +136,7 @@ def _in_fastest_forms(net: nn.Module, X: Any) -> tuple[list[dict[str, Any]], nn.
         kind, shape = type(layer).__name__.removeprefix("Sparse"), tuple(layer.weight.shape)
         if isinstance(layer, (SparseLinear, SparseConv2d)):
             kept = len(layer.values)
-            # As in `sparse_module`, layers of one shape and about one sparsity are timed once.
+            # As in `sparse_module`, layers of equal shape and similar sparsity are timed once.
             key = (type(layer), shape, given.shape, round(np.log(kept) / np.log(1.15)))
             if key not in known:
                 known[key] = _choose(layer, n, given)
@@ -156,11 +156,11 @@ def _in_fastest_forms(net: nn.Module, X: Any) -> tuple[list[dict[str, Any]], nn.
 def _choose(
     layer: SparseLinear | SparseConv2d, n: int, given: torch.Tensor
 ) -> tuple[int | None, Choice]:
-    """Return how many rows a product is worked out in, None for the dense layer."""
+    """Return the block size of a product, or None for the dense layer."""
     blocks = csr_forms(n, "rows" if isinstance(layer, SparseLinear) else "pixels")
     calls: list[nn.Module] = []
     for block in blocks.values():
-        made = copy.copy(layer)  # of the same tensors
+        made = copy.copy(layer)  # forms of the same tensors
         made.block = block
         calls.append(made)
     names = list(blocks)

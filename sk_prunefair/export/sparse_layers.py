@@ -1,7 +1,7 @@
 """Layers that run at the sparsity of their weights on a CPU: torch's CSR products, which are MKL's.
 
-All are for evaluation: they run without gradients. Indices are int32, as MKL takes them; torch
-copies int64 ones at every call, which costs a fifth to a quarter of a product of one row.
+All are for evaluation: they run without gradients. Indices are int32, as MKL requires; torch
+converts int64 ones at every call, which costs a fifth to a quarter of a product of one row.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Pair = tuple[int, int]
 
 @contextmanager
 def no_beta_warning() -> Iterator[None]:
-    """Keep quiet that torch's CSR layout may change."""
+    """Suppress torch's warning that its CSR layout may change."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state")
         yield
@@ -32,11 +32,11 @@ class _Csr(nn.Module):
     Parameters
     ----------
     weight : torch.Tensor of shape (n_outputs, n_inputs), float32 or float64
-        Dense, its zeros are left out; or of layout ``torch.sparse_csr``.
+        Dense weight, whose zeros are left out; or one of layout ``torch.sparse_csr``.
     bias : torch.Tensor of shape (n_outputs,) or None
-        None is zeros.
+        None means zeros.
     block : int
-        Columns of the product that are worked out at once.
+        Number of columns of the product that are computed at once.
     """
 
     row_starts: torch.Tensor
@@ -46,12 +46,12 @@ class _Csr(nn.Module):
         super().__init__()
         weight = weight.detach()
         with no_beta_warning():
-            matrix = weight.to_sparse_csr()  # itself where it is one
+            matrix = weight.to_sparse_csr()  # returned unchanged if it is one
         self.shape = (int(weight.shape[0]), int(weight.shape[1]))
         self.block = block
         self.register_buffer("row_starts", matrix.crow_indices().int())
         self.register_buffer("columns", matrix.col_indices().int())
-        # Parameters, as other code looks there for the dtype and the device of a net.
+        # Parameters, as other code reads the dtype and the device of a net from its parameters.
         self.values = nn.Parameter(matrix.values().clone(), requires_grad=False)
         bias = matrix.values().new_zeros(self.shape[0]) if bias is None else bias.detach().clone()
         self.bias = nn.Parameter(bias, requires_grad=False)
@@ -85,16 +85,16 @@ class SparseLinear(_Csr):
     Parameters
     ----------
     weight : torch.Tensor of shape (n_outputs, n_inputs), float32 or float64
-        Dense, its zeros are left out; or of layout ``torch.sparse_csr``.
+        Dense weight, whose zeros are left out; or one of layout ``torch.sparse_csr``.
     bias : torch.Tensor of shape (n_outputs,) or None
-        None is zeros.
+        None means zeros.
     block : int, default=512
-        Rows of the input at once: MKL loses much of its gain where there are many.
+        Number of rows of the input per product: with many rows MKL loses much of its gain.
 
     Raises
     ------
     RuntimeError
-        When it runs, if torch was built without MKL.
+        In the forward pass, if torch was built without MKL.
 
     Examples
     --------
@@ -120,7 +120,7 @@ class SparseLinear(_Csr):
         if n == 1:
             return torch.addmv(self.bias, self.weight, rows[0]).view(*X.shape[:-1], -1)
         if n <= self.block:
-            # Contiguous, as the code after a layer may ask for a view.
+            # Contiguous, as code after a layer may call view.
             return self.product(rows.T).T.contiguous().view(*X.shape[:-1], self.out_features)
         output = rows.new_empty(n, self.out_features)
         for start in range(0, n, self.block):
@@ -130,23 +130,24 @@ class SparseLinear(_Csr):
 
 
 class SparseConv2d(_Csr):
-    """A convolution as a CSR product: of the pixels where it is 1×1, else of patches (im2col).
+    """A convolution as a CSR product: of the pixels if it is 1×1, else of patches (im2col).
 
     Parameters
     ----------
     conv : torch.nn.Conv2d
-        Dense, padded with zeros, as many on both sides; groups are blocks of the matrix.
+        Dense convolution, with equal zero padding on both sides; groups become blocks of the
+        matrix.
     block : int, default=512
-        Pixels of the output at once, of one image or several.
+        Number of output pixels per product, from one image or several.
     matrix : torch.Tensor of shape (n_outputs, n_inputs × kernel), default=None
         The weight, layout ``torch.sparse_csr``; None takes the convolution's own.
 
     Raises
     ------
     ValueError
-        If the padding is another.
+        If the padding is of another kind.
     RuntimeError
-        When it runs, if torch was built without MKL.
+        In the forward pass, if torch was built without MKL.
 
     Examples
     --------
@@ -194,7 +195,7 @@ class SparseConv2d(_Csr):
         )
         n_pixels = height * width
         output = images.new_empty(len(images), self.shape[0], n_pixels)
-        # Small images together, so that a product has columns enough.
+        # Small images are batched, so that a product has enough columns.
         n_together = max(1, self.block // n_pixels)
         for start in range(0, len(images), n_together):
             some = images[start : start + n_together]
@@ -210,7 +211,7 @@ class SparseConv2d(_Csr):
         return output if X.ndim == 4 else output[0]
 
     def _patches(self, images: torch.Tensor) -> torch.Tensor:
-        """Return what the product is of, shape (n_samples, n_inputs, n_pixels)."""
+        """Return the right factor of the product, shape (n_samples, n_inputs, n_pixels)."""
         if self.kernel_size == (1, 1) and self.padding == (0, 0):
             return images[:, :, :: self.stride[0], :: self.stride[1]].flatten(2)
         return F.unfold(images, self.kernel_size, self.dilation, self.padding, self.stride)
@@ -222,7 +223,7 @@ def even_padding(conv: nn.Conv2d) -> Pair:
     Raises
     ------
     ValueError
-        If it is not padded with zeros, or with one more on a side than on the other.
+        If it is not zero padding, or differs between the two sides.
 
     Examples
     --------
@@ -237,7 +238,9 @@ def even_padding(conv: nn.Conv2d) -> Pair:
         return _pair(conv.padding)
     both = [d * (k - 1) for d, k in zip(conv.dilation, conv.kernel_size, strict=True)]
     if any(total % 2 for total in both):
-        raise ValueError("padding='same' must be as wide on both sides, got an even kernel")
+        raise ValueError(
+            "padding='same' must be equally wide on both sides, got an even kernel size"
+        )
     return (both[0] // 2, both[1] // 2)
 
 

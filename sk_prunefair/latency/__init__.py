@@ -1,4 +1,4 @@
-"""How long models take, side by side."""
+"""Latency of models, side by side."""
 
 from sk_prunefair.latency.compare import Made, call_of, compare_latency, evaluating
 from sk_prunefair.latency.settings import latency_options

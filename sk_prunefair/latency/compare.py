@@ -1,4 +1,4 @@
-"""How long models take for the same input, turn by turn."""
+"""Compare the latency of models on the same input, by alternating calls."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from sk_prunefair.latency.turns import Clock, take_turns
 from sk_prunefair.nested import float_dtype, n_rows, run, take, tensors_of, to
 
 OPTIONS = ("batch_sizes", "threads", "n_rounds", "seconds")
-"""What of `compare_latency` a user of a report may set."""
+"""Options of `compare_latency` that a user of a report may set."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """A contender that is made, untimed, for each batch size and number of threads.
+    """A contender that is built, untimed, for each batch size and number of threads.
 
     Parameters
     ----------
     make : callable
-        From a batch and a number of threads to a module or a function of the batch. A contender of
-        which this raises is left out.
+        Function of a batch and a number of threads that returns a module or a function of the
+        batch. The contender is left out if it raises an error.
     """
 
     make: Callable[[Any, int], Any]
@@ -48,30 +48,30 @@ def compare_latency(
     seconds: float = 10.0,
     clock: Clock = time.perf_counter,
 ) -> pd.DataFrame:
-    """Measure how long models take for the same input, turn by turn.
+    """Measure how long models take for the same input, by alternating calls.
 
-    In each round every contender runs once, and the next round begins with another, so that what
-    else the machine does falls on all alike. Up to three rounds of warm-up come first.
+    In each round every contender runs once, and the next round begins with another one, so that
+    other load on the machine affects all equally. Up to three rounds of warm-up come first.
 
     Parameters
     ----------
     contenders : dict of str to torch.nn.Module, callable or Made
-        By name. Modules run in evaluation mode, without gradients, on their device; of a dict they
+        By name. Modules run in evaluation mode, without gradients, on their device; for a dict they
         get ``module(**X)``. Functions get X.
     X : torch.Tensor, array-like, DataFrame, sparse matrix, or dict of such, of shape (n_samples, …)
-        The input. Of fewer samples than a batch has, they are repeated.
+        The input. Samples are repeated to fill a larger batch.
     batch_sizes : int or sequence of int, default=(1, 64)
-        Samples of a call.
+        Number of samples per call.
     threads : int, "all" or sequence of such, default=(1, "all")
-        Threads of a call: of torch, OpenMP and BLAS; "all" stands for the physical cores that the
-        process may use. What was set before is set again afterwards.
+        Number of threads of torch, OpenMP and BLAS; "all" means the physical cores that the
+        process may use. The previous settings are restored afterwards.
     n_rounds : int, default=30
-        Rounds at most.
+        Largest number of rounds.
     seconds : float, default=10.0
-        Time for all rounds, in equal parts for what is left of batch sizes and threads. A round
-        that has begun ends, and there are three of each, so that large models take longer.
+        Time for all rounds, split equally over the remaining batch sizes and threads. A round
+        is always completed, and there are at least three of each, so that large models take longer.
     clock : callable, default=time.perf_counter
-        What tells the time, in seconds.
+        Function that returns the time in seconds.
 
     Returns
     -------
@@ -79,15 +79,16 @@ def compare_latency(
         ``contender``, ``batch_size``, ``threads``; ``seconds`` of a call, the median of the rounds,
         and their quartiles ``seconds_q25``, ``seconds_q75``; ``speedup``, the median over rounds of
         the seconds of the first contender divided by those of this one; ``n_rounds``. Its ``attrs``
-        hold as ``left_out`` the contenders that could not be made, and why; those that could be for
-        some batch sizes and threads have rows for these.
+        hold as ``left_out`` the contenders that could not be made, with reasons; those that could
+        be made for some batch sizes and threads have rows for these.
 
     Raises
     ------
     RuntimeError
-        If a contender raises; it is named.
+        If a contender raises an error; the message has its name.
     TypeError, ValueError
-        If an argument is malformed, or a contender returns another number of rows than it got.
+        If an argument is malformed, or a contender returns another number of rows than its input
+        has.
 
     Examples
     --------
@@ -101,7 +102,7 @@ def compare_latency(
     True
     """
     if not isinstance(contenders, Mapping) or not contenders:
-        raise ValueError(f"contenders must be a dict of one model or more, got {contenders!r}")
+        raise ValueError(f"contenders must be a dict with at least one model, got {contenders!r}")
     for name, contender in contenders.items():
         if not isinstance(contender, Made) and not callable(contender):
             raise TypeError(
@@ -129,7 +130,7 @@ def compare_latency(
 
 
 def first_rows(X: Any, n: int) -> Any:
-    """Return the first rows of X, from the beginning again where it has fewer.
+    """Return the first rows of X, repeated from the beginning if X has fewer.
 
     >>> first_rows(torch.tensor([1, 2]), 3)
     tensor([1, 2, 1])
@@ -143,7 +144,7 @@ def first_rows(X: Any, n: int) -> Any:
 
 
 def rows_of(X: Any) -> int:
-    """Return the number of samples of what `compare_latency` takes."""
+    """Return the number of samples of an input."""
     return n_rows(X) if tensors_of(X) else count_rows(X)
 
 
@@ -154,9 +155,9 @@ def _runs(
     left_out: dict[str, str],
     timed: Collection[str],
 ) -> dict[str, Callable[[], Any]]:
-    """Return a call of each contender, tried once; note in ``left_out`` those that lack.
+    """Return a call of each contender, tried once; add those that fail to ``left_out``.
 
-    What lacks at first is not tried again; ``timed`` are those that did not.
+    A contender that fails the first time is not tried again; ``timed`` are the others.
     """
     n = rows_of(batch)
     where = f"{counted(n, 'sample')}, {counted(n_threads, 'thread')}"
@@ -168,7 +169,7 @@ def _runs(
                 continue
             try:
                 made = contender.make(batch, n_threads)
-            except Exception as error:  # what makes it is code of others, with errors of its own
+            except Exception as error:  # user code may raise any error
                 why = str(error).strip().partition("\n")[0] or type(error).__name__
                 said = f"{why} ({where})" if name in timed else why
                 left_out[name] = f"{left_out[name]}; {said}" if name in left_out else said
@@ -180,7 +181,7 @@ def _runs(
 
 
 def call_of(model: Any, batch: Any) -> Callable[[], Any]:
-    """Return a call of a model, with what it takes made ready before."""
+    """Return a call of a model, with its input converted beforehand."""
     if not isinstance(model, nn.Module):
         return lambda: model(batch)
     if not tensors_of(batch):
@@ -204,7 +205,7 @@ def _named(name: str, call: Callable[[], Any], where: str) -> Callable[[], Any]:
 
 
 def _check_rows(name: str, output: Any, n: int) -> None:
-    """Raise ValueError where a contender did not do the work of the others."""
+    """Raise ValueError if a contender returned another number of rows."""
     first = output[0] if isinstance(output, tuple) and output else output
     shape = getattr(first, "shape", None)
     if shape and shape[0] != n:
@@ -216,7 +217,7 @@ def _rows(taken: Mapping[str, Sequence[float]], size: int, n_threads: int) -> li
     reference = np.asarray(next(iter(taken.values()), ()))
     for name, each in taken.items():
         low, median, high = np.quantile(each, [0.25, 0.5, 0.75])
-        with np.errstate(divide="ignore", invalid="ignore"):  # a clock may be too coarse
+        with np.errstate(divide="ignore", invalid="ignore"):  # the clock may be too coarse
             speedup = float(np.median(reference / np.asarray(each)))
         values = (name, size, n_threads, median, low, high, speedup, len(each))
         found.append(dict(zip(COLUMNS, values, strict=True)))
@@ -225,7 +226,7 @@ def _rows(taken: Mapping[str, Sequence[float]], size: int, n_threads: int) -> li
 
 @contextlib.contextmanager
 def evaluating(contenders: Iterable[Any]) -> Iterator[None]:
-    """Set modules to evaluation mode; each part of them gets its own mode back."""
+    """Set modules to evaluation mode; the mode of each submodule is restored afterwards."""
     parts = [p for c in contenders if isinstance(c, nn.Module) for p in c.modules()]
     modes = [part.training for part in parts]
     try:

@@ -1,4 +1,4 @@
-"""What a table of `compare_latency` says: figures, lines, plain values."""
+"""Read tables of `compare_latency`: seconds, sentences, plain values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLUMNS = (
     "speedup",
     "n_rounds",
 )
-"""Of the frame that `compare_latency` returns."""
+"""Columns of the frame that `compare_latency` returns."""
 
 
 def check_table(table: Any) -> None:
@@ -32,12 +32,12 @@ def check_table(table: Any) -> None:
 
 
 def one_sample(table: pd.DataFrame, before: str, after: str) -> dict[str, float]:
-    """Return the seconds that two contenders take for one sample, with the first number of threads.
+    """Return the seconds of two contenders for one sample, with the first number of threads.
 
     Returns
     -------
     dict of str to float
-        ``latency_dense`` and ``latency_pruned``; empty where these were not measured.
+        ``latency_dense`` and ``latency_pruned``; empty if these were not measured.
     """
     rows = table[table["batch_size"] == 1].drop_duplicates("contender")
     seconds = rows.set_index("contender")["seconds"]
@@ -52,14 +52,14 @@ def one_sample(table: pd.DataFrame, before: str, after: str) -> dict[str, float]
 def with_times(
     compression: pd.Series | None, table: pd.DataFrame, before: str, after: str
 ) -> pd.Series | None:
-    """Return what was saved with the seconds of one sample, where these were measured."""
+    """Return the compression with the seconds for one sample added, if these were measured."""
     times = pd.Series(one_sample(table, before, after), dtype=float)
     parts = [times] if compression is None else [compression, times]
     return compression if times.empty else pd.concat(parts).rename("compression")
 
 
 def by_setting(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield in words each batch size and number of threads, and its rows."""
+    """Yield each batch size and number of threads in words, with its rows."""
     for (size, n), rows in table.groupby(["batch_size", "threads"], sort=False):
         yield f"{counted(size, 'sample')}, {counted(n, 'thread')}", rows
 
@@ -104,7 +104,7 @@ def latency_lines(table: pd.DataFrame | None) -> list[str]:
 
 
 def seconds_text(number: float) -> str:
-    """Return a duration with three figures.
+    """Return a duration with three significant digits.
 
     >>> seconds_text(0.00123), seconds_text(2.5), seconds_text(4.5e-6)
     ('1.23 ms', '2.5 s', '4.5 µs')
@@ -116,7 +116,7 @@ def seconds_text(number: float) -> str:
 
 
 def to_plain(table: pd.DataFrame | None) -> dict[str, Any] | None:
-    """Return a table as dicts, lists, texts and numbers."""
+    """Return a table as dicts, lists, strings and numbers."""
     if table is None:
         return None
     columns = table[list(COLUMNS)].replace([np.inf, -np.inf], np.nan).astype(object)
@@ -129,7 +129,7 @@ def to_plain(table: pd.DataFrame | None) -> dict[str, Any] | None:
 
 
 def from_plain(found: Mapping[str, Any] | None) -> pd.DataFrame | None:
-    """Return the table of what `to_plain` returned."""
+    """Return the table from the result of `to_plain`."""
     if found is None:
         return None
     table = pd.DataFrame(found["rows"], columns=list(COLUMNS)).astype({"speedup": float})

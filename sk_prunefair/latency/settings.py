@@ -1,4 +1,4 @@
-"""Batch sizes and threads of a measurement."""
+"""Batch sizes and threads of a latency measurement."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sk_prunefair.checks import check_count
 
 
 def latency_options(latency: Any, accepted: Sequence[str]) -> dict[str, Any] | None:
-    """Return the options of a measurement, None where it is not asked for, or raise ValueError.
+    """Return the options of a measurement, or None if it is off; ValueError for unknown ones.
 
     >>> latency_options(True, ["seconds"]), latency_options({"seconds": 1}, ["seconds"])
     ({}, {'seconds': 1})
@@ -58,7 +58,7 @@ def _listed(values: Any, name: str, accepted: str) -> list[Any]:
 
 @contextlib.contextmanager
 def threads_set_to(n: int) -> Iterator[None]:
-    """Run with this many threads of torch, OpenMP and BLAS, and set back what was set before."""
+    """Run with this many threads of torch, OpenMP and BLAS, and restore the settings afterwards."""
     before = torch.get_num_threads()
     try:
         with threadpool_limits(limits=n):

@@ -1,4 +1,4 @@
-"""Functions timed in rounds, turn by turn."""
+"""Time functions by alternating calls."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ def take_turns(
     seconds: float = np.inf,
     clock: Clock = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Call functions in rounds, each once in a round, the first of a round in turn.
+    """Call functions in rounds, each once per round, with another first function in each round.
 
     Parameters
     ----------
     runs : dict of str to callable
         By name.
     n_rounds : int
-        Rounds at most.
+        Largest number of rounds.
     n_warm_up : int, default=3
-        Rounds at most that come first and do not count.
+        Largest number of untimed rounds before them.
     seconds : float, default=inf
-        After which no round begins, but the first three; after a quarter no round of warm-up does.
+        Time after which no round begins, except the first three; warm-up ends after a quarter of
+        it.
     clock : callable, default=time.perf_counter
-        What tells the time, in seconds.
+        Function that returns the time in seconds.
 
     Returns
     -------

@@ -1,11 +1,11 @@
-"""What pruning did to each group, as plain functions of arrays, and as scorers.
+"""Effects of pruning on groups as functions of arrays, and as scorers.
 
-Samples count by position: pandas inputs are never aligned by their index. `J` is the mean loss of
-a net, `θ*` the dense net, `θ̄` the pruned one, and `D_a` the samples of group `a`; several columns
-of sensitive features intersect.
+Samples are matched by position: pandas inputs are not aligned by their index. `J` is the mean loss
+of a net, `θ*` the dense net, `θ̄` the pruned one, and `D_a` the samples of group `a`; several
+columns of sensitive features intersect.
 
 The scorers go into ``scoring=`` of `sklearn.model_selection.cross_validate`, `GridSearchCV` and
-the like, alone or in a dict. They ask for ``sensitive_features``, which scikit-learn hands on with
+the like, alone or in a dict. They request ``sensitive_features``, which scikit-learn routes with
 ``sklearn.set_config(enable_metadata_routing=True)`` and
 ``cross_validate(..., params={"sensitive_features": s})`` or
 ``search.fit(X, y, sensitive_features=s)``.

@@ -22,9 +22,9 @@ from sk_prunefair.stats.bootstrap import bootstrap_values, normal_interval
 from sk_prunefair.stats.tango import tango_interval
 from sk_prunefair.stats.wilson import wilson_interval
 
-# Dense, compressed, change, its interval, and the samples that it is of.
+# Dense, compressed, change, its interval, and the number of samples.
 Figures = tuple[float, float, float, float, float, int]
-# From counts to values of all classifiers and metrics, of shape (n_draws, 2, n_metrics).
+# Function of counts that returns all metrics of both classifiers, of shape (n_draws, 2, n_metrics).
 _Statistic = Callable[[Counts], npt.NDArray[np.float64]]
 
 
@@ -44,7 +44,7 @@ def group_metrics(
 
 
 def _rates(pair: Pair, confidence: float) -> dict[str, Figures]:
-    """Return the rates of the positive label, each over the samples that it is of."""
+    """Return the rates of the positive label, each with its number of samples."""
     positive = pair.classes[0]
     is_of, dense, compressed = (
         each == positive for each in (pair.truth, pair.dense, pair.compressed)
@@ -64,7 +64,7 @@ def _rate(
     if n == 0:
         return (np.nan, np.nan, np.nan, np.nan, np.nan, 0)
     before, after = dense.mean(), compressed.mean()
-    # What the compressed one has more is what is lost the other way round.
+    # An increase of the compressed model's rate is a negative drop.
     more, fewer = (compressed & ~dense).sum(), (dense & ~compressed).sum()
     low, high = tango_interval(n, more, fewer, confidence)
     return (before, after, after - before, float(low), float(high), n)
@@ -73,7 +73,7 @@ def _rate(
 def _resampled_labels(
     pair: Pair, n_boot: int, confidence: float, rng: np.random.Generator
 ) -> dict[str, Figures]:
-    """Return the precision, and of several classes the mean rates as well."""
+    """Return the precision and, for several classes, the mean rates, by bootstrap."""
     cells, sizes = pair.cells()
     is_single = len(pair.classes) == 1
     names = ["precision"]
@@ -97,7 +97,7 @@ def _resampled_labels(
 def _resampled_scores(
     pair: Pair, n_boot: int, confidence: float, rng: np.random.Generator
 ) -> dict[str, Figures]:
-    """Return AUC and calibration error."""
+    """Return AUC and calibration error, by bootstrap."""
     assert pair.scores is not None
     truth, classes = pair.truth, pair.classes
     models = list(zip((pair.dense, pair.compressed), pair.scores, strict=True))

@@ -1,4 +1,4 @@
-"""What pruning did to the errors of each class: Blakeney's variance and distance."""
+"""Effects of pruning on the errors of each class: Blakeney's variance and distance."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _CHANGES = [f"{rate}_change" for rate in _RATES]
 def class_errors(
     y_true: npt.ArrayLike, dense_pred: npt.ArrayLike, pruned_pred: npt.ArrayLike
 ) -> pd.DataFrame:
-    """Rates of false positives and false negatives of each class, before and after pruning.
+    """Compute the false positive and false negative rates of each class before and after pruning.
 
     Parameters
     ----------
     y_true, dense_pred, pruned_pred : array-like of shape (n_samples,)
-        Labels, and what the dense and the pruned net give.
+        Labels, and predictions of the dense and the pruned net.
 
     Returns
     -------
     pandas.DataFrame
-        By class, for each that occurs among `y_true`: ``fpr_dense``, ``fnr_dense``,
+        By class, for each class in `y_true`: ``fpr_dense``, ``fnr_dense``,
         ``fpr_pruned``, ``fnr_pruned``, and the relative changes ``fpr_change`` and ``fnr_change``.
-        A rate of zero is taken for half a sample where it divides.
+        As a divisor, a rate of zero is replaced by that of half a sample.
 
     Raises
     ------
@@ -65,21 +65,21 @@ def class_errors_of_codes(
     labels: npt.NDArray[Any],
     weights: npt.NDArray[Any] | None = None,
 ) -> pd.DataFrame:
-    """Return the same of codes, in the order of the labels, those that the truth lacks left out.
+    """Return the rates of `class_errors` for codes, for the labels that occur in the truth.
 
     Parameters
     ----------
     truth, dense, pruned : ndarray of shape (n_samples,), dtype int64
         Positions among the labels.
     labels : ndarray of shape (n_labels,)
-        What they stand for.
+        The labels of the codes.
     weights : ndarray of shape (n_samples,), default=None
-        How many samples each row stands for; None is one.
+        Number of samples that each row represents; None means one.
 
     Returns
     -------
     pandas.DataFrame
-        As of `class_errors`, its ``attrs`` with ``combined_error_variance`` and
+        As from `class_errors`, with ``attrs`` ``combined_error_variance`` and
         ``symmetric_distance_error``.
     """
 
@@ -112,11 +112,12 @@ def class_errors_of_codes(
 def combined_error_variance(
     y_true: npt.ArrayLike, dense_pred: npt.ArrayLike, pruned_pred: npt.ArrayLike
 ) -> float:
-    """CEV: how unequally the classes' errors change, the variance of their relative changes.
+    """CEV: variance over the classes of the relative changes of their error rates.
 
-    The mean over the classes of the squared distance of (change of FPR, change of FNR) from the
-    mean over classes (Blakeney, Huish, Yan and Zong, *Simon says: evaluating and mitigating bias
-    in pruned neural networks with knowledge distillation*, 2021). 0 where all change alike.
+    It is the mean over the classes of the squared distance of (change of FPR, change of FNR) from
+    the mean over classes (Blakeney, Huish, Yan and Zong, *Simon says: evaluating and mitigating
+    bias in pruned neural networks with knowledge distillation*, 2021). It is 0 if all change
+    equally.
 
     Parameters
     ----------
@@ -138,10 +139,11 @@ def combined_error_variance(
 def symmetric_distance_error(
     y_true: npt.ArrayLike, dense_pred: npt.ArrayLike, pruned_pred: npt.ArrayLike
 ) -> float:
-    """SDE: how far the classes' errors change more one way than the other.
+    """SDE: mean over the classes of the asymmetry of the changes of their error rates.
 
-    The mean over the classes of the distance of (change of FPR, change of FNR) from the line where
-    both are equal: a class off that line is given too often, or too seldom (Blakeney et al., 2021).
+    It is the mean over the classes of the distance of (change of FPR, change of FNR) from the line
+    where both are equal: a class off that line is predicted too often or too rarely (Blakeney et
+    al., 2021).
 
     Parameters
     ----------

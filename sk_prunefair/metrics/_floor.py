@@ -1,4 +1,4 @@
-"""The accuracy gap that sampling alone makes."""
+"""The accuracy gap that is expected from sampling alone."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def accuracy_gap_floor(
     n_draws: int = 10_000,
     random_state: int | np.random.RandomState | None = 0,
 ) -> float:
-    """Accuracy gap to expect from sampling alone, were all groups served equally well.
+    """Accuracy gap that is expected from sampling alone, if all groups had the same accuracy.
 
     ``E[max_a K_a / n_a − min_a K_a / n_a]`` with independent ``K_a ~ Binomial(n_a, accuracy)``,
-    by simulation. A measured gap near this floor is no evidence of a difference between groups:
-    small groups make large gaps.
+    computed by simulation. A measured gap near this floor is no evidence of a difference between
+    groups: small groups lead to large gaps.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def accuracy_gap_floor(
     Raises
     ------
     ValueError
-        Where an argument is out of its range.
+        If an argument is out of its range.
 
     Examples
     --------

@@ -18,9 +18,9 @@ from sk_prunefair.data.groups import as_group_frame
 def excessive_risk(
     losses_dense: npt.ArrayLike, losses_pruned: npt.ArrayLike, *, sensitive_features: Any
 ) -> pd.Series:
-    """Loss that each group pays for the pruning (eq. 2 of the paper).
+    """Increase of the loss of each group by pruning (eq. 2 of the paper).
 
-    ``R(a) = J(θ̄; D_a) − J(θ*; D_a)``. Negative where pruning helped a group.
+    ``R(a) = J(θ̄; D_a) − J(θ*; D_a)``. Negative if pruning lowered a group's loss.
 
     Parameters
     ----------
@@ -33,13 +33,13 @@ def excessive_risk(
     Returns
     -------
     pandas.Series of dtype float64
-        Named ``excessive_risk`` and indexed by group as `fairlearn.metrics.MetricFrame` does; a
-        MultiIndex for several columns, of the combinations that occur.
+        Named ``excessive_risk`` and indexed by group, as in `fairlearn.metrics.MetricFrame`; a
+        MultiIndex of the occurring combinations for several columns.
 
     Raises
     ------
     ValueError
-        Where an argument is empty, of another length, not finite, or lacks groups.
+        If an argument is empty, of another length, not finite, or lacks groups.
 
     Examples
     --------
@@ -62,7 +62,8 @@ def fairness_violation(
     """Largest difference between the excessive risks of two groups (eq. 3 of the paper).
 
     ``ξ = max |R(a) − R(a')|`` over all pairs of groups; 0 for a single group. ξ also grows when
-    pruning *repairs* a group that the dense net had failed: read it beside `accuracy_gap`.
+    pruning *lowers* the loss of a group that the dense net predicted badly: read it beside
+    `accuracy_gap`.
 
     Parameters
     ----------
@@ -103,12 +104,12 @@ def accuracy_gap(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, *, sensitive_feat
     Returns
     -------
     float
-        In [0, 1]; 0 for a single group. See `accuracy_gap_floor` for what chance alone makes.
+        In [0, 1]; 0 for a single group. See `accuracy_gap_floor` for the gap expected by chance.
 
     Raises
     ------
     ValueError
-        Where an argument is empty, of another length, lacks values, or holds no class labels.
+        If an argument is empty, of another length, lacks values, or holds no class labels.
 
     Examples
     --------
@@ -152,9 +153,9 @@ def worst_group_accuracy(
 def group_mean_accuracy(
     y_true: npt.ArrayLike, y_pred: npt.ArrayLike, *, sensitive_features: Any
 ) -> float:
-    """Mean of the group accuracies, every group counting the same.
+    """Mean of the group accuracies, with the same weight for every group.
 
-    On data where one group is frequent, the overall accuracy is mostly that group's; this is not.
+    Unlike the overall accuracy, it is not dominated by frequent groups.
 
     Parameters
     ----------
@@ -188,7 +189,7 @@ def accuracy_drop(
     *,
     sensitive_features: Any,
 ) -> pd.Series:
-    """Accuracy that each group lost by the pruning: dense minus pruned.
+    """Accuracy that each group lost by pruning: dense minus pruned.
 
     Parameters
     ----------
@@ -229,7 +230,7 @@ def _group_accuracies(
     labels = as_labels(y_true, "y_true")
     predictions = as_labels(y_pred, name)
     check_same_length(predictions, name, labels, "y_true")
-    # scikit-learn does not say so in all its versions; every answer would be wrong.
+    # Not all versions of scikit-learn raise an error here; every prediction would be wrong.
     if len({isinstance(values[0], str) for values in (labels, predictions)}) > 1:
         raise ValueError(f"y_true and {name} must hold labels of one kind, got a mix of types")
     return _by_group(accuracy_score, labels, predictions, sensitive_features)
@@ -241,10 +242,10 @@ def _by_group(
     second: npt.NDArray[Any],
     sensitive_features: Any,
 ) -> pd.Series:
-    """Return ``metric(first, second)`` of every group that has samples."""
+    """Return ``metric(first, second)`` for every group with samples."""
     groups = as_group_frame(sensitive_features, len(first))
     # MetricFrame keeps all columns in one frame, where a group called "y_true" would replace the
-    # labels: groups go by numbers until the metric is computed.
+    # labels: groups are numbered until the metric is computed.
     numbered = groups.set_axis([f"group_{column}" for column in range(groups.shape[1])], axis=1)
     frame = MetricFrame(metrics=metric, y_true=first, y_pred=second, sensitive_features=numbered)
     return frame.by_group.dropna().rename_axis(index=list(groups.columns))

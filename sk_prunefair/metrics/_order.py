@@ -1,4 +1,4 @@
-"""Which groups were harmed most, for the order of tables and for sentences."""
+"""Order of groups by harm, for tables and sentences."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ HARMS = ["accuracy_drop", "excessive_risk"]
 def most_harmed_first(frame: pd.DataFrame) -> pd.DataFrame:
     """Return rows sorted by accuracy lost, then by excessive risk, both the largest first.
 
-    Where losses are not known, by accuracy lost alone.
+    If losses are not known, by accuracy lost only.
 
     >>> columns = {"accuracy_drop": [0.0, 0.2, 0.2], "excessive_risk": [0.9, 0.1, 0.3]}
     >>> most_harmed_first(pd.DataFrame(columns, index=["a", "b", "c"])).index.tolist()
     ['c', 'b', 'a']
     """
-    # Means of the same numbers in another order may differ in the last digits.
+    # Means of the same numbers in another order may differ by rounding.
     harms = [name for name in HARMS if name in frame]
     keys = frame[harms].round(12).reset_index(drop=True)
     return frame.iloc[keys.sort_values(harms, ascending=False, kind="stable").index]
 
 
 class ExtremeGroups(NamedTuple):
-    """Rows of a report's frame that its sentences name.
+    """Rows of a report's frame that its sentences mention.
 
     Parameters
     ----------
     best_dense : int
-        Of the group that the dense net serves best.
+        Row of the group with the highest accuracy of the dense net.
     worst_pruned : int
-        Of the group that the pruned net serves worst.
+        Row of the group with the lowest accuracy of the pruned net.
     lost_most : int
-        Of the group that lost most accuracy.
+        Row of the group that lost most accuracy.
     largest_risk : int
-        Of the group with the largest excessive risk; the one that lost most accuracy, where
+        Row of the group with the largest excessive risk; the one that lost most accuracy if
         losses are not known.
     """
 
@@ -47,7 +47,7 @@ class ExtremeGroups(NamedTuple):
 
     @classmethod
     def find(cls, frame: pd.DataFrame) -> ExtremeGroups:
-        """Find them in the frame ``by_group`` of a report; the first of equals."""
+        """Find the rows in the frame ``by_group`` of a report; the first of equal ones."""
         return cls(
             int(frame["accuracy_dense"].argmax()),
             int(frame["accuracy_pruned"].argmin()),

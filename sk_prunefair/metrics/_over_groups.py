@@ -20,7 +20,7 @@ _RATES = ("selection_rate", "true_positive_rate", "false_positive_rate")
 def between_groups(
     members: Sequence[Pair], n_boot: int, confidence: float, rng: np.random.Generator
 ) -> dict[str, Figures]:
-    """Return the differences between the groups, by name; each pair is one group's samples."""
+    """Return the differences between the groups, by name; each pair has one group's samples."""
     cells = [pair.cells() for pair in members]
     seen = [_rates(pair, sizes[np.newaxis].astype(float)) for pair, sizes in cells]
     drawn = [
@@ -45,7 +45,7 @@ def between_groups(
 def _rates(pair: Pair, counts: Counts) -> npt.NDArray[np.float64]:
     """Return the rates of one group, of shape (n_draws, 2, 4, n_classes).
 
-    The fourth is the share of changed answers, the same for all.
+    The fourth is the share of changed predictions, the same for all classes.
     """
     both = []
     for labels in (pair.dense, pair.compressed):
@@ -62,11 +62,11 @@ def _rates(pair: Pair, counts: Counts) -> npt.NDArray[np.float64]:
 def _compared(
     rates: npt.NDArray[np.float64],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the three differences, of shape (n_draws, 2, 3), and that of the changed shares.
+    """Return the three differences, of shape (n_draws, 2, 3), and that of the shares of changes.
 
     ``rates`` has shape (n_draws, 2, 4, n_classes, n_groups).
     """
-    # Not defined in any group: fmin and fmax stay NaN without a warning.
+    # Undefined in all groups: fmin and fmax stay NaN without a warning.
     most = np.fmax.reduce(rates, axis=-1)
     least = np.fmin.reduce(rates, axis=-1)
     gaps = np.fmax.reduce(most - least, axis=-1)

@@ -1,4 +1,4 @@
-"""Two classifiers over the same samples: labels, and scores where both have them."""
+"""Two classifiers over the same samples: labels, and scores if both have them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _Scores = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Pair:
-    """What two classifiers say of the same samples.
+    """Predictions of two classifiers for the same samples.
 
     Parameters
     ----------
     truth, dense, compressed : ndarray of shape (n_samples,), dtype int64
-        Encoded labels, and what each classifier gives.
+        Encoded labels, and the predictions of each classifier.
     scores : tuple of two ndarray of shape (n_samples, n_labels), or None
-        Of both, or None where one has none.
+        Scores of both, or None if one has none.
     classes : ndarray of shape (n_classes,), dtype int64
-        Labels that are the positive one: a single one, or each in turn.
+        Positive labels: a single one, or each in turn.
     """
 
     truth: _Labels
@@ -35,7 +35,7 @@ class Pair:
     classes: _Labels
 
     def take(self, rows: npt.NDArray[np.int64]) -> Pair:
-        """Return the pair over some of the samples."""
+        """Return the pair restricted to some samples."""
         scores = self.scores and (self.scores[0][rows], self.scores[1][rows])
         return replace(
             self,
@@ -46,7 +46,7 @@ class Pair:
         )
 
     def cells(self) -> tuple[Pair, npt.NDArray[np.int64]]:
-        """Return the different rows of labels as a pair without scores, and how many of each."""
+        """Return the distinct rows of labels as a pair without scores, and their counts."""
         table = np.stack([self.truth, self.dense, self.compressed], axis=1)
         different, sizes = np.unique(table, axis=0, return_counts=True)
         truth, dense, compressed = different.T
@@ -59,7 +59,7 @@ def as_pair(dense: Outcome, compressed: Outcome, labels: npt.ArrayLike, pos_labe
     Raises
     ------
     ValueError
-        If the outcomes are of other samples, or `pos_label` is none of the labels.
+        If the outcomes have different samples, or `pos_label` is not one of the labels.
 
     Examples
     --------
@@ -81,12 +81,12 @@ def as_pair(dense: Outcome, compressed: Outcome, labels: npt.ArrayLike, pos_labe
 
 
 def known_scores(outcome: Outcome) -> _Scores | None:
-    """Return the probabilities of an outcome, or None where it has labels alone.
+    """Return the probabilities of an outcome, or None if it has only labels.
 
     Raises
     ------
     ValueError
-        If there is not one row per sample and one column per label, or a number is not finite.
+        If the shape is not one row per sample and one column per label, or a number is not finite.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""Rates of a classifier from how often each sample counts, so that one formula serves all draws.
+"""Rates of a classifier from counts of samples, with one formula for data and bootstrap draws.
 
 ``counts`` has shape (n_draws, n_cells): how often the samples of each cell were drawn; one row of
-cell sizes for the data as they are. What is not defined, such as a true positive rate without
-positives, is NaN.
+cell sizes for the data itself. Undefined rates, such as a true positive rate without
+positives, are NaN.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def label_rates(
     ----------
     counts : ndarray of shape (n_draws, n_cells)
     labels, truth : ndarray of shape (n_cells,)
-        What a cell is given, and what it is.
+        Predicted and true label of each cell.
     classes : ndarray of shape (n_classes,)
-        Each of them in turn is the positive one.
+        The positive labels, each in turn.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def macro_rates(
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Return TPR, FPR and precision as means over the classes that occur, of shape (n_draws,).
 
-    A class that occurs and is never given has the precision 0.
+    A class that occurs and is never predicted has the precision 0.
     """
     rates = label_rates(counts, labels, truth, classes)
     occurs = counts @ (truth[:, np.newaxis] == classes) > 0
@@ -95,7 +95,7 @@ def macro_auc(
     truth: npt.NDArray[np.int64],
     classes: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float64]:
-    """Return the mean AUC of the classes against the rest, of those that have both."""
+    """Return the mean one-vs-rest AUC, over the classes with positives and negatives."""
     areas = [auc(counts, scores[:, each], truth == each) for each in classes]
     return mean_known(np.stack(areas, axis=1))
 
@@ -116,19 +116,19 @@ def calibration_error(
 def brier_terms(
     scores: npt.NDArray[np.float64], truth: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
-    """Return each sample's Brier score: over two labels half the sum, over more the sum."""
+    """Return each sample's Brier score: half the sum over two labels, the sum over more."""
     errors = scores.copy()
     errors[np.arange(len(truth)), truth] -= 1
     return (errors**2).sum(axis=1) / (2 if scores.shape[1] == 2 else 1)
 
 
 def ratio(part: npt.NDArray[np.float64], whole: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return part / whole, NaN where the whole is nothing."""
+    """Return part / whole, NaN where the whole is zero."""
     part, whole = np.broadcast_arrays(part, whole)
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 
 def mean_known(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the mean over the last axis of what is not NaN."""
+    """Return the mean over the last axis without NaN."""
     is_known = ~np.isnan(values)
     return ratio(np.where(is_known, values, 0.0).sum(axis=-1), is_known.sum(axis=-1).astype(float))

@@ -16,8 +16,8 @@ from sk_prunefair.metrics._groups import accuracy_gap, group_mean_accuracy, wors
 class _FairnessViolationScorer:
     """Negative fairness violation ξ between the dense and the pruned net of one estimator.
 
-    Works with `FairPrunedClassifier`, or a Pipeline that ends in one: both nets are needed, so
-    predictions alone do not do.
+    It needs a `FairPrunedClassifier`, or a Pipeline that ends in one: it uses both nets, so
+    predictions alone are not enough.
     """
 
     def __call__(self, estimator: Any, X: Any, y: Any, sensitive_features: Any) -> float:
@@ -35,7 +35,7 @@ class _FairnessViolationScorer:
         return -float(report.fairness_violation)
 
     def get_metadata_routing(self) -> MetadataRequest:
-        """Tell scikit-learn that scoring takes the sensitive features."""
+        """Request the sensitive features for scoring."""
         request = MetadataRequest(owner=self)
         request.score.add_request(param="sensitive_features", alias=True)
         return request
@@ -45,7 +45,7 @@ class _FairnessViolationScorer:
 
 
 def _group_scorer(metric: Callable[..., float], greater_is_better: bool = True) -> Any:
-    # Requests can only be set while routing is on; the user's own setting is not touched.
+    # Requests can be set only while routing is enabled; the user's setting is not changed.
     with sklearn.config_context(enable_metadata_routing=True):
         scorer = make_scorer(metric, greater_is_better=greater_is_better)
         return scorer.set_score_request(sensitive_features=True)

@@ -1,7 +1,7 @@
-"""Metrics that practitioners ask for, before and after a compression, with paired intervals.
+"""Common metrics before and after a compression, with paired intervals.
 
-Values are those of scikit-learn and fairlearn, to which the tests hold them. They are computed here
-from how often each sample counts, since a bootstrap evaluates them a thousand times.
+Values agree with scikit-learn and fairlearn, as tests check. They are computed here
+from counts of samples, as a bootstrap evaluates them a thousand times.
 """
 
 from __future__ import annotations
@@ -35,59 +35,59 @@ def practice_frame(
     confidence: float = 0.95,
     random_state: int | np.random.RandomState | None = 0,
 ) -> pd.DataFrame:
-    """Return the usual metrics of every group, of both classifiers, and how they changed.
+    """Return the usual metrics of every group, for both classifiers, and their change.
 
-    - ``selection_rate``: share of the answers that are the positive label;
+    - ``selection_rate``: share of predictions that are the positive label;
     - ``true_positive_rate``, ``false_positive_rate``, ``precision`` of the positive label;
-    - ``disagreement_rate``: share of the samples whose answer changed. It is of the pair, so that
-      it stands in ``change`` alone;
+    - ``disagreement_rate``: share of the samples whose prediction changed. It belongs to the pair,
+      so it is in ``change`` only;
 
-    and where both outcomes have scores:
+    and if both outcomes have scores:
 
-    - ``auc``: area under the ROC curve, of the score of the positive label;
-    - ``calibration_error``: expected calibration error of the answer given, over 15 bins of equal
-      width of its score;
+    - ``auc``: area under the ROC curve of the score of the positive label;
+    - ``calibration_error``: expected calibration error of the predicted label, over 15 bins of
+      equal width of its score;
     - ``brier_score``: mean squared distance of scores and truth, summed over the labels (Brier
-      1950), and halved where there are two, as `sklearn.metrics.brier_score_loss` does.
+      1950), and halved if there are two, as in `sklearn.metrics.brier_score_loss`.
 
     With more than two labels and no `pos_label`, rates, precision and AUC are means over the labels
-    that occur in the group, each against the rest; there is no selection rate, whose mean over the
-    labels says nothing. A label that occurs and is never given has the precision 0.
+    that occur in the group, one-vs-rest; there is no selection rate, as its mean over the
+    labels is constant. A label that occurs and is never predicted has the precision 0.
 
     Parameters
     ----------
     dense, compressed : Outcome
-        Of the same samples.
+        Outcomes of the same samples.
     labels : array-like of shape (n_labels,)
-        What the codes of the outcomes stand for.
+        Labels of the outcomes' codes.
     groups : array-like of shape (n_samples,) or (n_samples, n_columns)
         The group of each sample; columns intersect.
     pos_label : label, default=None
-        The positive one, all others being negative. None takes the larger one of two.
+        The positive label; all others are negative. None takes the larger of two.
     names : tuple of two str, default=("dense", "compressed")
-        What to call the two in the columns.
+        Names of the two in the columns.
     n_boot : int, default=1000
         Draws of the bootstrap.
     confidence : float in (0, 1), default=0.95
-        Of each interval by itself.
+        Confidence of each single interval.
     random_state : int, RandomState or None, default=0
-        Of the bootstrap.
+        Seed of the bootstrap.
 
     Returns
     -------
     pandas.DataFrame
         By group and ``metric``: ``dense``, ``compressed``, ``change`` (compressed minus dense),
-        ``low`` and ``high``, its interval, and ``count``, the samples that the metric is of: the
-        positives for the true positive rate, the negatives for the false positive rate. NaN where
-        a metric is not defined. Intervals are paired. Those of rates of one label are Tango's, that
-        of the disagreement is Wilson's, that of the Brier score the normal one; all others are
-        normal with the standard deviation of a paired bootstrap within the group, and NaN where no
-        sample changed, as then it says nothing.
+        ``low`` and ``high``, its interval, and ``count``, the number of samples of the metric: the
+        positives for the true positive rate, the negatives for the false positive rate. NaN if
+        a metric is not defined. Intervals are paired. For rates of one label they are Tango's,
+        for the disagreement Wilson's, for the Brier score normal; all others are
+        normal with the standard deviation of a paired bootstrap within the group, and NaN if no
+        sample changed, as that deviation is then zero.
 
     Raises
     ------
     ValueError
-        If the outcomes are of other samples, or an argument is malformed or out of range.
+        If the outcomes have different samples, or an argument is malformed or out of range.
 
     Examples
     --------
@@ -131,18 +131,19 @@ def practice_summary(
     confidence: float = 0.95,
     random_state: int | np.random.RandomState | None = 0,
 ) -> pd.DataFrame:
-    """Return the usual differences between groups, of both classifiers, and how they changed.
+    """Return the usual differences between groups, for both classifiers, and their change.
 
     - ``demographic_parity_difference``: largest minus smallest selection rate;
-    - ``equalized_odds_difference``: the larger one of the differences of true and of false
+    - ``equalized_odds_difference``: the larger of the differences of true and of false
       positive rates, `fairlearn.metrics.equalized_odds_difference`;
-    - ``impact_ratio``: smallest by largest selection rate. Below 0.8 the four-fifths rule of the
-      US guidelines on employee selection sees adverse impact;
-    - ``disagreement_rate_difference``: largest minus smallest share of changed answers, of the
-      pair, so that it stands in ``change`` alone.
+    - ``impact_ratio``: smallest divided by largest selection rate. Below 0.8 the four-fifths rule
+      of the US guidelines on employee selection assumes adverse impact;
+    - ``disagreement_rate_difference``: largest minus smallest share of changed predictions, of the
+      pair, so it is in ``change`` only.
 
-    With more than two labels and no `pos_label` each label is positive in turn, and the worst one
-    counts. Groups where a rate is not defined, as they have no positives, are left out of it.
+    With more than two labels and no `pos_label` each label is positive in turn, and the worst value
+    is returned. Groups in which a rate is undefined, for example without positives, are left out of
+    it.
 
     Parameters
     ----------
@@ -154,8 +155,8 @@ def practice_summary(
     pandas.DataFrame
         By ``metric``: ``dense``, ``compressed``, ``change``, ``low``, ``high``, ``count``. Samples
         are drawn within their groups, the same for both classifiers; the interval is normal, with
-        the standard deviation of the draws. Where groups are small or equally well off, these
-        differences are too large by chance, of both classifiers alike.
+        the standard deviation of the draws. If groups are small or do not differ, these
+        differences are biased upwards, for both classifiers.
 
     Raises
     ------

@@ -2,13 +2,13 @@
 
 All return logits of shape (n_samples, n_classes): use them with
 ``criterion=torch.nn.CrossEntropyLoss``. Given as a class to `FairPrunedClassifier`, a net gets
-``n_features`` and ``n_classes`` from the data, or what else its docstring says.
+``n_features`` and ``n_classes`` from the data, or other sizes listed in its docstring.
 """
 
 from sk_prunefair.modules.mlp import MLP
 from sk_prunefair.modules.resnet import ResNet18, ResNet50
 
-# Nets that were pickled when this package was one file look for their blocks here.
+# For nets that were pickled when this package was one module.
 from sk_prunefair.modules.resnet import _Block as _Block
 from sk_prunefair.modules.tabular import TabularNet
 from sk_prunefair.modules.vgg import VGG19

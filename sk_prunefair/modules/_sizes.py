@@ -1,4 +1,4 @@
-"""Checks of the sizes that make a net."""
+"""Checks of the sizes of a net."""
 
 from __future__ import annotations
 

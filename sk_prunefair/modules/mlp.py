@@ -12,25 +12,25 @@ from sk_prunefair.modules._sizes import check_sizes
 
 
 class MLP(nn.Module):
-    """Fully connected net that flattens whatever lies beyond the first axis.
+    """Fully connected net that flattens all axes after the first.
 
     Use with ``criterion=torch.nn.CrossEntropyLoss``.
 
     Parameters
     ----------
     n_features : int
-        Numbers per sample, after flattening.
+        Number of values per sample, after flattening.
     n_classes : int
         At least 2.
     hidden : sequence of int, default=(128, 64)
-        Width of each hidden layer; none makes a linear model.
+        Width of each hidden layer; an empty sequence gives a linear model.
     activation : callable, default=torch.nn.ReLU
-        Makes the module that follows each hidden layer.
+        Function that returns the module after each hidden layer.
 
     Raises
     ------
     ValueError
-        Where a size is not an integer in its range.
+        If a size is not an integer in its range.
 
     Examples
     --------

@@ -11,7 +11,7 @@ from sk_prunefair.modules._sizes import check_sizes
 
 
 class _Block(nn.Module):
-    """Two 3×3 convolutions, or a bottleneck of 1×1, 3×3 and 1×1, beside a shortcut."""
+    """Two 3×3 convolutions, or a bottleneck of 1×1, 3×3 and 1×1, with a shortcut."""
 
     def __init__(self, n_inputs: int, width: int, stride: int, bottleneck: bool) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class _Block(nn.Module):
 
 
 class _ResNet(nn.Module):
-    """Stem, four stages of blocks, each half as large and twice as wide, mean, linear layer."""
+    """Stem, four stages of blocks, average pooling and a linear layer."""
 
     depths: tuple[int, int, int, int]
     bottleneck: bool
@@ -72,9 +72,9 @@ class ResNet18(_ResNet):
     n_classes : int
         At least 2.
     in_channels : int, default=3
-        Channels of an image, the second axis of X.
+        Number of channels of an image, the second axis of X.
     width : int, default=64
-        Channels of the first stage; 64 is the published net, 8 a slim one.
+        Number of channels of the first stage; 64 is the published net, 8 a slim one.
     small_images : bool, default=True
         Whether to begin with a 3×3 convolution and no pooling, for images of some 32×32 pixels,
         instead of the published 7×7 convolution of stride 2 and max-pooling.
@@ -82,7 +82,7 @@ class ResNet18(_ResNet):
     Raises
     ------
     ValueError
-        Where a size is not an integer in its range.
+        If a size is not an integer in its range.
 
     Examples
     --------
@@ -108,7 +108,7 @@ class ResNet50(_ResNet):
     Raises
     ------
     ValueError
-        Where a size is not an integer in its range.
+        If a size is not an integer in its range.
 
     Examples
     --------

@@ -11,38 +11,38 @@ from sk_prunefair.checks import check_count, check_number
 
 
 class TabularNet(nn.Module):
-    """Residual net for tables: numbers and categories come as two arrays.
+    """Residual net for tables, with numbers and categories as two arrays.
 
-    A linear layer takes the numbers to ``width`` units. Each category has ``width`` weights; those
-    of a row are added up and divided by the square root of its columns, which is a linear layer
-    over one-hot codes. The sum of both passes ``depth`` residual blocks, a norm, a ReLU and a
-    linear layer (Gorishniy et al., Revisiting deep learning models for tabular data, 2021, with
-    layer norm in the place of batch norm).
+    A linear layer maps the numbers to ``width`` units. Each category has ``width`` weights; those
+    of a row are summed and divided by the square root of the number of columns, which is a linear
+    layer over one-hot codes. The sum of both passes through ``depth`` residual blocks, a norm, a
+    ReLU and a linear layer (Gorishniy et al., Revisiting deep learning models for tabular data,
+    2021, with layer norm instead of batch norm).
 
     Use with ``criterion=torch.nn.CrossEntropyLoss`` and the dicts that
-    `sk_prunefair.tables.TabularEncoder` makes. Given as a class to `FairPrunedClassifier`, the net
-    gets ``n_numbers``, ``n_categories`` and ``n_classes`` from the data.
+    `sk_prunefair.tables.TabularEncoder` returns. Given as a class to `FairPrunedClassifier`, the
+    net gets ``n_numbers``, ``n_categories`` and ``n_classes`` from the data.
 
     Parameters
     ----------
     n_numbers : int, default=0
-        Columns of ``numbers``; 0 where there are none.
+        Number of columns of ``numbers``; 0 if there are none.
     n_categories : int, default=0
-        Categories of all columns together, the largest value of ``categories`` plus one; 0 where
-        there are none.
+        Number of categories of all columns together, the largest value of ``categories`` plus one;
+        0 if there are none.
     n_classes : int, default=2
         At least 2.
     width : int, default=64
-        Units of every layer, at least 2.
+        Number of units of every layer, at least 2.
     depth : int, default=2
-        Residual blocks; 0 takes the sum to the last norm at once.
+        Number of residual blocks; with 0 the sum goes directly to the last norm.
     dropout : float, default=0.0
-        Share of the hidden units of a block that are left out in training, in [0, 1].
+        Dropout probability of the hidden units of a block, in [0, 1].
 
     Raises
     ------
     ValueError
-        Where a size or `dropout` is not in its range, or there are neither numbers nor categories.
+        If a size or `dropout` is not in its range, or there are neither numbers nor categories.
 
     Examples
     --------
@@ -86,10 +86,10 @@ class TabularNet(nn.Module):
         Parameters
         ----------
         numbers : torch.Tensor of shape (n_samples, n_numbers), dtype float32, default=None
-            None, or no columns, where ``n_numbers`` is 0.
+            None, or no columns, if ``n_numbers`` is 0.
         categories : torch.Tensor of shape (n_samples, n_columns), dtype int64, default=None
             One index per column, from 0 to ``n_categories`` - 1; no two columns share an index.
-            None, or no columns, where ``n_categories`` is 0.
+            None, or no columns, if ``n_categories`` is 0.
 
         Returns
         -------
@@ -99,7 +99,7 @@ class TabularNet(nn.Module):
         Raises
         ------
         ValueError
-            If an array that the net was made for is missing, or has other columns or values.
+            If a required array is missing, or has other columns or values.
         """
         parts = [self._of_numbers(numbers), self._of_categories(categories)]
         first, *rest = [part for part in parts if part is not None]
@@ -133,9 +133,9 @@ class TabularNet(nn.Module):
 
 
 def _weights_by_category(n_categories: int, width: int) -> nn.Embedding:
-    """Return weights that begin as small as those of the linear layers.
+    """Return initial weights as small as those of the linear layers.
 
-    Those of torch begin so large that pruning by magnitude would keep them and empty the layers.
+    torch's are so large that pruning by magnitude would keep them and remove all others.
     """
     table = nn.Embedding(n_categories, width)
     bound = 1 / math.sqrt(width)
@@ -144,7 +144,7 @@ def _weights_by_category(n_categories: int, width: int) -> nn.Embedding:
 
 
 class _Block(nn.Module):
-    """Norm, linear layer, ReLU, dropout and linear layer, beside a shortcut."""
+    """Norm, linear layer, ReLU, dropout and linear layer, with a shortcut."""
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()

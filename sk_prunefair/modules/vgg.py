@@ -12,10 +12,11 @@ from sk_prunefair.modules._sizes import check_sizes
 class VGG19(nn.Module):
     """VGG-19 with batch norm (Simonyan and Zisserman, Very deep convolutional networks, 2015).
 
-    Five stages, each followed by a max-pooling that halves the size. Sizes are rounded up where
-    the published net rounds down: the same for multiples of 32, and smaller images pass too, such
-    as 28×28 (28, 14, 7, 4, 2, 1). Takes images of any size; up to 16×16 the last stage sees one
-    pixel, and a training batch needs two images. Use with ``criterion=torch.nn.CrossEntropyLoss``.
+    Five stages, each followed by a max-pooling that halves the size. Sizes are rounded up, while
+    the published net rounds down: equal for multiples of 32, and smaller images are accepted too,
+    such as 28×28 (28, 14, 7, 4, 2, 1). Takes images of any size; up to 16×16 the last stage gets
+    one pixel, and a training batch needs two images. Use with
+    ``criterion=torch.nn.CrossEntropyLoss``.
 
     Parameters
     ----------
@@ -28,7 +29,7 @@ class VGG19(nn.Module):
     Raises
     ------
     ValueError
-        Where a size is not an integer in its range.
+        If a size is not an integer in its range.
 
     Examples
     --------

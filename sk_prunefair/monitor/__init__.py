@@ -1,8 +1,8 @@
-"""After release: batches come in, and a group that begins to be harmed is named.
+"""Monitor a compressed model after its release, with an alarm for each group that it harms.
 
 See Also
 --------
-sk_prunefair.promise : The promise at the day of release.
+sk_prunefair.promise : The promise at the time of release.
 """
 
 from sk_prunefair.monitor.monitor import GroupMonitor

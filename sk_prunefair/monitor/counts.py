@@ -1,4 +1,4 @@
-"""What a batch says of each group: counts, from which everything else follows."""
+"""Counts of a batch by group, the sufficient statistics of the monitor."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Counts = npt.NDArray[np.int64]
 
 
 class BatchCounts(NamedTuple):
-    """Rows of a batch by group, each an array of shape (n_groups,).
+    """Counts of a batch by group, each an array of shape (n_groups,).
 
-    ``rows``; ``changed`` of them, with different answers; ``labelled`` of them; and of these
-    ``lost`` and ``won``, those that only the dense, only the compressed model has right.
+    ``rows``; ``changed``, with different predictions; ``labelled``; and among these
+    ``lost`` and ``won``, that only the dense or only the compressed model predicts correctly.
     """
 
     rows: Counts
@@ -30,12 +30,12 @@ class BatchCounts(NamedTuple):
 
 
 def labels_of(values: Any, name: str, classes: Any) -> npt.NDArray[Any]:
-    """Return labels, of probabilities those of the largest.
+    """Return labels; for probabilities, those with the largest probability.
 
     Raises
     ------
     ValueError
-        If `values` are neither, or there are probabilities and nothing says of which classes.
+        If `values` are neither, or their columns do not match the classes.
     """
     prediction = as_prediction(values, name, classes)
     if prediction.labels is not None:
@@ -49,7 +49,7 @@ def labels_of(values: Any, name: str, classes: Any) -> npt.NDArray[Any]:
 
 
 def check_columns(predictions: tuple[Any, ...], y: Any, classes: Any) -> None:
-    """Raise ValueError where labels are not the integers that columns stand for without classes.
+    """Raise ValueError if labels without classes are not the integers that number the columns.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def check_columns(predictions: tuple[Any, ...], y: Any, classes: Any) -> None:
     y : array-like of shape (n_samples,) or None
         True labels; None, NaN and NA are unknown.
     classes : array-like or None
-        If they are given, all is well.
+        If given, nothing is checked.
     """
     shapes = [np.shape(each) for each in predictions]
     widths = [shape[1] for shape in shapes if len(shape) == 2 and shape[1] > 1]
@@ -85,7 +85,7 @@ def count_batch(
     Parameters
     ----------
     dense, compressed : ndarray of shape (n_samples,)
-        Labels that the models give.
+        Labels predicted by the models.
     y : array-like of shape (n_samples,) or None
         True labels; None, NaN and NA are unknown.
     codes : ndarray of shape (n_samples,)

@@ -1,4 +1,4 @@
-"""A monitor as JSON, and back."""
+"""Convert a monitor to JSON, and back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FORMAT = "sk_prunefair monitor 1"
 
 
 class WrittenMonitor(Protocol):
-    """What a document holds of a monitor: its parameters and its record."""
+    """The parts of a monitor in a document: its parameters and its record."""
 
     max_accuracy_drop: float | None
     confidence: float
@@ -70,12 +70,12 @@ def to_json(monitor: WrittenMonitor, path: str | PathLike[str] | None = None) ->
 
 
 def from_json(make: Callable[..., M], document: str | PathLike[str]) -> M:
-    """Return the monitor of a document or of a file, made from its parameters.
+    """Return the monitor of a document or file, with its parameters.
 
     Raises
     ------
     ValueError
-        If it is no document of a monitor.
+        If it is not the document of a monitor.
     """
     is_text = isinstance(document, str) and document.lstrip().startswith("{")
     text = document if is_text else Path(document).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The questions that a monitor asks of every group, and the evidence for an alarm."""
+"""The questions of a monitor for every group, and the evidence for an alarm."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from sk_prunefair.stats.restarts import RestartedBets
 
 Array = npt.NDArray[np.float64]
 _FOR_KNOWN = 0.9
-_LEAST = 1e-6  # bets need a limit that is neither 0 nor 1
+_LEAST = 1e-6  # bets need a limit strictly between 0 and 1
 
 
 class Evidence:
-    """Bets on each question that is asked, over all groups.
+    """Bets on each question, for all groups.
 
     Parameters
     ----------
     drop : float or None
-        What a group's accuracy may lose; None is not asked, here and below.
+        Accepted loss of a group's accuracy; None omits the question, here and below.
     changed : float or None
-        Share of a group's answers that may differ.
+        Accepted share of a group's predictions that differ.
     shift : float or None
-        How far a group's share of the rows may move; takes two bets, up and down.
+        Accepted change of a group's share of the rows; needs two bets, up and down.
     """
 
     def __init__(self, drop: float | None, changed: float | None, shift: float | None) -> None:
@@ -40,11 +40,11 @@ class Evidence:
 
     @property
     def kinds(self) -> list[str]:
-        """The questions that are asked."""
+        """The questions in use."""
         return [kind for kind in self.bets if kind != "share down"]
 
     def add_groups(self, shares: Array) -> None:
-        """Begin with more groups, whose shares at release are these."""
+        """Add groups, with their shares at release."""
         shift = 0.0 if self.shift is None else self.shift
         limits = {
             "accuracy": np.full(len(shares), self.drop),
@@ -56,7 +56,7 @@ class Evidence:
             bets.add_streams(limits[kind])
 
     def take(self, counts: BatchCounts) -> None:
-        """Take the counts of a batch."""
+        """Update with the counts of a batch."""
         none = np.zeros_like(counts.rows)
         inside, outside = counts.rows, counts.rows.sum() - counts.rows
         values = {
@@ -69,14 +69,14 @@ class Evidence:
             bets.update(*values[kind])
 
     def log_evidence(self, kind: str) -> Array:
-        """Natural logarithm of the evidence of each group; of two bets that of half of each."""
+        """Natural logarithm of the evidence of each group; of two bets, of their average."""
         if kind != "share":
             return self.bets[kind].log_evidence
         both = [self.bets[name].log_evidence for name in ("share", "share down")]
         return np.logaddexp(*both) - np.log(2)
 
     def merged(self, other: Evidence, places: npt.NDArray[np.int64]) -> Evidence:
-        """Return the evidence of both; `places` are the other's groups among these."""
+        """Return the combined evidence; `places` are the positions of the other's groups."""
         both = copy.copy(self)
         both.bets = {k: bets.merged(other.bets[k], places) for k, bets in self.bets.items()}
         return both
@@ -86,16 +86,16 @@ class Evidence:
         return {kind: bets.to_dict() for kind, bets in self.bets.items()}
 
     def set_state(self, state: dict[str, Any]) -> Self:
-        """Take the state that `to_dict` returned."""
+        """Set the state from the result of `to_dict`."""
         self.bets = {kind: RestartedBets.from_dict(each) for kind, each in state.items()}
         return self
 
 
 def log_thresholds(alpha: float, n_kinds: int, n_known: int, n_groups: int) -> Array:
-    """Logarithm of the evidence at which each group's alarm is raised.
+    """Logarithm of the evidence at which an alarm is raised for each group.
 
-    α is shared evenly by the questions. Groups that are known beforehand share nine tenths of it
-    evenly; the k-th of those that come later has 1 / (k (k + 1)) of the rest, or of all.
+    α is split evenly over the questions. Groups that are known in advance share nine tenths of it
+    evenly; the k-th later group gets 1 / (k (k + 1)) of the rest, or of all if none is known.
 
     >>> np.exp(log_thresholds(0.05, 1, 2, 2)).round(1).tolist()
     [44.4, 44.4]

@@ -1,4 +1,4 @@
-"""The groups of a monitor: those of a report, and whether those of a batch can be the same."""
+"""The groups of a monitor: those of a report, and checks of the groups in a batch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KINDS = {
 
 
 def shares_of(report: Any) -> pd.Series:
-    """Return the share of the rows of each group of a report, all levels of controls together.
+    """Return the share of the rows of each group of a report, over all levels of controls.
 
     Parameters
     ----------
@@ -30,19 +30,19 @@ def shares_of(report: Any) -> pd.Series:
 
 
 def check_groups(groups: pd.Index, known: pd.Index) -> None:
-    """Raise ValueError where groups would be taken for new ones that are known by another writing.
+    """Raise ValueError if known groups occur in another form and would be taken for new ones.
 
     Parameters
     ----------
     groups : pandas.Index
-        Of a batch.
+        Groups of a batch.
     known : pandas.Index
-        Those so far.
+        Known groups.
 
     Raises
     ------
     ValueError
-        If they are made of other columns, or a column holds strings where it held numbers.
+        If their columns differ, or a column holds strings instead of numbers.
 
     Examples
     --------
@@ -76,7 +76,7 @@ the monitor do, got strings, such as '0'
 
 
 def in_order(groups: pd.Index, known: pd.Index) -> pd.Index:
-    """Return groups with their columns in the order of the known ones, if the names are the same.
+    """Return groups with columns in the order of the known ones, if the names are the same.
 
     Parameters
     ----------
@@ -84,13 +84,13 @@ def in_order(groups: pd.Index, known: pd.Index) -> pd.Index:
         As for `check_groups`.
     """
     if isinstance(groups, pd.MultiIndex) and set(groups.names) == set(known.names):
-        # Otherwise race and sex in the other order would be taken for each other.
+        # Otherwise race and sex in another order would be confused.
         return groups.reorder_levels(list(known.names))
     return groups
 
 
 def _are_named(*indexes: pd.Index) -> bool:
-    """Tell whether all columns have names of the user's."""
+    """Tell whether all columns have user-defined names."""
     names = [name for index in indexes for name in index.names]
     return not any(name is None or str(name).startswith("sensitive_feature_") for name in names)
 

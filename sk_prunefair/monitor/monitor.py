@@ -20,31 +20,31 @@ from sk_prunefair.monitor.record import ALARM_COLUMNS, Record, check_shares
 
 
 class GroupMonitor:
-    r"""Watch a compressed model beside the dense one, batch after batch, group by group.
+    r"""Monitor a compressed model beside the dense one, batch by batch and group by group.
 
-    Three questions can be asked of every group: whether it loses more *accuracy* than was promised
-    (of the rows whose labels are known), whether more of its *answers changed* than may (no labels
-    needed), and whether its *share* of the rows has moved. Each is answered by a test that may be
-    looked at after every batch, for ever: if nothing is wrong, the probability that the monitor
-    ever raises an alarm, for any group and question, is at most 1 − `confidence`.
+    Up to three questions are tested for every group: whether it loses more *accuracy* than promised
+    (on rows with known labels), whether more of its *predictions changed* than accepted (no labels
+    needed), and whether its *share* of the rows has changed. Each test may be
+    evaluated after every batch, without end: if no limit is exceeded, the probability that the
+    monitor ever raises an alarm, for any group and question, is at most 1 − `confidence`.
 
     Parameters
     ----------
     max_accuracy_drop : float in [0, 1) or None, default=0.02
-        What a group's accuracy may lose, of the dense to the compressed model. None: not asked.
+        Accepted loss of a group's accuracy, dense minus compressed. None omits the question.
     confidence : float in (0, 1), default=0.95
-        Probability that there is never an alarm while nothing is wrong.
+        Probability that there is never an alarm while no limit is exceeded.
     max_changed : float in (0, 1), default=None
-        Share of a group's answers that may differ between the two models. None: not asked.
+        Accepted share of a group's predictions that differ. None omits the question.
     shares : pandas.Series, default=None
-        Share of the rows of each group at release, by group. With it the groups are known before
+        Share of the rows of each group at release, by group. It defines the groups before
         the first batch.
     max_share_shift : float in (0, 1), default=None
-        How far a group's share may move from `shares`. None: not asked.
+        Accepted change of a group's share from `shares`. None omits the question.
     groups : pandas.Index, default=None
-        The groups, where `shares` are not given. None: those that come, in their order.
+        The groups, if `shares` are not given. None takes groups as they occur, in that order.
     classes : array-like of shape (n_classes,), default=None
-        What the columns of probabilities stand for; None: the integers from 0.
+        Labels of the columns of probabilities; None means the integers from 0.
 
     Attributes
     ----------
@@ -52,28 +52,28 @@ class GroupMonitor:
         The groups so far.
     alarms_ : pandas.DataFrame
         One row for each alarm: ``batch`` (from 1), ``group``, ``kind`` ("accuracy", "answers
-        changed" or "share"), ``rows`` (of the group, up to then), ``observed`` (drop, or share,
-        over all of them), ``limit`` (of a share: that at release), ``evidence`` and
-        ``threshold``. A question is not answered twice for a group.
+        changed" or "share"), ``rows`` (of the group so far), ``observed`` (drop or share
+        over all of them), ``limit`` (for a share, that at release), ``evidence`` and
+        ``threshold``. There is at most one alarm per group and question.
     table_ : pandas.DataFrame
         One row per group: ``rows``, ``labelled``, ``accuracy_drop``, ``changed``, ``share``, and
-        for each question the ``evidence`` now and whether there was an alarm.
+        for each question the current ``evidence`` and whether there was an alarm.
     trace_ : pandas.DataFrame
-        Common logarithm of the accuracy's evidence by batch and group, or of the first question
-        that is asked; at most some 500 batches are kept, evenly.
+        Base-10 logarithm of the evidence on accuracy by batch and group, or on the first question
+        in use; about 500 batches at most are kept, evenly spaced.
     n_batches_ : int
-        Batches so far.
+        Number of batches so far.
 
     Notes
     -----
-    *Evidence* is the capital of bets that the group is beyond its limit, begun anew with every
-    batch (`sk_prunefair.stats.restarts.RestartedBets`): harm may begin late. It starts at 1, and
-    reaches 1/α with a probability of at most α, at whatever time one looks (Ville). α is shared by
-    the questions that are asked and by the groups: 0.9 α / G for each of G known ones; the k-th of
-    those that come later has 0.1 α / (k (k + 1)), or ten times that where none was known.
+    *Evidence* is the capital of bets that the group exceeds its limit, restarted with every
+    batch (`sk_prunefair.stats.restarts.RestartedBets`), as harm may begin late. It starts at 1, and
+    reaches 1/α with a probability of at most α, at any time (Ville's inequality). α is split over
+    the questions in use and the groups: 0.9 α / G for each of G known ones; the k-th
+    later group has 0.1 α / (k (k + 1)), or ten times that if none was known.
 
-    Rows must be independent, given what came before; one person's rows are not. A monitor that
-    raised an alarm has told what it had to: begin a new one when something was changed.
+    Rows must be independent given the past, which several rows of one person are not. After an
+    alarm and a change of the model, start a new monitor.
 
     References
     ----------
@@ -124,21 +124,21 @@ class GroupMonitor:
     def from_report(
         cls, report: Any, max_accuracy_drop: float | None = 0.02, **options: Any
     ) -> Self:
-        """Begin with the groups, shares and labels of a report.
+        """Create a monitor with the groups, shares and labels of a report.
 
         Parameters
         ----------
         report : FairnessReport
-            Of the release.
+            Report at release.
         max_accuracy_drop : float or None, default=0.02
             As for the class.
         **options
-            More of its parameters.
+            Further parameters of the class.
 
         Returns
         -------
         GroupMonitor
-            With ``shares`` of the report's rows, and its labels as ``classes``.
+            A monitor with the ``shares`` of the report's rows, and its labels as ``classes``.
         """
         known: dict[str, Any] = {"shares": shares_of(report), "classes": report.labels}
         return cls(max_accuracy_drop, **known | options)
@@ -151,16 +151,16 @@ class GroupMonitor:
         sensitive_features: Any,
         y: npt.ArrayLike | None = None,
     ) -> pd.DataFrame:
-        """Take a batch of new rows.
+        """Add a batch of new rows.
 
         Parameters
         ----------
         dense_pred, compressed_pred : array-like of shape (n_samples,) or (n_samples, n_classes)
-            What both models answered: labels, or probabilities.
+            Predictions of both models: labels, or probabilities.
         sensitive_features : array-like, Series, dict or DataFrame
             Groups, as at release.
         y : array-like of shape (n_samples,), default=None
-            Labels where known, else None, NaN or NA. For those that come later: `update_labels`.
+            Labels if known, else None, NaN or NA. For labels that come later, see `update_labels`.
 
         Returns
         -------
@@ -170,7 +170,7 @@ class GroupMonitor:
         Raises
         ------
         ValueError
-            If lengths or kinds do not fit. Nothing is counted then.
+            If lengths or kinds do not match. Nothing is counted then.
         """
         return self._take(dense_pred, compressed_pred, sensitive_features, y, are_new=True)
 
@@ -182,40 +182,40 @@ class GroupMonitor:
         *,
         sensitive_features: Any,
     ) -> pd.DataFrame:
-        """Take labels of rows that `update` was given without.
+        """Add labels of rows that were given to `update` without labels.
 
         Parameters
         ----------
         dense_pred, compressed_pred, sensitive_features
             As in `update`.
         y : array-like of shape (n_samples,)
-            Their labels.
+            Labels of the rows.
 
         Returns
         -------
         pandas.DataFrame
-            The alarms that they raise.
+            The new alarms.
         """
         return self._take(dense_pred, compressed_pred, sensitive_features, y, are_new=False)
 
     def merged(self, other: GroupMonitor) -> GroupMonitor:
-        """Return the monitor of the rows of two, which have none in common.
+        """Return a monitor of the rows of two monitors without common rows.
 
         Parameters
         ----------
         other : GroupMonitor
-            With the same parameters, of other rows of the same stream.
+            A monitor with the same parameters, on other rows of the same stream.
 
         Returns
         -------
         GroupMonitor
-            Its evidence is the product of both. It keeps the level for what it says itself: alarms
-            of the parts are theirs, and are not taken over.
+            Its evidence is the product of both. The level holds for its own alarms: alarms
+            of the parts are not copied.
 
         Raises
         ------
         ValueError
-            If parameters differ.
+            If the parameters differ.
         """
         mine, theirs = documents.parameters(self), documents.parameters(other)
         if mine != theirs:
@@ -235,13 +235,13 @@ class GroupMonitor:
         Returns
         -------
         str
-            A document from which `from_json` goes on, bit for bit.
+            A document from which `from_json` restores exactly the same state.
         """
         return documents.to_json(self, path)
 
     @classmethod
     def from_json(cls, document: str | PathLike[str]) -> Self:
-        """Return the monitor that `to_json` was called of.
+        """Return the monitor from the result of `to_json`.
 
         Parameters
         ----------
@@ -292,7 +292,7 @@ class GroupMonitor:
         check_number("confidence", self.confidence, above=0, most=1 - 1e-6)
         if (self.max_accuracy_drop, self.max_changed, self.max_share_shift) == (None,) * 3:
             raise ValueError(
-                "max_accuracy_drop, max_changed and max_share_shift are all None: nothing is asked"
+                "max_accuracy_drop, max_changed or max_share_shift must be given, got none"
             )
         if self.max_share_shift is not None and self.shares is None:
             raise ValueError("max_share_shift needs the shares at release; pass shares")

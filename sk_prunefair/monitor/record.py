@@ -1,4 +1,4 @@
-"""What a monitor remembers: groups, counts, evidence, alarms."""
+"""The record of a monitor: groups, counts, evidence, alarms."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from sk_prunefair.monitor.trace import Trace
 
 OBSERVED = {"accuracy": "accuracy_drop", "answers changed": "changed", "share": "share"}
 ALARM_COLUMNS = ["batch", "group", "kind", "rows", "observed", "limit", "evidence", "threshold"]
-_MOST = 700.0  # the logarithm of what a float can hold
+_MOST = 700.0  # largest exponent of a float
 
 
 class Record:
-    """Counts and evidence by group, and the alarms that they raised.
+    """Counts and evidence by group, and the alarms so far.
 
     Parameters
     ----------
     evidence : Evidence
-        Without groups.
+        Evidence without groups.
     alpha : float
         1 − confidence.
     known : pandas.Index or None
-        Groups that are known beforehand.
+        Groups known in advance.
     shares : ndarray of shape (n_known,) or None
         Their shares at release.
     """
@@ -55,12 +55,12 @@ class Record:
             self.n_known = len(known)
 
     def check(self, groups: pd.Index) -> None:
-        """Raise ValueError unless groups are made of the same columns as those so far."""
+        """Raise ValueError unless groups have the same columns as those so far."""
         if self.groups is not None:
             check_groups(groups, self.groups)
 
     def places(self, groups: pd.Index) -> npt.NDArray[np.int64]:
-        """Return where groups stand among those so far; new ones are added."""
+        """Return the positions of groups among those so far; new ones are added."""
         if self.groups is None:
             self._add(groups, np.zeros(len(groups)))
         assert self.groups is not None
@@ -77,7 +77,7 @@ class Record:
         self.counts = np.hstack([self.counts, blank])
 
     def take(self, counts: BatchCounts, groups: pd.Index) -> list[dict[str, Any]]:
-        """Take the counts of a batch, of these groups; return the alarms that it raises."""
+        """Add the counts of a batch of these groups; return the new alarms."""
         places = self.places(groups)
         everywhere = np.zeros_like(self.counts)
         everywhere[:, places] = np.array(counts)
@@ -90,7 +90,7 @@ class Record:
         return raised
 
     def raise_alarms(self) -> list[dict[str, Any]]:
-        """Return the alarms that are new, and keep them."""
+        """Add the alarms that are new, and return them."""
         kinds = self.evidence.kinds
         n_groups = 0 if self.groups is None else len(self.groups)
         thresholds = log_thresholds(self.alpha, len(kinds), self.n_known, n_groups)
@@ -121,7 +121,7 @@ class Record:
         }
 
     def observed(self) -> dict[str, npt.NDArray[Any]]:
-        """Return what was seen of each group, by what the table calls it."""
+        """Return the observed values of each group, by their names in the table."""
         counts = BatchCounts(*self.counts)
         return {
             "rows": counts.rows,
@@ -132,7 +132,7 @@ class Record:
         }
 
     def known_shares(self) -> npt.NDArray[np.float64]:
-        """Return the shares at release; 0 of groups that were not there."""
+        """Return the shares at release; 0 for later groups."""
         shares = np.zeros(self.counts.shape[1])
         if self.shares is not None:
             shares[: len(self.shares)] = self.shares
@@ -152,7 +152,7 @@ class Record:
         return pd.DataFrame(columns, index=index)
 
     def merged(self, other: Record) -> Record:
-        """Return the record of the rows of both, without the alarms of either."""
+        """Return the record of the rows of both, without alarms."""
         both = copy.deepcopy(self)
         both.alarms, both.trace = [], Trace()
         if other.groups is not None:
@@ -166,12 +166,12 @@ class Record:
 
 
 def _share(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Divide; NaN where there are no rows."""
+    """Divide; NaN if there are no rows."""
     return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
 
 
 def check_shares(shares: Any) -> None:
-    """Raise an error unless `shares` are those of groups."""
+    """Raise an error unless `shares` are shares of groups."""
     if not isinstance(shares, pd.Series):
         raise TypeError(f"shares must be a pandas Series by group, got {type(shares).__name__}")
     values = shares.to_numpy(dtype=float)

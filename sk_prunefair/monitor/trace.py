@@ -1,4 +1,4 @@
-"""The course of the evidence, in bounded memory."""
+"""The evidence over the batches, in bounded memory."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ MOST = 512
 
 
 class Trace:
-    """Values of some batches: every one, then every second, every fourth, as they become many."""
+    """Values of some batches: of every one, then of every second, every fourth and so on."""
 
     def __init__(self) -> None:
         self.step = 1
         self.rows: list[tuple[int, list[float]]] = []
 
     def add(self, batch: int, values: npt.NDArray[np.float64]) -> None:
-        """Keep the values of a batch, where it is its turn."""
+        """Add the values of a batch, if it is one of those kept."""
         if batch % self.step:
             return
         self.rows.append((batch, values.tolist()))
@@ -28,7 +28,7 @@ class Trace:
             self.rows = [row for row in self.rows if row[0] % self.step == 0]
 
     def frame(self, groups: pd.Index | None) -> pd.DataFrame:
-        """Return one row per batch, one column per group; NaN before a group came."""
+        """Return one row per batch and one column per group; NaN before a group's first row."""
         n = 0 if groups is None else len(groups)
         values = [row + [np.nan] * (n - len(row)) for _, row in self.rows]
         batches = pd.Index([batch for batch, _ in self.rows], name="batch", dtype=np.int64)
@@ -43,7 +43,7 @@ class Trace:
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Trace:
-        """Return what `to_dict` was called of."""
+        """Return the trace from the result of `to_dict`."""
         trace = cls()
         trace.step = state["step"]
         trace.rows = [(batch, row) for batch, row in state["rows"]]

@@ -1,4 +1,4 @@
-"""Rows as the inputs of an ONNX file take them: by name, of its dtypes and shapes."""
+"""Convert rows to the inputs of an ONNX file: names, dtypes and shapes."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Input:
     Parameters
     ----------
     name : str
-        Its name.
+        Name of the input.
     dtype : str
-        The numpy dtype that it takes, or "string".
+        The numpy dtype of the input, or "string".
     shape : tuple of (int or None), default=None
-        None for sizes that are free; None as a whole where the file does not tell.
+        Sizes, None for free ones; None for the whole if the file does not state it.
     """
 
     name: str
@@ -43,10 +43,10 @@ class Input:
 
     @classmethod
     def of(cls, told: Any, where: str) -> Input:
-        """Return an input as ONNX Runtime describes it."""
+        """Return an input from ONNX Runtime's description."""
         if told.type not in _DTYPES:
             raise ValueError(
-                f"{where} has the input {told.name!r} of type {told.type}; known are "
+                f"{where} has the input {told.name!r} of type {told.type}; supported types are "
                 f"{sorted(_DTYPES)}"
             )
         sizes = tuple(size if isinstance(size, int) else None for size in told.shape)
@@ -54,11 +54,11 @@ class Input:
 
     @property
     def n_fixed(self) -> int | None:
-        """Rows of every batch, where the file fixes them."""
+        """Number of rows of every batch, if the file fixes it."""
         return None if self.shape is None else self.shape[0]
 
     def take(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return a batch of rows in this input's dtype, its shape checked."""
+        """Return a batch of rows in the dtype of the input, with its shape checked."""
         if self.shape is not None:
             is_column = len(self.shape) == 2 and self.shape[1] in (1, None)
             values = values[:, None] if values.ndim == 1 and is_column else values
@@ -87,7 +87,7 @@ def _strings(values: npt.NDArray[Any], wanted: Input) -> npt.NDArray[Any]:
 
 
 def _numbers(values: npt.NDArray[Any], wanted: Input) -> npt.NDArray[Any]:
-    """Return numbers in a dtype that holds them: floats may be rounded, integers may not."""
+    """Return numbers in the input's dtype: floats may be rounded, integers must be exact."""
     dtype = np.dtype(wanted.dtype)
     if values.dtype.kind not in "biuf":
         try:
@@ -104,28 +104,29 @@ def _numbers(values: npt.NDArray[Any], wanted: Input) -> npt.NDArray[Any]:
             is_lost = cast.astype(values.dtype) != values
     if is_lost.any():
         raise ValueError(
-            f"X must hold what {dtype} can for the input {wanted.name!r}, got {values[is_lost][0]}"
+            f"X must hold values that {dtype} can represent for the input {wanted.name!r}, got "
+            f"{values[is_lost][0]}"
         )
     return cast
 
 
 class Rows:
-    """Rows of X, which are made ready for a file batch by batch.
+    """Rows of X, converted for a file batch by batch.
 
     Parameters
     ----------
     X : array-like, DataFrame, sparse matrix, dict or tuple of arrays, torch or Arrow data set
-        A dict goes to the inputs by name, a tuple by their order. A table becomes one array where
-        the file has one input; of a file with an input for each column it takes these by name.
+        A dict is matched to the inputs by name, a tuple by order. A table becomes one array if
+        the file has one input; for a file with one input per column, columns are matched by name.
     inputs : sequence of Input
-        Of the file.
+        Inputs of the file.
     features : sequence of str, default=None
-        Columns of the one input, where they are known: a table must have these, in any order.
+        Columns of the single input, if known: a table must have these, in any order.
 
     Raises
     ------
     ValueError
-        If X has no rows, lacks an input, has one that is not known, or its arrays differ in length.
+        If X has no rows, lacks an input, has an unknown one, or its arrays differ in length.
     """
 
     def __init__(
@@ -163,7 +164,7 @@ class Rows:
 
 
 def _named(X: Any, inputs: Sequence[Input]) -> Mapping[str, Any]:
-    """Return what goes to each input."""
+    """Return the arrays of each input, by name."""
     names = [each.name for each in inputs]
     if isinstance(X, Mapping) and not issparse(X):
         unknown = [name for name in X if name not in (*names, *LABEL_KEYS)]
@@ -171,7 +172,9 @@ def _named(X: Any, inputs: Sequence[Input]) -> Mapping[str, Any]:
         return {name: X[name] for name in names}
     if isinstance(X, tuple):
         if len(X) != len(names):
-            raise ValueError(f"X must be a tuple of arrays for the inputs {names}, got {len(X)}")
+            raise ValueError(
+                f"X must be a tuple of {len(names)} arrays, for the inputs {names}, got {len(X)}"
+            )
         return dict(zip(names, X, strict=True))
     if len(names) == 1:
         return {names[0]: X}
@@ -185,7 +188,7 @@ def _named(X: Any, inputs: Sequence[Input]) -> Mapping[str, Any]:
 
 
 def _in_order(X: Any, features: Sequence[str]) -> Any:
-    """Return a table with the columns as the file takes them; anything else as it is."""
+    """Return a table with the columns in the file's order; other inputs are returned unchanged."""
     columns = getattr(X, "columns", None)
     if columns is None or not all(isinstance(column, str) for column in columns):
         return X
@@ -193,8 +196,8 @@ def _in_order(X: Any, features: Sequence[str]) -> Any:
     unknown = [column for column in columns if column not in features]
     if missing or unknown:
         raise ValueError(
-            f"X must have the columns that the file takes: {missing[:5]} are missing, "
-            f"{unknown[:5]} are not known"
+            f"X must have the columns of the file's inputs: {missing[:5]} are missing, "
+            f"{unknown[:5]} are unknown"
         )
     return X[list(features)]
 
@@ -203,12 +206,12 @@ def _check_missing(missing: list[str], unknown: list[str], names: list[str], wha
     if missing or unknown:
         raise ValueError(
             f"X must have {what} for the inputs {names}: {missing[:5]} are missing, "
-            f"{[str(name) for name in unknown[:5]]} are not known"
+            f"{[str(name) for name in unknown[:5]]} are unknown"
         )
 
 
 def _stored(values: Any) -> Any:
-    """Return rows that can be sliced: an array, or a sparse matrix as it is."""
+    """Return rows that can be sliced: an array or a sparse matrix."""
     if issparse(values):
         return values.tocsr()
     if isinstance(values, torch.Tensor):

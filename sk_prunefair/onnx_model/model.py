@@ -22,31 +22,31 @@ class OnnxModel:
     path : str or pathlib.Path
         The file, by `sk_prunefair.export.to_onnx`, torch, skl2onnx or others.
     batch_size : int, default=256
-        Rows that are run at once. A file that fixes the number of rows is given that many; the last
-        batch is filled up with copies of its last row, whose scores are left out.
+        Rows per batch. A file that fixes the number of rows gets that many; the last
+        batch is padded with copies of its last row, whose scores are dropped.
     scores : {"logits", "probabilities"}, default=None
-        What the file gives. None takes what its metadata says (`sk_prunefair.export.to_onnx` writes
-        it), else what the numbers say, see `sk_prunefair.onnx_model.scores.as_scores`.
+        Kind of the file's output. None takes it from the metadata (`sk_prunefair.export.to_onnx`
+        writes it), else from the numbers, see `sk_prunefair.onnx_model.scores.as_scores`.
     output : str, default=None
-        Name of the output with the scores; None takes the only one that can be scores, or the one
-        that is called so.
+        Name of the output with the scores; None takes the only possible one, or the one
+        whose name contains a word such as "scores".
     threads : int, default=None
-        Of one operation; None takes the physical cores.
+        Threads per operation; None takes the number of physical cores.
 
     Attributes
     ----------
     inputs : list of sk_prunefair.onnx_model.inputs.Input
-        What the file takes: names, dtypes, shapes.
+        Names, dtypes and shapes of the file's inputs.
     classes : ndarray of shape (n_classes,) or None
-        The labels, where the metadata of the file has them as ``classes`` in JSON.
+        The labels, if the metadata of the file has them as ``classes`` in JSON.
     features : list of str or None
-        Names of the columns of X, where the metadata has them as ``features``; a table with names
+        Names of the columns of X, if the metadata has them as ``features``; a table with names
         must have these, in any order.
 
     Raises
     ------
     ImportError
-        If onnxruntime is not there, the extra ``onnx``.
+        If onnxruntime (the extra ``onnx``) is not installed.
     FileNotFoundError
         If there is no file.
     ValueError
@@ -82,7 +82,10 @@ class OnnxModel:
         self.inputs = [Input.of(each, self.path.name) for each in self._session.get_inputs()]
         fixed = {each.n_fixed for each in self.inputs if each.n_fixed is not None}
         if len(fixed) > 1:
-            raise ValueError(f"{self.path.name} fixes several numbers of rows, {sorted(fixed)}")
+            raise ValueError(
+                f"{self.path.name} must fix one number of rows for all its inputs, got "
+                f"{sorted(fixed)}"
+            )
         self._n_fixed = fixed.pop() if fixed else None
         self.batch_size = self._n_fixed or batch_size
         self.output = pick_output(self._session.get_outputs(), output, self.path.name)
@@ -108,37 +111,37 @@ class OnnxModel:
         self.__init__(**state)  # type: ignore[misc]  # a session cannot be pickled; it is opened anew
 
     def with_threads(self, threads: int) -> OnnxModel:
-        """Return the same model, opened anew to run with this many threads."""
+        """Return the same model, loaded again with this number of threads."""
         return OnnxModel(self.path, **(self._given | {"threads": threads}))
 
     def run(self, X: Any) -> Scores:
-        """Return the scores of rows, what they are, and the labels where the file tells them.
+        """Return the scores of rows, their kind, and the labels if the file has them.
 
         Parameters
         ----------
         X : array-like, DataFrame, sparse matrix, dict or tuple of arrays, torch or Arrow data set
-            As `sk_prunefair.onnx_model.inputs.Rows` takes it. Numbers become what the file takes,
-            where that can hold them: floats may be rounded, integers stay what they are. NaN goes
-            to the file, which may know what to do with it.
+            As `sk_prunefair.onnx_model.inputs.Rows` takes it. Numbers are cast to the file's dtype
+            if it can represent them: floats may be rounded, integers may not change. NaN is passed
+            to the file, which may handle it.
 
         Returns
         -------
         Scores
-            Of shape (n_samples, n_classes).
+            Scores of shape (n_samples, n_classes).
 
         Raises
         ------
         ValueError
             If X does not fit the inputs, ONNX Runtime fails on it, or the scores are not finite or
-            of a kind that is not clear.
+            of an ambiguous kind.
         """
         values, labels = self.run_raw(X)
         return as_scores(values, self.scores, labels, self.path.name)
 
     def run_raw(self, X: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
-        """Return what the file gives for rows, and the labels if it tells them.
+        """Return the output of the file for rows, and the labels if it has them.
 
-        Whether these are logits is best asked of all rows: few may look like either.
+        Whether it is logits should be decided from all rows, as a few may look like either.
 
         Parameters
         ----------
@@ -158,16 +161,16 @@ class OnnxModel:
         return self.run(X).values
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """Return probabilities of rows, shape (n_samples, n_classes): of logits their softmax."""
+        """Return probabilities of rows, shape (n_samples, n_classes); for logits, their softmax."""
         return self.run(X).probabilities
 
     def run_batch(self, batch: Arrays) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
-        """Return what the file gives for arrays that fit it, and the labels if it tells them.
+        """Return the output of the file for matching arrays, and the labels if it has them.
 
         Parameters
         ----------
         batch : dict of str to ndarray
-            One for each input, of at most ``batch_size`` rows where the file fixes their number.
+            One array for each input, of at most ``batch_size`` rows if the file fixes their number.
         """
         n = len(next(iter(batch.values())))
         if self._n_fixed and n < self._n_fixed:
@@ -177,7 +180,7 @@ class OnnxModel:
             }
         try:
             [output] = self._session.run([self.output], batch)
-        except Exception as error:  # ONNX Runtime has classes of its own, of no common base
+        except Exception as error:  # ONNX Runtime's errors have no common base class
             shapes = {name: each.shape for name, each in batch.items()}
             raise ValueError(
                 f"{self.path.name} fails on a batch of shapes {shapes}: {error}"
@@ -185,7 +188,9 @@ class OnnxModel:
         values, labels = as_table(output, self.path.name)
         n_fed = len(next(iter(batch.values())))
         if len(values) != n_fed:
-            raise ValueError(f"{self.path.name} gives {len(values)} rows of scores for {n_fed}")
+            raise ValueError(
+                f"{self.path.name} returned {len(values)} rows of scores for {n_fed} samples"
+            )
         return values[:n], labels
 
 
@@ -199,21 +204,21 @@ def _open(path: Path, threads: int | None) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(path)!r}")
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors; warnings are about its own optimisations
+    options.log_severity_level = 3  # level of errors; warnings concern its optimisations
     if threads is not None:
         options.intra_op_num_threads = threads
-        # Threads that wait busily for the next call would slow down whatever else runs meanwhile.
+        # Threads that spin while waiting for the next call would slow down other processes.
         options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # classes of its own, of no common base
+    except Exception as error:  # its errors have no common base class
         raise ValueError(
             f"path={str(path)!r} is not an ONNX file that ONNX Runtime can run: {error}"
         ) from error
 
 
 def _told(text: str | None) -> list[Any]:
-    """Return a list of a file's metadata; empty where it has none, or something else there."""
+    """Return a list from a file's metadata; empty if it has none, or something else."""
     try:
         found = json.loads(text or "[]")
     except json.JSONDecodeError:
@@ -228,7 +233,7 @@ def _labels(text: str | None) -> npt.NDArray[Any] | None:
 
 
 def _names(text: str | None, inputs: list[Input]) -> list[str] | None:
-    """Return the columns of the one input, None where they are not known or do not fit it."""
+    """Return the columns of the single input, None if they are not known or do not match it."""
     names, shape = _told(text), inputs[0].shape
     is_fit = len(inputs) == 1 and shape is not None and shape[1:] == (len(names),)
     return names if is_fit and all(isinstance(name, str) for name in names) else None

@@ -1,4 +1,4 @@
-"""What a model returns, as one score per class, and whether these are probabilities or logits."""
+"""Convert a model's output to one score per class, and decide whether these are probabilities."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 Kind = Literal["logits", "probabilities"]
-# Rows of a softmax add up to one but for rounding, which half precision does to 1 / 256; those of a
-# quantised one may be further off.
+# Rows of a softmax sum to one up to rounding, 1 / 256 in half precision; quantised ones may differ
+# more.
 _TOLERANCE, _SUM_TOLERANCE, _TOLD_TOLERANCE = 1e-4, 0.01, 0.05
 _FLOATS = ("tensor(float)", "tensor(double)", "tensor(float16)")
 _WORDS = ("prob", "logit", "score")
@@ -23,11 +23,11 @@ class Scores(NamedTuple):
     Parameters
     ----------
     values : ndarray of shape (n_samples, n_classes)
-        One column for each class, two where the model gives one number for two classes.
+        One column for each class; two if the model returns one number for two classes.
     kind : {"logits", "probabilities"}
-        What they are; logits are what a softmax makes probabilities of.
+        Kind of the scores; the softmax of logits is probabilities.
     classes : ndarray of shape (n_classes,) or None
-        The labels, where the model tells them.
+        The labels, if the model has them.
     """
 
     values: npt.NDArray[np.floating[Any]]
@@ -36,7 +36,7 @@ class Scores(NamedTuple):
 
     @property
     def probabilities(self) -> npt.NDArray[np.float64]:
-        """Probabilities, shape (n_samples, n_classes), rows of sum 1.
+        """Probabilities, shape (n_samples, n_classes), with rows that sum to 1.
 
         Examples
         --------
@@ -55,7 +55,7 @@ def pick_output(outputs: Sequence[Any], name: str | None, where: str) -> str:
     Parameters
     ----------
     outputs : sequence
-        With ``name``, ``type`` and ``shape``, as ONNX Runtime describes them.
+        Outputs with ``name``, ``type`` and ``shape``, as ONNX Runtime describes them.
     name : str or None
         The user's choice.
     where : str
@@ -64,12 +64,12 @@ def pick_output(outputs: Sequence[Any], name: str | None, where: str) -> str:
     Raises
     ------
     ValueError
-        If there is no output of this name, none that may be scores, or several.
+        If there is no output of this name, none that can be scores, or several.
     """
     told = ", ".join(f"{each.name!r} {each.type} {each.shape}" for each in outputs)
     if name is not None:
         if name not in [each.name for each in outputs]:
-            raise ValueError(f"output={name!r} is not an output of {where}; there are {told}")
+            raise ValueError(f"output={name!r} is not an output of {where}; its outputs are {told}")
         return name
     found = [each for each in outputs if each.type in _FLOATS or _is_dicts(each)]
     tables = [each for each in found if _is_dicts(each) or len(each.shape) == 2] or found
@@ -88,12 +88,12 @@ def pick_output(outputs: Sequence[Any], name: str | None, where: str) -> str:
 
 
 def _is_dicts(output: Any) -> bool:
-    """Tell whether an output is one dict for each row, from label to probability (ZipMap)."""
+    """Tell whether an output is one dict per row, from label to probability (ZipMap)."""
     return str(output.type).startswith("seq(map(")
 
 
 def as_table(output: Any, where: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
-    """Return an output of a batch as an array of two dimensions, and the labels if it has them."""
+    """Return an output of a batch as a two-dimensional array, and the labels if it has them."""
     if isinstance(output, list):
         labels = list(output[0])
         values = np.array([[row[label] for label in labels] for row in output])
@@ -104,7 +104,7 @@ def as_table(output: Any, where: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any
     if values.ndim != 2 or values.shape[1] == 0 or values.dtype.kind != "f":
         raise ValueError(
             f"{where} must give scores as floats of shape (n_samples, n_classes), got "
-            f"{values.dtype} of shape {values.shape}; where it has other outputs, pass output="
+            f"{values.dtype} of shape {values.shape}; choose another output by output="
         )
     return (values.astype(np.float32) if values.dtype == np.float16 else values), None
 
@@ -112,16 +112,16 @@ def as_table(output: Any, where: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any
 def as_scores(
     values: npt.NDArray[Any], kind: Kind | None, classes: npt.NDArray[Any] | None, where: str
 ) -> Scores:
-    """Return scores of two classes or more, and what they are.
+    """Return scores of at least two classes, and their kind.
 
     Parameters
     ----------
     values : ndarray of shape (n_samples, n_columns)
-        What the model gave. One column z of logits becomes the scores 0 and z, one column p of
+        Output of the model. One column z of logits becomes the scores 0 and z, one column p of
         probabilities 1 − p and p.
     kind : {"logits", "probabilities"} or None
-        None looks: rows of numbers in [0, 1] that add up to one within 0.01 are probabilities,
-        numbers beyond [0, 1] are logits.
+        None decides by the numbers: rows in [0, 1] that sum to one within 0.01 are probabilities,
+        numbers outside [0, 1] are logits.
     classes : ndarray or None
         The labels.
     where : str
@@ -130,8 +130,8 @@ def as_scores(
     Raises
     ------
     ValueError
-        If values are not finite, not what kind says, or may be both; or if there are labels, of
-        another number than of scores.
+        If values are not finite, not of the given kind, or ambiguous; or if there are labels, but
+        not one per score.
 
     Examples
     --------
@@ -180,6 +180,6 @@ def _check_probabilities(values: npt.NDArray[Any], where: str) -> None:
     if not is_near_one or values.min() < -_TOLERANCE or values.max() > 1 + _TOLD_TOLERANCE:
         raise ValueError(
             f"scores='probabilities', but {where} gives numbers from {values.min():.4g} to "
-            f"{values.max():.4g}, whose rows add up to {sums.min():.4g} to {sums.max():.4g}: "
-            "logits are scores='logits'"
+            f"{values.max():.4g}, whose rows sum to {sums.min():.4g} to {sums.max():.4g}; for "
+            "logits pass scores='logits'"
         )

@@ -1,4 +1,4 @@
-"""Displays in the manner of scikit-learn's: numbers first, a picture when it is asked for."""
+"""Displays as in scikit-learn: numbers first, and a picture on request."""
 
 from sk_prunefair.plotting.compression_search import CompressionSearchDisplay
 from sk_prunefair.plotting.constraint_effect import ConstraintEffectDisplay

@@ -1,4 +1,4 @@
-"""What the displays share: names of groups, colours, axes, intervals."""
+"""Common parts of the displays: names of groups, colours, axes, intervals."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-# Okabe and Ito's palette for all kinds of colour vision, without black, which is for the overall
-# line, and yellow, which fades on white.
+# Okabe and Ito's palette for colour-blind readers, without black, which is used for the overall
+# line, and yellow, which has little contrast on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 LINES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "p", "h")
 MAX_NAME = 32
 MAX_GROUPS = 40
-# They join letters and emoji; all other characters of their kind are invisible or turn text around.
+# Joiners between letters and emoji; other characters of their category are invisible or reverse
+# text.
 JOINERS = "\u200c\u200d"
 
 
 def plain_text(value: Any) -> str:
-    r"""Return one line without control characters, of a name that comes from users' data.
+    r"""Return a name from users' data as one line without control characters.
 
     >>> plain_text(("f", "a\x00\nb"))
     'f, a� b'
@@ -50,9 +51,9 @@ def group_name(group: Any, max_length: int = MAX_NAME) -> str:
 
 
 def style(index: int) -> dict[str, Any]:
-    """Return how to draw the group or method of that number: no two of the first 24 look alike.
+    """Return the line style of a group or method by number; the first 24 are different.
 
-    Nor do they where there is no line.
+    Their markers differ as well, for plots without lines.
 
     >>> len({(style(i)["color"], style(i)["marker"]) for i in range(24)})
     24
@@ -65,21 +66,21 @@ def style(index: int) -> dict[str, Any]:
 
 
 def check_columns(frame: pd.DataFrame, columns: Iterable[str], name: str, source: str) -> None:
-    """Raise a ValueError where a frame lacks columns, has no rows, or is no frame."""
+    """Raise an error if an object is not a frame, lacks columns, or has no rows."""
     if not isinstance(frame, pd.DataFrame):
         raise TypeError(f"{name} must be a DataFrame, got {type(frame).__name__}; pass {source}")
     missing = [column for column in columns if column not in frame]
     if missing:
         raise ValueError(
-            f"{name} must have the columns {list(columns)}, got none of the name "
-            f"{missing[0]!r}; pass {source}"
+            f"{name} must have the columns {list(columns)}, got no column {missing[0]!r}; pass "
+            f"{source}"
         )
     if frame.empty:
         raise ValueError(f"{name} must have at least one row, got none; pass {source}")
 
 
 def pyplot() -> Any:
-    """Return `matplotlib.pyplot`, or say which extra has it."""
+    """Return `matplotlib.pyplot`, or raise ImportError with the name of the extra."""
     try:
         from matplotlib import pyplot as plt
     except ImportError as error:
@@ -109,7 +110,7 @@ def panels(ax: Any, n_panels: int, width: float, height: float) -> Any:
 
 
 def largest_of(n_drawn: int, n_groups: int) -> list[str]:
-    """Return a note where not all groups are drawn.
+    """Return a note for the title if not all groups are drawn.
 
     >>> largest_of(40, 500), largest_of(3, 3)
     (['the largest 40 of 500 groups'], [])
@@ -118,7 +119,7 @@ def largest_of(n_drawn: int, n_groups: int) -> list[str]:
 
 
 def label_rows(axis: Any, groups: Iterable[Any], counts: Iterable[int] | None = None) -> None:
-    """Name the rows of a panel after groups, and say how many samples they have."""
+    """Label the rows of a panel with groups and their numbers of samples."""
     names = [group_name(group) for group in groups]
     if counts is not None:
         names = [f"{name} ({n:,})" for name, n in zip(names, counts, strict=True)]

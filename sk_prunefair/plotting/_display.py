@@ -1,4 +1,4 @@
-"""What the displays share: from a frame or an estimator to a picture."""
+"""Base classes of the displays: from a frame or an estimator to a picture."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 class Display:
-    """Numbers in a frame, and a picture of them once `plot` is called.
+    """Numbers in a frame, and a picture of them after `plot` is called.
 
-    A subclass takes the frame first and then its options, names these in ``_options``, draws in
+    A subclass takes the frame first and then its options, lists these in ``_options``, draws in
     ``plot`` and measures an estimator, or a mapping of them, in ``_measure``.
     """
 
@@ -24,12 +24,12 @@ class Display:
         raise NotImplementedError
 
     def plot(self, *, ax: Any = None) -> Self:
-        """Draw; a subclass says what.
+        """Draw the numbers.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes or sequence of them, default=None
-            Where to draw; None makes a figure.
+            Axes to draw on; None makes a figure.
 
         Returns
         -------
@@ -47,23 +47,23 @@ class Display:
         frame : pandas.DataFrame or mapping of str to pandas.DataFrame
             The numbers, as for the class.
         ax : matplotlib.axes.Axes or sequence of them, default=None
-            Where to draw; None makes a figure.
+            Axes to draw on; None makes a figure.
         **options
-            More of the class's parameters.
+            Further parameters of the class.
 
         Returns
         -------
         Display
-            With ``ax_`` and ``figure_``.
+            The display, with ``ax_`` and ``figure_``.
 
         Raises
         ------
         TypeError
-            If `frame` is no frame.
+            If `frame` is not a DataFrame.
         ValueError
             If a column is missing, or an option is unknown.
         ImportError
-            If matplotlib is not there, the extra ``plot``.
+            If matplotlib (the extra ``plot``) is not installed.
         """
         return cls(frame, **options).plot(ax=ax)
 
@@ -101,15 +101,15 @@ class EstimatorDisplay(Display):
         X, y, sensitive_features : array-like
             As for ``FairPrunedClassifier.fairness_report``.
         ax : matplotlib.axes.Axes or sequence of them, default=None
-            Where to draw; None makes a figure.
+            Axes to draw on; None makes a figure.
         **options
-            More of the class's parameters, and of what computes the numbers: `pruning_curve` for
-            `PruningCurveDisplay`, ``fairness_report`` for the others.
+            Further parameters of the class, and of the function that computes the numbers:
+            `pruning_curve` for `PruningCurveDisplay`, ``fairness_report`` for the others.
 
         Returns
         -------
         Display
-            With ``ax_``, ``figure_`` and the numbers.
+            The display, with ``ax_``, ``figure_`` and the numbers.
         """
         options |= {"sensitive_features": sensitive_features}
         return cls._from_measured(estimator, X, y, ax, options)
@@ -138,14 +138,14 @@ class ComparisonDisplay(Display):
         X, y, sensitive_features : array-like
             Data to evaluate on, held out from training.
         ax : matplotlib.axes.Axes or sequence of them, default=None
-            Where to draw; None makes a figure.
+            Axes to draw on; None makes a figure.
         **options
-            More of the class's parameters, and of what computes the numbers.
+            Further parameters of the class, and of the function that computes the numbers.
 
         Returns
         -------
         Display
-            With ``ax_``, ``figure_`` and the numbers.
+            The display, with ``ax_``, ``figure_`` and the numbers.
         """
         options |= {"sensitive_features": sensitive_features}
         return cls._from_measured(estimators, X, y, ax, options)

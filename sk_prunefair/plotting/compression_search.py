@@ -1,4 +1,4 @@
-"""CompressionSearchDisplay: what each candidate costs, and what its worst group loses."""
+"""CompressionSearchDisplay: cost and largest accuracy drop of each candidate."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ UNITS = {"latency": "seconds of a call", "bytes": "bytes", "macs": "multiply-acc
 class CompressionSearchDisplay(Display):
     """Cost against the drop of the worst group, one point for each candidate of a search.
 
-    Best is the lower left corner. A line goes from the drop that was seen on the test rows up to
-    what it may be, at the search's confidence. The steps are the front: no candidate beyond it is
-    both as cheap and as harmless. The one that is returned has a ring and a name.
+    The lower left corner is best. A line goes from the observed drop on the test rows up to
+    its bound, at the search's confidence. The steps are the Pareto front: no candidate is
+    better in both. The returned candidate has a ring and a name.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         ``results_`` of a `sk_prunefair.selection.CompressionSearchCV`.
     max_accuracy_drop : float, default=None
-        Where to draw the line of the promise; None draws none.
+        Position of the promise's line; None draws none.
     cost : str, default="cost"
-        What the costs are.
+        Name of the cost.
 
     Attributes
     ----------
     candidates_ : pandas.DataFrame
-        What is drawn, one row per candidate: ``cost``, ``worst_drop``, ``worst_bound``, ``kind``
-        ("may be returned", "failed", "not tested"), ``on_front``, ``is_best``.
+        The drawn numbers, one row per candidate: ``cost``, ``worst_drop``, ``worst_bound``,
+        ``kind`` ("may be returned", "failed", "not tested"), ``on_front``, ``is_best``.
     ax_ : matplotlib.axes.Axes
         The axes.
     figure_ : matplotlib.figure.Figure
@@ -78,14 +78,14 @@ class CompressionSearchDisplay(Display):
 
     @classmethod
     def from_estimator(cls, search: Any, *, ax: Any = None) -> Self:
-        """Draw what a search found.
+        """Draw the candidates of a search.
 
         Parameters
         ----------
         search : CompressionSearchCV
             Fitted.
         ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a figure.
+            Axes to draw on; None makes a figure.
 
         Returns
         -------
@@ -95,7 +95,7 @@ class CompressionSearchDisplay(Display):
         Raises
         ------
         TypeError
-            If it is no fitted search.
+            If `search` is not a fitted search.
         """
         if not hasattr(search, "results_") or not hasattr(search, "cost"):
             raise TypeError(
@@ -114,7 +114,7 @@ class CompressionSearchDisplay(Display):
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a figure.
+            Axes to draw on; None makes a figure.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""ConstraintEffectDisplay: what a constraint does to accuracy, gradients and the boundary."""
+"""ConstraintEffectDisplay: effect of a constraint on accuracy, gradients and the boundary."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ SOURCE = "the diagnostics of a report, joined with report.dense.by_group['accura
 class ConstraintEffectDisplay(ComparisonDisplay):
     """Accuracy, gradient norm and boundary closeness of each group, by method.
 
-    Figure 4 of Tran et al.: a constraint on the losses levels the groups' accuracies, and with them
-    what makes pruning unequal. All three are of the dense net. One row per group, sorted by the
-    first method's accuracy; one mark per method, joined by a line for each group. Accuracies have
-    95 % Wilson intervals where the frames say how large the groups are.
+    Figure 4 of Tran et al.: a constraint on the losses equalizes the groups' accuracies, and with
+    them the causes of unequal harm by pruning. All three are of the dense net. One row per group,
+    sorted by the first method's accuracy; one mark per method, joined by a line for each group.
+    Accuracies have 95 % Wilson intervals if the frames have the sizes of the groups.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class ConstraintEffectDisplay(ComparisonDisplay):
         Parameters
         ----------
         ax : sequence of three matplotlib axes, default=None
-            Where to draw; None makes a figure.
+            Axes to draw on; None makes a figure.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""GroupRiskDisplay: the harm that pruning does to each group."""
+"""GroupRiskDisplay: the harm of pruning to each group."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ LABELS = {"excessive_risk": "excessive risk R", "accuracy_drop": "accuracy lost 
 
 
 class GroupRiskDisplay(EstimatorDisplay):
-    """Excessive risk of each group, the largest on top, with its bootstrap interval.
+    """Excessive risk of each group with its bootstrap interval, the largest on top.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         By group, as ``FairnessReport.to_frame()`` returns it: ``count`` and the metric. Intervals
-        are drawn where the report was made with ``n_boot`` and ``ci_quantiles``, from its smallest
+        are drawn if the report was made with ``n_boot`` and ``ci_quantiles``, from its smallest
         quantile to its largest; without them none are drawn.
     metric : {"excessive_risk", "accuracy_drop"}, default="excessive_risk"
-        What to draw.
+        The metric to draw.
     max_groups : int, default=40
-        Of more groups those with the largest values are drawn, and the title says so.
+        Largest number of groups; of more, those with the largest values are drawn, with a note in
+        the title.
 
     Attributes
     ----------
@@ -72,7 +73,7 @@ class GroupRiskDisplay(EstimatorDisplay):
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a figure.
+            Axes to draw on; None makes a figure.
 
         Returns
         -------
@@ -104,7 +105,7 @@ class GroupRiskDisplay(EstimatorDisplay):
 
 
 def quantile_columns(frame: pd.DataFrame, metric: str) -> list[tuple[float, str]]:
-    """Return the quantiles and their columns, smallest first; none where there are fewer than two.
+    """Return the quantiles and their columns, smallest first; none if there are fewer than two.
 
     >>> quantile_columns(pd.DataFrame(columns=["R_q0.95", "R_q0.05", "R"]), "R")
     [(0.05, 'R_q0.05'), (0.95, 'R_q0.95')]

@@ -1,4 +1,4 @@
-"""GroupTheoryDisplay: why pruning hurts some groups more."""
+"""GroupTheoryDisplay: reasons why pruning harms some groups more."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ THEORY_PANELS = {
 
 
 class GroupTheoryDisplay(EstimatorDisplay):
-    """Why pruning hurts some groups more: one row per group, one panel per quantity.
+    """Reasons why pruning harms some groups more: one row per group, one panel per quantity.
 
     These are Figures 2 and 3 of Tran, Fioretto, Kim and Naidu side by side: small groups have large
     gradients (Proposition 1), groups near the decision boundary have large Hessians (Theorem 2),
-    and both go with the excessive risk (Theorem 1). Groups are sorted by size; below each panel
-    stands its rank correlation with the excessive risk.
+    and both are related to the excessive risk (Theorem 1). Groups are sorted by size; below each
+    panel is its rank correlation with the excessive risk.
 
     Parameters
     ----------
     diagnostics : pandas.DataFrame
         By group: ``size``, ``gradient_norm``, ``boundary_closeness``, ``hessian_max_eigenvalue``,
-        ``excessive_risk``, as ``FairnessReport.diagnostics`` has them. Of more than 40 groups those
+        ``excessive_risk``, as in ``FairnessReport.diagnostics``. Of more than 40 groups those
         with the largest excessive risk are drawn; the rank correlations are of all.
 
     Attributes
@@ -80,7 +80,7 @@ class GroupTheoryDisplay(EstimatorDisplay):
         Parameters
         ----------
         ax : sequence of five matplotlib axes, default=None
-            Where to draw; None makes a figure.
+            Axes to draw on; None makes a figure.
 
         Returns
         -------
@@ -100,7 +100,7 @@ class GroupTheoryDisplay(EstimatorDisplay):
             axis.set_title(label, fontsize="medium")
             if name != "excessive_risk":
                 rank = ranks[name]
-                # One group, or all groups alike, have no correlation.
+                # A single group, or equal values, have no correlation.
                 told = f"rank correlation with R: {rank:.2f}" if np.isfinite(rank) else "all alike"
                 axis.set_xlabel(told, fontsize="small")
             label_rows(axis, frame.index)

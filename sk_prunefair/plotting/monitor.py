@@ -1,4 +1,4 @@
-"""MonitorDisplay: how the evidence of a harm grew, batch by batch."""
+"""MonitorDisplay: the evidence of harm, batch by batch."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ MOST_GROUPS = 12
 
 
 class MonitorDisplay(Display):
-    """Evidence that a group is harmed beyond what it may be, over the batches, one line per group.
+    """Evidence that a group's harm exceeds its limit, over the batches, one line per group.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        Common logarithm of the evidence by batch and group, as `sk_prunefair.GroupMonitor` has it
+        Base-10 logarithm of the evidence by batch and group, as `sk_prunefair.GroupMonitor` has it
         in ``trace_``. The twelve groups with the most evidence are drawn.
     alarms : pandas.DataFrame, default=None
-        Its ``alarms_``: they are marked, and the lowest threshold of those is drawn.
+        The monitor's ``alarms_``, which are marked; their lowest threshold is drawn.
 
     Attributes
     ----------
@@ -54,14 +54,14 @@ class MonitorDisplay(Display):
         Parameters
         ----------
         monitor : GroupMonitor
-            With a batch at least.
+            A monitor with at least one batch.
         ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a figure.
+            Axes to draw on; None makes a figure.
 
         Returns
         -------
         MonitorDisplay
-            With ``ax_`` and ``figure_``.
+            The display, with ``ax_`` and ``figure_``.
         """
         return cls.from_frame(monitor.trace_, alarms=monitor.alarms_, ax=ax)
 
@@ -71,7 +71,7 @@ class MonitorDisplay(Display):
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a figure.
+            Axes to draw on; None makes a figure.
 
         Returns
         -------
@@ -81,7 +81,7 @@ class MonitorDisplay(Display):
         if not isinstance(self.frame, pd.DataFrame):
             raise TypeError(f"frame must be a DataFrame, got {type(self.frame).__name__}")
         if self.frame.empty:
-            raise ValueError("frame must have a batch at least, got an empty one")
+            raise ValueError("frame must have at least one batch, got an empty one")
         self.ax_ = one_axis(ax, 6.5, 3.6)
         self.figure_ = self.ax_.figure
         most = self.frame.max().sort_values(ascending=False, kind="stable").index[:MOST_GROUPS]

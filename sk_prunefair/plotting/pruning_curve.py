@@ -1,4 +1,4 @@
-"""PruningCurveDisplay: what each rate does to each group."""
+"""PruningCurveDisplay: the effect of each pruning rate on each group."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ LABELS = {
 class PruningCurveDisplay(EstimatorDisplay):
     """Accuracy of each group against the pruning rate, Figure 1 of Tran et al.
 
-    Groups stand in the order of the metric at the highest rate, largest first. Bands are 95 %
-    Wilson intervals of an accuracy that was measured once, and cover nothing but the drawing of the
-    test samples. Where the frame has repeats, lines are means over them and bands reach from the
-    smallest to the largest. More than six groups get a panel each, the others behind in grey; in
-    axes of your own they share these, without bands. Of more than 24 groups those that are worst
+    Groups are sorted by the metric at the highest rate, largest first. Bands are 95 %
+    Wilson intervals of an accuracy that was measured once, and cover only the sampling of the
+    test samples. If the frame has repeats, lines are means over them and bands reach from the
+    smallest to the largest. More than six groups get one panel each, with the others in grey; in
+    given axes they share these, without bands. Of more than 24 groups those that are worst
     off at the highest rate are drawn.
 
     Parameters
     ----------
     curve : pandas.DataFrame
         As `sk_prunefair.selection.pruning_curve` returns it: ``rate``, ``group``, ``count``, the
-        metric, and ``repeat`` where there are several.
+        metric, and ``repeat`` if there are several.
     metric : {"accuracy", "loss", "accuracy_drop", "excessive_risk"}, default="accuracy"
-        What to draw. Others than accuracy have bands only where there are repeats.
+        The metric to draw. Metrics other than accuracy have bands only with repeats.
 
     Attributes
     ----------
     ax_ : matplotlib.axes.Axes or ndarray of them
-        The axes; an array, one for each group, where there are more than six.
+        The axes; an array with one for each group if there are more than six.
     figure_ : matplotlib.figure.Figure
         The figure.
 
@@ -84,12 +84,12 @@ class PruningCurveDisplay(EstimatorDisplay):
         return pruning_curve(subject, X, y, **options)
 
     def plot(self, *, ax: Any = None) -> Self:
-        """Draw one line for each group, and the overall one where the frame has it.
+        """Draw one line for each group, and the overall one if the frame has it.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a figure.
+            Axes to draw on; None makes a figure.
 
         Returns
         -------
@@ -181,7 +181,7 @@ def _fill_band(axis: Any, rows: pd.DataFrame, color: str) -> None:
 
 
 def _worst(curve: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, int]:
-    """Return the rows of groups that are worst off at the highest rate, and the number of all."""
+    """Return the rows of the worst groups at the highest rate, and the number of groups."""
     codes, groups = pd.factorize(curve["group"])
     if len(groups) <= MAX_DRAWN:
         return curve, len(groups)
@@ -202,7 +202,7 @@ def _lines(summary: pd.DataFrame, max_length: int) -> list[tuple[str, pd.DataFra
 
 
 def _summary(curve: pd.DataFrame, metric: str, n_repeats: int) -> pd.DataFrame:
-    """Return by rate and group the middle of the metric, and the ends of its band if it has one."""
+    """Return the centre of the metric by rate and group, and the ends of its band if it has one."""
     if n_repeats > 1:
         by_group = curve.groupby(["rate", "group"], sort=True)
         measures = by_group.agg(

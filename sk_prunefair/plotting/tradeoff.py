@@ -1,4 +1,4 @@
-"""TradeoffDisplay: accuracy against the violation of fairness, over rates and methods."""
+"""TradeoffDisplay: accuracy against the fairness violation, over rates and methods."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ LABELS = {"fairness_violation": "fairness violation ξ", "accuracy_gap": "accura
 class TradeoffDisplay(ComparisonDisplay):
     """Accuracy against violation over rates and methods, Figure 5 of Tran et al.
 
-    Best is the upper left corner. Each method is one line from its smallest to its largest rate,
-    which stand beside its ends; a method without rate, such as a model of fairlearn's, is a single
+    The upper left corner is best. Each method is one line from its smallest to its largest rate,
+    which are shown at its ends; a method without rate, such as a fairlearn model, is a single
     point. With repeats, points are means, and bars reach from the smallest to the largest.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         ``accuracy`` and the violation, one row per method, rate and repeat, with the columns
-        ``method``, ``rate`` and ``repeat`` where there are several. Frames of
-        `sk_prunefair.selection.pruning_curve`, put together with a column ``method``, do as well.
+        ``method``, ``rate`` and ``repeat`` if there are several. Frames of
+        `sk_prunefair.selection.pruning_curve`, concatenated with a column ``method``, work as well.
     violation : {"fairness_violation", "accuracy_gap"}, default="fairness_violation"
         The horizontal axis. ξ compares a pruned net with its dense net; models that are not pruned
         have an accuracy gap only, and rows without value are left out.
@@ -92,7 +92,7 @@ class TradeoffDisplay(ComparisonDisplay):
         ax: Any = None,
         **options: Any,
     ) -> Self:
-        """Compute the curves of estimators that can be pruned, and the points of others.
+        """Compute the curves of estimators that can be pruned, and the points of other ones.
 
         Parameters
         ----------
@@ -107,7 +107,7 @@ class TradeoffDisplay(ComparisonDisplay):
         violation
             As for the class; all models have an accuracy gap.
         ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a figure.
+            Axes to draw on; None makes a figure.
 
         Returns
         -------
@@ -129,7 +129,7 @@ class TradeoffDisplay(ComparisonDisplay):
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a figure.
+            Axes to draw on; None makes a figure.
 
         Returns
         -------
@@ -179,22 +179,22 @@ class TradeoffDisplay(ComparisonDisplay):
 def tradeoff_row(
     method: str, estimator: Any, X: Any, y: Any, *, sensitive_features: Any, random_state: int = 0
 ) -> dict[str, Any]:
-    """Evaluate any fitted classifier, fairlearn's among them, to a row for `TradeoffDisplay`.
+    """Evaluate a fitted classifier, also of fairlearn, and return a row for `TradeoffDisplay`.
 
     Parameters
     ----------
     method : str
         Name of the row.
     estimator : object with ``predict``
-        Fitted. ``predict`` is given ``sensitive_features`` and ``random_state`` where it takes
-        them, as those of `fairlearn.postprocessing.ThresholdOptimizer` and
+        Fitted classifier. ``predict`` gets ``sensitive_features`` and ``random_state`` if it takes
+        them, as in `fairlearn.postprocessing.ThresholdOptimizer` and
         `fairlearn.reductions.ExponentiatedGradient` do.
     X, y : array-like
         Data, held out from training.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
         The group of each sample.
     random_state : int, default=0
-        Seed of predictions that are drawn.
+        Seed of random predictions.
 
     Returns
     -------
@@ -220,14 +220,14 @@ def tradeoff_row(
 
 
 def _one_row_per_rate(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return accuracy and violation by method, rate and repeat, whatever frame these come from."""
+    """Return accuracy and violation by method, rate and repeat, for either kind of frame."""
     defaults = {"method": "pruned", "rate": None, "repeat": 0}
     frame = frame.assign(**{k: v for k, v in defaults.items() if k not in frame})
     if "accuracy_overall" not in frame:
         return frame
-    # A curve repeats for each group what is the same for all.
+    # A curve repeats values that are the same for all groups.
     overall = frame["accuracy_overall"]
     if "accuracy" in frame:
-        overall = overall.fillna(frame["accuracy"])  # rows of methods that have no curve
+        overall = overall.fillna(frame["accuracy"])  # methods without a curve
     columns = [*defaults, "accuracy", *(name for name in LABELS if name in frame)]
     return frame.assign(accuracy=overall).drop_duplicates(list(defaults))[columns]

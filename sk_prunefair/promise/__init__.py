@@ -1,4 +1,4 @@
-"""A promise to every group, and what held-out samples say about it."""
+"""A promise to every group, and its tests on held-out samples."""
 
 from sk_prunefair.promise.criteria import Criterion
 from sk_prunefair.promise.findings import label_findings

@@ -1,4 +1,4 @@
-"""Checks of what is promised."""
+"""Checks of the parameters of a promise."""
 
 from __future__ import annotations
 

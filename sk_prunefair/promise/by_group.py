@@ -1,4 +1,4 @@
-"""What the rows of each group prove about a criterion: rows one by one, counted, and unlabelled."""
+"""Evidence of each group on a criterion, from single rows, counts and unlabelled rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def evidence_of_groups(
     counts: npt.NDArray[np.int64] | None = None,
     more: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None = None,
 ) -> list[Evidence]:
-    """Return what the rows of each group prove about a criterion."""
+    """Return the evidence of each group on a criterion."""
     before, after = criterion.checked_values(dense), criterion.checked_values(compressed)
     concerned, truth = criterion.concerned(dense.truth), dense.truth
     kept = [each[concerned[each]] for each in by_group]
@@ -118,11 +118,11 @@ def check_unlabelled(criteria: Sequence[Criterion]) -> None:
 
 
 def check_counted(criteria: Sequence[Criterion], max_violation: float | None) -> None:
-    """Raise ValueError where something is not tested by counts."""
+    """Raise ValueError if a criterion is not tested by counts."""
     bets = [f"the criterion {each.name!r}" for each in criteria if not each.is_binary]
     bets += ["max_violation"] if max_violation is not None else []
     if bets:
         raise ValueError(
-            f"{bets[0]} is tested by bets on the rows one by one, of which only sums are known: "
-            "pass all rows at once, or criteria that are tested by counts"
+            f"{bets[0]} is tested row by row, by betting, but only sums over rows are known: pass "
+            "all rows at once, or criteria that are tested by counts"
         )

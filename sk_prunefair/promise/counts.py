@@ -1,4 +1,4 @@
-"""What counts of lost and won rows prove, of many groups at once."""
+"""Evidence from counts of lost and won rows, for many groups at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Counts = npt.NDArray[np.int64]
 
 
 class Proof(NamedTuple):
-    """What the rows of one group prove; see `sk_prunefair.promise.evidence.Evidence`."""
+    """Evidence of one group; see `sk_prunefair.promise.evidence.Evidence`."""
 
     drop_bound: float
     p_value: float
@@ -27,14 +27,14 @@ class Proof(NamedTuple):
 
 
 def prove(counts: Sequence[tuple[int, int, int]], bound: float, confidence: float) -> list[Proof]:
-    """Test for each group whether it loses no more than a bound.
+    """Test for each group whether it loses at most a bound.
 
     Parameters
     ----------
     counts : sequence of tuple of three int
-        Rows, at least one, and those that are lost and won.
+        Numbers of rows (at least one), of lost and of won rows.
     bound : float in [0, 1)
-        What may be lost.
+        Accepted loss.
     confidence : float in (0, 1)
         1 − α.
 
@@ -57,7 +57,7 @@ def prove(counts: Sequence[tuple[int, int, int]], bound: float, confidence: floa
     n, lost, won = np.array(counts, dtype=np.int64).T
     p_value = drop_p_values(n, lost, won, np.full(len(n), bound), level / 20)
     is_testable = _is_testable(n, bound, level)
-    # It may be compared with a share of the level, so that its least value is small.
+    # The level may be compared with a share, so that its least value is small.
     p_harm = _p_harm(n, lost, won, bound, level / 1000, ~is_testable)
     needed, most = rows_needed(n, lost, won, bound, confidence, p_value > level)
     drop_bound = drop_upper_bounds(n, lost, won, confidence)
@@ -66,7 +66,7 @@ def prove(counts: Sequence[tuple[int, int, int]], bound: float, confidence: floa
 
 
 def rows_if_unchanged(bound: float, confidence: float) -> float:
-    """Return about how many rows it takes where no row is lost or won."""
+    """Return about how many rows are needed if no row is lost or won."""
     return float(samples_about(np.zeros(1), np.zeros(1), bound, confidence)[0])
 
 
@@ -80,7 +80,7 @@ def _is_testable(n: Counts, bound: float, level: float) -> npt.NDArray[np.bool_]
 def _p_harm(
     n: Counts, lost: Counts, won: Counts, bound: float, beta: float, is_asked: npt.NDArray[np.bool_]
 ) -> Values:
-    """Return the p-value of "the drop is no more than the bound"; 1 where no more was seen."""
+    """Return the p-value of "the drop is at most the bound"; 1 if the observed one is, too."""
     p, worse = np.ones(len(n)), is_asked & (lost - won > n * bound)
     drops = np.full(int(worse.sum()), -bound)
     p[worse] = drop_p_values(n[worse], won[worse], lost[worse], drops, beta)
@@ -95,13 +95,13 @@ def rows_needed(
     confidence: float,
     is_open: npt.NDArray[np.bool_],
 ) -> tuple[Values, Values]:
-    """Return rows that it would take at least and at most, NaN where they were enough."""
+    """Return the least and the largest number of rows needed, NaN if the rows are enough."""
     level = 1 - confidence
     low = drop_lower_bounds_about(n, lost, won, confidence)
-    # That a drop is too large is said where that is proven.
+    # That a drop is too large is reported where that is proven.
     is_proven = _p_harm(n, lost, won, bound, level / 20, is_open) <= level
     low = np.where(is_proven, 1.0, np.minimum(low, 0.999 * bound))
-    # At least so many: the p-value is jagged, and a row more may well do.
+    # At least n + 1, as the p-value is not monotone and one more row may be enough.
     least, most = (
         np.where(
             is_open,

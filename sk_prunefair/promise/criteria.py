@@ -1,4 +1,4 @@
-"""What may not fall: a value of each row, before and after, over the rows that it concerns."""
+"""Criteria of a promise: a value of each row, before and after, over the rows that it concerns."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ _NAMES = (
 
 @dataclass(frozen=True)
 class Criterion:
-    """What may not fall in any group: the mean of a value over the rows that it concerns.
+    """A value whose mean may not fall in any group, over the rows that it concerns.
 
     Parameters
     ----------
     name : str
-        As it stands in the table of a verdict.
+        Name in the table of a verdict.
     values : callable
         ``values(outcome)`` returns an ndarray of shape (n_samples,): the value of each row in
         [0, `scale`], higher is better.
     rows : callable, default=None
-        ``rows(truth)`` returns a boolean ndarray of shape (n_samples,): the rows that it concerns,
-        from the encoded labels alone. None: all rows.
+        ``rows(truth)`` returns a boolean ndarray of shape (n_samples,): the rows of the criterion,
+        as a function of the encoded labels. None means all rows.
     scale : float, default=1.0
         The largest value.
     is_binary : bool, default=False
-        Whether each value is 0 or 1: then the test is exact. Otherwise it is by bets.
+        Whether each value is 0 or 1: then the test is exact. Otherwise it is by betting.
     by_class : bool, default=False
-        Whether it is the mean of the classes' means, not that of the rows.
+        Whether it is the mean of the classes' means instead of the mean of the rows.
     where_possible : bool, default=False
-        Whether a group with too few rows for any proof is left untested, not failed.
+        Whether a group with too few rows for any proof is skipped instead of failed.
     of_answers : bool, default=False
         Whether it is binary, concerns all rows, and changes in no row whose answer stays: then rows
         without label say something about it.
@@ -49,7 +49,7 @@ class Criterion:
         Whether values are of the truth, too. Where they are of the answers alone, rows without
         label count as those with one do; `values` must not look at the truth then.
     is_cost : bool, default=False
-        Whether the table shows `scale` − the mean: of a rate or a loss, which may not rise.
+        Whether the table shows `scale` minus the mean, for a rate or a loss that may not rise.
 
     Raises
     ------
@@ -107,51 +107,51 @@ class Criterion:
         return np.asarray(self.rows(truth), dtype=bool)
 
     def checked_values(self, outcome: Outcome) -> Values:
-        """Return the value of each row; raises ValueError where one is out of range."""
+        """Return the value of each row; ValueError if one is out of range."""
         values = as_losses(self.values(outcome), f"values of the criterion {self.name!r}")
         low, high, n_rows = values.min(), values.max(), len(outcome.truth)
         is_fine = len(values) == n_rows and low >= 0 and high <= self.scale
         if not is_fine or (self.is_binary and not np.isin(values, (0, 1)).all()):
             accepted = "0 or 1" if self.is_binary else f"in [0, {self.scale:g}]"
             raise ValueError(
-                f"the criterion {self.name!r} must give each of {n_rows} rows a value {accepted}, "
-                f"got {len(values)} values from {low:.4g} to {high:.4g}"
+                f"the criterion {self.name!r} must return a value {accepted} for each of {n_rows} "
+                f"rows, got {len(values)} values from {low:.4g} to {high:.4g}"
             )
         return values
 
     def shown(self, mean: float) -> float:
-        """Return the mean as a table shows it: a rate or a loss that may not rise is turned."""
+        """Return the mean for the table, reversed for a rate or a loss that may not rise."""
         return self.scale - mean if self.is_cost else mean
 
 
 def as_criteria(
     criteria: Any, labels: Any, *, max_drop: float, loss_bound: float
 ) -> list[tuple[Criterion, float]]:
-    """Return criteria and what each may lose, from names, functions, criteria or a mapping of them.
+    """Return criteria and their bounds, from names, functions, criteria or a mapping of them.
 
     Parameters
     ----------
     criteria : str, callable, Criterion, iterable of them, mapping of them to floats, or None
-        See `sk_prunefair.promise.judge`. None: the accuracy, and where a group's rows allow the
-        recall of each class.
+        See `sk_prunefair.promise.judge`. None means the accuracy and, if a group has enough rows,
+        the recall of each class.
     labels : sequence
-        What the codes of the outcomes stand for.
+        Labels of the outcomes' codes.
     max_drop : float in [0, 1)
-        What each may lose, where no mapping says it.
+        Bound of each, if not given by a mapping.
     loss_bound : float
-        Where losses are clipped.
+        Bound at which losses are clipped.
 
     Returns
     -------
     list of tuple of Criterion and float
-        One for each class where the recall was asked for.
+        Criteria and bounds, with one for each class if the recall was requested.
 
     Raises
     ------
     ValueError
-        If a name is unknown, a label is, there is none, or two have one name.
+        If a name or a label is unknown, there is no criterion, or names are not unique.
     TypeError
-        If one is of none of these kinds.
+        If a criterion is of another kind.
 
     Examples
     --------
@@ -177,7 +177,7 @@ def as_criteria(
     ]
     names = [criterion.name for criterion, _ in made]
     if not made or len(set(names)) < len(names):
-        raise ValueError(f"criteria must be at least one, and each once, got {names}")
+        raise ValueError(f"criteria must hold at least one criterion, each only once, got {names}")
     return made
 
 
@@ -265,11 +265,11 @@ def _of_function(function: Callable[..., Any], labels: Any) -> Criterion:
 
 
 def losses_of(outcome: Outcome) -> Values:
-    """Return the losses; raises ValueError where an outcome has none."""
+    """Return the losses; ValueError if an outcome has none."""
     if outcome.losses is None:
         raise ValueError(
             "a promise about losses ('loss' among the criteria, or max_violation) needs the losses "
-            "of both classifiers, of which only labels are known"
+            "of both classifiers, but only their labels are known"
         )
     return outcome.losses
 
@@ -292,7 +292,7 @@ def _check_bound(bound: Any, criterion: Criterion) -> float:
         is_fine = False
     if not is_fine:
         raise ValueError(
-            f"criteria: what {criterion.name!r} may lose must be a number in "
-            f"[0, {criterion.scale:g}), got {bound!r}"
+            f"criteria: the bound of {criterion.name!r} must be a number in [0, "
+            f"{criterion.scale:g}), got {bound!r}"
         )
     return float(bound)

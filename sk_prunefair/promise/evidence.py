@@ -1,4 +1,4 @@
-"""What the rows of one group prove about one criterion."""
+"""Evidence of one group's rows on one criterion."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ Counts = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the rows of one group prove about one criterion.
+    """Evidence of one group's rows on one criterion.
 
     Attributes
     ----------
     count : int
-        Rows that the criterion concerns.
+        Number of rows that the criterion concerns.
     dense, compressed, drop : float
         Means of the value; NaN without rows.
     drop_bound : float
         Upper confidence bound of the drop.
     p_value : float
-        Of "the drop is more than what was promised".
+        p-value of "the drop exceeds the promise".
     is_testable : bool
-        Whether so many rows could prove the promise if both classifiers agreed on all of them.
+        Whether as many rows could prove the promise if both classifiers agreed on all of them.
     p_harm : float
-        Of "the drop is no more than what was promised"; 1 where `is_testable`, nobody asks then,
-        and where no more than that was seen.
+        p-value of "the drop is within the promise"; 1 if `is_testable`, where it is not needed,
+        and if the observed drop is within the promise.
     needed, needed_most : float
-        Rows that it would take, were the drop the least that the rows do not refute, and were it
-        what was seen. NaN where the test passes, infinite where that drop is too large.
+        Number of rows needed if the drop is the least that the rows do not refute, and if it is
+        the observed one. NaN if the test passes, infinite if that drop is too large.
     unlabelled : int, default=0
-        Rows without label that were looked at besides.
+        Number of rows without labels that were used as well.
     changed : float
-        Share of all these rows whose answer changed; NaN where nobody asks.
+        Share of all these rows whose prediction changed; NaN if not used.
     by : str, default="labels"
         What the test is of: "labels", "changes" (no row has a label), "both", or the "answers" of
         all rows, where no label is needed.
@@ -72,32 +72,32 @@ def examine(
     confidence: float,
     counts: npt.NDArray[np.int64] | None = None,
 ) -> Evidence:
-    """Test whether a criterion falls by no more than a bound in one group.
+    """Test whether a criterion falls by at most a bound in one group.
 
     Values of 0 and 1 are compared by `sk_prunefair.stats.paired.drop_p_value`, which is exact.
     Other values are compared by `sk_prunefair.stats.betting.mean_p_value`, a bet on the change of
-    each row. The mean of the classes' means is bet on in rounds: see `rounds`.
+    each row. For the mean of the classes' means, bets are on rounds: see `rounds`.
 
     Parameters
     ----------
     criterion : Criterion
-        What may not fall.
+        The criterion.
     before, after : ndarray of shape (n_rows,), dtype float64
-        Its values, over those rows of the group that it concerns, in an order that does not depend
+        Its values, over the rows of the group that it concerns, in an order that does not depend
         on them.
     truth : ndarray of shape (n_rows,), dtype int64
-        Their labels.
+        Labels of the rows.
     bound : float in [0, scale)
-        What it may lose.
+        Accepted loss.
     confidence : float in (0, 1)
         1 − α.
     counts : ndarray of shape (n_rows,), dtype int64, default=None
-        How many rows each one stands for, of values of 0 and 1; None is one.
+        Number of rows that each one represents, for values of 0 and 1; None means one.
 
     Returns
     -------
     Evidence
-        Valid by itself, whatever the number of rows; without rows nothing is proven.
+        Valid by itself for any number of rows; without rows nothing is proven.
     """
     weights = None if counts is None else [counts]
     [found] = examine_groups(criterion, [before], [after], [truth], bound, confidence, weights)
@@ -113,7 +113,7 @@ def examine_groups(
     confidence: float,
     weights: Sequence[Counts] | None = None,
 ) -> list[Evidence]:
-    """Return what `examine` returns of each group, all groups together."""
+    """Return the results of `examine` for all groups together."""
     if criterion.is_binary:
         return _exact(criterion, before, after, bound, confidence, weights)
     return [
@@ -147,26 +147,26 @@ def _nothing(criterion: Criterion, needed: float) -> Evidence:
 def rounds(values: Values, truth: npt.NDArray[np.int64]) -> Values:
     """Return values whose common mean is the mean of the classes' means, independent of each other.
 
-    The rows of each class are dealt out in turn to as many rounds as the rarest class has rows; the
-    value of a round is the mean, over the classes, of the mean of its rows. Given the labels, a
+    The rows of each class are distributed in turn to as many rounds as the rarest class has rows;
+    the value of a round is the mean, over the classes, of the mean of its rows. Given the labels, a
     row's value has the mean of its class, so that the value of each round has the mean of the
     classes' means. All rows are used; bets are valid as the rounds are independent and bounded. A
-    union bound over the classes would split the level among them, and add their bounds up: of ten
-    classes of 300 rows it passes half as often. It is the better one where the rarest of many
-    classes has few rows, as then there are few rounds
+    union bound over the classes would split the level among them, and add their bounds: with ten
+    classes of 300 rows it passes half as often. It is better if the rarest of many
+    classes has few rows, as there are few rounds then
     (``benchmarks/studies/promise_verdict/page.md``).
 
     Parameters
     ----------
     values : ndarray of shape (n_rows,), dtype float64
-        In an order that does not depend on them.
+        Values, in an order that does not depend on them.
     truth : ndarray of shape (n_rows,), dtype int64
         Labels.
 
     Returns
     -------
     ndarray of shape (n_rounds,), dtype float64
-        As many as there are rows of the rarest class.
+        Mean of each round; as many as the rarest class has rows.
 
     Examples
     --------
@@ -255,10 +255,10 @@ def _bets(
 def _bets_needed(
     drop: float, spread: float, bound: float, scale: float, confidence: float
 ) -> float:
-    """Return about how many values the bets take: where a stake's growth adds up to the target.
+    """Return about how many values the bets need until the growth of the stakes is enough.
 
     A stake λ on a gap g grows by λ g − λ² σ² / 2 a value; the stakes are what `mean_lower_bound`
-    would set if no value were known, and at most 0.75 of what can be lost.
+    would set before any value, and at most 0.75 of the possible loss.
     """
     gap, target = bound - drop, -np.log1p(-confidence)
     if gap <= 0:

@@ -1,4 +1,4 @@
-"""What a compressed net does that no average shows."""
+"""Findings on a compressed net beyond averages."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from sk_prunefair.outcome import Outcome, lost_labels
 def label_findings(
     dense: Outcome, pruned: Outcome, labels: Any, names: Names = PRUNING
 ) -> list[str]:
-    """Return what the pruned net does that no average shows: one label for all, labels lost.
+    """Return findings beyond averages: one label for all, or lost labels.
 
     Parameters
     ----------
     dense, pruned : Outcome
-        On the same data.
+        Outcomes on the same data.
     labels : sequence
-        What the codes stand for.
+        Labels of the codes.
     names : Names
-        What the two are called.
+        Names of the two models.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""judge: whether a compressed classifier keeps a promise to every group."""
+"""judge: test whether a compressed classifier keeps a promise to every group."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from sk_prunefair.promise.unlabelled import Unlabelled
 from sk_prunefair.promise.verdict import Verdict, binding_group
 from sk_prunefair.stats.combine import hochberg
 
-# The group's code, the criterion, its bound, whether it is tested only where possible (None: it
-# compares groups), and what the rows prove.
+# The group's code, the criterion, its bound, whether it is tested only if possible (None: it
+# compares groups), and the evidence.
 Row = tuple[int, str, float, bool | None, Evidence]
 
 
@@ -51,20 +51,20 @@ def judge(
     counts: npt.NDArray[np.int64] | None = None,
     unlabelled: Unlabelled | None = None,
 ) -> Verdict:
-    """Judge whether no group loses more than was promised, as far as held-out rows can tell.
+    """Test whether every group loses at most what was promised, on held-out rows.
 
     Parameters
     ----------
     dense, compressed : Outcome
-        Of both classifiers, over the same rows.
+        Outcomes of both classifiers, over the same rows.
     codes : array-like of shape (n_samples,), of int
         The group of each row, a position in `groups`.
     groups : sequence or pandas.Index of shape (n_groups,)
         Names of the groups.
     labels : sequence of shape (n_labels,)
-        What the codes of the outcomes stand for.
+        Labels of the outcomes' codes.
     max_accuracy_drop : float in [0, 1), default=0.02
-        What each criterion may lose in each group.
+        Accepted loss of each criterion in each group.
     max_violation : float, default=None
         What the fairness violation ξ may be, the largest difference between what two groups pay in
         loss; of losses clipped to `loss_bound`. None: anything.
@@ -82,14 +82,14 @@ def judge(
         promise is broken only if these rows prove that it is. What is named has to pass in every
         group, however few its rows.
     harmless : float, default=None
-        δ: also promise that no group's accuracy drops by more than another's plus δ. None: nothing.
+        δ: promise in addition that no group's accuracy drops by more than another's plus δ.
     loss_bound : float, default=5.0
-        Where losses are clipped, in nats for cross entropy.
+        Bound at which losses are clipped, in nats for cross entropy.
     names : Names
-        What the two are called, in the findings.
+        Names of the two models, in the findings.
     counts : ndarray of shape (n_samples,), dtype int64, default=None
-        How many rows each one stands for; None is one. What is tested by bets then raises, as its
-        rows are not known: all but the exact tests.
+        Number of rows that each one represents; None means one. Criteria tested by betting then
+        raise an error, as single rows are not known; only exact tests are possible.
     unlabelled : Unlabelled, default=None
         Rows whose group is known and whose label is not. They count for the accuracy, by what
         changed in them, and for selection rates like all other rows; for the rest labels alone do,
@@ -99,7 +99,7 @@ def judge(
     Returns
     -------
     Verdict
-        Its notes say which claim has which error rate.
+        Verdict; see its notes for the error rates of its claims.
 
     Raises
     ------
@@ -107,17 +107,17 @@ def judge(
         If an argument is malformed, a group has no row, losses are asked for that are not known,
         or no criterion takes the rows without label.
     TypeError
-        If a criterion is of no kind that is known.
+        If a criterion is of an unknown kind.
 
     Notes
     -----
     Values of 0 and 1 are tested by the exact paired test (`sk_prunefair.selection.drop_p_value`),
-    other values by bets; both are valid at any number of rows. The balanced accuracy is bet on in
-    rounds that hold rows of each class. Groups are compared pair by pair (`harmless`,
+    other values by betting; both are valid at any number of rows. For the balanced accuracy, bets
+    are on rounds that hold rows of each class. Groups are compared pair by pair (`harmless`,
     `max_violation`), see ``sk_prunefair.promise.pairs``. Rows must be independent of
-    each other. Which recalls are tested depends on the numbers of rows alone, not on what changed.
-    A compressed net that gives every row one label, or none a label that the dense net gave, is not
-    approved, whatever the tests say.
+    each other. The choice of tested recalls depends only on the numbers of rows, not on changes.
+    A compressed net that predicts one label for all rows, or no longer predicts a label of the
+    dense net, is not approved, with any results of the tests.
 
     Examples
     --------
@@ -179,7 +179,7 @@ def judge(
 def verdict_of(
     rows: list[Row], groups: pd.Index, confidence: float, findings: Sequence[str]
 ) -> Verdict:
-    """Return the verdict that follows from what the rows of each group prove."""
+    """Return the verdict from the evidence of each group."""
     table = _table(rows, groups, 1 - confidence)
     return Verdict(
         kept=bool(table["passed"].fillna(True).all()) and not findings,
@@ -193,7 +193,7 @@ def verdict_of(
 def judge_samples(
     group: pd.Series | pd.Index, dense: Outcome, compressed: Outcome, labels: Any, **options: Any
 ) -> Verdict:
-    """Judge as `judge` does, with the name of each row's group in the place of codes.
+    """Judge as `judge` does, with the name of each row's group instead of codes.
 
     Examples
     --------
@@ -216,7 +216,7 @@ def _comparisons(
     max_violation: float | None,
     bound: float,
 ) -> list[tuple[str, float, npt.NDArray[Any], float]]:
-    """Return name, margin, changes by row and their scale, of what is compared between groups."""
+    """Return name, margin, changes by row and their scale, for each comparison between groups."""
     compared: list[tuple[str, float, npt.NDArray[Any], float]] = []
     if harmless is not None:
         change = dense.is_right.astype(int) - compressed.is_right.astype(int)
@@ -232,12 +232,12 @@ def _table(rows: list[Row], names: pd.Index, level: float) -> pd.DataFrame:
     frame, code = pd.DataFrame([asdict(each) for each in evidence]), np.array(codes)
     p_values, is_own = frame["p_value"], np.array([each is not None for each in where_possible])
     could = frame["is_testable"] | ~np.array(where_possible, dtype=bool)
-    # A group in which nothing would be tested is not let through: then all of it is.
+    # If no criterion could be tested in a group, all are, so that the group cannot pass untested.
     is_tested = (could | ~(could & is_own).groupby(code).transform("any")).to_numpy()
-    # What is not tested can only break the promise, so that only power asks for this correction.
+    # Skipped criteria can only break the promise, so this correction is needed only for power.
     is_harmed = ~is_tested & (frame["p_harm"] * max((~is_tested).sum(), 1) <= level).to_numpy()
     passed = (p_values <= level).astype("boolean").mask(~(is_tested | is_harmed))
-    # Of the group by itself: what compares it with others is not independent between groups.
+    # Only criteria of the group itself: comparisons with other groups are not independent.
     largest = p_values.where(is_own & (is_tested | is_harmed), 0.0).groupby(code).max()
     table = pd.DataFrame(
         {
@@ -262,8 +262,8 @@ def _check_all_labelled(codes: npt.NDArray[np.int64], names: pd.Index) -> None:
     [empty] = np.nonzero(np.bincount(codes, minlength=len(names)) == 0)
     if len(empty):
         raise ValueError(
-            "harmless and max_violation compare groups by labels, and no row of "
-            f"{[names[i] for i in empty[:5]]} has one"
+            "harmless and max_violation compare groups on labelled rows, but "
+            f"{[names[i] for i in empty[:5]]} have none"
         )
 
 
@@ -295,5 +295,5 @@ def _check_groups(
         counts = counts + unlabelled.counts(names)[0]
     if (counts == 0).any():
         empty = [names[i] for i in np.flatnonzero(counts == 0)[:5]]
-        raise ValueError(f"each group must have a row, got none of {empty}")
+        raise ValueError(f"each group must have at least one row, got none of {empty}")
     return codes.astype(np.int64), names

@@ -1,4 +1,4 @@
-"""judge_changes: a promise that is proven without any label."""
+"""judge_changes: prove a promise without any labels."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def judge_changes(
     confidence: float = 0.95,
     names: tuple[str, str] = Names("dense", "compressed"),
 ) -> Verdict:
-    r"""Judge whether no group loses more accuracy than was promised, without any label.
+    r"""Test whether every group loses at most the promised accuracy, without any labels.
 
-    A row whose answer stayed is right or wrong as before, so that a group's accuracy falls by at
-    most the share of its answers that changed. Of that share Clopper and Pearson's exact test asks
-    whether it is `max_accuracy_drop` or more, at any number of rows. Where more answers change than
-    may be lost, labels are needed: `sk_prunefair.FairnessReport.promise` takes both.
+    A row with an unchanged prediction is correct or wrong as before, so a group's accuracy falls by
+    at most the share of its predictions that changed. Clopper and Pearson's exact test tests
+    whether that share is `max_accuracy_drop` or more, for any number of rows. If more predictions
+    change than may be lost, labels are needed: `sk_prunefair.FairnessReport.promise` uses both.
 
     Parameters
     ----------
     dense_pred, compressed_pred : array-like of shape (n_samples,) or (n_samples, n_classes)
-        Labels that the two models give, or scores, of which the largest counts.
+        Labels predicted by the two models, or scores, whose largest is the label.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
         The group of each sample; columns intersect.
     max_accuracy_drop : float in [0, 1), default=0.02
@@ -45,14 +45,15 @@ def judge_changes(
     confidence : float in [0.5, 1), default=0.95
         1 − α.
     names : pair of str, default=("dense", "compressed")
-        What the two are called, in the findings.
+        Names of the two models, in the findings.
 
     Returns
     -------
     Verdict
-        With ``unlabelled`` rows, the share ``changed`` and ``drop_bound``, what may have changed at
+        With ``unlabelled`` rows, the share ``changed``, and ``drop_bound``, its upper bound at
         the confidence; ``evidence`` is "changes", ``count`` of labelled rows 0. A compressed model
-        that gives one label alone, or none a label that the dense one gave, is not approved.
+        that predicts a single label, or no longer predicts a label of the dense one, is not
+        approved.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Whether no group loses more than another: every pair of groups, tested."""
+"""Test every pair of groups for a difference between their losses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sk_prunefair.stats.combine import (
 from sk_prunefair.stats.paired import drop_p_value
 
 Values = npt.NDArray[np.float64]
-_STEPS = (12, 60)  # of the grid in one margin; the finer one where the coarse one leaves it open
+_STEPS = (12, 60)  # grid steps per margin; the finer grid if the coarse one is inconclusive
 _MAX_STEPS = 20_000
 
 
@@ -31,19 +31,19 @@ def examine_pairs(
     confidence: float,
     counts: Sequence[npt.NDArray[np.int64]] | None = None,
 ) -> list[Evidence]:
-    r"""Test for each group whether it loses more than any other by a margin.
+    r"""Test for each group whether it loses more than any other group by a margin.
 
     Groups are independent of each other. For a pair, "a loses more than b by δ or more" is refuted
-    if for every c the rows of a refute that its drop is at least c, or those of b that theirs is at
-    most c − δ, or both do in part:
+    if for every c the rows of a refute that its drop is at least c, or those of b that its drop is
+    at most c − δ, or both do jointly:
 
     .. math:: T = \min_c \, z(p_a(c))^2 + z(p_b(c - δ))^2
 
     with the p-values of the exact paired test or of bets, and z(p) = max(0, Φ⁻¹(1 − p)). At c = the
-    true drop of a, both hypotheses hold where the difference is δ or more, so that T is too large
+    true drop of a, both hypotheses hold if the difference is δ or more, so that T is too large
     with a probability of at most α: see `sk_prunefair.stats.combine.two_squared_z_p_value`. It is
-    valid at any size, and asks for 2.06 standard errors of the difference at 0.95, where two bounds
-    at half the level each ask for up to 2.77. The minimum is bounded, cell by cell of a grid in c.
+    valid at any size, and requires 2.06 standard errors of the difference at 0.95, while two bounds
+    at half the level each require up to 2.77. The minimum is bounded, cell by cell of a grid in c.
 
     Parameters
     ----------
@@ -58,13 +58,13 @@ def examine_pairs(
     confidence : float in (0, 1)
         1 − α.
     counts : sequence of ndarray of shape (n_rows,), dtype int64, default=None
-        By group, how many rows each one stands for, where changes are binary; None is one.
+        By group, the number of rows that each one represents, for binary changes; None means one.
 
     Returns
     -------
     list of Evidence
-        By group: ``drop`` is how much more it lost than the group that lost least, ``p_value`` the
-        largest of its pairs. Empty where there are fewer than two groups.
+        By group: ``drop`` is its loss minus the smallest loss of a group, ``p_value`` the
+        largest of its pairs. Empty if there are fewer than two groups.
     """
     if len(changes) < 2:
         return []
@@ -87,7 +87,7 @@ Test = Callable[[float], float]
 
 @dataclass(frozen=True)
 class _Counted:
-    """Changes of -1, 0 and 1, of which the counts are all that there is to know."""
+    """Changes of -1, 0 and 1, for which the counts are sufficient."""
 
     n: int
     lost: int
@@ -150,8 +150,8 @@ def _sums(
     n = int(np.ceil((drops.max() + margin - low) / margin * n_steps))
     if n > _MAX_STEPS:
         raise ValueError(
-            f"the margin between groups is too small for drops that differ by {np.ptp(drops):.3g}: "
-            f"got {margin}"
+            "the margin between groups is too small, as their drops differ by "
+            f"{np.ptp(drops):.3g}; got {margin}"
         )
     grid = low + margin * (np.arange(n + 1) / n_steps)
     above, below = [], []
@@ -175,12 +175,12 @@ def _mirrored(p_value: Test) -> Test:
 
 
 def _scores(p_value: Test, grid: Values, drop: float, level: float) -> Values:
-    """Return the squared z of a p-value that falls along a grid; 0 up to the drop that was seen."""
+    """Return the squared z of a p-value that decreases along a grid; 0 up to the observed drop."""
     scores = np.zeros(len(grid))
     for i in range(int(np.searchsorted(grid, drop)), len(grid)):
         p = p_value(float(grid[i]))
         scores[i] = squared_z(p)
-        if p <= level / 10:  # enough for any pair; further on it is no larger
+        if p <= level / 10:  # enough for any pair; it does not increase further on
             scores[i:] = scores[i]
             break
     return np.asarray(np.maximum.accumulate(scores))
@@ -198,7 +198,7 @@ def _evidence(
     p_value, drop = float(p_values[other]), float(drops[group] - np.delete(drops, group).min())
     least = most = np.nan
     if p_value > 1 - confidence:
-        # Normal approximation; both groups grow alike.
+        # Normal approximation, with both groups growing in proportion.
         variance = sum(_variance(changes[each]) / len(changes[each]) for each in (group, other))
         seen = drops[group] - drops[other]
         critical = two_squared_z_critical(1 - confidence)

@@ -1,4 +1,4 @@
-"""A promise to every group, and what held-out samples say about it at one rate."""
+"""A promise to every group, and its test on held-out samples at one rate."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from sk_prunefair.stats.betting import mean_lower_bound, mean_upper_bound
 from sk_prunefair.stats.paired import samples_needed
 from sk_prunefair.stats.paired_many import drop_p_values
 
-_MOST_NAMED = 20  # groups, in an error
+_MOST_NAMED = 20  # groups in an error message
 
 
 class NoRateError(ValueError):
-    """No pruning rate keeps the promise, as far as the held-out data can tell.
+    """No pruning rate keeps the promise, as far as the held-out data show.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class NoRateError(ValueError):
 
 @dataclass(frozen=True)
 class Promise:
-    """What is promised of the pruned net, and with which confidence; raises ValueError if absurd.
+    """The promise on the pruned net, with its confidence; ValueError for invalid parameters.
 
     Parameters are those of `PruneRateSearchCV`.
     """
@@ -66,12 +66,12 @@ class Promise:
         groups: pd.Index,
         labels: Any,
     ) -> pd.DataFrame:
-        """Return one row per group: what it lost, what it may have lost, and whether that passes.
+        """Return one row per group: its drop, the bound on its drop, and whether it passes.
 
-        A net that gives every sample one label, or no longer gives a label that the dense net gave,
-        passes for no group: where a label is rare, no group loses much accuracy by it.
+        A net that predicts one label for all samples, or no longer predicts a label of the dense
+        net, passes for no group: losing a rare label costs no group much accuracy.
 
-        The promise is to all groups at once, so that it is broken only if it is broken to one of
+        The promise concerns all groups at once, so it is broken only if it is broken for one of
         them: each is tested at the full level, without a correction for their number (an
         intersection-union test).
         """
@@ -106,7 +106,7 @@ class Promise:
         groups: pd.Index,
         labels: Any,
     ) -> bool:
-        """Return whether all groups pass in what `judge` returns, without the rest of it."""
+        """Return whether all groups pass, as in `judge`, without its table."""
         if self.max_violation is not None or self.criteria is not None:
             table = self.judge(dense, pruned, codes, groups, labels)
             return bool(table["passed"].all())
@@ -144,7 +144,7 @@ class Promise:
         """Bound the difference between any two groups' risks, each of the two at half the level."""
         bound = self.loss_bound
         risks = np.clip(losses_of(pruned), 0, bound) - np.clip(losses_of(dense), 0, bound)
-        # The bets need an order that does not depend on the values; files are often sorted.
+        # Betting tests need an order that does not depend on the values; files are often sorted.
         order = np.random.default_rng(0).permutation(len(risks))
         risks, codes = risks[order], codes[order]
         by_group = [risks[codes == code] for code in range(len(frame))]
@@ -152,7 +152,7 @@ class Promise:
         frame["excessive_risk"] = [values.mean() for values in by_group]
         frame["risk_lower"] = [mean_lower_bound(values, **options) for values in by_group]
         frame["risk_upper"] = [mean_upper_bound(values, **options) for values in by_group]
-        # Row a, column b: by how much a may pay more than b.
+        # Row a, column b: bound on the loss of a minus the loss of b.
         excess = np.subtract.outer(frame.risk_upper.to_numpy(), frame.risk_lower.to_numpy())
         np.fill_diagonal(excess, 0)
         frame["fairness_violation"] = np.ptp(frame["excessive_risk"])
@@ -172,7 +172,7 @@ class Promise:
         return frame
 
     def warn_of_small_groups(self, codes: npt.NDArray[np.int64], groups: pd.Index) -> None:
-        """Warn of groups that have too few rows for a proof, even if no answer changes."""
+        """Warn of groups with too few rows for a proof, even if no prediction changes."""
         needed = samples_needed(0.0, 0.0, self.max_accuracy_drop, self.confidence)
         counts = np.bincount(codes, minlength=len(groups))
         small = np.flatnonzero(counts < needed) if needed else np.array([], dtype=np.int64)
@@ -183,14 +183,14 @@ class Promise:
         warnings.warn(
             f"too few held-out samples in group {named}{more}: {needed:,} of each are needed to "
             f"prove max_accuracy_drop={self.max_accuracy_drop} with confidence={self.confidence}, "
-            "even if no answer changes, so that no rate is likely to pass; hold more data out, "
-            "merge groups or promise less",
+            "even if no prediction changes, so that no rate is likely to pass; hold out more data, "
+            "merge groups or increase max_accuracy_drop",
             UserWarning,
             stacklevel=3,
         )
 
     def binding_row(self, frame: pd.DataFrame) -> pd.Series:
-        """Return the row of the group that is nearest to, or furthest beyond, what was promised."""
+        """Return the row of the group nearest to breaking the promise, or breaking it furthest."""
         failed = frame[~frame["passed"]]
         rows = failed if len(failed) else frame
         too_much = rows[rows["p_value"] > 1 - self.confidence]
@@ -199,12 +199,12 @@ class Promise:
             by_p = rows.sort_values("criterion_p_value")
             if by_p["criterion_p_value"].iloc[-1] > 1 - self.confidence:
                 return by_p.iloc[-1]
-        if len(failed) and too_much.empty and is_violation:  # the violation alone is too large
+        if len(failed) and too_much.empty and is_violation:  # only the violation is too large
             return rows.sort_values("risk_upper").iloc[-1]
         return (too_much if len(too_much) else rows).sort_values("drop_bound").iloc[-1]
 
     def why_not(self, frame: pd.DataFrame) -> str:
-        """Return which group binds, by how much, and how many samples of it would do."""
+        """Return a sentence with the binding group, its drop, and the number of samples needed."""
         if frame["findings"].iloc[0]:
             return str(frame["findings"].iloc[0])
         row = self.binding_row(frame)
@@ -215,8 +215,9 @@ class Promise:
         others = f"; {n_failed} of {len(frame)} groups fail" if n_failed > 1 else ""
         if not too_much:
             return (
-                f"group {group_name(row['group'])} may pay up to {row['risk_upper']:.3g} in loss, "
-                f"over {row['count']} samples, and the fairness violation may be "
+                f"group {group_name(row['group'])} may have an excessive risk of up to "
+                f"{row['risk_upper']:.3g}, over {row['count']} samples, and the fairness violation "
+                "may be "
                 f"{row['violation_bound']:.3g}, where max_violation={self.max_violation}{others}"
             )
         return (
@@ -227,18 +228,18 @@ class Promise:
         )
 
     def _others(self, frame: pd.DataFrame, binding: Any) -> str:
-        """Return what each other group whose accuracy may have fallen too far would take."""
+        """Return the numbers of samples needed by the other groups that fail by their accuracy."""
         fails = (frame["p_value"] > 1 - self.confidence) & (frame.index != binding)
         rows = frame[fails].head(_MOST_NAMED).to_dict("records")
         said = ", ".join(f"{group_name(row['group'])}: {_amount(row)}" for row in rows)
         more = f" and {fails.sum() - len(rows)} more" if fails.sum() > len(rows) else ""
-        return f" (samples needed of the others: {said}{more})" if rows else ""
+        return f" (samples needed by the other groups: {said}{more})" if rows else ""
 
 
 def _sums(
     dense: Outcome, pruned: Outcome, codes: npt.NDArray[np.int64], n_groups: int
 ) -> tuple[list[npt.NDArray[np.int64]], list[npt.NDArray[np.int64]]]:
-    """Return by group the rows, those lost and those won; and those right before and after."""
+    """Return by group the numbers of rows, lost and won; and of rows correct before and after."""
     before, after = dense.is_right, pruned.is_right
     values = (np.ones(len(codes)), before & ~after, after & ~before, before, after)
     sums = [np.bincount(codes, each, n_groups).astype(np.int64) for each in values]
@@ -246,19 +247,19 @@ def _sums(
 
 
 def _remedy(row: Any) -> str:
-    """Return how many samples would do, were the drop the least not refuted, or as seen."""
+    """Return the number of samples needed, for the least drop not refuted and the observed one."""
     if np.isinf(row["samples_needed"]):
         return "more samples like these would not help"
     if np.isinf(row["samples_needed_most"]):
         return (
-            f"some {row['samples_needed']:,.0f} samples or more would be needed, were the drop "
-            "less than seen"
+            f"some {row['samples_needed']:,.0f} samples or more would be needed, if the drop were "
+            "smaller than observed"
         )
     return f"some {_amount(row)} samples like these would be needed"
 
 
 def _amount(row: Any) -> str:
-    """Return the samples needed as a range.
+    """Return the number of samples needed as a range.
 
     >>> _amount({"samples_needed": 152.0, "samples_needed_most": float("inf")})
     '152 or more'

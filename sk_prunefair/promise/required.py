@@ -1,4 +1,4 @@
-"""required_samples: how many rows of each group a promise takes, before anything is trained."""
+"""required_samples: the number of rows of each group that a promise needs, before training."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sk_prunefair.checks import is_finite
 from sk_prunefair.stats.paired_many import drop_p_values, last_as_extreme, score
 
 _MOST = 10**7
-_REST = 1e-6  # probability of all counts that are left out of the power
-_FEW = 20  # rows that differ, up to which each count is tested
-_NEAR = 12  # counts next to the edge of the test that are tried
+_REST = 1e-6  # probability of all counts that are omitted from the power
+_FEW = 20  # number of differing rows up to which each count is tested
+_NEAR = 12  # number of counts next to the edge of the test that are tried
 
 
 def required_samples(
@@ -27,49 +27,49 @@ def required_samples(
     power: float = 0.8,
     shares: npt.ArrayLike | None = None,
 ) -> Any:
-    r"""Return how many held-out rows of a group it takes to prove that it loses less.
+    r"""Return the number of held-out rows of a group that a proof of the promise needs.
 
     The test is that of `PruneRateSearchCV` and of a report's promise, exact and paired; the rows
     that differ are multinomial: lost with (ψ + d) / 2, won with (ψ − d) / 2, where ψ is the
     disagreement and d the expected drop. The power is summed over all counts; the edge of the test
-    is found by exact p-values: of all counts where few rows differ, else at the likeliest number of
-    differing rows, and taken, in units of Tango's score, for all others.
+    is computed by exact p-values: for all counts if few rows differ, else at the likeliest number
+    of differing rows, and then used, in units of Tango's score, for all others.
 
     Parameters
     ----------
     max_accuracy_drop : float in (0, 1)
-        What is promised: that the accuracy falls by less.
+        The promise: the accuracy falls by less than this.
     disagreement : float or array-like of shape (n_groups,), default=None
-        Share of the rows that one net alone gets right. None takes the most that is possible,
-        2 (1 − `accuracy`) + d: of two nets whose errors are never on the same row. Pruned nets
-        mostly differ by far less; measure it on a validation set where you can.
+        Share of the rows that exactly one net predicts correctly. None takes the largest possible,
+        2 (1 − `accuracy`) + d, for two nets whose errors are on different rows. Pruned nets
+        mostly differ by far less; measure it on a validation set if possible.
     accuracy : float or array-like of shape (n_groups,), default=None
-        Of the dense net. Asked for where `disagreement` is None.
+        Accuracy of the dense net. Required if `disagreement` is None.
     expected_drop : float or array-like of shape (n_groups,), default=0.0
-        What the accuracy falls by in truth, below `max_accuracy_drop`.
+        True drop of the accuracy, below `max_accuracy_drop`.
     confidence : float in (0, 1), default=0.95
-        Of the promise.
+        Confidence of the promise.
     power : float in (0, 1), default=0.8
-        Probability that the promise is proven, to all groups: of k independent groups each is asked
-        for its k-th root.
+        Probability that the promise is proven for all groups: with k independent groups each needs
+        its k-th root.
     shares : array-like of shape (n_groups,), default=None
         Share of each group in the data, in (0, 1].
 
     Returns
     -------
     int, or ndarray of shape (n_groups,), dtype int64
-        Rows of each group, to 1 %. With `shares` one int: rows to hold out of all data, so that
-        each group is expected to have as many as it takes.
+        Number of rows of each group, to 1 %. With `shares` a single int: number of rows to hold
+        out, so that the expected number of each group is enough.
 
     Raises
     ------
     ValueError
-        If an argument is out of range, neither accuracy nor disagreement is given, nets of such an
-        accuracy cannot disagree so often, or it takes more than ten million rows.
+        If an argument is out of range, neither accuracy nor disagreement is given, the disagreement
+        is impossible for the accuracy, or more than ten million rows are needed.
 
     Examples
     --------
-    Two points, of nets that differ on one row in twenty:
+    Two points, for nets that differ on one row in twenty:
 
     >>> required_samples(0.02, disagreement=0.05)
     912
@@ -100,11 +100,11 @@ def required_samples(
 
 
 def power_of(n: int, drop: float, lost: float, won: float, level: float) -> float:
-    """Return the probability that n rows refute a drop, where rows are lost and won so often.
+    """Return the probability that n rows refute a drop, given the shares of lost and won rows.
 
     Examples
     --------
-    Where nothing ever changes, 152 rows do so for certain, and fewer never.
+    If nothing changes, 152 rows do so with certainty, and fewer never.
 
     >>> [power_of(n, 0.02, 0.0, 0.0, 0.05) for n in (140, 152)]
     [0.0, 1.0]
@@ -127,7 +127,7 @@ def power_of(n: int, drop: float, lost: float, won: float, level: float) -> floa
 
 
 def _edge(n: int, drop: float, m: int, level: float) -> float | None:
-    """Return the score up to which the exact test refutes, where m rows differ; None for none."""
+    """Return the score up to which the exact test refutes if m rows differ, or None."""
     z = float(norm.isf(0.95 * level))
     guess = int(last_as_extreme(np.array([m]), n, drop, -z)[0])
     lost = np.arange(max(guess - _NEAR, 0), min(guess + _NEAR, m) + 1)
@@ -136,7 +136,7 @@ def _edge(n: int, drop: float, m: int, level: float) -> float | None:
     [refuted] = np.nonzero(p <= level)
     if len(refuted) == 0:
         return None
-    # The edge is between the last that is refuted and the first that is not; rather nearer to it.
+    # The edge is between the last refuted and the first not refuted score, nearer to the latter.
     last, next_ = refuted[-1], min(refuted[-1] + 1, len(lost) - 1)
     scores = score(lost, won, n, drop)
     return float(0.75 * scores[last] + 0.25 * scores[next_])
@@ -149,8 +149,8 @@ def _least(drop: float, lost: float, won: float, level: float, power: float) -> 
         low, high = high, 2 * high
         if high > _MOST:
             raise ValueError(
-                f"it takes more than {_MOST:,} rows to prove a drop below {drop} where "
-                f"{lost - won:.4g} is expected; promise less"
+                f"more than {_MOST:,} rows are needed to prove a drop below {drop} where "
+                f"{lost - won:.4g} is expected; increase max_accuracy_drop"
             )
     while high - low > max(1, low // 100):
         middle = (low + high) // 2
@@ -160,7 +160,7 @@ def _least(drop: float, lost: float, won: float, level: float, power: float) -> 
 
 
 def _chances(drop: float, accuracy: Any, disagreement: Any, expected: Any) -> tuple[Any, Any]:
-    """Return the chances that a row is lost and won, checked."""
+    """Return the probabilities that a row is lost and won, checked."""
     truth = _check_array("expected_drop", expected, -1, drop, "below max_accuracy_drop")
     right = None if accuracy is None else _check_array("accuracy", accuracy, 0, 1 + 1e-12, "[0, 1]")
     if disagreement is None:
@@ -185,8 +185,8 @@ def _chances(drop: float, accuracy: Any, disagreement: Any, expected: Any) -> tu
         )
     if right is not None and ((lost > right_or + 1e-9) | (won > 1 - right_or + 1e-9)).any():
         raise ValueError(
-            f"disagreement is more than nets of accuracy={accuracy!r} can have, got "
-            f"{disagreement!r}; it is the share of rows that one net alone gets right"
+            "disagreement, the share of rows that exactly one net classifies correctly, is too "
+            f"large for accuracy={accuracy!r}, got {disagreement!r}"
         )
     return np.maximum(lost, 0), np.maximum(won, 0)
 

@@ -1,4 +1,4 @@
-"""Rows whose group is known and whose label is not: their answers say what may have been lost."""
+"""Rows with known groups but without labels: changed predictions bound the loss of accuracy."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ Counts = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """What both models answer in rows without label.
+    """Predictions of both models for rows without labels.
 
     Parameters
     ----------
     group : pandas.Index of shape (n_rows,)
         Name of each row's group, a tuple for several columns.
     dense, compressed : ndarray of shape (n_rows,)
-        Labels that the two give.
+        Labels predicted by the two models.
 
     Examples
     --------
@@ -49,7 +49,7 @@ class Unlabelled:
     compressed: npt.NDArray[Any]
 
     def groups(self, known: Sequence[Any] = ()) -> pd.Index:
-        """Return the known groups, then those that are met here alone."""
+        """Return the known groups, then those that occur only here."""
         found = dict.fromkeys([*known, *self.group.unique()])
         return pd.Index(list(found), tupleize_cols=False)
 
@@ -98,21 +98,21 @@ def with_changes(
     bound: float,
     confidence: float,
 ) -> Evidence:
-    """Return what the rows of a group prove of a value that stays where the answer does.
+    """Return the evidence of a group on a value that changes only with the prediction.
 
-    Without unlabelled rows the labels alone are looked at, without labelled ones the changes alone,
-    else both: what is tested follows from the numbers of rows, not from what they say.
+    Without unlabelled rows only labels are used, without labelled ones only changes, else both: the
+    choice depends on the numbers of rows, not on their values.
 
     Parameters
     ----------
     evidence : Evidence
-        Of the labelled rows.
+        Evidence of the labelled rows.
     labelled : tuple of four int
-        Labelled rows: all, changed, lost, won.
+        Numbers of labelled rows: all, changed, lost, won.
     unlabelled : tuple of two int
-        Unlabelled rows: all, changed.
+        Numbers of unlabelled rows: all, changed.
     bound : float
-        What may be lost.
+        Accepted loss.
     confidence : float
         1 − α.
     """
@@ -127,7 +127,7 @@ def with_changes(
     p_value = combined_p_value(labelled, unlabelled, bound, confidence)
     least = most = np.nan
     if p_value > 1 - confidence:
-        # Labelled rows; where they would be enough by themselves, about as many more.
+        # Numbers of labelled rows; n + 1 if labels alone would be enough.
         least = np.nan_to_num(evidence.needed, nan=n + 1.0, posinf=np.inf)
         most = np.nan_to_num(evidence.needed_most, nan=n + 1.0, posinf=np.inf)
     return replace(

@@ -1,4 +1,4 @@
-"""Verdict: what became of a promise."""
+"""Verdict: the result of the tests of a promise."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _SHOWN_WITHOUT_LABELS = ["unlabelled", "changed", "evidence"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Verdict:
-    """What became of a promise to every group; made by `judge`.
+    """The result of the tests of a promise to every group; made by `judge`.
 
     Attributes
     ----------
     kept : bool
-        Whether the promise is kept as far as the rows can tell. If in any group any criterion that
-        is tested falls by more than was promised, it is True with a probability of at most
+        Whether the promise is kept, as far as the rows show. If in any group any tested criterion
+        falls by more than promised, it is True with a probability of at most
         1 − `confidence`.
     binding_group : str, int, tuple or None
-        The group with the largest p-value; of several the one whose drop may be furthest beyond
-        what was promised. None where `findings` decide.
+        The group with the largest p-value; of several, the one whose bound is furthest beyond
+        the promise. None if `findings` decide.
     table : pandas.DataFrame
         One row per group and criterion: ``group``, ``criterion``, ``count`` (rows that it
-        concerns), ``dense``, ``compressed``, ``drop`` (a rise, of a rate or loss that may not
-        rise), ``drop_bound`` (what the drop may be, at the confidence, row by row), ``bound`` (what
-        was promised), ``p_value``, ``passed`` (NA: not tested, too few rows), ``p_adjusted`` (of
+        concerns), ``dense``, ``compressed``, ``drop`` (an increase, for a rate or loss that may not
+        rise), ``drop_bound`` (bound on the drop at the confidence, valid for each row), ``bound``
+        (the promise), ``p_value``, ``passed`` (NA: not tested, too few rows), ``p_adjusted`` (of
         the group, adjusted for the number of groups), ``samples_needed`` and
         ``samples_needed_most`` (rows that it would take, were the drop the least that the rows do
         not refute, and were it what was seen; infinite where that drop is too large; NaN where it
@@ -42,22 +42,22 @@ class Verdict:
     confidence : float
         1 − α.
     findings : tuple of str
-        Labels that the compressed net no longer gives; it is never approved then.
+        Labels that the compressed net no longer predicts; it is never approved then.
 
     Notes
     -----
-    *The verdict.* All that is tested has to pass, each at the full level α: an intersection-union
-    test. A promise that is broken anywhere is approved with a probability of at most α, because its
-    own test passes with at most α; how many other tests there are does not matter.
+    *The verdict.* All tests have to pass, each at the full level α: an intersection-union
+    test. A promise that is broken in any group is approved with a probability of at most α, because
+    its own test passes with at most α; the number of other tests does not matter.
 
-    *One group.* "Group a keeps the promise" is said of all groups with ``p_adjusted`` ≤ α; that it
-    is said of any group to which the promise is broken has a probability of at most α. It is the
+    *One group.* "Group a keeps the promise" may be stated for all groups with ``p_adjusted`` ≤ α;
+    the probability that any such statement is wrong is at most α. It is the
     largest p-value of the group's criteria, adjusted by Hochberg's procedure (closed testing with
     Simes's tests), for which groups must be independent: rows of one person in two groups are not.
     Comparisons of groups (``harmless``, ``max_violation``) do not enter.
 
     *One row.* ``drop_bound`` and ``p_value`` of a row hold by themselves, for a row chosen
-    beforehand.
+    in advance.
     """
 
     kept: bool
@@ -81,7 +81,7 @@ class Verdict:
 
     @property
     def sentence(self) -> str:
-        """What became of the promise, in one sentence."""
+        """The verdict in one sentence."""
         level = f"with confidence {self.confidence:g}"
         if self.findings:
             return f"promise not kept, {level}: {'; '.join(self.findings)}"
@@ -91,7 +91,7 @@ class Verdict:
         return f"promise {what}{self._unused()}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the verdict as plain objects, as JSON has them; NaN and infinity are None.
+        """Return the verdict as JSON-compatible objects, with None for NaN and infinity.
 
         Returns
         -------
@@ -140,12 +140,12 @@ class Verdict:
         others = f"; {failed} of {n_groups} groups fail" if failed > 1 else ""
         if row.get("evidence") == "changes":
             return (
-                f"of group {group_name(row['group'])} the share {row['changed']:.3f} of answers "
-                f"changed, over {row['unlabelled']:,} rows without label{may}, where "
+                f"in group {group_name(row['group'])} the share {row['changed']:.3f} of "
+                f"predictions changed, over {row['unlabelled']:,} rows without labels{may}, where "
                 f"{row['bound']:g} was promised; {_remedy_by_changes(row)}{others}"
             )
         seen = "has no row for" if np.isnan(row["drop"]) else f"is worse by {row['drop']:.3f} in"
-        more = f" and {row['unlabelled']:,} without label" if row.get("unlabelled", 0) else ""
+        more = f" and {row['unlabelled']:,} without labels" if row.get("unlabelled", 0) else ""
         return (
             f"group {group_name(row['group'])} {seen} {row['criterion']}, over {row['count']:,} "
             f"rows{more}{may}, where {row['bound']:g} was promised; {_remedy(row)}{others}"
@@ -188,7 +188,7 @@ def _remedy(row: pd.Series) -> str:
 
 def _remedy_by_changes(row: pd.Series) -> str:
     if np.isinf(row["samples_needed_most"]):
-        return "as many may change without harm, which only labels can tell"
+        return "as many predictions may change without harm, which needs labels to decide"
     return f"some {row['samples_needed_most']:,.0f} rows like these would be needed, or labels"
 
 
@@ -198,18 +198,18 @@ def _rows(row: dict[Any, Any]) -> str:
 
 
 def group_name(group: Any) -> str:
-    """Return the name of a group as a sentence has it."""
+    """Return the name of a group for a sentence."""
     name = plain(group)
     return repr(tuple(name) if isinstance(group, tuple) else name)
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON has it: None for what is not finite, lists for tuples."""
+    """Return a value for JSON: None for what is not finite, lists for tuples."""
     if isinstance(value, tuple):
         return [plain(each) for each in value]
     if isinstance(value, np.generic):
         value = value.item()
     if value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
         return None
-    # Such as a date, which a group may be.
+    # For example a date, as groups can be dates.
     return value if isinstance(value, str | bool | int | float | None) else str(value)

@@ -1,4 +1,4 @@
-"""Which weights are removed, and how."""
+"""Criteria that choose the weights to remove, and the pruning itself."""
 
 from typing import TYPE_CHECKING
 
@@ -48,7 +48,7 @@ else:
             "schedules": ["GradualPruning", "IterativePruning", "PruningSchedule"],
             "shrink": ["expand_module", "kept_masks", "shrink_module"],
         },
-        aliases={"PruningState": "Pruned"},  # its name before
+        aliases={"PruningState": "Pruned"},  # former name
     )
 
 __all__ = [

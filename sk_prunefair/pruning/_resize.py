@@ -1,4 +1,4 @@
-"""The sizes that a layer states of itself, set to those of its tensors once these were cut."""
+"""Set the size attributes of a layer to the shapes of its tensors after pruning."""
 
 from __future__ import annotations
 
@@ -11,27 +11,31 @@ from torch.nn.modules.conv import _ConvNd
 
 
 def resize(name: str, layer: nn.Module) -> None:
-    """Set the sizes that a layer states of itself to those of its tensors."""
+    """Set the size attributes of a layer to the shapes of its tensors."""
     set_sizes = next((each for kind, each in _RESIZERS.items() if isinstance(layer, kind)), None)
     if is_conv1d(layer):
         set_sizes = _conv1d
     if set_sizes is None:
-        raise ValueError(f"kept cuts {name!r}, a {type(layer).__name__}, which cannot be cut")
+        raise ValueError(
+            f"kept removes parts of {name!r}, but layers of type {type(layer).__name__} cannot be "
+            "resized"
+        )
     vectors = {key: len(value) for key, value in layer.state_dict().items() if value.ndim == 1}
     n_channels = set_sizes(name, layer)
     if any(length != n_channels for length in vectors.values()):
         raise ValueError(
-            f"kept leaves {n_channels} channels of {name!r}, but vectors of lengths {vectors}"
+            f"kept leaves {n_channels} channels of {name!r}, but vectors of other lengths, "
+            f"{vectors}"
         )
 
 
 def is_conv1d(layer: object) -> bool:
-    """Tell whether a layer is the ``Conv1D`` of transformers: linear, its weight (in, out)."""
+    """Tell whether a layer is the ``Conv1D`` of transformers: linear, with a weight (in, out)."""
     kind = type(layer)
     return kind.__name__ == "Conv1D" and kind.__module__ == "transformers.pytorch_utils"
 
 
-# Each sets the sizes and returns the number of output channels.
+# Each function sets the sizes and returns the number of output channels.
 
 
 def _linear(name: str, layer: nn.Linear) -> int:
@@ -49,8 +53,8 @@ def _conv(name: str, layer: _ConvNd) -> int:
     is_depthwise = layer.groups == layer.in_channels == layer.out_channels and second == 1
     if tuple(kernel) != layer.kernel_size or (layer.groups > 1 and not is_depthwise):
         raise ValueError(
-            f"kept cuts {name!r}, {layer}, but of convolutions only channels can be cut, and of "
-            "grouped ones only where each channel is a group"
+            f"kept must remove whole channels of {name!r}, {layer}, and of a grouped convolution "
+            "only where each channel is its own group"
         )
     if layer.groups > 1:
         layer.groups = layer.in_channels = layer.out_channels = first
@@ -69,7 +73,7 @@ def _batch_norm(name: str, layer: _BatchNorm) -> int:
 
 def _layer_norm(name: str, layer: nn.LayerNorm) -> int:
     if layer.weight.ndim > 1:
-        raise ValueError(f"kept cuts {name!r}, but a {layer} can be cut over one dimension only")
+        raise ValueError(f"kept must remove along one dimension only of {name!r}, got {layer}")
     layer.normalized_shape = tuple(layer.weight.shape)
     return len(layer.weight)
 
@@ -78,8 +82,8 @@ def _group_norm(name: str, layer: nn.GroupNorm) -> int:
     layer.num_channels = len(layer.weight)
     if layer.num_channels % layer.num_groups:
         raise ValueError(
-            f"kept leaves {layer.num_channels} channels of {name!r}, which its {layer.num_groups} "
-            "groups do not divide"
+            f"kept leaves {layer.num_channels} channels of {name!r}, which is not a multiple of "
+            f"its {layer.num_groups} groups"
         )
     return layer.num_channels
 
@@ -92,7 +96,9 @@ def _prelu(name: str, layer: nn.PReLU) -> int:
 def _embedding(name: str, layer: nn.Embedding) -> int:
     layer.embedding_dim = layer.weight.shape[1]
     if len(layer.weight) != layer.num_embeddings:
-        raise ValueError(f"kept cuts rows of the embedding {name!r}, which would rename its inputs")
+        raise ValueError(
+            f"kept must not remove rows of the embedding {name!r}, which would renumber its inputs"
+        )
     return layer.embedding_dim
 
 

@@ -1,4 +1,4 @@
-"""The copy of a net that is traced in its place."""
+"""A copy of a net that torch-pruning can trace."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sk_prunefair.pruning.heads import attentions
 def stand_in(net: nn.Module) -> nn.Module:
     """Return a copy that torch-pruning can trace, with layers of the same names.
 
-    It keeps no cache, has linear layers for Conv1D, and is not traced into known attentions.
+    Its cache is disabled, Conv1D layers are linear layers, and known attentions are not traced.
     """
     copied = without_cache(copy.deepcopy(net))
     _replace_conv1d(copied)

@@ -1,4 +1,4 @@
-"""Which channels of a net hang together, so that they can go only at once."""
+"""Groups of channels that can be removed only together."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sk_prunefair.pruning.heads import Attention, attentions, has_attention, in_
 
 @dataclass(frozen=True)
 class Part:
-    """Where the channels of a group are in one dimension of one tensor."""
+    """The positions of a group's channels in one dimension of one tensor."""
 
     name: str
     dim: int
@@ -30,34 +30,34 @@ class Part:
 
 @dataclass(frozen=True)
 class ChannelGroup:
-    """Channels 0 … size − 1 that go, each, from several tensors at once."""
+    """Channels 0 … size − 1, each of which is removed from several tensors at once."""
 
     size: int
     parts: list[Part]
 
 
 def traced_groups(net: nn.Module, example: Any) -> list[ChannelGroup]:
-    """Return the groups of channels that can go while all outputs of the net stay.
+    """Return the groups of channels whose removal keeps the shape of all outputs.
 
     Parameters
     ----------
     net : torch.nn.Module
-        In evaluation mode, with parameters that require gradients: the graph is read off autograd.
+        Net in evaluation mode, with parameters that require gradients: the graph is autograd's.
     example : torch.Tensor of shape (1, ...), or dict of str to such
         One sample.
 
     Returns
     -------
     list of ChannelGroup
-        Without those that meet a layer of which channels cannot be cut, and, of a net with
-        attention, the width that its layers read and write, see `head_groups` for their heads.
+        Without groups in layers whose channels cannot be removed and, for a net with
+        attention, without the width of its layers; see `head_groups` for the heads.
 
     Raises
     ------
     ImportError
-        If the package torch-pruning is not there, the extra ``channels``.
+        If the package torch-pruning (the extra ``channels``) is not installed.
     RuntimeError
-        If it cannot trace the net.
+        If torch-pruning cannot trace the net.
 
     Examples
     --------
@@ -97,20 +97,20 @@ def traced_groups(net: nn.Module, example: Any) -> list[ChannelGroup]:
 
 
 def head_groups(net: nn.Module) -> list[ChannelGroup]:
-    """Return a group for each known attention, in which the channels are its heads.
+    """Return a group for each known attention, with its heads as channels.
 
-    A head is its rows of the layers that make queries, keys and values, and the inputs of the layer
-    that reads it.
+    A head consists of its rows in the query, key and value layers, and its inputs in the layer
+    that follows.
 
     Parameters
     ----------
     net : torch.nn.Module
-        Any net; not run.
+        Any net; it is not run.
 
     Returns
     -------
     list of ChannelGroup
-        Without attentions whose heads share keys and values, whose layers share weights with
+        Without attentions whose heads share keys and values, or whose layers share weights with
         others, or have weights that are computed.
 
     Examples
@@ -132,7 +132,7 @@ def head_groups(net: nn.Module) -> list[ChannelGroup]:
 
 
 def _head_parts(layers: Mapping[str, nn.Module], attention: Attention) -> list[Part]:
-    """Return where heads are, of layers that can be cut."""
+    """Return the positions of the heads in layers that can be resized."""
     parts = []
     for name in (*attention.inputs, attention.output):
         is_output = name != attention.output
@@ -150,11 +150,11 @@ def _parts(
     layers: Mapping[str, nn.Module],
     whole: set[str],
 ) -> list[Part] | None:
-    """Return where a layer or operation of a group holds its channels; None if all must stay."""
+    """Return the positions of a group's channels in a layer; None if all must be kept."""
     target = item.dep.target
     is_output = graph.is_out_channel_pruning_fn(item.dep.handler)
     if is_output and not target.outputs:
-        return None  # nothing follows: an output of the net
+        return None  # an output of the net
     if target.module not in names:
         return [] if target.type.name in ("ELEMENTWISE", "CONCAT", "RESHAPE") else None
     name = names[target.module]
@@ -170,21 +170,21 @@ def _joined(layer: str, tensor: str) -> str:
 
 
 def _tied(net: nn.Module) -> set[str]:
-    """Return the layers with a parameter that another layer has too."""
+    """Return the layers with a parameter that another layer shares."""
     own = {name: list(layer.parameters(recurse=False)) for name, layer in net.named_modules()}
     owners = Counter(id(parameter) for each in own.values() for parameter in each)
     return {name for name, each in own.items() if any(owners[id(p)] > 1 for p in each)}
 
 
 def _width(net: nn.Module) -> set[str]:
-    """Return the layers that hold or norm the width that attentions read; norms count zeros."""
+    """Return the layers and norms of the width that attentions read; norms depend on zeros."""
     known = [name for each in attentions(net) for name in (*each.inputs, each.output)]
     kinds = (nn.LayerNorm, nn.Embedding) if has_attention(net) else ()
     return {*known, *(name for name, layer in net.named_modules() if isinstance(layer, kinds))}
 
 
 def _channel_dims(layer: Any, is_output: bool) -> dict[str, int] | None:
-    """Return which dimension of which tensors holds a layer's channels; None if they all stay."""
+    """Return the dimension of a layer's channels in each tensor; None if they must be kept."""
     dims: dict[str, int] | None = None
     match layer:
         case nn.Linear():
@@ -208,11 +208,11 @@ def _channel_dims(layer: Any, is_output: bool) -> dict[str, int] | None:
         return None
     there = {name: dim for name, dim in dims.items() if getattr(layer, name) is not None}
     own = dict(layer.named_parameters(recurse=False)) | dict(layer.named_buffers(recurse=False))
-    return there if there.keys() <= own.keys() else None  # a weight may be computed from others
+    return there if there.keys() <= own.keys() else None  # else a computed weight
 
 
 def output_tensors(output: Any) -> list[torch.Tensor]:
-    """Return the tensors in what a net returns, in order."""
+    """Return the tensors in a net's output, in order."""
     if isinstance(output, torch.Tensor):
         return [output]
     if isinstance(output, Mapping):

@@ -1,4 +1,4 @@
-"""Whole channels of linear layers, filters of convolutions and attention heads: which stay."""
+"""Choose the channels, filters and attention heads that are kept."""
 
 from __future__ import annotations
 
@@ -30,34 +30,34 @@ class ChannelPruner(BaseEstimator):
     r"""Remove the least important channels of every layer, so that the net gets smaller.
 
     A channel is one output of a linear layer or one filter of a convolution, with everything that
-    hangs on it: its batch norm, the inputs of the layers that read it, and the same channel of the
-    layers that it is added to. Layers tied in this way form a group (Fang, Ma, Song, Mi and Wang,
-    *DepGraph: towards any structural pruning*, CVPR 2023), in which :math:`w_c` are all weights of
-    channel c, of norms too, without biases. Of the n channels of a group exactly
-    ``min(round(rate * n), n - min_kept)`` go, of equally important ones the first.
+    depends on it: its batch norm, the inputs of the layers that read it, and the same channel of
+    the layers that it is added to. Layers tied in this way form a group (Fang, Ma, Song, Mi and
+    Wang, *DepGraph: towards any structural pruning*, CVPR 2023), in which :math:`w_c` are all
+    weights of channel c, of norms too, without biases. Of the n channels of a group exactly
+    ``min(round(rate * n), n - min_kept)`` are removed, ties in order.
 
-    Some channels always stay: those that the output's shape hangs on, those of `exclude`, and those
-    that meet anything but linear layers, convolutions, batch norm, PReLU, embeddings, and layer
-    norm over the last axis, such as grouped convolutions that are not depthwise, group norm,
-    split tensors, other attention or bare parameters. So do those without which the net cannot be
-    run, or would not compute what the dense net does with their weights at zero.
+    Some channels are always kept: those that determine the output's shape, those of `exclude`, and
+    those that pass through anything but linear layers, convolutions, batch norm, PReLU, embeddings,
+    and layer norm over the last axis, such as grouped convolutions that are not depthwise, group
+    norm, split tensors, other attention or bare parameters; also those without which the net cannot
+    be run, or does not compute the same as the dense net with their weights at zero.
 
-    Of transformers whole attention heads go, as many of each layer as of n channels, and the inner
-    channels of feed-forward layers; their width stays, that of embeddings and layer norms. Heads
+    In transformers whole attention heads are removed, by the same formula in each layer, and the
+    inner channels of feed-forward layers; the width of embeddings and layer norms is kept. Heads
     are found in the layouts of `sk_prunefair.pruning.heads.LAYOUTS`: those of BERT, DistilBERT,
-    GPT-2, ViT, BART, Llama and their kin. They stay where they share keys and values, and in
+    GPT-2, ViT, BART, Llama and similar nets. They are kept if they share keys and values, and in
     `torch.nn.MultiheadAttention`.
 
     Parameters
     ----------
     importance : {"magnitude", "taylor"}, default="magnitude"
-        The norm :math:`\|w_c\|_2`, or :math:`|w_c \cdot \partial J / \partial w_c|`: to first order
-        what the mean loss J changes by without the channel (Molchanov, Mallya, Tyree, Frosio and
+        The norm :math:`\|w_c\|_2`, or :math:`|w_c \cdot \partial J / \partial w_c|`, to first order
+        the change of the mean loss J without the channel (Molchanov, Mallya, Tyree, Frosio and
         Kautz, *Importance estimation for neural network pruning*, CVPR 2019).
     exclude : iterable of str, default=()
         Names of modules or parameters that are kept whole, their inputs as well as their outputs.
     min_kept : int, default=1
-        Channels of each group, and heads of each attention, that are kept whatever the rate.
+        Least number of channels of each group, and of heads of each attention, at any rate.
 
     Examples
     --------
@@ -89,18 +89,19 @@ class ChannelPruner(BaseEstimator):
         return self.importance == "taylor"
 
     def kept(self, module: nn.Module, rate: float, data: PruningData) -> Kept:
-        """Return the channels that stay, by the tensors that they are in.
+        """Return the indices of the kept channels, by tensor.
 
         Parameters
         ----------
         module : torch.nn.Module
-            The dense net; not changed. Neither its mode, frozen parameters nor `torch.no_grad`
-            around the call make a difference.
+            The dense net; not changed. Its mode, frozen parameters and `torch.no_grad`
+            around the call have no effect.
         rate : float
-            Share of the channels of each group to remove, in [0, 1). What a smaller rate removes,
-            a larger one removes too.
+            Share of the channels of each group to remove, in [0, 1). Channels removed at a smaller
+            rate are removed at a larger one, too.
         data : PruningData
-            Its ``example`` to trace the net with; for ``importance="taylor"`` what J is taken over.
+            Its ``example`` is used to trace the net, and its batches to compute J for
+            ``importance="taylor"``.
 
         Returns
         -------
@@ -111,12 +112,12 @@ class ChannelPruner(BaseEstimator):
         Raises
         ------
         ImportError
-            If the package torch-pruning is not there, the extra ``channels``.
+            If the package torch-pruning (the extra ``channels``) is not installed.
         ValueError
             If an argument is malformed, the net has no channels to remove, or a score is NaN.
         RuntimeError
-            If the net cannot be traced, or without these channels does not give outputs of the same
-            shape.
+            If the net cannot be traced, or does not give outputs of the same shape without these
+            channels.
 
         Examples
         --------
@@ -127,7 +128,7 @@ class ChannelPruner(BaseEstimator):
         (tensor([1]),)
         """
         self._check(module, rate, data)
-        # Inference mode would leave no graph to trace, as would no_grad and frozen parameters.
+        # Under inference mode, no_grad or with frozen parameters there would be no graph to trace.
         with torch.inference_mode(False), torch.enable_grad():
             net = copy.deepcopy(module).eval().requires_grad_()
             example = map_tensors(torch.Tensor.clone, data.example)
@@ -160,7 +161,7 @@ class ChannelPruner(BaseEstimator):
         names = {name for name, _ in (*module.named_parameters(), *module.named_modules())}
         if strangers := set(self.exclude) - names:
             raise ValueError(
-                f"exclude must name parameters or modules, got {sorted(strangers)}; there are "
+                f"exclude must name parameters or modules, got {sorted(strangers)}; the names are "
                 f"{sorted(names)[:20]}"
             )
         if not hasattr(data, "example"):
@@ -179,7 +180,7 @@ class ChannelPruner(BaseEstimator):
         ]
 
     def _least(self, group: ChannelGroup, rate: float, values: Tensors) -> torch.Tensor:
-        """Return the channels of a group that go."""
+        """Return the channels of a group to remove."""
         scores = torch.zeros(group.size, dtype=torch.float64)
         for part in group.parts:
             if part.name in values:
@@ -196,11 +197,11 @@ class ChannelPruner(BaseEstimator):
 
 
 def _removable(net: nn.Module, groups: list[ChannelGroup], example: Any) -> list[ChannelGroup]:
-    """Return the groups that can lose a channel: all that were traced, but for odd nets."""
+    """Return the groups that can lose a channel: all traced ones, except in unusual nets."""
     norms = {name for name, layer in net.named_modules() if isinstance(layer, nn.LayerNorm)}
 
     def can_lose(some: list[ChannelGroup]) -> bool:
-        # Layer norm counts zeros, so that there the masks are not the measure.
+        # Layer norm depends on zeros, so outputs cannot be compared with the masked net's.
         owners = {part.name.rpartition(".")[0] for group in some for part in group.parts}
         exact = not norms & owners
         last = [torch.tensor([group.size - 1]) for group in some]
@@ -211,7 +212,7 @@ def _removable(net: nn.Module, groups: list[ChannelGroup], example: Any) -> list
 
 @torch.no_grad()
 def _fits(net: nn.Module, kept: Kept, example: Any, exact: bool = False) -> bool:
-    """Say whether the smaller net gives outputs of the same shape; exact, those of the masks."""
+    """Tell whether outputs of the smaller net have the same shape or, if exact, the same values."""
     reference = net
     if exact:
         reference = copy.deepcopy(net)
@@ -219,7 +220,7 @@ def _fits(net: nn.Module, kept: Kept, example: Any, exact: bool = False) -> bool
     expected = output_tensors(run(reference, example))
     try:
         outputs = output_tensors(run(shrink_module(net, kept), example))
-    except Exception:  # whatever a net raises that finds another size than it was written for
+    except Exception:  # any error of a net written for another size
         return False
     return len(outputs) == len(expected) and all(
         left.shape == right.shape and (not exact or _close(left, right))
@@ -236,7 +237,7 @@ def _close(left: torch.Tensor, right: torch.Tensor) -> bool:
 
 
 def _kept(net: nn.Module, groups: list[ChannelGroup], removed: list[torch.Tensor]) -> Kept:
-    """Return what stays when each group loses its removed channels."""
+    """Return the kept indices after each group has lost its removed channels."""
     shapes = {name: t.shape for name, t in (*net.named_parameters(), *net.named_buffers())}
     stays: dict[str, dict[int, torch.Tensor]] = {}
     for group, channels in zip(groups, removed, strict=True):
@@ -264,8 +265,8 @@ def _check_counts(kept: Kept, groups: list[ChannelGroup], removed: list[torch.Te
         n_asked = int((~torch.isin(root.channels, channels)).sum())
         if n_kept != n_asked:
             raise RuntimeError(
-                f"{root.name!r} should keep {n_asked} channels, but its ties to other layers leave "
-                f"{n_kept}; name it in exclude"
+                f"{root.name!r} should keep {n_asked} channels, but the layers that share them "
+                f"leave {n_kept}; name it in exclude"
             )
 
 
@@ -274,12 +275,12 @@ def _weights(net: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def _squares(net: nn.Module) -> Tensors:
-    # Their sum ranks channels as its root does.
+    # The sum of squares ranks channels as its root does.
     return {name: weight.detach().cpu().double() ** 2 for name, weight in _weights(net).items()}
 
 
 def _taylor_terms(net: nn.Module, data: PruningData) -> Tensors:
-    """Return weight times gradient of the loss; the sum over samples ranks as their mean does."""
+    """Return weight times gradient of the loss, summed over samples, which ranks as the mean."""
     weights: Tensors = dict(_weights(net))
     total = {name: torch.zeros_like(weight) for name, weight in weights.items()}
     for X, y, _ in data.batches():

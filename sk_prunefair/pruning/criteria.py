@@ -1,4 +1,4 @@
-"""What is least important: the criteria by which weights are removed."""
+"""Criteria by which weights are removed."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Scores = Mapping[str, torch.Tensor]
 
 @runtime_checkable
 class Pruner(Protocol):
-    """What `FairPrunedClassifier` asks of its ``pruner``.
+    """Protocol of the parameter ``pruner`` of `FairPrunedClassifier`.
 
-    One that has an attribute ``needs_data`` which is True is given a `PruningData` as well, and one
-    with a true ``needs_initial`` finds the net at initialisation in it.
+    If it has an attribute ``needs_data`` that is True, it gets a `PruningData` as well; with a
+    true ``needs_initial`` that holds the net at initialisation.
     """
 
     def masks(self, module: nn.Module, rate: float) -> Masks:
@@ -30,24 +30,24 @@ class Pruner(Protocol):
 
 
 class ScorePruner(BaseEstimator):
-    """Remove the weights of smallest score; the score is a function of the user's.
+    """Remove the weights with the smallest scores by a user's function.
 
     Parameters
     ----------
     score : callable
-        From a module to a dict with one score per weight, by parameter name: a tensor of the
-        parameter's shape, larger for more important. Parameters that are not in it are left alone.
-        A function of two parameters is given a `PruningData` as the second.
+        Function of a module that returns a dict with one score per weight, by parameter name: a
+        tensor of the parameter's shape, larger for more important. Parameters that are not in it
+        are not pruned. A function of two parameters gets a `PruningData` as the second.
     scope : {"global", "layer"}, default="global"
-        Whether weights compete over the whole net, or the rate holds in each tensor.
+        Whether scores are compared over the whole net, or the rate holds in each tensor.
     exclude : iterable of str, default=()
-        Parameters that are left alone: their names, or the names of modules that hold them. The
-        rate then counts the others.
+        Parameters that are not pruned: their names, or the names of modules that hold them. The
+        rate is a share of the others.
     include : iterable of str, default=()
-        Names of bare parameters, or of modules that hold some, that the library's own scores count
+        Names of bare parameters, or of modules that hold some, that the library's scores include
         beside those that `prunable_parameters` lists.
     min_kept : float, default=0.0
-        Share of each tensor, in [0, 1), that is kept whatever the rate. At least one weight where
+        Least share of each tensor that is kept, in [0, 1), at any rate; at least one weight if
         it is above 0.
 
     Examples
@@ -78,7 +78,7 @@ class ScorePruner(BaseEstimator):
 
     @property
     def needs_data(self) -> bool:
-        """Whether the score is a function of data too."""
+        """Whether the score is a function of data, too."""
         positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         asked = [
             parameter
@@ -88,7 +88,7 @@ class ScorePruner(BaseEstimator):
         return len(asked) > 1
 
     def masks(self, module: nn.Module, rate: float, data: PruningData | None = None) -> Masks:
-        """Return the masks that keep the weights of largest score.
+        """Return the masks that keep the weights with the largest scores.
 
         Parameters
         ----------
@@ -97,7 +97,7 @@ class ScorePruner(BaseEstimator):
         rate : float
             Share of the prunable weights to remove, in [0, 1).
         data : PruningData, default=None
-            For a score that looks at data.
+            For a score that uses data.
 
         Returns
         -------
@@ -107,7 +107,7 @@ class ScorePruner(BaseEstimator):
         Raises
         ------
         ValueError
-            If a parameter of the pruner is malformed, data is needed and not given, a score has
+            If a parameter of the pruner is malformed, required data is not given, a score has
             another shape than its weight, or the rate leaves less than ``min_kept``.
         """
         if self.scope not in ("global", "layer"):
@@ -122,7 +122,7 @@ class ScorePruner(BaseEstimator):
 
     def _chosen(self, module: nn.Module, data: PruningData | None) -> dict[str, torch.Tensor]:
         if self.needs_data and data is None:
-            raise ValueError("data must be given: the score of this pruner looks at it")
+            raise ValueError("data must be given: this pruner computes its scores from data")
         found = self.score(module, data) if self.needs_data else self.score(module)
         scores = without_excluded(module, found, self.exclude)
         parameters = dict(module.named_parameters())
@@ -138,26 +138,26 @@ class ScorePruner(BaseEstimator):
 def without_excluded(
     module: nn.Module, scores: Scores, exclude: Iterable[str]
 ) -> dict[str, torch.Tensor]:
-    """Return the scores of all parameters but those that are left alone.
+    """Return the scores of all parameters except the excluded ones.
 
     Parameters
     ----------
     module : torch.nn.Module
         The net.
     scores : mapping of str to torch.Tensor
-        By parameter name.
+        Scores by parameter name.
     exclude : iterable of str
         Names of parameters, or of modules that hold them.
 
     Returns
     -------
     dict of str to torch.Tensor
-        Detached.
+        Detached scores.
 
     Raises
     ------
     ValueError
-        If `exclude` is a string, names nothing of the net, or nothing is left.
+        If `exclude` is a string or has an unknown name, or no scores are left.
     """
     if isinstance(exclude, str):
         raise ValueError(f"exclude must be a list of names, got the string {exclude!r}")
@@ -165,8 +165,8 @@ def without_excluded(
     exclude = set(exclude)
     if exclude - names:
         raise ValueError(
-            f"exclude must name parameters or modules, got {sorted(exclude - names)}; there are "
-            f"{sorted(names)[:20]}"
+            f"exclude must name parameters or modules, got {sorted(exclude - names)}; the names "
+            f"are {sorted(names)[:20]}"
         )
     left = {
         name: score.detach()
@@ -174,12 +174,12 @@ def without_excluded(
         if not any(name == other or name.startswith(f"{other}.") for other in exclude)
     }
     if not left:
-        raise ValueError("exclude and score leave nothing to prune")
+        raise ValueError("exclude and score leave no weight to prune")
     return left
 
 
 class MagnitudePruner(ScorePruner):
-    """Remove the weights of smallest absolute value.
+    """Remove the weights with the smallest absolute values.
 
     Parameters
     ----------
@@ -216,13 +216,13 @@ class MagnitudePruner(ScorePruner):
 
 
 class RandomPruner(ScorePruner):
-    """Remove weights at random: what every criterion has to beat.
+    """Remove weights at random, as a baseline for other criteria.
 
     Parameters
     ----------
     random_state : int, default=None
-        Seed; the same seed removes nested sets at growing rates. None takes torch's generator,
-        which `FairPrunedClassifier` seeds from its own ``random_state``.
+        Seed; with the same seed, sets of removed weights are nested over rates. None takes torch's
+        generator, which `FairPrunedClassifier` seeds from its own ``random_state``.
     scope, exclude, include, min_kept
         As for `ScorePruner`.
 
@@ -251,11 +251,11 @@ class RandomPruner(ScorePruner):
 
     def score(self, module: nn.Module) -> Scores:
         """Return one random number per weight."""
-        # On the CPU, so that the device does not change what is removed.
+        # On the CPU, so that the removed weights do not depend on the device.
         generator = None
         if self.random_state is not None:
             generator = torch.Generator().manual_seed(self.random_state)
-        # 24 random bits of a float32 would tie a lot among millions of weights.
+        # The 24 random bits of a float32 give many ties among millions of weights.
         return {
             name: torch.rand(weight.shape, dtype=torch.float64, generator=generator)
             for name, weight in prunable_parameters(module, self.include).items()

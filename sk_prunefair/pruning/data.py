@@ -1,4 +1,4 @@
-"""The data that criteria may look at."""
+"""PruningData: the data for criteria."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ LabelledBatch = tuple[Any, torch.Tensor, torch.Tensor]
 
 
 class PruningData:
-    """Labelled samples with their groups, batch by batch, and the loss that they are scored with.
+    """Labelled samples with their groups, batch by batch, and the loss for scores.
 
-    `FairPrunedClassifier` makes one of what `fit` or `prune` is given; by hand it is made of
-    anything that can be gone through more than once, such as a
+    `FairPrunedClassifier` makes one from the data of `fit` or `prune`; by hand it is made from
+    any iterable that can be iterated more than once, such as a
     `torch.utils.data.DataLoader`.
 
     Parameters
     ----------
     batches : iterable of (X, y, group)
         Tensors of shapes (batch_size, ...), (batch_size,) int64 and (batch_size,) int64, on the
-        device of the net. X may be a dict of tensors, then it goes to the net by name. Groups count
-        from 0.
+        device of the net. X may be a dict of tensors, which are passed to the net by name. Groups
+        are numbered from 0.
     sample_losses : callable, default=None
-        From the net's output and labels to losses of shape (batch_size,); None takes cross entropy
-        of logits.
+        Function of the net's output and labels that returns losses of shape (batch_size,); None
+        takes cross entropy of logits.
     initial : torch.nn.Module, default=None
-        The net at initialisation, for criteria that look at that.
+        The net at initialisation, for criteria that use it.
     infer : callable, default=None
-        From a module and X to the module's output, such as a classifier's own way; by default
-        ``module(X)``, or ``module(**X)`` of a dict.
+        Function of a module and X that returns the module's output, such as a classifier's
+        ``infer``; by default ``module(X)``, or ``module(**X)`` for a dict.
 
     Raises
     ------
     ValueError
-        If `batches` can be gone through only once.
+        If `batches` can be iterated only once.
 
     Examples
     --------
@@ -65,7 +65,7 @@ class PruningData:
         if isinstance(batches, Iterator):
             raise ValueError(
                 f"batches must be a list, a DataLoader or the like, got {type(batches).__name__}, "
-                "which can be gone through only once"
+                "which can be iterated only once"
             )
         self._batches = batches
         self.sample_losses = sample_losses or _cross_entropy
@@ -92,7 +92,7 @@ class PruningData:
         Parameters
         ----------
         module : torch.nn.Module
-            The net; run in the mode it is in.
+            The net, run in its current mode.
         X : torch.Tensor of shape (n_samples, ...), or dict of such
             Features.
         y : torch.Tensor of shape (n_samples,), dtype int64
@@ -101,7 +101,7 @@ class PruningData:
         return self.sample_losses(self.infer(module, X), y)
 
     def bound(self, module: nn.Module) -> nn.Module:
-        """Return the net as it is run here, one module with the names of its own tensors."""
+        """Return the net with its ``infer`` as one module, with the names of its own tensors."""
         return BoundNet(module, self.infer)
 
 

@@ -1,4 +1,4 @@
-"""From the dense net to a pruned one and back: what `prune` does to a net."""
+"""The steps of `prune`: from the dense net to a pruned one and back."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from sk_prunefair.pruning.recalibrate import recalibrate_batch_norm
 from sk_prunefair.pruning.schedules import PruningSchedule
 from sk_prunefair.restore import unchanged_on_error
 from sk_prunefair.seeds import seeded
-from sk_prunefair.skorch_state import count_from_here, schedule_states
+from sk_prunefair.skorch_state import reset_best_scores, schedule_states
 
 if TYPE_CHECKING:
     from sk_prunefair.data.dataset import GroupDataset
     from sk_prunefair.protocol import CoreNet
 
-# Step of the seed for what a pruner draws: the same at every rate, so that masks are nested.
+# Offset of the seed for a pruner's draws: the same at every rate, so that masks are nested.
 _PRUNING = 2**31
 
 
@@ -41,20 +41,20 @@ def prune(
     recalibrate: bool = False,
     **training: Any,
 ) -> None:
-    """Prune the dense net of `net`, and fine-tune what is left; an error changes nothing.
+    """Prune the dense net of `net`, and fine-tune the rest; an error changes nothing.
 
     Parameters
     ----------
     net : CoreNet
-        Fitted, pruned before or not.
+        Fitted net, pruned before or not.
     rate : float
         Share of the prunable weights, or of each layer's channels, to remove, in [0, 1).
     data : GroupDataset or None
-        What is fine-tuned on, scored on and recalibrated with.
+        Data for fine-tuning, scores and recalibration.
     epochs : int
-        Of fine-tuning.
+        Epochs of fine-tuning.
     recalibrate : bool, default=False
-        Whether batch norms are measured again before the fine-tuning.
+        Whether the averages of batch norms are recomputed before the fine-tuning.
     **training : dict
         Options of ``net.train``.
     """
@@ -77,7 +77,7 @@ def prune(
 
 
 def make_plan(net: CoreNet, module: nn.Module, rate: float, data: GroupDataset | None) -> Plan:
-    """Ask the net's pruner what goes of a module."""
+    """Return the plan of the net's pruner for a module."""
     pruner = net.make_pruner()
     if data is None and pruner.needs_data:
         raise ValueError(
@@ -90,14 +90,15 @@ def make_plan(net: CoreNet, module: nn.Module, rate: float, data: GroupDataset |
         plan = pruner.plan(module, rate, seen)
     if net.ranks.count == 1:
         return plan
-    # Scores of all ranks are of the same rows; what is last in their bits, or drawn, is the main's.
+    # Scores of all ranks are of the same rows, but may differ in the last bits: use the main
+    # rank's.
     same = unpack_plan(module, net.ranks.main(plan.pack()))
     assert same is not None
     return same
 
 
 def begin_pruned(net: CoreNet, plan: Plan, start: nn.Module | None = None) -> None:
-    """Put a pruned copy of the dense net, with an optimizer of its own, in the place of that."""
+    """Replace the dense net by a pruned copy with its own optimizer."""
     parts = net.trained_parts()
     own = copy.deepcopy(
         {
@@ -120,9 +121,9 @@ def begin_pruned(net: CoreNet, plan: Plan, start: nn.Module | None = None) -> No
 
 
 def _new_optimizer(net: CoreNet, dense: torch.optim.Optimizer | None) -> None:
-    """Make an optimizer by the net's parameters, with what the dense one has gathered.
+    """Create an optimizer with the net's parameters and the state of the dense net's optimizer.
 
-    Fine-tuning with the moments of the dense training was seen to do better than without.
+    Fine-tuning with the moments of the dense training gave better results than without.
     """
     net.initialize_optimizer()
     if dense is not None and type(dense) is type(net.optimizer_):
@@ -132,7 +133,7 @@ def _new_optimizer(net: CoreNet, dense: torch.optim.Optimizer | None) -> None:
 
 
 def restore_dense(net: CoreNet) -> None:
-    """Go back to the dense net, its optimizer, its history and its constraints' state."""
+    """Restore the dense net, its optimizer, its history and its constraints' state."""
     pruned = net.pruned_
     if pruned is None:
         return
@@ -148,19 +149,19 @@ def restore_dense(net: CoreNet) -> None:
 
 
 def raise_rate(net: CoreNet, rate: float, data: GroupDataset) -> None:
-    """Prune the net as it is further, in the middle of its fine-tuning.
+    """Prune the current net further, during its fine-tuning.
 
-    Scores so far are of a net with more weights: "best" and "patience" count from here.
+    Earlier scores are from a net with more weights: "best" and "patience" restart here.
     """
     assert net.pruned_ is not None
     plan = make_plan(net, net.module_, rate, data)
     net.pruned_ = replace(net.pruned_, plan=plan)
     net.enforce()
-    count_from_here((callback for _, callback in net.callbacks_), net)
+    reset_best_scores((callback for _, callback in net.callbacks_), net)
 
 
 def find_schedule(net: CoreNet, epochs: int) -> PruningSchedule | None:
-    """Return the schedule among the callbacks, None where there is nothing to spread."""
+    """Return the schedule among the callbacks, or None if there is none or no fine-tuning."""
     found = [c for _, c in net.callbacks_ if isinstance(c, PruningSchedule)]
     if len(found) > 1:
         raise ValueError(f"callbacks must hold one pruning schedule at most, got {len(found)}")
@@ -169,14 +170,14 @@ def find_schedule(net: CoreNet, epochs: int) -> PruningSchedule | None:
     if net.make_pruner().needs_example:
         raise ValueError(
             f"callbacks hold {type(found[0]).__name__}, but pruner={net.pruner!r} removes "
-            "channels, which go at once; drop the schedule"
+            "channels, all in one step; remove the schedule"
         )
     found[0].check(epochs)
     return found[0]
 
 
 def check_request(net: CoreNet, epochs: int) -> None:
-    """Raise ValueError where the parameters do not allow the pruning that ``fit`` ends with."""
+    """Raise ValueError if the parameters do not allow the pruning at the end of ``fit``."""
     find_schedule(net, epochs)
     if net.rewind_epoch is not None:
         epoch = check_epochs(net.rewind_epoch, "rewind_epoch")
@@ -185,20 +186,19 @@ def check_request(net: CoreNet, epochs: int) -> None:
 
 
 def _start(net: CoreNet, epochs: int) -> nn.Module | None:
-    """Return the net that fine-tuning starts from, None for the dense one."""
+    """Return the net from which fine-tuning starts, or None for the dense one."""
     if net.rewind_epoch is None or not epochs:
         return None
     if net.rewind_epoch not in net.snapshots_:
         raise ValueError(
-            f"rewind_epoch={net.rewind_epoch!r} asks for the net after that epoch of dense "
-            f"training, but only those after {sorted(net.snapshots_)} were kept; it must be "
-            "set before fit"
+            f"rewind_epoch={net.rewind_epoch!r} needs the net after that epoch of dense training, "
+            f"but only those after epochs {sorted(net.snapshots_)} were kept; set it before fit"
         )
     return net.snapshots_[net.rewind_epoch]
 
 
 def _seen(net: CoreNet, data: GroupDataset | None) -> PruningData:
-    """Return what a pruner may look at; without data, one sample of the right shape."""
+    """Return the data for a pruner; without data, one sample of the right shape."""
     batches: Any = None if data is None else _LabelledBatches(net, data)
     if batches is None:
         inputs = None if net.schema_ is None else net.schema_.inputs
@@ -215,12 +215,12 @@ def _seen(net: CoreNet, data: GroupDataset | None) -> PruningData:
 
 
 def _inferring(net: CoreNet) -> Infer:
-    """Return how the net runs a module, as that is written: pruners look into it."""
+    """Return the function that runs a module as written, for pruners that inspect it."""
     return lambda module, X: net.exact(module).infer(X)
 
 
 class _LabelledBatches:
-    """The batches of a dataset as (X, y, group), on the net's device, as often as one likes."""
+    """The batches of a dataset as (X, y, group), on the net's device, for repeated iteration."""
 
     def __init__(self, net: CoreNet, data: GroupDataset) -> None:
         self.net = net
@@ -235,7 +235,7 @@ class _LabelledBatches:
 
 
 def _recalibrate(net: CoreNet, data: GroupDataset) -> None:
-    """Go through the data once, shuffled: batches of one class would have averages apart."""
+    """Run the net over the data once, shuffled, as batches of one class would bias averages."""
     with seeded(net.seed_, _PRUNING, net.device):
         order = torch.randperm(len(data))
     # A last batch of one sample has no variance.

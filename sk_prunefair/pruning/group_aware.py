@@ -1,4 +1,4 @@
-"""Criteria that ask for whom a weight matters."""
+"""Criteria that depend on the groups."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from sk_prunefair.pruning.masks import Masks
 from sk_prunefair.pruning.saliency import Tensors, gradients, scoring_copy
 from sk_prunefair.pruning.sample_gradients import SampleGradients
 
-# Gradients of single samples are held for as many samples at a time as fit in here.
+# Bytes for the gradients of single samples that are held at once.
 _CHUNK_BYTES = 2**26
 
 
 @torch.enable_grad()
 def group_importance(module: nn.Module, data: PruningData, include: Iterable[str] = ()) -> Tensors:
-    r"""Return how much each weight matters to each group, as FairGRAPE measures it.
+    r"""Return the importance of each weight for each group, as in FairGRAPE.
 
     It is :math:`\sum_b (\theta_i \, \partial J_{a,b} / \partial \theta_i)^2` over the batches b,
     with :math:`J_{a,b}` the mean loss of group a's samples of the batch.
@@ -33,14 +33,14 @@ def group_importance(module: nn.Module, data: PruningData, include: Iterable[str
     module : torch.nn.Module
         The net; not changed.
     data : PruningData
-        With groups.
+        Data with groups.
     include : iterable of str, default=()
         As for `sk_prunefair.pruning.prunable_parameters`.
 
     Returns
     -------
     dict of str to torch.Tensor
-        By parameter name, shape (n_groups, ...) with the shape of the weight behind it.
+        By parameter name, of shape (n_groups, ...) followed by the shape of the weight.
 
     Examples
     --------
@@ -66,8 +66,8 @@ def group_importance(module: nn.Module, data: PruningData, include: Iterable[str
 class FairGrapePruner(BaseEstimator):
     """Keep each group's share of the importance, layer by layer.
 
-    Each layer begins empty. Again and again, the group whose share of the kept importance is
-    furthest below its share in the dense layer is given the weight that matters most to it, until
+    Each layer starts empty. Repeatedly, the group whose share of the kept importance is
+    furthest below its share in the dense layer gets its most important remaining weight, until
     the layer is full (Lin, Kim and Joo, *FairGRAPE: fairness-aware gradient pruning method for
     face attribute classification*, ECCV 2022). The paper prunes in many small steps with training
     between them: see `sk_prunefair.pruning.IterativePruning`.
@@ -77,7 +77,7 @@ class FairGrapePruner(BaseEstimator):
     exclude, include : iterable of str, default=()
         As for `sk_prunefair.pruning.ScorePruner`.
     max_turns : int, default=10_000
-        A layer that keeps more weights than this hands out several at a turn.
+        Largest number of turns per layer; if more weights are kept, a turn adds several.
 
     Examples
     --------
@@ -101,7 +101,7 @@ class FairGrapePruner(BaseEstimator):
         self.max_turns = max_turns
 
     def masks(self, module: nn.Module, rate: float, data: PruningData | None = None) -> Masks:
-        """Return masks that keep the groups' shares.
+        """Return masks that keep the groups' shares of the importance.
 
         Parameters
         ----------
@@ -110,7 +110,7 @@ class FairGrapePruner(BaseEstimator):
         rate : float
             Share of each layer's weights to remove, in [0, 1).
         data : PruningData
-            With groups.
+            Data with groups.
 
         Returns
         -------
@@ -123,7 +123,7 @@ class FairGrapePruner(BaseEstimator):
             If a parameter of the pruner is malformed, there is no data, or an importance is NaN.
         """
         if data is None:
-            raise ValueError("data must be given: FairGRAPE weighs what matters to each group")
+            raise ValueError("data must be given: FairGRAPE computes importance scores by group")
         if self.max_turns < 1:
             raise ValueError(f"max_turns must be at least 1, got {self.max_turns!r}")
         masks: Masks = {}
@@ -141,7 +141,7 @@ class FairGrapePruner(BaseEstimator):
 def _keep_shares(
     importance: npt.NDArray[np.float64], n_kept: int, max_turns: int
 ) -> npt.NDArray[np.bool_]:
-    """Return which weights are kept, of importance (n_groups, n_weights)."""
+    """Return which weights are kept, for importances of shape (n_groups, n_weights)."""
     n_groups, n_weights = importance.shape
     kept = np.zeros(n_weights, dtype=bool)
     totals = importance.sum(axis=1)
@@ -195,9 +195,9 @@ def _fairprune_scores(
 
 
 def _group_factors(losses: torch.Tensor, beta: float) -> torch.Tensor:
-    """Return factors that fall with the loss, the negative ones -beta times the positive in sum.
+    """Return factors that decrease with the loss; the negative ones sum to -beta times the others.
 
-    Of two groups, 1 and -beta.
+    For two groups they are 1 and -beta.
     """
     spread = losses.max() - losses.min()
     if spread == 0:
@@ -205,30 +205,30 @@ def _group_factors(losses: torch.Tensor, beta: float) -> torch.Tensor:
     linear = 1 - (1 + beta) * (losses.max() - losses) / spread
     if beta == 0:
         return linear
-    # Many well served groups would outweigh the few others, and what all need would go first.
+    # Otherwise many well predicted groups would outweigh the few others.
     helped, others = linear.clamp(min=0), linear.clamp(max=0)
     return helped - beta * helped.sum() * others / others.sum()
 
 
 class FairPrunePruner(ScorePruner):
-    r"""Remove what the badly served groups need least and the well served ones need most.
+    r"""Remove weights that matter little to badly predicted groups and much to well predicted ones.
 
     The score of a weight is :math:`\tfrac12 \theta_i^2 \sum_a c_a h_{a,i}`, with h the second
-    derivative of group a's mean loss: what the groups' losses rise by, to second order at a
-    minimum, when the weight goes. For two groups, :math:`c` is 1 for the one with the larger loss
-    and -β for the other (Wu, Zeng, Xu, Shi and Hu, *FairPrune: achieving fairness through pruning
-    for dermatological disease diagnosis*, MICCAI 2022). For more, ours: it falls linearly with the
-    groups' mean losses from 1 to where it is negative, and the negative ones are scaled to be -β
-    times the positive ones in sum, so that what all groups need alike is kept.
+    derivative of group a's mean loss: the increase of the groups' losses, to second order at a
+    minimum, when the weight is removed. For two groups, :math:`c` is 1 for the one with the larger
+    loss and -β for the other (Wu, Zeng, Xu, Shi and Hu, *FairPrune: achieving fairness through
+    pruning for dermatological disease diagnosis*, MICCAI 2022). For more groups (our extension) it
+    falls linearly with the groups' mean losses from 1 to negative values, which are scaled to sum
+    to -β times the positive ones, so that weights that all groups need are kept.
 
-    The second derivatives are the mean squared gradients of single samples (the empirical Fisher
-    information), since true ones can be negative far from a minimum. Memory: the gradients of as
-    many samples as fit in 64 MiB, or of one, and one set of weights per group.
+    The second derivatives are approximated by the mean squared gradients of single samples (the
+    empirical Fisher information), as true ones can be negative far from a minimum. Memory: the
+    gradients of as many samples as fit in 64 MiB, or of one, and one set of weights per group.
 
     Parameters
     ----------
     beta : float, default=0.3
-        β, in [0, 1]; 0 ignores what the best served group needs.
+        β, in [0, 1]; 0 ignores the groups with a smaller loss.
     scope, exclude, include, min_kept
         As for `sk_prunefair.pruning.ScorePruner`.
 
@@ -260,7 +260,7 @@ class FairPrunePruner(ScorePruner):
         self.min_kept = min_kept
 
     def score(self, module: nn.Module, data: PruningData) -> Tensors:
-        """Return what the groups' losses rise by without each weight, weighted by group."""
+        """Return the increase of the groups' losses without each weight, weighted by group."""
         if not 0 <= self.beta <= 1:
             raise ValueError(f"beta must be in [0, 1], got {self.beta!r}")
         return _fairprune_scores(module, data, self.beta, self.include)

@@ -1,4 +1,4 @@
-"""Attention heads: in which layers they are, by a table of the layouts that nets have."""
+"""Attention heads: the layers that hold them, by a table of known layouts."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from sk_prunefair.pruning._resize import is_conv1d
 
 @dataclass(frozen=True)
 class Layout:
-    """Paths to the layers of an attention, from the module that holds them all.
+    """Paths to the layers of an attention, relative to the module that contains them.
 
     Parameters
     ----------
     inputs : tuple of str
-        The layers that make queries, keys and values, or the one that makes all three side by side.
+        The query, key and value layers, or the single layer that computes all three.
     output : str
-        The layer that reads the heads.
+        The layer after the heads.
     states : str, default=""
-        The module that states the size of a head, see `HEAD_SIZES`; by default that same one.
+        The module with the size of a head, see `HEAD_SIZES`; by default the containing one.
 
     Examples
     --------
@@ -47,31 +47,31 @@ LAYOUTS = (
     Layout(("c_attn",), "c_proj"),  # GPT-2
     Layout(("Wqkv",), "Wo"),  # ModernBERT
 )
-"""To have the heads of another net cut, add where it keeps them."""
+"""Attributes that hold the number of heads; add those of other nets to prune their heads."""
 
 HEAD_SIZES = ("attention_head_size", "head_dim")
 HEAD_COUNTS = ("num_attention_heads", "num_heads", "n_heads", "num_key_value_heads")
 WIDTHS = ("all_head_size", "split_size", "embed_dim", "dim")
-"""What modules call the size of a head, the number of heads, and the size of all heads."""
+"""Attribute names for the size of a head, the number of heads, and the size of all heads."""
 
 
 @dataclass(frozen=True)
 class Attention:
-    """Where one attention of a net has its layers.
+    """The layers of one attention of a net.
 
     Parameters
     ----------
     inputs : tuple of str
-        Names of the layers that make queries, keys and values.
+        Names of the query, key and value layers.
     output : str
-        Name of the layer that reads the heads.
+        Name of the layer after the heads.
     states : str
-        Name of the module that states the size of a head.
+        Name of the module with the size of a head.
     head_size : int
-        Channels of a head; 0 where the heads are in another order than that of the layouts, or
+        Number of channels of a head; 0 if the heads are in another order than in the layouts, or
         share keys and values.
     n_heads : int
-        Number of heads; 0 where the size is.
+        Number of heads; 0 if the size is 0.
 
     Examples
     --------
@@ -87,12 +87,12 @@ class Attention:
 
 
 def attentions(net: nn.Module) -> list[Attention]:
-    """Return the attentions of a net that are laid out as one of `LAYOUTS`.
+    """Return the attentions of a net that have one of `LAYOUTS`.
 
     Parameters
     ----------
     net : torch.nn.Module
-        Any net; not run.
+        Any net; it is not run.
 
     Returns
     -------
@@ -121,12 +121,12 @@ def attentions(net: nn.Module) -> list[Attention]:
 
 
 def has_attention(net: nn.Module) -> bool:
-    """Tell whether a module of the net states how many heads it has, or their size.
+    """Tell whether a module of the net has an attribute for the number of heads, or their size.
 
     Parameters
     ----------
     net : torch.nn.Module
-        Any net; not run.
+        Any net; it is not run.
 
     Examples
     --------
@@ -137,19 +137,19 @@ def has_attention(net: nn.Module) -> bool:
 
 
 def resize_heads(net: nn.Module, cut: Container[str]) -> None:
-    """Set the sizes that attentions state of themselves to those of their tensors, in place.
+    """Set the head attributes of attentions to the shapes of their tensors, in place.
 
     Parameters
     ----------
     net : torch.nn.Module
-        A net of which heads were cut.
+        A net whose heads were removed.
     cut : container of str
-        Names of the tensors that were cut; attentions that these do not touch stay as they are.
+        Names of the resized tensors; attentions without any of these are not changed.
 
     Raises
     ------
     ValueError
-        If what is left of an attention is not a number of whole heads.
+        If the remaining channels of an attention are not a whole number of heads.
 
     Examples
     --------
@@ -167,8 +167,8 @@ def resize_heads(net: nn.Module, cut: Container[str]) -> None:
         width, _ = in_and_out(net.get_submodule(attention.output))
         if size and width % size:
             raise ValueError(
-                f"kept leaves {width} inputs of {attention.output!r}, which are no whole heads of "
-                f"{size} channels"
+                f"kept leaves {width} inputs of {attention.output!r}, which is not a multiple of "
+                f"the head size {size}"
             )
         count = _first(stated, HEAD_COUNTS)
         if size and count:
@@ -183,7 +183,7 @@ def in_and_out(layer: Any) -> tuple[int, int]:
     Parameters
     ----------
     layer : torch.nn.Module
-        One of these; its tensor says.
+        One of these layers; its tensor is used.
 
     Examples
     --------
@@ -199,7 +199,7 @@ def _is_projection(layer: nn.Module | None) -> bool:
 
 
 def _heads(states: nn.Module, projections: list[nn.Module]) -> tuple[int, int]:
-    """Return size and number of the heads, zeros where inputs and output do not agree on them."""
+    """Return size and number of the heads, zeros if inputs and output do not agree on them."""
     *inputs, output = projections
     width, _ = in_and_out(output)
     size, count = (_first(vars(states), names) for names in (HEAD_SIZES, HEAD_COUNTS))
@@ -210,6 +210,6 @@ def _heads(states: nn.Module, projections: list[nn.Module]) -> tuple[int, int]:
 
 
 def _first(stated: dict[str, Any], names: tuple[str, ...]) -> int:
-    """Return the first of these that a module states as a positive integer, else 0."""
+    """Return the first of these attributes that is a positive integer, else 0."""
     values = (stated.get(name) for name in names)
     return next((value for value in values if isinstance(value, int) and value > 0), 0)

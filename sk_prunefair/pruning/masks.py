@@ -1,4 +1,4 @@
-"""Masks over weights: which parameters can be pruned, which are kept, how masks are applied."""
+"""Masks over weights: prunable parameters, the choice of kept weights, their application."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NORMS = (
 )
 
 
-# Parts of a layer that the package peft has wrapped: what is added, and what is no longer used.
+# Submodules of layers wrapped by the package peft: adapters, and the unused original.
 _ADAPTERS = {"lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B", "original_module"}
 
 
@@ -33,20 +33,20 @@ def is_norm(module: nn.Module) -> bool:
 
 
 def prunable_parameters(module: nn.Module, include: Iterable[str] = ()) -> dict[str, nn.Parameter]:
-    """Return the weights that pruning may remove, by name: the prunable weights.
+    """Return the prunable weights, by name.
 
     These are the parameters called ``weight`` (or ``weight_…``, ``…_weight``) with two or more
-    dimensions, outside normalisation layers: biases and norms are left alone. So are parametrized
-    tensors (weight norm, spectral norm, orthogonal ones), whose zeros would not stay, and the
+    dimensions, outside normalisation layers: biases and norms are not pruned, nor are parametrized
+    tensors (weight norm, spectral norm, orthogonal ones), whose zeros would be lost, and the
     adapters of the package peft, which are added to a layer's weight and can be merged into it. A
-    tensor shared by two layers is listed once; frozen ones are listed, too.
+    tensor shared by two layers is listed once; frozen ones are included.
 
     Parameters
     ----------
     module : torch.nn.Module
         Any net.
     include : iterable of str, default=()
-        Names of more parameters, or of modules that hold them, of whatever name.
+        Further parameters of any name: their names, or those of modules that hold them.
 
     Returns
     -------
@@ -88,8 +88,8 @@ def prunable_parameters(module: nn.Module, include: Iterable[str] = ()) -> dict[
 def keep_largest(scores: Mapping[str, torch.Tensor], rate: float, min_kept: float = 0.0) -> Masks:
     """Keep the weights with the largest scores over all tensors together.
 
-    Exactly ``round(rate * n)`` of the ``n`` weights are removed: among weights whose score ties
-    with the threshold, the first ones go.
+    Exactly ``round(rate * n)`` of the ``n`` weights are removed: among weights whose score equals
+    the threshold, the first ones are removed.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def keep_largest(scores: Mapping[str, torch.Tensor], rate: float, min_kept: floa
     rate : float
         Share to remove, in [0, 1).
     min_kept : float, default=0.0
-        Share of each tensor, in [0, 1), that is kept whatever the others' scores; rounded up.
+        Least share of each tensor that is kept, in [0, 1), for any scores; rounded up.
 
     Returns
     -------
@@ -108,8 +108,8 @@ def keep_largest(scores: Mapping[str, torch.Tensor], rate: float, min_kept: floa
     Raises
     ------
     ValueError
-        If a score is NaN, as it is for a net whose training diverged, or the rate leaves fewer
-        weights than `min_kept` asks for.
+        If a score is NaN, as after a training that diverged, or the rate leaves fewer
+        weights than `min_kept` requires.
 
     Examples
     --------
@@ -139,7 +139,7 @@ def _as_numpy(score: torch.Tensor) -> npt.NDArray[Any]:
 def _all_but_smallest(parts: list[npt.NDArray[Any]], n_removed: int) -> list[npt.NDArray[np.bool_]]:
     if not n_removed:
         return [np.ones(part.size, dtype=bool) for part in parts]
-    # The one copy of all scores is sorted in place, and gone before masks are made.
+    # The only copy of all scores is sorted in place, and freed before masks are created.
     flat = np.concatenate(parts)
     flat.partition(n_removed - 1)
     threshold = flat[n_removed - 1]
@@ -156,7 +156,7 @@ def _all_but_smallest(parts: list[npt.NDArray[Any]], n_removed: int) -> list[npt
 def _with_floor(
     parts: list[npt.NDArray[Any]], min_kept: float, n_removed: int
 ) -> list[npt.NDArray[Any]]:
-    """Return the scores with infinity at the largest of each tensor."""
+    """Return the scores with infinity for the largest of each tensor."""
     if not 0 <= min_kept < 1:
         raise ValueError(f"min_kept must be in [0, 1), got {min_kept!r}")
     floors = [math.ceil(min_kept * part.size) for part in parts]
@@ -175,29 +175,29 @@ def _with_floor(
 def check_masks(
     module: nn.Module, masks: Mapping[str, torch.Tensor], rate: float | None = None
 ) -> Masks:
-    """Return a pruner's masks, or raise an error that says what is wrong with them.
+    """Return a pruner's masks, or raise an error if they are malformed.
 
-    A layer that loses all of its weights is warned of: unless a shortcut goes round it, the net
-    then gives the same prediction for every sample, and no fine-tuning brings it back.
+    A layer that loses all of its weights raises a warning: unless a skip connection bypasses it,
+    the net then gives the same prediction for every sample, also after fine-tuning.
 
     Parameters
     ----------
     module : torch.nn.Module
-        The net that they are for.
+        The net of the masks.
     masks : mapping of str to torch.Tensor
-        What the pruner returned.
+        Result of the pruner.
     rate : float, default=None
-        The rate that it was asked for, for the warning.
+        The requested rate, for the warning.
 
     Returns
     -------
     dict of str to torch.Tensor
-        The same.
+        The same masks.
 
     Raises
     ------
     ValueError
-        If a name is no parameter of the net, or a mask is not boolean or of another shape.
+        If a name is not a parameter of the net, or a mask is not boolean or of another shape.
 
     Warns
     -----
@@ -227,17 +227,17 @@ def check_masks(
     if empty:
         at = "" if rate is None else f" at rate={rate:g}"
         warnings.warn(
-            f"pruning leaves no weight of {empty[:5]}{' and others' * (len(empty) > 5)}{at}: "
-            "unless a shortcut goes round it, every sample gets the same prediction, with "
-            "fine-tuning too. A lower rate, scope='layer' or min_kept may help: look at held-out "
-            "data, as nets with min_kept were seen to be constant all the same",
+            f"pruning removes all weights of {empty[:5]}{' and others' * (len(empty) > 5)}{at}: "
+            "unless a skip connection bypasses them, every sample gets the same prediction, also "
+            "after fine-tuning. A lower rate, scope='layer' or min_kept may help; check held-out "
+            "data, as nets pruned with min_kept can be constant, too",
             stacklevel=2,
         )
     return dict(masks)
 
 
 def empty_layers(masks: Mapping[str, torch.Tensor]) -> list[str]:
-    """Return the names of the parameters of which nothing is kept.
+    """Return the names of the parameters whose masks keep nothing.
 
     Examples
     --------
@@ -267,7 +267,7 @@ def apply_masks(module: nn.Module, masks: Mapping[str, torch.Tensor]) -> None:
     0.0
     """
     for name, mask in masks.items():
-        # Multiplying would leave NaN and turn negative weights into -0.0.
+        # Multiplication would keep NaN and turn negative weights into -0.0.
         module.get_parameter(name).masked_fill_(~mask, 0.0)
 
 
@@ -277,7 +277,7 @@ def sparsity(masks: Mapping[str, torch.Tensor]) -> float:
     Parameters
     ----------
     masks : mapping of str to torch.Tensor
-        Boolean masks; empty for a net that was not pruned.
+        Boolean masks; empty for a net that is not pruned.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What goes of a net: single weights, set to zero, or whole channels, taken out."""
+"""Plan: the weights to set to zero in a net, or the channels to remove from it."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _RATE = f"{PREFIX}rate"
 
 
 class Plan(Protocol):
-    """What a pruner decides, and how it is carried out on a net.
+    """Decision of a pruner, and its application to a net.
 
     Attributes
     ----------
     rate : float
-        The share that was asked for.
+        The requested rate.
     masks : dict of str to torch.Tensor
         By parameter name, of the shapes of the dense net, True where a weight is kept.
     zeroed : dict of str to torch.Tensor
         Masks of the parameters of the pruned net that are held at zero; empty for channels.
     kept : dict of str to tuple or None
-        The indices that are left where channels go; None where weights are set to zero.
+        The kept indices if channels are removed; None if weights are set to zero.
     """
 
     @property
@@ -44,13 +44,13 @@ class Plan(Protocol):
     def kept(self) -> Kept | None: ...  # noqa: D102
 
     def apply(self, dense: nn.Module) -> nn.Module:
-        """Return a pruned copy of the dense net, which stays as it is."""
+        """Return a pruned copy of the dense net, which is not changed."""
 
     def enforce(self, module: nn.Module) -> None:
-        """Remove again, in place, what training may have brought back."""
+        """Enforce the plan, in place, after a change of weights."""
 
     def expand(self, dense: nn.Module, module: nn.Module) -> nn.Module:
-        """Return a net of the dense net's architecture that computes what the pruned one does."""
+        """Return a net of the dense net's architecture with the outputs of the pruned one."""
 
     def pack(self) -> dict[str, torch.Tensor]:
         """Return the plan as tensors for a state dict."""
@@ -58,14 +58,14 @@ class Plan(Protocol):
 
 @dataclass(frozen=True)
 class WeightPlan:
-    """Single weights are set to zero.
+    """Plan that sets single weights to zero.
 
     Parameters
     ----------
     masks : dict of str to torch.Tensor
         Boolean masks by parameter name, True where a weight is kept.
     rate : float, default=0.0
-        The share of the prunable weights that was to be removed.
+        The requested share of the prunable weights to remove.
 
     Examples
     --------
@@ -84,11 +84,11 @@ class WeightPlan:
 
     @property
     def kept(self) -> None:
-        """None: no channels go."""
+        """None, as no channels are removed."""
         return
 
     def apply(self, dense: nn.Module) -> nn.Module:
-        """Return a copy of the dense net with zeros in the place of the removed weights."""
+        """Return a copy of the dense net with the removed weights set to zero."""
         module = copy.deepcopy(dense)
         self.enforce(module)
         return module
@@ -98,7 +98,7 @@ class WeightPlan:
         apply_masks(module, self.masks)
 
     def expand(self, dense: nn.Module, module: nn.Module) -> nn.Module:
-        """Return the pruned net: it is of the dense net's architecture."""
+        """Return the pruned net itself, which has the dense net's architecture."""
         return module
 
     def pack(self) -> dict[str, torch.Tensor]:
@@ -108,16 +108,16 @@ class WeightPlan:
 
 @dataclass(frozen=True)
 class ChannelPlan:
-    """Whole channels are taken out, so that the net gets smaller.
+    """Plan that removes whole channels, so that the net gets smaller.
 
     Parameters
     ----------
     kept : dict of str to tuple
-        What is left of each tensor, as `sk_prunefair.pruning.shrink_module` takes it.
+        Kept indices of each tensor, as `sk_prunefair.pruning.shrink_module` takes them.
     masks : dict of str to torch.Tensor
         The same as masks over the dense net's weights.
     rate : float, default=0.0
-        The share of each layer's channels that was to be removed.
+        The requested share of each layer's channels to remove.
 
     Examples
     --------
@@ -134,12 +134,12 @@ class ChannelPlan:
 
     @classmethod
     def of(cls, dense: nn.Module, kept: Kept, rate: float) -> ChannelPlan:
-        """Return the plan that leaves these indices of a dense net."""
+        """Return the plan that keeps these indices of a dense net."""
         return cls(kept, kept_masks(dense, kept), rate)
 
     @property
     def zeroed(self) -> Masks:
-        """Empty: what is gone has no zeros."""
+        """Empty, as removed channels have no zeros."""
         return {}
 
     def apply(self, dense: nn.Module) -> nn.Module:
@@ -147,10 +147,10 @@ class ChannelPlan:
         return shrink_module(dense, self.kept)
 
     def enforce(self, module: nn.Module) -> None:
-        """Do nothing: what is gone cannot come back."""
+        """Do nothing, as removed channels cannot reappear."""
 
     def expand(self, dense: nn.Module, module: nn.Module) -> nn.Module:
-        """Return the smaller net with zeros in the place of the missing channels."""
+        """Return the smaller net with zeros for the missing channels."""
         return expand_module(dense, module, self.kept)
 
     def pack(self) -> dict[str, torch.Tensor]:
@@ -164,19 +164,19 @@ class ChannelPlan:
 
 
 def unpack_plan(dense: nn.Module, packed: Mapping[str, torch.Tensor]) -> Plan | None:
-    """Return the plan that a state dict holds, None where there is none.
+    """Return the plan in a state dict, or None.
 
     Parameters
     ----------
     dense : torch.nn.Module
-        The net that it is for.
+        The net of the plan.
     packed : mapping of str to torch.Tensor
-        A state dict with what ``pack`` returned among its tensors.
+        A state dict that includes the tensors of ``pack``.
 
     Raises
     ------
     ValueError, AttributeError
-        If it names tensors that the net does not have.
+        If it names tensors that the net lacks.
     """
     if _RATE not in packed:
         return None
@@ -201,13 +201,13 @@ def _unpacked_kept(dense: nn.Module, packed: Mapping[str, torch.Tensor]) -> Kept
     for key, index in packed.items():
         dim, _, name = key.partition(".")
         if name not in tensors:
-            raise ValueError(f"the saved net has a tensor {name!r}, the target has not")
+            raise ValueError(f"the saved net has a tensor {name!r}, which the target lacks")
         found.setdefault(name, [None] * tensors[name].ndim)[int(dim)] = index.cpu()
     return {name: tuple(dims) for name, dims in found.items()}
 
 
 def below(packed: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    """Return the tensors whose names begin with a prefix, without it."""
+    """Return the tensors whose names begin with a prefix, with the prefix removed."""
     return {
         name.removeprefix(prefix): value
         for name, value in packed.items()

@@ -1,4 +1,4 @@
-"""Which parameters of a net are not weights that can be pruned, and what to do about them."""
+"""Parameters that cannot be pruned, with errors and warnings about them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sk_prunefair.pruning.masks import is_norm, prunable_parameters
 
 
 def check_prunable(module: nn.Module) -> None:
-    """Raise ValueError where something else holds a layer's weights already.
+    """Raise ValueError if a layer's weights are already computed by another tool.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def check_prunable(module: nn.Module) -> None:
     ------
     ValueError
         If a layer was pruned by `torch.nn.utils.prune`, or has the old
-        `torch.nn.utils.weight_norm`: its ``weight`` is made anew in each forward pass.
+        `torch.nn.utils.weight_norm`: its ``weight`` is computed in each forward pass.
 
     Examples
     --------
@@ -32,7 +32,7 @@ def check_prunable(module: nn.Module) -> None:
     Traceback (most recent call last):
         ...
     ValueError: module '' was pruned by torch.nn.utils.prune: make it permanent with \
-torch.nn.utils.prune.remove(layer, 'weight') before
+torch.nn.utils.prune.remove(layer, 'weight') first
     """
     for name, part in module.named_modules():
         own = dict(part.named_parameters(recurse=False))
@@ -42,25 +42,25 @@ torch.nn.utils.prune.remove(layer, 'weight') before
             if parameter.endswith("_orig") and f"{tensor}_mask" in buffers:
                 raise ValueError(
                     f"module {name!r} was pruned by torch.nn.utils.prune: make it permanent with "
-                    f"torch.nn.utils.prune.remove(layer, {tensor!r}) before"
+                    f"torch.nn.utils.prune.remove(layer, {tensor!r}) first"
                 )
             if parameter.endswith("_g") and f"{parameter.removesuffix('_g')}_v" in own:
                 tensor = parameter.removesuffix("_g")
                 raise ValueError(
                     f"module {name!r} has the weight norm of torch.nn.utils.weight_norm: remove it "
-                    f"with torch.nn.utils.remove_weight_norm(layer, {tensor!r}) before"
+                    f"with torch.nn.utils.remove_weight_norm(layer, {tensor!r}) first"
                 )
 
 
 def left_out(module: nn.Module, pruned: Iterable[str]) -> list[str]:
-    """Return what holds weights of two or more dimensions and is not pruned.
+    """Return the names of weights with two or more dimensions that are not pruned.
 
     Parameters
     ----------
     module : torch.nn.Module
         The net.
     pruned : iterable of str
-        Names of the parameters that are.
+        Names of the pruned parameters.
 
     Returns
     -------
@@ -90,21 +90,21 @@ def left_out(module: nn.Module, pruned: Iterable[str]) -> list[str]:
 def warn_of_left_out(
     module: nn.Module, masks: Mapping[str, torch.Tensor], excluded: Iterable[str]
 ) -> None:
-    """Warn of parameters that look like weights, and that no rate counts.
+    """Warn of parameters that look like weights but are not pruned.
 
     Parameters
     ----------
     module : torch.nn.Module
         The net.
     masks : mapping of str to torch.Tensor
-        Of what is pruned.
+        Masks of the pruned parameters.
     excluded : iterable of str
-        Modules and parameters that the user wants left alone.
+        Modules and parameters that the user excluded.
 
     Warns
     -----
     UserWarning
-        Once, with the names of all.
+        Once, with all names.
     """
     excluded = tuple(excluded)
     names = [
@@ -116,9 +116,9 @@ def warn_of_left_out(
         shown = ", ".join(names[:5]) + " and others" * (len(names) > 5)
         warnings.warn(
             f"not pruned, and not counted in the rate: {shown}. Parametrized weights, adapters and "
-            "bare parameters are left alone; merge an adapter to prune what the net computes with, "
-            "name a bare parameter in pruner__include=[...] to have it pruned, and what shall stay "
-            "in pruner__exclude=[...]",
+            "bare parameters are skipped; merge an adapter to prune the weights that it changes, "
+            "list a bare parameter in pruner__include=[...] to prune it, and list what is meant to "
+            "stay in pruner__exclude=[...]",
             UserWarning,
             stacklevel=2,
         )

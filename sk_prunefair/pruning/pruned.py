@@ -1,4 +1,4 @@
-"""What is known of a pruned net beside its module, and how to save both."""
+"""Pruned: the state of a pruned net beside its module, and its form in a state dict."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _DENSE = f"{PREFIX}dense."
 
 @dataclass(frozen=True)
 class Pruned:
-    """The dense net of a pruned one, and what went of it.
+    """The dense net of a pruned one, and the plan of the pruning.
 
     Parameters
     ----------
     dense : torch.nn.Module
         The net before pruning, θ* in the paper.
     plan : Plan, default=WeightPlan()
-        What went.
+        The plan of the pruning.
     dense_history : sequence of dict, default=()
         The epochs of the dense training.
     parts : dict, default={}
         Modules, criteria and optimizers of the dense net, by the names of their attributes.
     schedules : dict, default={}
-        Where learning rate schedules stood at the end of the dense training.
+        State of the learning rate schedules at the end of the dense training.
     """
 
     dense: nn.Module
@@ -43,7 +43,7 @@ class Pruned:
 
     @property
     def rate(self) -> float:
-        """The share that was asked for."""
+        """The requested rate."""
         return self.plan.rate
 
     @property
@@ -58,19 +58,19 @@ class Pruned:
 
     @property
     def kept(self) -> Kept | None:
-        """The indices that are left where channels went, else None."""
+        """The kept indices if channels were removed, else None."""
         return self.plan.kept
 
 
 def pack_state(module: nn.Module, pruned: Pruned | None) -> dict[str, torch.Tensor]:
-    """Return the tensors of a net, with those of its pruning under names of our own.
+    """Return the tensors of a net, and those of its pruning under reserved names.
 
     Parameters
     ----------
     module : torch.nn.Module
-        The net as it is now.
+        The current net.
     pruned : Pruned or None
-        None for a net that was not pruned: then this is ``module.state_dict()``.
+        None for a net that is not pruned: the result is then ``module.state_dict()``.
 
     Returns
     -------
@@ -92,21 +92,21 @@ def pack_state(module: nn.Module, pruned: Pruned | None) -> dict[str, torch.Tens
 def unpack_state(
     template: nn.Module, packed: Mapping[str, torch.Tensor]
 ) -> tuple[nn.Module, Pruned | None]:
-    """Make what `pack_state` was given again.
+    """Return the arguments of `pack_state` from its result.
 
     Parameters
     ----------
     template : torch.nn.Module
         A net of the architecture of the dense one; not changed.
     packed : mapping of str to torch.Tensor
-        Also a plain state dict.
+        Result of `pack_state`, or a plain state dict.
 
     Returns
     -------
     module : torch.nn.Module
         A copy of the template, a smaller one where channels were removed.
     pruned : Pruned or None
-        None where the saved net was not pruned.
+        None if the saved net was not pruned.
 
     Raises
     ------
@@ -134,5 +134,5 @@ def unpack_state(
 
 
 def dense_part(packed: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the tensors of the dense net beside a pruned one; empty where there is none."""
+    """Return the tensors of the dense net in a pruned state dict; empty if there are none."""
     return below(packed, _DENSE)

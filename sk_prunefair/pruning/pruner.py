@@ -1,4 +1,4 @@
-"""The names of the pruners, and what the net asks of one."""
+"""Pruners by name, and the net's interface for them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PRUNERS: dict[str, tuple[type[Any], dict[str, Any]]] = {
 def get_pruner(
     pruner: str | Pruner | ChannelPruner | type[Any] | Callable[..., Any], **params: Any
 ) -> Pruner | ChannelPruner:
-    """Return the pruner of that name, the given object, or one of the given criterion.
+    """Return the pruner of a name, the given object, or a pruner with the given criterion.
 
     Parameters
     ----------
@@ -46,12 +46,12 @@ def get_pruner(
     Returns
     -------
     Pruner or ChannelPruner
-        Ready to use.
+        The pruner, ready to use.
 
     Raises
     ------
     ValueError
-        If the name is unknown, the object is neither of these, or it has no such options.
+        If the name is unknown, the object is none of these, or it has no such options.
 
     Examples
     --------
@@ -79,16 +79,16 @@ def get_pruner(
 
 
 class Planner(Protocol):
-    """What the net asks of its pruner.
+    """The net's interface for a pruner.
 
     Attributes
     ----------
     needs_data : bool
-        Whether it looks at labelled data.
+        Whether it uses labelled data.
     needs_example : bool
-        Whether it takes channels out, and runs the net on a sample for that.
+        Whether it removes channels, for which it runs the net on a sample.
     needs_initial : bool
-        Whether it looks at the net at initialisation.
+        Whether it uses the net at initialisation.
     """
 
     needs_data: bool
@@ -96,11 +96,11 @@ class Planner(Protocol):
     needs_initial: bool
 
     def plan(self, module: nn.Module, rate: float, data: PruningData | None) -> Plan:
-        """Decide what of a module goes."""
+        """Return the plan for a module."""
 
 
 class _MaskPlanner:
-    """A pruner with ``masks(module, rate)``, of the library's or of the user's."""
+    """A pruner with ``masks(module, rate)``, of this library or the user's."""
 
     needs_example = False
 
@@ -116,7 +116,7 @@ class _MaskPlanner:
             if self.needs_data
             else self.pruner.masks(module, rate)
         )
-        # Scores made on the CPU, such as random ones, have their masks there.
+        # Scores computed on the CPU, such as random ones, give masks there.
         masks = {
             name: mask.to(module.get_parameter(name).device)
             for name, mask in check_masks(module, found, rate).items()
@@ -140,7 +140,7 @@ class _ChannelPlanner:
 
 
 def as_planner(pruner: Any) -> Planner:
-    """Return what makes plans of a pruner's masks or channels.
+    """Return a planner that uses a pruner's masks or channels.
 
     Parameters
     ----------

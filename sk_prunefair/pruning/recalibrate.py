@@ -1,4 +1,4 @@
-"""Batch norm's running averages, measured again for a net whose weights were removed."""
+"""Recompute batch norm's running averages for a net whose weights were removed."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from sk_prunefair.nested import run
 def recalibrate_batch_norm(module: nn.Module, batches: Iterable[Any], infer: Infer = run) -> None:
     """Replace the running mean and variance of every batch norm by those over the given data.
 
-    Removing weights shifts what reaches a batch norm, while its averages are still those of the
-    dense net. Each batch counts alike, so batches of one size are best; no labels are needed, and
-    nothing else of the net changes.
+    Removing weights shifts the input of a batch norm, while its averages are still those of the
+    dense net. All batches have the same weight, so they should have one size; no labels are needed,
+    and nothing else of the net changes.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def recalibrate_batch_norm(module: nn.Module, batches: Iterable[Any], infer: Inf
     batches : iterable of torch.Tensor of shape (batch_size, ...)
         Features, or dicts of them, on the device of the net; two samples or more each.
     infer : callable, default=None
-        How the module is run on a batch; by default ``module(X)``, or ``module(**X)`` of a dict.
+        Function of a module and a batch; by default ``module(X)``, or ``module(**X)`` for a dict.
 
     Examples
     --------

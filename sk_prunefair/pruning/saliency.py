@@ -1,4 +1,4 @@
-"""Criteria that look at data: what the loss would do without a weight."""
+"""Criteria based on data: the change of the loss without a weight."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Tensors = dict[str, torch.Tensor]
 
 
 def scoring_copy(module: nn.Module, include: Iterable[str] = ()) -> tuple[nn.Module, Tensors]:
-    """Return a copy to take gradients of, in evaluation mode, and its prunable weights.
+    """Return a copy for gradients, in evaluation mode, and its prunable weights.
 
-    Frozen weights are scored like all others, dropout is off and batch norm uses its averages.
+    Frozen weights are scored like all others, dropout is off, and batch norm uses its averages.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def scoring_copy(module: nn.Module, include: Iterable[str] = ()) -> tuple[nn.Mod
     copy : torch.nn.Module
         Only its prunable weights require gradients.
     weights : dict of str to torch.Tensor
-        Those, by parameter name.
+        The prunable weights, by parameter name.
     """
     net = copy.deepcopy(module).eval().requires_grad_(False)
     weights: Tensors = dict(prunable_parameters(net, include))
@@ -42,7 +42,7 @@ def scoring_copy(module: nn.Module, include: Iterable[str] = ()) -> tuple[nn.Mod
 
 
 def gradients(objective: torch.Tensor, weights: Tensors) -> Tensors:
-    """Return the derivatives of a scalar by each weight; zeros by those it does not depend on."""
+    """Return the derivatives of a scalar by each weight; zeros if it does not depend on it."""
     parts = torch.autograd.grad(
         objective, list(weights.values()), allow_unused=True, materialize_grads=True
     )
@@ -58,14 +58,14 @@ def taylor_scores(module: nn.Module, data: PruningData, include: Iterable[str] =
     module : torch.nn.Module
         The net; not changed.
     data : PruningData
-        What J, the mean loss, is taken over.
+        Data over which J, the mean loss, is computed.
     include : iterable of str, default=()
         As for `sk_prunefair.pruning.prunable_parameters`.
 
     Returns
     -------
     dict of str to torch.Tensor
-        Scores by parameter name, to first order what J would change by without the weight.
+        Scores by parameter name: to first order, the change of J without the weight.
 
     Examples
     --------
@@ -87,9 +87,9 @@ def taylor_scores(module: nn.Module, data: PruningData, include: Iterable[str] =
 
 
 class TaylorPruner(ScorePruner):
-    r"""Remove the weights of smallest :math:`|\theta_i \, \partial J / \partial \theta_i|`.
+    r"""Remove the weights with the smallest :math:`|\theta_i \, \partial J / \partial \theta_i|`.
 
-    To first order that is what the mean loss J changes by when the weight is set to zero
+    To first order that is the change of the mean loss J when the weight is set to zero
     (Molchanov, Mallya, Tyree, Frosio and Kautz, *Importance estimation for neural network
     pruning*, CVPR 2019).
 
@@ -126,12 +126,12 @@ class TaylorPruner(ScorePruner):
 
 
 class SnipPruner(ScorePruner):
-    r"""Remove the connections that matter least at initialisation.
+    r"""Remove the weights with the smallest connection sensitivity at initialisation.
 
     The score is the connection sensitivity :math:`|\theta_i \, \partial J / \partial \theta_i|`
     at the initial weights (Lee, Ajanthan and Torr, *SNIP: single-shot network pruning based on
-    connection sensitivity*, ICLR 2019). What is kept of the net are its trained weights, unless
-    `FairPrunedClassifier` is given ``rewind_epoch=0``: then the sparse net is trained from
+    connection sensitivity*, ICLR 2019). The kept weights have their trained values, unless
+    `FairPrunedClassifier` has ``rewind_epoch=0``: then the sparse net is trained from
     initialisation, as in the paper.
 
     Parameters

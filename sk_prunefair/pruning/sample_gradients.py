@@ -20,9 +20,9 @@ class SampleGradients:
     Parameters
     ----------
     module : torch.nn.Module
-        In evaluation mode.
+        Net in evaluation mode.
     data : PruningData
-        Says how the net is run, and what its losses are.
+        Data with the functions that run the net and compute its losses.
     weights : dict of str to torch.Tensor
         By parameter name, without gradient.
 

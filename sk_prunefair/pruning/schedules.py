@@ -1,4 +1,4 @@
-"""When weights are removed: not at once, but along the fine-tuning."""
+"""Schedules that remove weights step by step during the fine-tuning."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 class PruningSchedule(Hook):
     """Base class of schedules: skorch callbacks that spread a pruning over its fine-tuning.
 
-    Without one, and in a `prune` that is followed by no training, all weights go at once. A
+    Without one, and in a `prune` without training, all weights are removed at once. A
     schedule removes some before the first epoch and more at the beginning of later ones, each
-    time of the net as it has become. A weight that is gone is zero, which no criterion that
-    multiplies by the weight brings back.
+    time from the current net. A removed weight is zero, so a criterion that
+    multiplies by the weight does not restore it.
 
-    ``net.history`` has two more columns then: ``prune_rate`` of each epoch, and ``group_losses``,
-    the mean training loss of each group by its name.
+    ``net.history`` then has two further columns: ``prune_rate`` of each epoch, and
+    ``group_losses``, the mean training loss of each group by its name.
 
-    Scores that call an epoch the best so far, and the patience of an early stop, count from the
-    last removal: before it the net had more weights. A fine-tuning that is stopped early ends at
-    the rate asked for all the same.
+    Best scores and the patience of early stopping restart after the
+    last removal, as the net had more weights before. A fine-tuning that is stopped early still ends
+    at the requested rate.
 
     A subclass implements `rate_at`.
     """
@@ -40,7 +40,7 @@ class PruningSchedule(Hook):
         Parameters
         ----------
         goal : float
-            The share in the end, in [0, 1).
+            The final share, in [0, 1).
         epoch : int
             Counted from 0.
         n_epochs : int
@@ -54,10 +54,10 @@ class PruningSchedule(Hook):
         raise NotImplementedError
 
     def check(self, n_epochs: int) -> None:
-        """Raise ValueError where the schedule does not fit into a fine-tuning of that length."""
+        """Raise ValueError if the schedule does not fit into a fine-tuning of that length."""
 
     def initialize(self) -> Any:
-        """Check the parameters and forget all state."""
+        """Check the parameters and reset the state."""
         super().initialize()
         self.check(2**31)
         self.add_state("sums_", None, lives="epoch", adds_up=True)
@@ -65,7 +65,7 @@ class PruningSchedule(Hook):
         return self
 
     def on_epoch_begin(self, net: TrainingNet, dataset_train: Any = None, **kwargs: Any) -> None:
-        """Remove what is due."""
+        """Remove the weights that are due in this epoch."""
         epoch = self._epoch(net)
         if epoch is None:
             return
@@ -77,7 +77,7 @@ class PruningSchedule(Hook):
 
     @staticmethod
     def _epoch(net: TrainingNet) -> int | None:
-        """Return which epoch of the fine-tuning runs, None where there is nothing to spread."""
+        """Return the current epoch of the fine-tuning; None if no schedule is in use."""
         epoch = len(net.history) - net.training_.first_epoch - 1
         is_within = net.training_.follows_schedule and epoch < net.training_.epochs
         return epoch if is_within else None
@@ -90,7 +90,7 @@ class PruningSchedule(Hook):
         losses: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> None:
-        """Add up the losses of each group."""
+        """Add the losses of each group."""
         if training and self.sums_ is not None:
             assert losses is not None
             group = batch[0]["group"].to(self.sums_.device)
@@ -99,7 +99,7 @@ class PruningSchedule(Hook):
             self.sums_ += torch.stack(sums)
 
     def on_epoch_end(self, net: TrainingNet, **kwargs: Any) -> None:
-        """Write the losses down."""
+        """Record the mean loss of each group."""
         if self.sums_ is None:
             return
         total, count = self.sums_.cpu()
@@ -119,7 +119,7 @@ class IterativePruning(PruningSchedule):
     Parameters
     ----------
     n_steps : int, default=3
-        n, at least 1 and at most the epochs of fine-tuning, which are split evenly.
+        n, at least 1 and at most the number of epochs of fine-tuning, which are split evenly.
 
     Examples
     --------
@@ -139,13 +139,13 @@ class IterativePruning(PruningSchedule):
             )
 
     def rate_at(self, goal: float, epoch: int, n_epochs: int) -> float:
-        """Return one minus the share that is left after the steps so far."""
+        """Return one minus the share that is kept after the steps so far."""
         step = epoch * self.n_steps // n_epochs + 1
         return goal if step == self.n_steps else 1 - (1 - goal) ** (step / self.n_steps)
 
 
 class GradualPruning(PruningSchedule):
-    r"""Prune a little before each epoch, much at first and ever less.
+    r"""Prune before each epoch, by decreasing amounts.
 
     At a share t of the way the rate is :math:`r (1 - (1 - t)^3)` (Zhu and Gupta, *To prune, or not
     to prune*, 2017); the last epochs train the net at its full rate.
@@ -153,8 +153,8 @@ class GradualPruning(PruningSchedule):
     Parameters
     ----------
     until : float, default=0.75
-        Share of the fine-tuning, in (0, 1], by whose end the full rate is reached; at the latest
-        it is before the last epoch.
+        Share of the fine-tuning, in (0, 1], after which the full rate is reached; at the latest
+        before the last epoch.
 
     Examples
     --------
@@ -171,6 +171,6 @@ class GradualPruning(PruningSchedule):
             raise ValueError(f"until must be in (0, 1], got {self.until!r}")
 
     def rate_at(self, goal: float, epoch: int, n_epochs: int) -> float:
-        """Return the cubic's value."""
+        """Return the value of the cubic function."""
         done = min((epoch + 1) / max(1, round(self.until * n_epochs)), 1.0)
         return goal * (1 - (1 - done) ** 3)

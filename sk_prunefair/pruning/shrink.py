@@ -1,4 +1,4 @@
-"""Nets made smaller: which channels are kept, and the net that has only those."""
+"""Smaller nets: check kept channels, and build the net that has only those."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ def shrink_module(
     module : torch.nn.Module
         The dense net; not changed.
     kept : mapping of str to sequence of torch.Tensor or None
-        For each parameter or buffer that gets smaller the kept indices of each of its dimensions,
-        of dtype int64, sorted; None for a dimension that stays whole.
+        For each parameter or buffer that gets smaller, the kept indices of each of its dimensions,
+        of dtype int64, sorted; None for an unchanged dimension.
 
     Returns
     -------
     torch.nn.Module
         A copy with smaller tensors and with sizes, such as ``in_channels`` and the number of heads
-        of an attention, to match. The ``config`` of a net of transformers stays that of the dense
+        of an attention, to match. The ``config`` of a transformers net remains that of the dense
         one.
 
     Raises
     ------
     ValueError
-        If `kept` does not fit the net (see `check_kept`), or cuts a layer other than linear,
+        If `kept` does not fit the net (see `check_kept`), resizes a layer other than linear,
         convolution, batch, layer and group norm, PReLU, embedding and the ``Conv1D`` of
-        transformers, or cuts one of these where it cannot be cut, or a head in pieces.
+        transformers, or splits a head or another part that must stay whole.
 
     Examples
     --------
@@ -76,11 +76,11 @@ def shrink_module(
 
 
 def kept_masks(module: nn.Module, kept: Mapping[str, Sequence[torch.Tensor | None]]) -> Masks:
-    """Return masks over the dense net's parameters that say which weights are kept.
+    """Return masks over the dense net's parameters, True for weights that the smaller net keeps.
 
-    With them a copy of the dense net can stand in for the smaller one: every weight, bias and norm
+    With them a copy of the dense net can replace the smaller one: every weight, bias and norm
     parameter of a removed channel is masked, so that the outputs in evaluation mode are the same,
-    unless channels are mixed before they meet a weight, as layer norm does.
+    unless channels are mixed before the next weight, as by layer norm.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def kept_masks(module: nn.Module, kept: Mapping[str, Sequence[torch.Tensor | Non
     Returns
     -------
     dict of str to torch.Tensor
-        Boolean masks by parameter name, True where a weight is kept; of those parameters that get
+        Boolean masks by parameter name, True where a weight is kept; for the parameters that get
         smaller.
 
     Raises
@@ -124,15 +124,15 @@ def expand_module(
 ) -> nn.Module:
     """Return a smaller net in the shape of the dense one, with zeros for what was removed.
 
-    In evaluation mode it does what the smaller net does, with the exceptions of `kept_masks`; its
-    parameters can be compared with those of the dense net, as the theory does.
+    In evaluation mode its outputs are those of the smaller net, with the exceptions of
+    `kept_masks`; its parameters can be compared with those of the dense net, as the theory does.
 
     Parameters
     ----------
     dense : torch.nn.Module
         The dense net; not changed.
     small : torch.nn.Module
-        What `shrink_module` made of it, trained or not.
+        The result of `shrink_module`, trained or not.
     kept : mapping of str to sequence of torch.Tensor or None
         As for `shrink_module`.
 
@@ -151,7 +151,7 @@ def expand_module(
     """
     check_kept(dense, kept)
     full = copy.deepcopy(dense)
-    tensors = full.state_dict()  # these share their memory with the net
+    tensors = full.state_dict()  # these share memory with the net
     for name, value in small.state_dict().items():
         if name not in kept:
             tensors[name].copy_(value)
@@ -166,20 +166,20 @@ def expand_module(
 
 
 def check_kept(module: nn.Module, kept: Mapping[str, Sequence[torch.Tensor | None]]) -> None:
-    """Raise an error that says what is wrong with indices that do not fit a net.
+    """Raise an error if indices do not fit a net.
 
     Parameters
     ----------
     module : torch.nn.Module
         The dense net.
     kept : mapping of str to sequence of torch.Tensor or None
-        As for `shrink_module`; it may come from a file that nobody vouches for.
+        As for `shrink_module`; it may come from an untrusted file.
 
     Raises
     ------
     ValueError
-        If a name is no parameter or buffer of the net, there is not one entry per dimension, or
-        indices are not int64, of one dimension, one at least, sorted, unique and in range.
+        If a name is not a parameter or buffer of the net, there is not one entry per dimension, or
+        indices are not int64, one-dimensional, not empty, sorted, unique and in range.
 
     Examples
     --------
@@ -192,7 +192,7 @@ def check_kept(module: nn.Module, kept: Mapping[str, Sequence[torch.Tensor | Non
     for name, dims in kept.items():
         if name not in tensors:
             raise ValueError(
-                f"kept must name parameters or buffers, got {name!r}; there are "
+                f"kept must name parameters or buffers, got {name!r}; the names are "
                 f"{list(tensors)[:10]}"
             )
         shape = tuple(tensors[name].shape)
@@ -211,7 +211,7 @@ def _check_index(name: str, index: object, size: int) -> None:
         found = f"{index.dtype}, {index.ndim} dims" if isinstance(index, torch.Tensor) else index
         raise ValueError(f"{name} must be an int64 tensor of one dimension or None, got {found!r}")
     if not len(index):
-        raise ValueError(f"{name} must keep one index at least, got none")
+        raise ValueError(f"{name} must keep at least one index, got none")
     if not bool((index.diff() > 0).all()):
         raise ValueError(f"{name} must be sorted and without repetitions, got {index}")
     first, last = int(index[0]), int(index[-1])

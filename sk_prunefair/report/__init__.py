@@ -1,4 +1,4 @@
-"""The report: what compression did to each group."""
+"""The report: the effect of compression on each group."""
 
 from sk_prunefair.report.report import FairnessReport
 

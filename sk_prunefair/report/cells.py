@@ -1,4 +1,4 @@
-"""The group and the control level of each sample, as numbers, and means over them."""
+"""The group and the control level of each sample as codes, and means over them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sk_prunefair.data.groups import encode_groups
 
 
 class Cells:
-    """Samples by group, and by level of the control features where there are such.
+    """Samples by group and, if there are control features, by their level.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ class Cells:
     levels : pandas.DataFrame of shape (n_samples, n_controls), default=None
         Control features.
     weights : ndarray of shape (n_samples,), dtype int64, default=None
-        How many samples each row stands for; None is one.
+        Number of samples that each row represents; None means one.
 
     Attributes
     ----------
@@ -30,11 +30,11 @@ class Cells:
     frame : pandas.DataFrame of shape (n_cells, n_controls + n_columns)
         Levels and groups of each cell that has samples, sorted.
     index : pandas.Index of shape (n_cells,)
-        The same, as MetricFrames have it: plain for one column, else a MultiIndex.
+        The same as an index, as in a MetricFrame: plain for one column, else a MultiIndex.
     counts : ndarray of shape (n_cells,), dtype int64
-        Samples of each cell.
+        Number of samples of each cell.
     starts : ndarray of shape (n_levels,), dtype int64
-        The first cell of each level; 0 alone without control features.
+        The first cell of each level; only 0 without control features.
 
     Examples
     --------
@@ -74,7 +74,7 @@ class Cells:
 
     @property
     def group(self) -> pd.Index:
-        """The name of each sample's group, a tuple where there are several columns."""
+        """The name of each sample's group, a tuple for several columns."""
         return _flat(self.frame.drop(columns=self.controls))[self.codes]
 
     @property
@@ -83,23 +83,23 @@ class Cells:
         return _flat(self.frame[self.controls])[self.codes] if self.controls else None
 
     def sums(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Return the sum of a value per sample, over each cell."""
+        """Return the sum of a per-sample value over each cell."""
         each = np.asarray(values, dtype=float)
         each = each if self.weights is None else each * self.weights
         return np.bincount(self.codes, each, len(self.counts)).astype(float, copy=False)
 
     def means(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Return the mean of a value per sample, over each cell."""
+        """Return the mean of a per-sample value over each cell."""
         return self.sums(values) / self.counts
 
     def features(self) -> dict[str, Any]:
-        """Return the cells as a MetricFrame takes features, one row per cell."""
+        """Return the cells in a MetricFrame's form of features, one row per cell."""
         found = {"sensitive_features": self.frame.drop(columns=self.controls)}
         return found | ({"control_features": self.frame[self.controls]} if self.controls else {})
 
 
 def _flat(columns: pd.DataFrame) -> pd.Index:
-    """Return one name per row, a tuple of several columns."""
+    """Return one name per row, a tuple for several columns."""
     if columns.shape[1] == 1:
         return pd.Index(columns.iloc[:, 0])
     return pd.MultiIndex.from_frame(columns).to_flat_index()

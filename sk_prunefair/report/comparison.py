@@ -37,9 +37,9 @@ from sk_prunefair.report.text import label_findings, layer_findings
 
 
 class GroupComparison:
-    """What two classifiers do to each group, and how it changed.
+    """Results of two classifiers by group, and their change.
 
-    `sk_prunefair.FairnessReport` is one, and describes parameters and attributes.
+    `sk_prunefair.FairnessReport` is a subclass and documents parameters and attributes.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class GroupComparison:
         self._means = group_means(cells, dense, pruned)
         self._asked: tuple[MetricFrame, MetricFrame] | None = None
         if metrics is not None:
-            # What fails of the user's metrics does so here.
+            # Raises errors of the user's metrics early.
             options: dict[str, Any] = {
                 "y_true": truth,
                 "sensitive_features": groups,
@@ -119,12 +119,12 @@ class GroupComparison:
 
     @cached_property
     def samples(self) -> pd.DataFrame:
-        """What is known of each sample, or kind of sample."""
+        """The known columns of each sample, or kind of sample."""
         return samples_of(self.labels, *self.outcomes, self.cells)
 
     @property
     def n_boot(self) -> int | None:
-        """Bootstrap draws; None where there are no intervals."""
+        """Number of bootstrap draws; None if there are no intervals."""
         return self._bootstrap.n_boot
 
     @property
@@ -133,9 +133,9 @@ class GroupComparison:
         return int(self.cells.counts.sum())
 
     def need_samples(self, what: str) -> None:
-        """Raise ValueError where only sums are known; `what` says who needs more, with a verb."""
+        """Raise ValueError if only sums are known; `what` is the beginning of the message."""
         if self.kinds is not None:
-            told = "the samples one by one, which a report of parts has only sums of"
+            told = "single samples, of which a report from parts has only sums"
             raise ValueError(f"{what} {told}: pass all rows at once")
 
     @property
@@ -148,7 +148,7 @@ class GroupComparison:
 
     @property
     def overall_accuracy(self) -> tuple[float, float]:
-        """Share of all samples that each net gets right."""
+        """Accuracy of each net over all samples."""
         dense, pruned = (self.cells.sums(each.is_right).sum() for each in self.outcomes)
         return dense / self.n_samples, pruned / self.n_samples
 
@@ -164,7 +164,7 @@ class GroupComparison:
 
     @cached_property
     def change(self) -> MetricFrame:
-        """Excessive risk and accuracy drop, from sample to sample."""
+        """Means over samples of the excessive risk and the accuracy drop."""
         values = changes(*self.outcomes)
         squares = self._squares({"excessive_risk": "risk"})
         return MeanFrame(self.cells, values, self._bootstrap, squares=squares)
@@ -182,14 +182,14 @@ class GroupComparison:
 
     @property
     def has_losses(self) -> bool:
-        """Whether the loss of each sample is known, not its predicted label alone."""
+        """Whether the loss of each sample is known, not only its predicted label."""
         return self.outcomes[0].losses is not None
 
     compressed = property(lambda self: self.pruned, doc="``pruned``, where nothing was pruned.")
 
     @property
     def findings(self) -> list[str]:
-        """What no average shows: one label for all, labels lost, layers without weights."""
+        """Findings beyond averages: one label for all, lost labels, layers without weights."""
         return [
             *self.label_findings,
             *layer_findings(self.empty_layers, self.compression),
@@ -197,12 +197,12 @@ class GroupComparison:
 
     @property
     def label_findings(self) -> list[str]:
-        """Of the findings those on labels, with which nothing is approved."""
+        """The findings on labels; with any of them, nothing is accepted."""
         return label_findings(*self.outcomes, self.labels, self.names)
 
     @property
     def class_errors(self) -> pd.DataFrame:
-        """Error rates of each class before and after, and how unequally they changed."""
+        """Error rates of each class before and after, with summaries of their unequal change."""
         dense, pruned = self.outcomes
         weights = self.cells.weights
         return class_errors_of_codes(dense.truth, dense.labels, pruned.labels, self.labels, weights)
@@ -229,7 +229,7 @@ class GroupComparison:
 
     @property
     def accuracy_gap_floor(self) -> pd.Series:
-        """Gap to expect from sampling alone; the largest over the levels of control features."""
+        """Gap expected from sampling alone; the largest over the levels of control features."""
         floors = [expected_gap(each, self.cells) for each in self._accuracies]
         return pd.Series(floors, index=list(self.names), name="accuracy_gap_floor")
 
@@ -244,7 +244,7 @@ class GroupComparison:
 
     @property
     def by_group(self) -> pd.DataFrame:
-        """`to_frame` with the suffixes ``_dense`` and ``_pruned``, whatever the names are."""
+        """`to_frame` with the suffixes ``_dense`` and ``_pruned``, for any names."""
         return self._frame(*PRUNING)
 
     def to_frame(self) -> pd.DataFrame:
@@ -254,10 +254,10 @@ class GroupComparison:
         -------
         pandas.DataFrame
             ``count``, then accuracy, loss and the user's metrics of both nets with their names as
-            suffixes, ``_dense`` and ``_pruned`` if not said otherwise, ``changed`` (the share of
-            answers, more than which is not lost), ``accuracy_drop``, ``excessive_risk``. With
-            bootstrap, the last two have columns for their quantiles, such as
-            ``excessive_risk_q0.05``. Losses and risk are absent where only labels are known.
+            suffixes, ``_dense`` and ``_pruned`` by default, ``changed`` (the share of changed
+            predictions, an upper bound on the loss of accuracy), ``accuracy_drop``,
+            ``excessive_risk``. With bootstrap, the last two have columns for their quantiles, such
+            as ``excessive_risk_q0.05``. Losses and risk are missing if only labels are known.
         """
         return self._frame(*self.names)
 
@@ -281,7 +281,7 @@ class GroupComparison:
         """Return the user's metrics of both nets, by group, in the order of groups."""
         if self._asked is None:
             return {}
-        # Without the combinations of columns that have no samples.
+        # Without combinations of columns that have no samples.
         frames = [frame.by_group.dropna(subset="count") for frame in self._asked]
         return {
             name: [frame[name].set_axis(self._means.index) for frame in frames]

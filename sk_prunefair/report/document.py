@@ -1,4 +1,4 @@
-"""A report as plain values and as JSON, and back."""
+"""Convert a report to plain values and JSON, and back."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from sk_prunefair.report.comparison import GroupComparison
 
 FORMAT = "sk_prunefair report 1"
-"""What `schema` describes; the number grows with a change that readers must know of."""
-_TIMES = ("date", "period", "timedelta")  # what a dtype of dates and times begins with
+"""Format described by `schema`; its number increases with every incompatible change."""
+_TIMES = ("date", "period", "timedelta")  # beginning of the dtypes of dates and times
 
 
 def schema() -> dict[str, Any]:
-    """Return the JSON schema (draft 2020-12) of what `FairnessReport.to_json` writes.
+    """Return the JSON schema (draft 2020-12) of the output of `FairnessReport.to_json`.
 
     Examples
     --------
@@ -37,7 +37,7 @@ def schema() -> dict[str, Any]:
 
 
 def to_dict(report: GroupComparison, samples: bool = False) -> dict[str, Any]:
-    """Return a report as dicts, lists, texts and numbers."""
+    """Return a report as dicts, lists, strings and numbers."""
     found: dict[str, Any] = {
         "format": FORMAT,
         "made_by": f"sk_prunefair {__version__}",
@@ -72,12 +72,12 @@ def to_json(
 
 
 def read(source: str | PathLike[str]) -> dict[str, Any]:
-    """Return the arguments of a report that `to_json` has written.
+    """Return the arguments of a report from the output of `to_json`.
 
     Raises
     ------
     ValueError
-        If the document is not one, or was written without samples.
+        If the document is not a report, or was written without samples.
     """
     is_document = isinstance(source, str) and source.lstrip()[:1] in ("", "{", "[")
     text = str(source) if is_document else Path(source).read_text(encoding="utf-8-sig")
@@ -86,11 +86,11 @@ def read(source: str | PathLike[str]) -> dict[str, Any]:
         if not isinstance(found, dict) or found.get("format") != FORMAT:
             raise ValueError(f"its format is not {FORMAT!r}")
         if "samples" not in found:
-            raise ValueError("it was written without samples, which a report is made of")
+            raise ValueError("it was written without samples, which a report is computed from")
         return _arguments(found)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         what = f"it lacks {error}" if isinstance(error, KeyError) else error
-        raise ValueError(f"this is no report that to_json has written: {what}") from error
+        raise ValueError(f"source must be a report written by to_json: {what}") from error
 
 
 def _classes(report: GroupComparison) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def _samples(report: GroupComparison) -> dict[str, Any]:
 def _column(values: pd.Series) -> dict[str, Any]:
     codes, known = pd.factorize(values)
     found = {"values": [plain(value) for value in known], "codes": codes.tolist()}
-    # A text says nothing of what it was before.
+    # A string does not tell which type it was made from.
     kind = "date" if all(type(value) is datetime.date for value in known) else str(values.dtype)
     return found | {"dtype": kind} if kind.startswith(_TIMES) else found
 
@@ -165,7 +165,7 @@ def _arguments(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _taken(values: npt.NDArray[Any], codes: Any) -> npt.NDArray[Any]:
-    """Return the value of each code; of a negative one numpy would take the last."""
+    """Return the value of each code; unlike numpy, fail for negative codes."""
     places = np.asarray(codes)
     if places.dtype.kind not in "iu" or places.ndim != 1 or places.min(initial=0) < 0:
         raise ValueError("its samples must be lists of whole numbers from 0")
@@ -173,7 +173,7 @@ def _taken(values: npt.NDArray[Any], codes: Any) -> npt.NDArray[Any]:
 
 
 def _restored(values: list[Any], dtype: str | None) -> npt.NDArray[Any]:
-    """Return the values of a column, dates and times as they were."""
+    """Return the values of a column, with dates and times restored."""
     if dtype is None:
         return _objects(values)
     if not str(dtype).startswith(_TIMES):

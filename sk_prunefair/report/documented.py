@@ -1,4 +1,4 @@
-"""A report as the documents that other readers ask for."""
+"""A report as documents for other readers."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from sk_prunefair.report.harm import GroupHarm
 
 
 class DocumentedReport(GroupHarm):
-    """A comparison that is written down for others; `sk_prunefair.FairnessReport` is one."""
+    """A comparison that writes documents; `sk_prunefair.FairnessReport` is a subclass."""
 
     writes_files: bool = True
-    """Whether methods write to the paths that they are given; one of several processes does."""
+    """Whether methods write to the given paths; of several processes only one does."""
 
     def to_cyclonedx(
         self, path: str | PathLike[str] | None = None, **options: Any
     ) -> dict[str, Any]:
         """Return a CycloneDX 1.6 document with a model card, and write it to a file.
 
-        Takes the options of `sk_prunefair.documents.cyclonedx`: ``name``, ``version``, ``dataset``
+        It has the options of `sk_prunefair.documents.cyclonedx`: ``name``, ``version``, ``dataset``
         and ``mitigation``.
         """
         from sk_prunefair.documents import cyclonedx
@@ -44,7 +44,7 @@ class DocumentedReport(GroupHarm):
     ) -> str:
         """Return accuracy by group as a section under the EU's AI Act, and write it to a file.
 
-        Takes the options of `sk_prunefair.documents.technical_documentation`: ``title``,
+        It has the options of `sk_prunefair.documents.technical_documentation`: ``title``,
         ``dataset`` and ``min_count``.
         """
         from sk_prunefair.documents import technical_documentation

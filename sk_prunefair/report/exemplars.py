@@ -1,4 +1,4 @@
-"""Rows whose answer the compression changed."""
+"""Rows whose prediction the compression changed."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ def exemplars(
     *,
     names: tuple[str, str] = ("dense", "compressed"),
 ) -> pd.DataFrame:
-    """Return the rows whose answer the compression changed, those to look at first on top.
+    """Return the rows whose prediction the compression changed, the most relevant first.
 
-    Hooker et al. call them compression-identified exemplars: what a net forgets is not drawn at
-    random, but rare, hard or mislabelled, and worth a look by hand.
+    Hooker et al. call them compression-identified exemplars: the rows are not a random
+    sample, but often rare, difficult or mislabelled, and should be inspected.
 
     Parameters
     ----------
     dense, compressed : Outcome
-        Of the same samples.
+        Outcomes of the same samples.
     labels : array-like of shape (n_labels,)
-        What the codes of the outcomes stand for.
+        Labels of the outcomes' codes.
     groups : array-like of shape (n_samples,) or (n_samples, n_columns), default=None
         The group of each sample.
     index : array-like of shape (n_samples,), default=None
-        What to call the samples; None takes their positions.
+        Names of the samples; None takes their positions.
     names : tuple of two str, default=("dense", "compressed")
-        What to call the two in the columns.
+        Names of the two in the columns.
 
     Returns
     -------
     pandas.DataFrame
-        By sample: ``y_true``, ``pred_dense``, ``pred_compressed``; where scores are known,
-        ``confidence_dense`` and ``confidence_compressed``, the probability that each gives to its
-        own answer; where losses are known, ``loss_rise``; ``group`` where groups are given, a tuple
-        for several columns; and ``what`` happened: "lost" (right, now wrong), "gained" (wrong, now
-        right) or "changed" (from one wrong answer to another). Ordered by the confidence of the
-        dense net, the largest first; without scores, by the rise in loss; without either, as the
-        samples come.
+        By sample: ``y_true``, ``pred_dense``, ``pred_compressed``; if scores are known,
+        ``confidence_dense`` and ``confidence_compressed``, the probability of each model for its
+        own prediction; if losses are known, ``loss_rise``; ``group`` if groups are given, a tuple
+        for several columns; and ``what``, the change: "lost" (correct, now wrong), "gained" (wrong,
+        now correct) or "changed" (from one wrong label to another). Sorted by the confidence of the
+        dense net, the largest first; without scores, by the increase of the loss; without either,
+        in the order of the samples.
 
     Raises
     ------
     ValueError
-        If the outcomes are of other samples, or an argument has another length.
+        If the outcomes have different samples, or an argument has another length.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Every figure of a report with its number of samples and its interval, as plain values."""
+"""All figures of a report with numbers of samples and intervals, as plain values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _Z = 1.96
 
 
 def figure(value: Any, count: int, low: Any = None, high: Any = None) -> dict[str, Any]:
-    """Return a figure with its number of samples, and its interval where that is known.
+    """Return a figure with its number of samples, and its interval if known.
 
     Examples
     --------
@@ -35,14 +35,14 @@ def figure(value: Any, count: int, low: Any = None, high: Any = None) -> dict[st
 
 
 def number(value: Any) -> float | int | None:
-    """Return a number of JSON: None for what is not finite."""
+    """Return a number for JSON: None for one that is not finite."""
     if value is None or not math.isfinite(value):
         return None
     return np.asarray(value).item()
 
 
 def plain(value: Any) -> Any:
-    """Return a label, or the value of a group, as JSON has it: a text where it is no number."""
+    """Return a label or the value of a group for JSON: a string unless it is a number."""
     value = value.item() if isinstance(value, np.generic) else value
     return value if isinstance(value, (str, bool, int, float)) else str(value)
 
@@ -53,11 +53,11 @@ class Figures(NamedTuple):
     Parameters
     ----------
     overall : dict
-        Of all samples.
+        Figures of all samples.
     groups : list of dict
-        Of each group, the most harmed first.
+        Figures of each group, the most harmed first.
     gaps : dict
-        Between groups.
+        Gaps between groups.
     """
 
     overall: dict[str, Any]
@@ -66,17 +66,17 @@ class Figures(NamedTuple):
 
     @classmethod
     def of(cls, report: GroupComparison) -> Figures:
-        """Compute them, once for all that is written of a report."""
+        """Compute all figures once, for all outputs of a report."""
         return cls(overall_figures(report), group_figures(report), gap_figures(report))
 
 
 def group_figures(report: GroupComparison) -> list[dict[str, Any]]:
     """Return all figures of each group, the most harmed first.
 
-    Intervals are of 95 %: Wilson's of an accuracy and of changed answers, Student's, corrected for
-    skewness, of a loss and of the excessive risk, Tango's of a drop.
-    ``benchmarks/studies/intervals/page.md`` says at which sizes of groups each covers; those of
-    losses do not where groups are small and errors rare.
+    Intervals are at 95 %: Wilson's for accuracies and shares of changed predictions, Student's,
+    corrected for skewness, for losses and the excessive risk, Tango's for drops.
+    ``benchmarks/studies/intervals/page.md`` has the group sizes at which each covers; those of
+    losses do not if groups are small and errors rare.
 
     Parameters
     ----------
@@ -86,13 +86,13 @@ def group_figures(report: GroupComparison) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        ``group`` (values by column), ``count`` and a figure each for the ``accuracy`` and the
-        ``loss`` of both models by name, ``accuracy_drop``, ``changed`` (the share of answers),
-        ``excessive_risk``; and ``metrics``, of
-        the user's, which have no interval.
+        ``group`` (values by column), ``count``, and one figure each for the ``accuracy`` and the
+        ``loss`` of both models by name, ``accuracy_drop``, ``changed`` (the share of changed
+        predictions), ``excessive_risk``; and ``metrics``,
+        the user's, without intervals.
     """
     frame, moments = report.by_group, sample_moments(report)
-    moments = moments.reindex(frame.index)  # booleans would be a mask to loc
+    moments = moments.reindex(frame.index)  # loc would take booleans as a mask
     own = _own(moments, *report.names)
     users = report.user_metrics()
     return [
@@ -104,15 +104,15 @@ def group_figures(report: GroupComparison) -> list[dict[str, Any]]:
 
 
 def overall_figures(report: GroupComparison) -> dict[str, Any]:
-    """Return the figures of all samples, as `group_figures` has those of a group."""
+    """Return the figures of all samples, in the form of `group_figures`."""
     moments = _moments(report, np.zeros(len(report.cells.codes), dtype=np.int64))
     return _own(moments, *report.names)[0]
 
 
 def gap_figures(report: GroupComparison) -> dict[str, Any]:
-    """Return the gaps between groups; intervals from all groups' own, by Bonferroni's rule.
+    """Return the gaps between groups; intervals from all groups' intervals, by Bonferroni's rule.
 
-    Without them where there are control features: a gap is then the largest of several.
+    With control features there are no intervals, as a gap is then the largest of several.
     """
     frame, n = report.by_group, report.n_samples
     level = 1 - (1 - CONFIDENCE) / len(frame)
@@ -144,7 +144,7 @@ def _gap(report: GroupComparison, value: Any, n: int, ends: tuple[float, float])
 
 
 def sample_moments(report: GroupComparison) -> pd.DataFrame:
-    """Return counts, means and deviations of what each sample says, by group, as the frames do."""
+    """Return counts, means and deviations of per-sample values by group, in the frames' order."""
     cells = report.cells
     return _moments(report, cells.codes).set_axis(cells.index)
 
@@ -212,14 +212,14 @@ def _means(moments: pd.DataFrame, name: str) -> list[dict[str, Any]]:
 
 
 def _figures(*columns: Any) -> list[dict[str, Any]]:
-    """Return a figure for each row of values, counts and ends."""
+    """Return a figure for each row of values, counts and interval ends."""
     return [figure(*row) for row in zip(*map(np.asarray, columns), strict=True)]
 
 
 def _users(
     users: dict[str, list[pd.Series]], key: Any, n: int, names: tuple[str, str]
 ) -> dict[str, Any]:
-    """Return the user's metrics of a group, which have no interval."""
+    """Return the user's metrics of a group, without intervals."""
     found = {
         str(name): {
             model: figure(values.iloc[values.index.get_loc(key)], n)

@@ -1,4 +1,4 @@
-"""The MetricFrames that a report is made of, and what is read from them."""
+"""The MetricFrames of a report, and values computed from them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from sk_prunefair.outcome import Outcome
 from sk_prunefair.report.cells import Cells
 from sk_prunefair.report.progress import counted
 
-_MAX_DRAWN = 200_000  # numbers, for the expected gap of one net
+_MAX_DRAWN = 200_000  # draws, for the expected gap of one net
 
 
 def group_columns(features: Any, n_samples: int, name: str = "sensitive_features") -> pd.DataFrame:
-    """Return the features as columns whose names a MetricFrame can take."""
+    """Return the features as columns with names that a MetricFrame accepts."""
     frame = as_group_frame(features, n_samples, name)
     # MetricFrame keeps labels, predictions and groups in one frame, by name.
     taken = ("y_true", "y_pred")
@@ -31,7 +31,7 @@ def group_columns(features: Any, n_samples: int, name: str = "sensitive_features
 
 
 def check_distinct(groups: pd.DataFrame, controls: pd.DataFrame) -> None:
-    """Raise ValueError where a column is among the sensitive and among the control features."""
+    """Raise ValueError if a column is a sensitive and a control feature."""
     both = groups.columns.intersection(controls.columns).tolist()
     if both:
         raise ValueError(
@@ -48,11 +48,11 @@ def net_frame(
     scores: npt.NDArray[Any] | None = None,
     tick: Callable[[], Any] = int,
 ) -> MetricFrame:
-    """Return accuracy, loss (where it is known), count and the user's metrics of one net.
+    """Return accuracy, loss (if known), count and the user's metrics of one net.
 
-    `tick` is called with each accuracy that the frame asks for.
+    `tick` is called with each accuracy that the frame computes.
 
-    A metric that asks for scores gets them as ``y_score``: the column of the larger label where
+    A metric that takes scores gets them as ``y_score``: the column of the larger label if
     there are two labels, else all columns. Without scores it is left out.
     """
     _check_metrics(metrics)
@@ -80,7 +80,7 @@ def net_frame(
 def asks_for_scores(metric: Callable[..., Any]) -> bool:
     """Return whether a metric takes scores: by a parameter ``y_score``, ``y_proba`` or ``y_prob``.
 
-    scikit-learn's `log_loss` and `d2_log_loss_score` called them ``y_pred`` before 1.9.
+    Before version 1.9, scikit-learn's `log_loss` and `d2_log_loss_score` call it ``y_pred``.
 
     >>> from sklearn.metrics import accuracy_score, roc_auc_score
     >>> asks_for_scores(roc_auc_score), asks_for_scores(log_loss), asks_for_scores(accuracy_score)
@@ -111,22 +111,22 @@ def _check_metrics(metrics: Any) -> None:
             inner = getattr(metric, "_score_func", None)
             instead = getattr(inner, "__name__", "sklearn.metrics.f1_score")
             raise ValueError(
-                f"metrics[{name!r}] must be a function f(y_true, y_pred), got {metric!r}, a scorer "
-                f"that predicts itself, of an estimator and X; pass the function, such as {instead}"
+                f"metrics[{name!r}] must be a function f(y_true, y_pred), got {metric!r}, a "
+                f"scorer, which takes an estimator and X; pass the function, such as {instead}"
             )
 
 
 def _parameters(metric: Callable[..., Any]) -> list[str]:
     try:
         return list(inspect.signature(metric).parameters)
-    except (TypeError, ValueError):  # of some functions written in C
+    except (TypeError, ValueError):  # for some functions written in C
         return []
 
 
 def _by_name(metric: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a metric of labels, answers and scores, as a MetricFrame calls it.
+    """Return a metric of labels, predictions and scores in the form that MetricFrame calls.
 
-    Those of scikit-learn take scores in the place of the answers: ``f(y_true, y_score)``.
+    scikit-learn's metrics take scores in place of predictions: ``f(y_true, y_score)``.
     """
     parameter = _score_parameter(metric)
     takes_answers = _parameters(metric)[1:2] != [parameter]
@@ -141,24 +141,25 @@ def _by_name(metric: Callable[..., Any]) -> Callable[..., Any]:
 def _one_per_sample(scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if scores.shape[1] == 2:
         return scores[:, 1]
-    # A MetricFrame keeps its data in columns: rows of scores are objects, which it stacks again.
+    # A MetricFrame stores its data in columns: rows of scores are stored as objects and stacked
+    # here.
     rows = np.empty(len(scores), dtype=object)
     rows[:] = list(scores)
     return rows
 
 
 def _accuracy(y_true: Any, y_pred: Any) -> float:
-    # scikit-learn's checks its input each time, which a bootstrap does for every draw and group.
+    # scikit-learn's version checks its input at each call, in a bootstrap for every draw and group.
     return float(np.mean(np.asarray(y_true) == np.asarray(y_pred)))
 
 
 def mean_values(y_true: Any, y_pred: Any, *, values: npt.NDArray[Any]) -> float:
-    """Return the mean of a value per sample, as a metric."""
+    """Return the mean of a per-sample value, as a metric."""
     return float(np.mean(values))
 
 
 def group_means(cells: Cells, dense: Outcome, pruned: Outcome) -> pd.DataFrame:
-    """Return count, accuracies, losses and all changes by group, as MetricFrames have them."""
+    """Return count, accuracies, losses and changes by group, as in a MetricFrame."""
     columns: dict[str, Any] = {"count": cells.counts}
     for role, outcome in (("dense", dense), ("pruned", pruned)):
         columns[f"accuracy_{role}"] = cells.means(outcome.is_right)
@@ -171,13 +172,13 @@ def group_means(cells: Cells, dense: Outcome, pruned: Outcome) -> pd.DataFrame:
 
 
 def net_values(outcome: Outcome) -> dict[str, npt.NDArray[np.float64]]:
-    """Return of each sample what accuracy and loss are the means of."""
+    """Return the per-sample values whose means are accuracy and loss."""
     values = {"accuracy": outcome.is_right.astype(float)}
     return values if outcome.losses is None else values | {"loss": outcome.losses}
 
 
 def changes(dense: Outcome, pruned: Outcome) -> dict[str, npt.NDArray[np.float64]]:
-    """Return of each sample what accuracy drop and excessive risk are the means of."""
+    """Return the per-sample values whose means are accuracy drop and excessive risk."""
     found = {"accuracy_drop": dense.is_right.astype(float) - pruned.is_right}
     if dense.losses is not None and pruned.losses is not None:
         found["excessive_risk"] = pruned.losses - dense.losses
@@ -192,8 +193,8 @@ def largest_difference(values: pd.Series, cells: Cells) -> float:
 
 
 def expected_gap(accuracy: pd.Series, cells: Cells) -> float:
-    """Return the accuracy gap that equally good groups would show, the largest over levels."""
-    # As exact for some hundreds of groups; of more, the largest of many gaps varies less.
+    """Return the accuracy gap expected for equal groups, the largest over levels."""
+    # As exact for some hundreds of groups; with more, the largest of many gaps varies less.
     n_draws = int(np.clip(_MAX_DRAWN // len(cells.counts), 100, 2000))
     parts = zip(
         np.split(accuracy.to_numpy(), cells.starts[1:]),

@@ -1,4 +1,4 @@
-"""Who was harmed by a compression, by the measures of practice, and whether that is allowed."""
+"""The harm of a compression to groups and slices, and the tests of a promise."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from sk_prunefair.report.unlabelled import as_unlabelled
 
 
 class GroupHarm(GroupComparison):
-    """A comparison that is asked who was harmed; `sk_prunefair.FairnessReport` is one."""
+    """A comparison with methods on harm; `sk_prunefair.FairnessReport` is a subclass."""
 
     @property
     def exemplars(self) -> pd.DataFrame:
-        """Rows whose answer the compression changed, the most confident of the dense model first.
+        """Rows whose prediction changed, those with most confidence of the dense model first.
 
-        Hooker et al.'s compression-identified exemplars, as `sk_prunefair.report.exemplars` has
-        them: truth, both answers, both confidences where they are known, group, and what happened
+        Hooker et al.'s compression-identified exemplars, as from `sk_prunefair.report.exemplars`:
+        truth, both predictions, both confidences if known, group, and the kind of change
         ("lost", "gained" or "changed"). Indexed by the position of the sample.
         """
         self.need_samples("exemplars need")
@@ -32,12 +32,12 @@ class GroupHarm(GroupComparison):
         return exemplars(*self.outcomes, self.labels, groups, names=self.names)
 
     def harmed_slices(self, features: Any, **options: Any) -> pd.DataFrame:
-        """Return groups that nobody named: short rules over features whose rows lost accuracy.
+        """Find slices that lost accuracy, without named groups: short rules over features.
 
         Parameters
         ----------
         features : array-like of shape (n_samples, n_features)
-            One row per sample: numbers, texts, categories; they need not be what the models saw.
+            One row per sample: numbers, strings, categories; not necessarily the models' features.
         **options : dict
             ``confidence``, ``min_count``, ``max_features``, ``random_state``, as
             `sk_prunefair.report.slices.harmed_slices` takes them.
@@ -45,8 +45,8 @@ class GroupHarm(GroupComparison):
         Returns
         -------
         pandas.DataFrame
-            ``rule``, ``count``, ``drop``, ``lower``, ``upper``, ``p_value``; found on one half of
-            the rows, tested on the other. Empty where nothing holds.
+            ``rule``, ``count``, ``drop``, ``lower``, ``upper``, ``p_value``; rules are found on one
+            half of the rows and tested on the other. Empty if no rule passes.
         """
         self.need_samples("harmed_slices needs")
         dense, compressed = self.outcomes
@@ -54,12 +54,13 @@ class GroupHarm(GroupComparison):
         return harmed_slices(features, harm, **options)
 
     def practice_frame(self, **options: Any) -> pd.DataFrame:
-        """Return the usual metrics by group, of both models, and how they changed.
+        """Return the usual metrics by group, of both models, and their change.
 
-        Selection rate, true and false positive rate, precision, share of changed answers and,
-        where probabilities are known, AUC, calibration error and Brier score, each with a paired
-        interval of its change. Takes the options of `sk_prunefair.metrics.practice.practice_frame`:
-        ``pos_label``, ``n_boot``, ``confidence``, ``random_state``.
+        Selection rate, true and false positive rate, precision, share of changed predictions and,
+        if probabilities are known, AUC, calibration error and Brier score, each with a paired
+        interval of its change. It has the options of
+        `sk_prunefair.metrics.practice.practice_frame`: ``pos_label``, ``n_boot``, ``confidence``,
+        ``random_state``.
         """
         self.need_samples("practice_frame needs")
         groups = self.sensitive_features
@@ -67,11 +68,11 @@ class GroupHarm(GroupComparison):
         return practice_frame(*self.outcomes, self.labels, groups, **given)
 
     def practice_summary(self, **options: Any) -> pd.DataFrame:
-        """Return the usual differences between groups, of both models, and how they changed.
+        """Return the usual differences between groups, of both models, and their change.
 
-        Demographic-parity and equalized-odds difference, impact ratio (the four-fifths rule asks
-        for 0.8) and the difference of shares of changed answers, with paired intervals. Takes the
-        options of `practice_frame`.
+        Demographic-parity and equalized-odds difference, impact ratio (the four-fifths rule
+        requires 0.8) and the difference of shares of changed predictions, with paired intervals. It
+        has the options of `practice_frame`.
         """
         self.need_samples("practice_summary needs")
         groups = self.sensitive_features
@@ -81,15 +82,15 @@ class GroupHarm(GroupComparison):
     def promise(
         self, max_accuracy_drop: float = 0.02, *, unlabelled: Any = None, **options: Any
     ) -> Verdict:
-        """Judge whether no group loses more, as far as these samples can tell.
+        """Test whether every group loses at most a given accuracy, on these samples.
 
         Parameters
         ----------
         max_accuracy_drop : float in [0, 1), default=0.02
-            What each group may lose: of accuracy, and of the recall of each class where it has
-            rows enough to prove anything.
+            Accepted loss of each group: of accuracy, and of the recall of each class if it has
+            enough rows for a proof.
         unlabelled : tuple of (dense_pred, compressed_pred, sensitive_features), default=None
-            Rows whose groups are known and whose labels are not, by what both models predict for
+            Rows with known groups but without labels, as both models' predictions for
             them: labels or probabilities. A group's accuracy falls by at most the share of its
             answers that changed, and labels say how much of that is loss: both are tested
             together, by `sk_prunefair.stats.changes.combined_p_value`, in a group without labelled
@@ -98,15 +99,15 @@ class GroupHarm(GroupComparison):
             rows, it is an error. Rows must be independent, and which have labels must not depend on
             what they are.
         **options : dict
-            ``max_violation``, ``confidence``, ``criteria`` (what may not fall), ``harmless`` and
-            ``loss_bound``, as `sk_prunefair.promise.judge` takes them. A report of parts judges
-            what an exact test of counts judges.
+            ``max_violation``, ``confidence``, ``criteria`` (the tested values), ``harmless`` and
+            ``loss_bound``, as `sk_prunefair.promise.judge` takes them. A report from parts supports
+            the criteria with an exact test of counts.
 
         Returns
         -------
         Verdict
-            ``.kept``, ``.binding_group``, ``.table``; its text says why. With rows without label
-            the table has ``unlabelled``, ``changed`` and ``evidence``.
+            ``.kept``, ``.binding_group``, ``.table``; its text has the reasons. With rows without
+            labels the table has ``unlabelled``, ``changed`` and ``evidence``.
         """
         given: dict[str, Any] = {
             "max_accuracy_drop": max_accuracy_drop,
@@ -119,18 +120,19 @@ class GroupHarm(GroupComparison):
         return judge_samples(self.cells.group, *self.outcomes, self.labels, **given)
 
     def accept(self, criteria: Any) -> Acceptance:
-        """Judge the report by acceptance criteria, as far as these samples can tell.
+        """Test acceptance criteria on the report.
 
         Parameters
         ----------
         criteria : str, path-like, mapping or sequence
-            A YAML or JSON file, what it would hold, or what
+            A YAML or JSON file, its content as a mapping, or the criteria that
             `sk_prunefair.acceptance.read_criteria` returned.
 
         Returns
         -------
         Acceptance
-            ``.kept``, ``.criteria`` with one verdict each, ``.table`` by group; its text says why.
+            ``.kept``, ``.criteria`` with one verdict each, ``.table`` by group; its text has the
+            reasons.
         """
         self.need_samples("acceptance criteria need")
         return accept(self, criteria)
@@ -138,14 +140,14 @@ class GroupHarm(GroupComparison):
     def promise_slices(
         self, features: Any, max_accuracy_drop: float = 0.02, **options: Any
     ) -> Verdict:
-        """Judge the promise for all groups that rules of one or two features make.
+        """Test the promise for all groups defined by rules of one or two features.
 
         Parameters
         ----------
         features : array-like of shape (n_samples, n_features)
-            One row per sample: numbers, texts, categories; they need not be what the models saw.
+            One row per sample: numbers, strings, categories; not necessarily the models' features.
         max_accuracy_drop : float in [0, 1), default=0.02
-            What no such group may lose of accuracy.
+            Accepted loss of accuracy of each such group.
         **options : dict
             ``min_rows``, ``max_features``, ``bins`` and ``confidence``, as
             `sk_prunefair.report.slice_promise.judge_slices` takes them.
@@ -153,7 +155,7 @@ class GroupHarm(GroupComparison):
         Returns
         -------
         Verdict
-            A row of its table for each rule; which claim has which error rate is said there.
+            Its table has a row for each rule; see `judge_slices` for the error rates of its claims.
         """
         self.need_samples("slices need")
         given: dict[str, Any] = {"names": self.names, **options}

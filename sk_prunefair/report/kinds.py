@@ -1,7 +1,8 @@
-"""Samples that are alike in group, label and both answers, counted together: what parts add up to.
+"""Counts of samples with equal group, label and predictions, for reports from parts.
 
-Accuracies, error rates and the exact tests of a promise are functions of the counts. Of losses each
-kind has the mean, and the sums of squares and cubes about it, of which those of any group follow.
+Accuracies, error rates and the exact tests of a promise are functions of the counts. For losses
+each kind has the mean, and the sums of squares and cubes about it, from which those of any group
+follow.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ class Kinds(NamedTuple):
     Parameters
     ----------
     keys : pandas.DataFrame of shape (n_kinds, n_keys)
-        What samples of a kind have in common; no two rows are the same.
+        Values that samples of a kind have in common; rows are unique.
     counts : ndarray of shape (n_kinds,), dtype int64
-        Samples of each.
+        Number of samples of each kind.
     means, squares, cubes : dict of str to ndarray of shape (n_kinds,), dtype float64
-        Of what is not the same for all samples of a kind: the mean, and the sums of squared and
-        of cubed distances from it.
+        For values that differ within a kind: the mean, and the sums of squared and
+        cubed distances from it.
 
     Examples
     --------
@@ -56,20 +57,20 @@ class Kinds(NamedTuple):
         squares: Mapping[str, Values] | None = None,
         cubes: Mapping[str, Values] | None = None,
     ) -> Kinds:
-        """Put rows together that have the same keys.
+        """Merge rows with the same keys.
 
         Parameters
         ----------
         keys : pandas.DataFrame of shape (n_rows, n_keys)
-            What is to be the same.
+            Values that rows of a kind have in common.
         values : mapping of str to ndarray of shape (n_rows,)
-            What need not be: of each row, or its mean over the samples that the row stands for.
+            Other values: of each row, or their mean over the samples that the row represents.
         counts : ndarray of shape (n_rows,), dtype int64, default=None
-            How many samples each row stands for; None is one. Rows that stand for none are left
+            Number of samples that each row represents; None means one. Rows with 0 are left
             out.
         squares, cubes : mapping of str to ndarray of shape (n_rows,), default=None
-            Sums of squared and cubed distances from the mean, of the samples of each row; None is
-            0.
+            Sums of squared and cubed distances from the mean, of the samples of each row; None
+            means 0.
         """
         if counts is not None and not counts.all():
             kept = counts > 0
@@ -97,7 +98,7 @@ class Kinds(NamedTuple):
 
     @classmethod
     def together(cls, parts: Sequence[Kinds]) -> Kinds:
-        """Return several as one, as if all their samples had come at once."""
+        """Merge several parts into one, as if all their samples were given at once."""
         if len(parts) == 1:
             return parts[0]
 
@@ -121,9 +122,9 @@ def _powers(
     squares: Values | None,
     cubes: Values | None,
 ) -> tuple[Values, Values]:
-    """Return the sums of squares and of cubes about the means that rows have these distances from.
+    """Return the sums of squares and cubes about the means, from rows' distances to these.
 
-    Rows that stand for several samples bring their own sums, about their own means.
+    Rows that represent several samples have their own sums, about their own means.
     """
     second, third = weights * distance**2, weights * distance**3
     if squares is not None:
@@ -150,14 +151,14 @@ def group_moments(
     codes : ndarray of shape (n_rows,), dtype int64
         The group of each row, from 0, none empty.
     counts, squares, cubes : default=None
-        As of `Kinds`.
+        As for `Kinds`.
 
     Returns
     -------
     pandas.DataFrame
-        By group: each column's mean, ``n``, ``<column>_deviation`` with ``ddof=1``, NaN of one
+        By group: each column's mean, ``n``, ``<column>_deviation`` with ``ddof=1``, NaN for one
         sample, and ``<column>_skewness``, the third central moment in cubes of the deviation, NaN
-        where that is 0.
+        if that is 0.
 
     Examples
     --------

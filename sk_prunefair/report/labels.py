@@ -1,4 +1,4 @@
-"""Labels and predictions of a report: arrays of one kind, or an error that says which differ."""
+"""Convert labels and predictions to arrays of one kind, or raise an error."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from sklearn.exceptions import DataConversionWarning
 from sk_prunefair.checks import as_labels, check_same_length
 
 _NUMBERS = ("booleans", "integers", "fractions")
-# What numpy makes of Python's values of a kind; of unsigned ones it depends on how large they are.
+# dtype kinds of Python's values in numpy; those of unsigned integers depend on their size.
 _WIDEST: dict[str, type[np.generic]] = {"b": np.bool_, "i": np.int64, "f": np.float64}
 
 
 def as_labels_of_one_kind(
     y_true: npt.ArrayLike, predictions: dict[str, npt.ArrayLike], same_length: bool = True
 ) -> list[npt.NDArray[Any]]:
-    """Return labels and predictions as arrays, or raise ValueError where they cannot be compared.
+    """Return labels and predictions as arrays, or raise ValueError if they cannot be compared.
 
-    Whole numbers are integers, whatever their dtype. Booleans are compared with numbers, as Python
-    does; numbers with a fractional part, such as probabilities, are no predictions of integers.
+    Whole numbers are integers, for any dtype. Booleans are compared with numbers, as in Python;
+    numbers with a fractional part, such as probabilities, are not predictions of integers.
 
     >>> as_labels_of_one_kind([0, 1], {"dense_pred": [0.0, 1.0]})
     [array([0, 1]), array([0., 1.])]
@@ -57,7 +57,7 @@ fractions, such as 0.2; probabilities have shape (n_samples, n_classes)
 
 
 def as_plain_labels(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
-    """Return labels as a vector of the dtype that numpy has for them, or raise ValueError.
+    """Return labels as a vector of numpy's dtype for them, or raise ValueError.
 
     >>> as_plain_labels(np.array([0, 1], dtype=np.uint8), "y_true").dtype
     dtype('int64')
@@ -66,20 +66,20 @@ def as_plain_labels(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
 
 
 def _checked(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
-    """Return labels as numbers where they come as an array of numbers, else as objects."""
+    """Return labels as numbers if they are an array of numbers, else as objects."""
     values = _one_column(values, name)
     if isinstance(values, pd.Series) and isinstance(values.dtype, np.dtype):
         values = values.to_numpy()
     if not isinstance(values, np.ndarray) or values.dtype.kind not in _WIDEST or values.ndim != 1:
         return as_labels(values, name)
     if not len(values) or (values.dtype.kind == "f" and np.isnan(values).any()):
-        return as_labels(values, name)  # which raises
-    # A copy: the user may change the array.
+        return as_labels(values, name)  # raises an error
+    # a copy, as the user may change the array
     return values.astype(_WIDEST[values.dtype.kind])
 
 
 def _one_column(values: Any, name: str) -> Any:
-    """Return a table of one column as a vector, with the warning that scikit-learn gives."""
+    """Return a table with one column as a vector, with scikit-learn's warning."""
     if getattr(values, "ndim", 1) != 2 or values.shape[1] != 1:
         return values
     warnings.warn(
@@ -110,7 +110,7 @@ def _kind_of_all(values: npt.NDArray[Any], name: str) -> str:
 
 
 def _first(labels: npt.NDArray[Any], kind: str) -> Any:
-    """Return the first label of a kind, as Python writes it."""
+    """Return the first label of a kind, as Python prints it."""
     return next(value for value in pd.unique(labels).tolist() if _kind(value) == kind)
 
 

@@ -1,4 +1,4 @@
-"""A report in Markdown: the tables of a model card, and a comment on a pull request."""
+"""A report in Markdown: tables for a model card, and a comment for a pull request."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def comment(
     title: str | None = None,
     acceptance: Acceptance | None = None,
 ) -> str:
-    """Return a short text for a pull request: the verdict, the groups, what was saved.
+    """Return a short text for a pull request: the verdict, the groups, the savings.
 
     Parameters
     ----------
     report : GroupComparison
         The report.
     verdict : Verdict, default=None
-        What became of a promise.
+        Verdict on a promise.
     title : str, default=None
-        Heading; None says what was done.
+        Heading; None makes one from the names of the models.
     acceptance : Acceptance, default=None
-        What became of the criteria of a file.
+        Verdicts on the criteria of a file.
 
     Returns
     -------
@@ -137,7 +137,7 @@ def shown(found: Mapping[str, Any]) -> str:
 
 
 def cell(value: Any) -> str:
-    r"""Return a text that stays one cell, and no markup: names come from users' data.
+    r"""Return a text for one table cell, with markup escaped: names come from users' data.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""MetricFrames of means, made of sums: of millions of samples as of a few."""
+"""MetricFrames of means, computed from sums, for any number of samples."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from sk_prunefair.stats.group_draws import drawn_kinds, drawn_sums
 
 
 class Bootstrap(NamedTuple):
-    """What is asked of a bootstrap.
+    """Settings of a bootstrap.
 
     Parameters
     ----------
     n_boot : int or None
-        Draws; None where there are no intervals.
+        Number of draws; None for no intervals.
     quantiles : list of float or None
-        In (0, 1).
+        Quantiles in (0, 1).
     seed : int
-        The same for all frames of a report: their draws are the same rows.
+        Seed, the same for all frames of a report: they draw the same rows.
     """
 
     n_boot: int | None
@@ -34,7 +34,7 @@ class Bootstrap(NamedTuple):
 
     @classmethod
     def checked(cls, n_boot: Any, quantiles: Any, random_state: Any) -> Bootstrap:
-        """Return what is asked, or raise ValueError where it cannot be done."""
+        """Return the settings, or raise ValueError if they are malformed."""
         if n_boot is None and (quantiles is None or not len(quantiles)):
             return cls(None, quantiles)
         if n_boot is None or quantiles is None or not len(quantiles):
@@ -51,24 +51,24 @@ class Bootstrap(NamedTuple):
 
 
 class MeanFrame(MetricFrame):
-    """A MetricFrame whose metrics are means of values per sample, and the number of samples.
+    """A MetricFrame with the means of per-sample values and the number of samples as metrics.
 
-    It is what fairlearn makes of the same values: its frame is of one row per group, with the sums
-    of the group, and its bootstrap draws all samples with replacement, as fairlearn's does, but
-    keeps the sums of each draw alone.
+    It has the results of fairlearn for the same values: its data has one row per group, with the
+    sums of the group, and its bootstrap draws all samples with replacement, as in fairlearn, but
+    keeps only the sums of each draw.
 
     Parameters
     ----------
     cells : Cells
-        Groups.
+        Groups and levels of the samples.
     values : mapping of str to ndarray of shape (n_samples,)
-        What to take means of, by the name of the metric.
+        Values to average, by the name of the metric.
     bootstrap : Bootstrap
-        Intervals.
+        Settings of the intervals.
     with_count : bool, default=False
         Whether ``count`` is a metric.
     squares : mapping of str to ndarray of shape (n_samples,), default=None
-        Where rows of the cells stand for several samples: the sum of squared distances of their
+        If rows of the cells represent several samples: the sum of squared distances of their
         values from the row's.
 
     Examples
@@ -118,7 +118,7 @@ class MeanFrame(MetricFrame):
         """Quantiles of ``by_group``."""
         found = self._quantiles(self._means(self._sums()))
         frames = [pd.DataFrame(each.T, self._cells.index, self._metric_names) for each in found]
-        # As in by_group, combinations without samples are there.
+        # As in by_group, combinations without samples are included.
         return [frame.reindex(self.by_group.index) for frame in frames]
 
     @property
@@ -137,8 +137,8 @@ class MeanFrame(MetricFrame):
     def difference_ci(self, method: str = "between_groups") -> list[Any]:
         """Return the quantiles of ``difference``.
 
-        Of groups that are alike they do not hold the difference: no draw has one of 0. A report's
-        `to_dict` has intervals of gaps that do.
+        For equal groups they do not cover the difference, as no draw has a difference of 0. A
+        report's `to_dict` has intervals of gaps that do.
         """
         if self._is_between(method):
             return self._by_level(self._over_groups(np.fmax) - self._over_groups(np.fmin))
@@ -171,7 +171,7 @@ class MeanFrame(MetricFrame):
         return self._draws
 
     def _means(self, sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return the metrics of each draw, shape (n_draws, n_metrics, …); NaN where none was."""
+        """Return the metrics of each draw, (n_draws, n_metrics, …); NaN for groups not drawn."""
         counts = np.where(sums[:, :1] > 0, sums[:, :1], np.nan)
         means = sums[:, 1:] / counts
         return np.concatenate([means, counts], axis=1) if "count" in self._metric_names else means
@@ -187,7 +187,7 @@ class MeanFrame(MetricFrame):
         return np.searchsorted(starts, np.arange(len(self._cells.counts)), side="right") - 1
 
     def _by_level(self, draws: npt.NDArray[np.float64]) -> list[Any]:
-        """Return quantiles of metrics, by control level where there are such."""
+        """Return quantiles of metrics, by control level if there are any."""
         found = self._quantiles(draws)
         if not self.control_levels:
             return [pd.Series(each[:, 0], self._metric_names) for each in found]
@@ -199,7 +199,7 @@ class MeanFrame(MetricFrame):
         quantiles: Sequence[float] = self.ci_quantiles or []
         found = np.full((len(quantiles), *draws.shape[1:]), np.nan)
         was_drawn = ~np.isnan(draws).all(axis=0)
-        with np.errstate(invalid="ignore"):  # between two infinite ratios
+        with np.errstate(invalid="ignore"):  # interpolation between two infinite ratios
             found[:, was_drawn] = np.nanquantile(draws[:, was_drawn], quantiles, axis=0)
         return found
 

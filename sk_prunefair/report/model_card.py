@@ -1,4 +1,4 @@
-"""A model card of a report: Markdown with the metadata block that Hugging Face reads."""
+"""A model card from a report: Markdown with Hugging Face's metadata block."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from sk_prunefair.report.text import costs
 if TYPE_CHECKING:
     from sk_prunefair.report.comparison import GroupComparison
 
-_MOST = 50  # groups, those that lost most
+_MOST = 50  # number of groups, those that lost most
 
 _LIMITS = (
-    "Whether the samples were held out from training, and whether they are like those that the "
-    "model will meet, is not known from the figures.",
-    "Groups that the data does not name, and their intersections, are not here.",
-    "A small gap may hide that all groups lost: read it beside the accuracies.",
+    "Whether the samples were held out from training, and whether they represent those that the "
+    "model will get, is not known from the figures.",
+    "Groups that are not named in the data, and their intersections, are not covered.",
+    "A gap may be small although all groups lost: read it beside the accuracies.",
 )
 
 
@@ -46,22 +46,23 @@ def model_card(
     title : str, default=None
         Name of the model; None takes the name of the compressed one.
     dataset : str, default="held-out samples"
-        What the figures are of.
+        Description of the data.
     task : str, default="other"
-        A task of Hugging Face, such as ``image-classification``.
+        Hugging Face's name of the task, such as ``image-classification``.
     metadata : mapping, default=None
-        More of the block, such as ``{"license": "mit", "base_model": "bert-base-uncased"}``; what
-        JSON can hold.
+        Further entries of the block, such as ``{"license": "mit", "base_model":
+        "bert-base-uncased"}``; JSON values.
 
     Returns
     -------
     str
-        The card. Its block has the accuracy of all samples, of each group and the gaps as results.
+        The card. The results in its block are the accuracy of all samples and of each group, and
+        the gaps.
     """
     name = title or f"{report.names.compressed_model}"
     figures = Figures.of(report)
     block = _metadata(report, figures, name, dataset, task) | dict(metadata or {})
-    # JSON is YAML, and quotes what users' names may hold.
+    # JSON is valid YAML, and quotes special characters in users' names.
     head = "\n".join(
         f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in block.items()
     )
@@ -123,10 +124,11 @@ def _sections(report: GroupComparison, figures: Figures, name: str, dataset: str
     return [
         *parts,
         "## How to read it",
-        "- Accuracy lost: of the model before minus that of the model after, on the same samples "
+        "- Accuracy lost: the accuracy before minus that after, on the same samples "
         "(Tango's interval); accuracies have Wilson's.\n"
-        "- Answers changed: their share, right or wrong; no label is needed for it, and no more "
-        "accuracy can be lost (Wilson's interval).\n"
+        "- Answers changed: share of changed predictions, correct or wrong; it needs no labels, "
+        "and "
+        "the accuracy lost cannot be larger (Wilson's interval).\n"
         "- Excessive risk R(a): mean loss after minus before (Student's interval, corrected for "
         "skewness); ξ is the largest minus the smallest (Tran et al., *Pruning has a disparate "
         "impact on model accuracy*). Intervals of gaps follow from those of the groups by "

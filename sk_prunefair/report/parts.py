@@ -1,4 +1,4 @@
-"""Rows that come in parts, as kinds of rows: one part at a time is in memory."""
+"""Sum rows that are given in parts, with one part in memory at a time."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from sk_prunefair.report.labels import as_plain_labels
 from sk_prunefair.report.predictions import Prediction, answers, as_prediction, columns_of
 
 NEEDED = ("y_true", "dense_pred", "compressed_pred", "sensitive_features")
-"""What each part has; a tuple has them in this order."""
+"""Required entries of each part, in the order of a tuple."""
 
 OPTIONAL = ("dense_losses", "compressed_losses", "control_features", "sample_weight")
 _ANSWERS = ("dense_pred", "compressed_pred")
 
 
 class Summed(NamedTuple):
-    """Parts, added up.
+    """The sum of all parts.
 
     Parameters
     ----------
     kinds : Kinds
-        Their keys have the columns ``("group", …)``, ``("level", …)`` where there are control
+        Kinds with the key columns ``("group", …)``, ``("level", …)`` if there are control
         features, and ``("label", "y_true")``, ``"dense_pred"``, ``"compressed_pred"``. Means are
-        ``loss_dense``, ``loss_pruned`` and ``risk``, where losses are known.
+        ``loss_dense``, ``loss_pruned`` and ``risk``, if losses are known.
     classes : ndarray of shape (n_labels,)
-        All labels that are known, sorted.
+        All known labels, sorted.
     """
 
     kinds: Kinds
     classes: npt.NDArray[Any]
 
     def arguments(self) -> dict[str, Any]:
-        """Return what a report of the kinds is given."""
+        """Return the arguments of a report of the kinds."""
         keys, means = self.kinds.keys, self.kinds.means
         labels = {name: each.to_numpy() for name, each in keys["label"].items()}
         return {
@@ -56,20 +56,20 @@ class Summed(NamedTuple):
 
 
 def add_up(parts: Iterable[Any], classes: npt.ArrayLike | None = None) -> Summed:
-    """Go through parts once, and keep what they add up to.
+    """Iterate over the parts once, and return their sum.
 
     Parameters
     ----------
     parts : iterable of mapping or tuple
         As `sk_prunefair.FairnessReport.from_parts` takes them.
     classes : array-like of shape (n_classes,), default=None
-        What the columns of probabilities stand for.
+        Labels of the columns of probabilities.
 
     Raises
     ------
     ValueError
-        If a part is malformed, or not like those before it: the error has its number, from 0. If
-        there is no row at all.
+        If a part is malformed, or differs in form from those before it; the message has its number,
+        from 0. If there are no rows.
     """
     total: Kinds | None = None
     known: npt.NDArray[Any] | None = None
@@ -93,7 +93,7 @@ def add_up(parts: Iterable[Any], classes: npt.ArrayLike | None = None) -> Summed
 def _kinds(
     part: Any, classes: Any, columns: dict[str, Any]
 ) -> tuple[Kinds, npt.NDArray[Any]] | None:
-    """Return one part as kinds, with its labels; None of an empty one."""
+    """Return one part as kinds, with its labels; None for an empty part."""
     given = _named(part)
     if all(_length(given[name]) == 0 for name in NEEDED):
         return None
@@ -103,7 +103,7 @@ def _kinds(
         found = as_prediction(given[name], name, classes)
         check_same_length(_rows(found), name, truth, "y_true")
         if found.scores is not None:
-            # What the columns of the first part stand for, those of all others do.
+            # The positions of columns mean the same in all parts as in the first.
             if name not in columns:
                 columns[name] = columns_of(found, name, truth, classes)
             found = found._replace(classes=columns[name])
@@ -159,7 +159,7 @@ def _losses(
     told: list[Any] = [given.get(name) for name in names]
     if any(each is not None for each in told):
         if any(each is None for each in told):
-            raise ValueError(f"must hold both of {names}, or none")
+            raise ValueError(f"must hold both of {names}, or neither")
         dense, compressed = (as_losses(each, name) for each, name in zip(told, names, strict=True))
     if dense is None or compressed is None:
         return {}
@@ -176,15 +176,14 @@ def _counts(weight: Any, truth: npt.NDArray[Any]) -> npt.NDArray[np.int64] | Non
     is_whole = np.isfinite(found) & (found >= 0) & (found == np.floor(found))
     if not is_whole.all():
         raise ValueError(
-            "sample_weight must hold whole numbers of at least 0, how many samples each row stands "
-            "for, as intervals and tests count samples; got "
-            f"{found[~is_whole][0]}"
+            "sample_weight must hold whole numbers >= 0, the number of samples that each row "
+            f"represents, as intervals and tests count samples; got {found[~is_whole][0]}"
         )
     return found.astype(np.int64)
 
 
 def _check_alike(kinds: Kinds, before: Kinds | None) -> None:
-    """Raise ValueError where a part has other columns than those before it."""
+    """Raise ValueError if the columns of a part differ from those before it."""
     if before is None:
         return
     for what, name in (("group", "sensitive_features"), ("level", "control_features")):
@@ -195,4 +194,4 @@ def _check_alike(kinds: Kinds, before: Kinds | None) -> None:
             raise ValueError(f"{name} must have the columns {known} as before, got {found}")
     if kinds.means.keys() != before.means.keys():
         has, had = ("losses" if each.means else "no losses" for each in (kinds, before))
-        raise ValueError(f"it has {has}, but those before it have {had}")
+        raise ValueError(f"it has {has}, but the parts before it have {had}")

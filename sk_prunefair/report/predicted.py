@@ -1,4 +1,4 @@
-"""Reports of what two models predict: of all rows at once, or of rows in parts."""
+"""Reports from predictions of two models: of all rows at once, or of rows in parts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sk_prunefair.report.predictions import answers, as_prediction
 
 
 class PredictedReport(GroupHarm):
-    """A report that predictions make, not a net; `sk_prunefair.FairnessReport` is one."""
+    """A report from predictions, without a net; `sk_prunefair.FairnessReport` is a subclass."""
 
     @classmethod
     def from_predictions(
@@ -28,25 +28,25 @@ class PredictedReport(GroupHarm):
         names: Sequence[str] = ("dense", "compressed"),
         **options: Any,
     ) -> Self:
-        """Compare two models by what they predict: probabilities, or labels.
+        """Compare two models by their predictions: probabilities, or labels.
 
         Parameters
         ----------
         y_true : array-like of shape (n_samples,)
             Labels.
         dense_pred, compressed_pred : array-like
-            Labels, shape (n_samples,), or probabilities, shape (n_samples, n_classes). From
-            probabilities follow labels (the most probable one) and losses (the cross entropy, in
-            nats; probabilities below 1.2e-7 count as that). Unless both are probabilities there
+            Labels, shape (n_samples,), or probabilities, shape (n_samples, n_classes). With
+            probabilities the labels are the most probable ones, and the losses the cross entropy,
+            in nats, with probabilities of at least 1.2e-7. Unless both are probabilities, there
             are no losses.
         sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
             The group of each sample; columns intersect.
         classes : array-like of shape (n_classes,), default=None
-            What the columns of probabilities stand for. None takes the names of a DataFrame's
-            columns; without those the integers from 0 where labels are such and fewer than the
+            Labels of the columns of probabilities. None takes the names of a DataFrame's
+            columns; without those the integers from 0 if labels are integers and fewer than the
             columns, else the sorted labels.
         names : pair of str, default=("dense", "compressed")
-            What the two are called, in columns and sentences.
+            Names of the two models, in columns and sentences.
         **options : dict
             ``control_features``, ``metrics``, ``compression``, ``n_boot`` and the like, as the
             class takes them.
@@ -54,12 +54,13 @@ class PredictedReport(GroupHarm):
         Returns
         -------
         FairnessReport
-            With what the predictions tell, and nothing made up.
+            A report with the results that the predictions allow.
 
         Raises
         ------
         ValueError
-            If they are neither labels nor probabilities, or columns cannot be told.
+            If the predictions are neither labels nor probabilities, or the labels of columns are
+            unknown.
 
         Examples
         --------
@@ -104,41 +105,42 @@ class PredictedReport(GroupHarm):
         names: Sequence[str] = ("dense", "compressed"),
         **options: Any,
     ) -> Self:
-        """Compare two models by what they predict of rows that come in parts.
+        """Compare two models by their predictions for rows that are given in parts.
 
-        One part is in memory at a time, and what all of them add up to: counts and sums of each
-        kind of row, by group, label and both answers. The report is that of all rows at once, to
-        the last digits of a sum. What needs the rows one by one raises ValueError: ``exemplars``,
-        ``harmed_slices``, `practice_frame` and user metrics, ``to_json(samples=True)``, and what a
-        promise tests by bets (losses, the balanced accuracy). Bootstrap intervals, and the page's
-        gaps of shuffled groups, draw sums: of accuracies as likely as rows would, of losses by the
-        normal distribution within each kind of row.
+        One part is in memory at a time, and the sum of all of them: counts and sums of each
+        kind of row, by group, label and both predictions. The report equals that of all rows at
+        once, up to rounding. Results that need single rows raise ValueError: ``exemplars``,
+        ``harmed_slices``, `practice_frame` and user metrics, ``to_json(samples=True)``, and
+        criteria of a promise that are tested by betting (losses, the balanced accuracy). Bootstrap
+        intervals, and the page's gaps of shuffled groups, draw sums: for accuracies with the
+        distribution of drawn rows, for losses by the normal distribution within each kind of row.
 
         Parameters
         ----------
         parts : iterable of mapping or tuple
-            Gone through once. A mapping holds ``y_true``, ``dense_pred``, ``compressed_pred``
+            Iterated once. A mapping holds ``y_true``, ``dense_pred``, ``compressed_pred``
             (labels or probabilities, as for `from_predictions`) and ``sensitive_features``; a
-            tuple these, in this order. A mapping may also hold ``dense_losses`` and
-            ``compressed_losses``, ``control_features``, and ``sample_weight``: how many samples
-            each row stands for, a whole number. A part may be empty, lack groups and labels that
-            others have, and have new ones.
+            tuple holds these in this order. A mapping may also hold ``dense_losses`` and
+            ``compressed_losses``, ``control_features``, and ``sample_weight``: the number of
+            samples that each row represents. A part may be empty, lack groups and labels of
+            other parts, and have new ones.
         classes : array-like of shape (n_classes,), default=None
-            What the columns of probabilities stand for. None tells it from the first part.
+            Labels of the columns of probabilities. None takes them from the first part.
         names : pair of str, default=("dense", "compressed")
-            What the two are called, in columns and sentences.
+            Names of the two models, in columns and sentences.
         **options : dict
             ``compression``, ``n_boot`` and the like, as the class takes them.
 
         Returns
         -------
         FairnessReport
-            Its ``kinds`` are what was added up; ``samples`` and ``outcomes`` have one row of each.
+            Its ``kinds`` are the sums; ``samples`` and ``outcomes`` have one row for each kind.
 
         Raises
         ------
         ValueError, TypeError
-            If a part is malformed, or not like those before it; the error has its number.
+            If a part is malformed, or differs in form from those before it; the message has its
+            number.
 
         Examples
         --------

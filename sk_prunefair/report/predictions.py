@@ -1,4 +1,4 @@
-"""Predictions of a model, labels or probabilities, as labels, losses and scores."""
+"""Convert a model's labels or probabilities to labels, losses and scores."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from sk_prunefair.checks import check_same_length
 from sk_prunefair.report.labels import as_labels_of_one_kind
 
 LEAST_PROBABILITY = float(np.finfo(np.float32).eps)
-"""Probabilities below it count as it, so that a loss is at most 15.9, of any model alike."""
+"""Lower bound on probabilities, so that losses of all models are at most 15.9."""
 
 
 class Prediction(NamedTuple):
-    """What one model says of each sample.
+    """Predictions of one model for each sample.
 
     Parameters
     ----------
     labels : ndarray of shape (n_samples,), or None
-        Predicted labels; None takes the most probable one.
+        Predicted labels; None takes the most probable ones.
     scores : ndarray of shape (n_samples, n_classes), or None
         Probabilities.
     classes : ndarray of shape (n_classes,), or None
-        What the columns of scores stand for; None where the model does not say.
+        Labels of the columns of scores; None if the model has none.
     name : str or None
-        Of the argument that the model was, for errors.
+        Name of the model's argument, for errors.
     """
 
     labels: npt.NDArray[Any] | None
@@ -37,14 +37,14 @@ class Prediction(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """A prediction against the truth.
+    """A prediction compared with the truth.
 
     Parameters
     ----------
     labels : ndarray of shape (n_samples,)
         Predicted labels.
     losses : ndarray of shape (n_samples,), dtype float64, or None
-        Cross entropy, in nats; None where only labels are known.
+        Cross entropy, in nats; None if only labels are known.
     scores : ndarray of shape (n_samples, n_classes), or None
         Probabilities, columns in the order of the known labels.
     """
@@ -55,22 +55,22 @@ class Answers(NamedTuple):
 
 
 def as_prediction(values: Any, name: str, classes: Any = None) -> Prediction:
-    """Return labels, or probabilities, that a user gives.
+    """Return labels, or probabilities, from a user as a `Prediction`.
 
     Parameters
     ----------
     values : array-like of shape (n_samples,) or (n_samples, n_classes)
-        Labels, or probabilities of each class. The columns of a DataFrame are the classes, where
+        Labels, or probabilities of each class. The columns of a DataFrame are the classes if
         no classes are given.
     name : str
-        Of the argument, for errors.
+        Name of the argument, for errors.
     classes : array-like of shape (n_classes,), default=None
-        What the columns stand for.
+        Labels of the columns.
 
     Raises
     ------
     ValueError
-        If they are neither.
+        If the values are neither.
     """
     if isinstance(values, Prediction):
         return values
@@ -96,19 +96,19 @@ def as_prediction(values: Any, name: str, classes: Any = None) -> Prediction:
 
 
 def _named_columns(values: Any) -> Any:
-    """Return the names of a table's columns, None where it has none of its own."""
+    """Return the names of a table's columns, None if they are only numbered."""
     if isinstance(values, pd.DataFrame):
         is_own = not isinstance(values.columns, pd.RangeIndex) and values.shape[1] > 1
         return values.columns.to_numpy() if is_own else None
     names = getattr(values, "column_names", None) or getattr(values, "columns", None)  # Arrow
     if not isinstance(names, (list, tuple)) or len(names) < 2:
         return None
-    is_own = list(names) != [f"column_{i}" for i in range(len(names))]  # as polars numbers them
+    is_own = list(names) != [f"column_{i}" for i in range(len(names))]  # polars' default names
     return np.asarray(names) if is_own else None
 
 
 def as_probabilities(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
-    """Return rows of probabilities that sum to 1, or raise ValueError where they are none."""
+    """Return rows of probabilities that sum to 1, or raise ValueError."""
     if array.dtype.kind not in "fiub":
         raise ValueError(
             f"{name} must hold probabilities in its {array.shape[1]} columns, got dtype "
@@ -123,7 +123,7 @@ def as_probabilities(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
         raise ValueError(
             f"{name} must hold probabilities whose rows sum to 1, got values from "
             f"{scores.min():.3g} to {scores.max():.3g} and sums from {sums.min():.3g} to "
-            f"{sums.max():.3g}; of logits, pass scipy.special.softmax(logits, axis=1)"
+            f"{sums.max():.3g}; for logits, pass scipy.special.softmax(logits, axis=1)"
         )
     return np.clip(scores, 0, None) / sums
 
@@ -131,15 +131,15 @@ def as_probabilities(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
 def columns_of(
     prediction: Prediction, name: str, truth: npt.NDArray[Any], classes: Any = None
 ) -> npt.NDArray[Any]:
-    """Return what each column of a model's scores stands for.
+    """Return the labels of the columns of a model's scores.
 
-    Where neither the model nor the user says: the integers from 0, where the labels are such and
-    fewer than the columns, else the sorted labels.
+    If neither the model nor the user gives them: the integers from 0, if the labels are integers
+    and fewer than the columns, else the sorted labels.
 
     Raises
     ------
     ValueError
-        If that cannot be told, or the model has no probability of a label of the truth.
+        If they are ambiguous, or the model has no probability for a label of the truth.
     """
     assert prediction.scores is not None
     n_columns = prediction.scores.shape[1]
@@ -152,14 +152,14 @@ def columns_of(
     columns = as_labels_of_one_kind(truth, {f"classes of {name}": found}, same_length=False)[1]
     if len(columns) != n_columns or len(np.unique(columns)) != n_columns:
         raise ValueError(
-            f"classes must name the {n_columns} columns of {name}, each by another label; got "
+            f"classes must name the {n_columns} columns of {name}, each by a different label; got "
             f"{columns.tolist()[:20]}"
         )
     unknown = np.setdiff1d(truth, columns)
     if len(unknown):
         raise ValueError(
-            f"{name} has no probability of the labels {unknown.tolist()[:10]} that y_true holds; "
-            f"its columns are {columns.tolist()[:20]}"
+            f"{name} has no probability for the labels {unknown.tolist()[:10]} of y_true; its "
+            f"columns are {columns.tolist()[:20]}"
         )
     return columns
 
@@ -167,21 +167,21 @@ def columns_of(
 def answers(
     truth: npt.NDArray[Any], predictions: dict[str, Prediction], classes: Any = None
 ) -> tuple[npt.NDArray[Any], list[Answers]]:
-    """Return the labels that models know, sorted, and what each model says of each sample.
+    """Return the known labels, sorted, and the answers of each model.
 
     Parameters
     ----------
     truth : ndarray of shape (n_samples,)
         Labels.
     predictions : dict of str to Prediction
-        By the name of the argument, for errors.
+        Predictions by the name of the argument, for errors.
     classes : array-like, default=None
-        What the columns of scores stand for, where a prediction does not say.
+        Labels of the columns of scores, if a prediction has none.
 
     Raises
     ------
     ValueError
-        If columns cannot be told, or there is not one prediction per sample.
+        If the labels of columns are ambiguous, or there is not one prediction per sample.
     """
     columns = {
         name: columns_of(prediction, name, truth, classes)
@@ -204,7 +204,7 @@ def _answers(
 ) -> Answers:
     if prediction.scores is None or columns is None:
         assert prediction.labels is not None
-        as_labels_of_one_kind(truth, {name: prediction.labels})  # or an error of this name
+        as_labels_of_one_kind(truth, {name: prediction.labels})  # or it is an error with this name
         return Answers(prediction.labels, None, None)
     check_same_length(prediction.scores, name, truth, "y_true")
     if prediction.labels is not None:
@@ -215,7 +215,7 @@ def _answers(
     if labels is None:
         labels = columns[prediction.scores.argmax(axis=1)]
     of_truth = scores[np.arange(len(truth)), np.searchsorted(known, truth)].astype(float)
-    # Of 1 the logarithm with its sign turned would be -0.
+    # Otherwise the negative logarithm of 1 would be -0.
     losses = 0.0 - np.log(np.clip(of_truth, LEAST_PROBABILITY, 1.0))
     return Answers(labels, losses, scores)
 
@@ -223,7 +223,7 @@ def _answers(
 def aligned_scores(
     values: Any, name: str, labels: npt.NDArray[Any], classes: Any, truth: npt.NDArray[Any]
 ) -> npt.NDArray[Any] | None:
-    """Return probabilities with one column for each label; those that classes lack are 0."""
+    """Return probabilities with one column for each label; 0 for labels without a column."""
     if values is None:
         return None
     scores = np.asarray(values)

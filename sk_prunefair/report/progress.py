@@ -1,4 +1,4 @@
-"""A progress bar of fairlearn's bootstrap, which tells nobody how far it is."""
+"""A progress bar for fairlearn's bootstrap, which has none."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Metric = Callable[..., Any]
 
 @contextlib.contextmanager
 def bootstrap_bar(cells: Cells, n_boot: int | None, verbose: int) -> Iterator[Callable[[], Any]]:
-    """Show how far two MetricFrames with bootstrap are; yield what to call with each metric value.
+    """Show the progress of two MetricFrames with bootstrap; yield a function to call per value.
 
-    A frame asks a metric once for each group and each level of control features, in each draw and
-    of the samples as they are; less often where a draw holds none of a group.
+    A frame calls a metric once for each group and each level of control features, in each draw and
+    for the samples themselves; less often if a draw holds no sample of a group.
 
     Parameters
     ----------
     cells : Cells
-        Groups of the frames.
+        Groups and levels of the frames.
     n_boot : int or None
-        Draws; without them no bar is shown.
+        Number of draws; with None no bar is shown.
     verbose : int
-        0 shows no bar; nor does one show where the output is no terminal.
+        0 shows no bar; none is shown either if the output is not a terminal.
     """
     total = 2 * (1 + (n_boot or 0)) * (len(cells.counts) + len(cells.starts))
     disable = None if verbose and n_boot else True

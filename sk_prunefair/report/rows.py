@@ -1,4 +1,4 @@
-"""The rows that a report is made of: their losses, their labels, and all of it as a frame."""
+"""The rows of a report: losses, labels, and all columns as a frame."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sk_prunefair.report.labels import as_labels_of_one_kind
 def both_losses(
     truth: npt.NDArray[Any], dense: npt.ArrayLike | None, pruned: npt.ArrayLike | None
 ) -> list[npt.NDArray[np.float64] | None]:
-    """Return the losses of both nets, None where those of one are not known."""
+    """Return the losses of both nets, None if those of one are not known."""
     if dense is None or pruned is None:
         return [None, None]
     losses = [as_losses(dense, "dense_losses"), as_losses(pruned, "pruned_losses")]
@@ -29,11 +29,11 @@ def both_losses(
 def labels_of(
     truth: npt.NDArray[Any], predicted: list[npt.NDArray[Any]], classes: Any
 ) -> npt.NDArray[Any]:
-    """Return all labels that occur or are known, sorted."""
+    """Return all labels that occur or are given, sorted."""
     known = [truth, *predicted]
     if classes is not None:
         known += as_labels_of_one_kind(truth, {"classes": classes}, same_length=False)[1:]
-    # Of numbers pandas finds those that differ without sorting all.
+    # pandas finds distinct numbers without sorting.
     found = [pd.unique(each) if each.dtype.kind in "biuf" else np.unique(each) for each in known]
     return np.unique(np.concatenate(found))
 
@@ -41,7 +41,7 @@ def labels_of(
 def samples_of(
     labels: npt.NDArray[Any], dense: Outcome, pruned: Outcome, cells: Cells
 ) -> pd.DataFrame:
-    """Return what is known of each sample."""
+    """Return the known columns of each sample."""
     columns = {
         "y_true": labels[dense.truth],
         "is_right_dense": dense.is_right.astype(float),

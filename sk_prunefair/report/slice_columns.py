@@ -1,4 +1,4 @@
-"""Features cut into bins, from which the conditions of a rule are made."""
+"""Features cut into bins, which define the conditions of rules."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ MAX_BINS = 20
 
 @dataclass(frozen=True)
 class BinnedColumn:
-    """One feature as codes: bins of a number by size, then single values and missing ones.
+    """One feature as codes: bins of numbers by size, then single values and missing ones.
 
     Parameters
     ----------
     name : str
-        Of the feature.
+        Name of the feature.
     codes : ndarray of shape (n_samples,), dtype int64
         Bin of each sample.
     cuts : tuple
-        Upper edges of all bins of numbers but the last; empty where there are none.
+        Upper edges of all bins of numbers except the last; empty if there are none.
     values : tuple of str
-        What is said of each code beyond the bins of numbers, such as ``= "b"`` or ``is missing``.
+        Text for each code after the bins of numbers, such as ``= "b"`` or ``is missing``.
     """
 
     name: str
@@ -58,7 +58,7 @@ class BinnedColumn:
         return spans + [(code, code) for code in singles]
 
     def condition(self, first: int, last: int) -> str:
-        """Return the condition that a range of codes stands for, as text.
+        """Return the condition of a range of codes as text.
 
         >>> column = BinnedColumn("age", np.array([0, 2]), (30.0, 47.5), ("is missing",))
         >>> [column.condition(*codes) for codes in ((2, 2), (0, 1), (1, 1), (3, 3))]
@@ -67,23 +67,23 @@ class BinnedColumn:
         if first >= self.n_ordered:
             return f"{self.name} {self.values[first - self.n_ordered]}"
         if last == self.n_ordered - 1:
-            # Where all numbers are meant, the first cut says nothing.
+            # With a bin of all numbers the first cut has no information.
             return f"{self.name} > {self.cuts[first - 1]}" if first else f"{self.name} is known"
         above = f"{self.cuts[first - 1]} < " if first else ""
         return f"{above}{self.name} <= {self.cuts[last]}"
 
 
 def binned_columns(features: Any, n_samples: int, max_bins: int = MAX_BINS) -> list[BinnedColumn]:
-    """Return the features as binned columns, those that hold one value alone left out.
+    """Return the features as binned columns, without those with a single value.
 
-    Numbers and times are cut into at most `max_bins` bins of about equal counts, where they have
-    more values than that. All else is taken by its values. Cuts are the shortest decimals between
-    two numbers, of times the earlier of two.
+    Numbers and times are cut into at most `max_bins` bins of about equal counts if they have
+    more values than that. Other features are split by value. Cuts are the shortest decimals between
+    two numbers, and for times the earlier of two.
 
     Raises
     ------
     ValueError
-        If there is another number of rows than `n_samples`, no column, or two of one name.
+        If the number of rows is not `n_samples`, there is no column, or names are not unique.
 
     Examples
     --------
@@ -122,7 +122,7 @@ def _binned(column: pd.Series, name: str, max_bins: int) -> BinnedColumn:
 
 
 def _is_ordered(column: pd.Series) -> bool:
-    """Tell whether values are times or decimals, of more than one value."""
+    """Tell whether values are times or decimals, with more than one value."""
     known = column.dropna()
     is_time = isinstance(column.dtype, (pd.DatetimeTZDtype, pd.PeriodDtype))
     is_time = is_time or column.dtype.kind in "mM"
@@ -132,7 +132,7 @@ def _is_ordered(column: pd.Series) -> bool:
 
 
 def _binned_by_rank(column: pd.Series, name: str, max_bins: int) -> BinnedColumn:
-    """Return times or decimals as numbers are binned; each cut is the largest value below it."""
+    """Return times or decimals binned like numbers; each cut is the largest value below it."""
     codes, found = pd.factorize(column, sort=True)
     numbers = pd.Series(codes, dtype=float).where(codes >= 0)
     ranks = _binned_numbers(numbers, name, max_bins)
@@ -145,7 +145,7 @@ def _binned_numbers(column: pd.Series, name: str, max_bins: int) -> BinnedColumn
     known = np.sort(numbers[~is_missing])
     cuts = _cuts(known, max_bins)
     codes = np.searchsorted(cuts, numbers, side="left").astype(np.int64)
-    # A feature of one number: known or missing is all that can be said.
+    # A feature with one number: only known and missing values can be distinguished.
     values = [] if cuts or not len(known) else [f"= {_text(known[0].item())}"]
     return _with_missing(name, codes, is_missing, _plain(cuts, column), values)
 
@@ -188,7 +188,7 @@ def _shortest_between(low: float, high: float) -> float:
 
 
 def _plain(cuts: Sequence[float], column: pd.Series) -> tuple[Any, ...]:
-    """Return the cuts, those of integers as integers where they are whole."""
+    """Return the cuts, as integers if the values are integers."""
     is_whole = pd.api.types.is_integer_dtype(column.dtype) and all(c.is_integer() for c in cuts)
     return tuple(int(cut) if is_whole else cut for cut in cuts)
 

@@ -1,4 +1,4 @@
-"""The promise to all groups that short rules make, which nobody had named before the release."""
+"""The promise to all groups defined by short rules, without named groups."""
 
 from __future__ import annotations
 
@@ -38,34 +38,34 @@ def judge_slices(
     confidence: float = 0.95,
     names: Names = PRUNING,
 ) -> Verdict:
-    r"""Judge whether no group that a rule of one or two features makes loses more than promised.
+    r"""Test whether any group defined by a rule of one or two features loses more than promised.
 
-    A rule is a condition on one feature, or two on two: an interval of a number, whose ends are
-    quantiles, or one value of all else. All rules that at least `min_rows` rows fulfil are tested,
-    each by the exact paired test of `sk_prunefair.stats.paired.drop_p_value`.
+    A rule is a condition on one feature, or two conditions on two: an interval of a number, whose
+    ends are quantiles, or one value of other features. All rules with at least `min_rows` matching
+    rows are tested, each by the exact paired test of `sk_prunefair.stats.paired.drop_p_value`.
 
     Parameters
     ----------
     features : array-like of shape (n_samples, n_features)
         DataFrame, dict of columns or array; numbers, strings, booleans, categories. Missing values
-        are a value of their own. Need not be what the models saw.
+        are a separate value. They need not be the models' features.
     dense, compressed : Outcome
-        Of both models, over the same rows.
+        Outcomes of both models, over the same rows.
     labels : sequence of shape (n_labels,)
-        What the codes of the outcomes stand for.
+        Labels of the outcomes' codes.
     max_accuracy_drop : float in [0, 1), default=0.02
-        What no group may lose.
+        Accepted loss of accuracy of each group.
     min_rows : int, default=None
-        Rows that a group must have. None: ten times as many as would prove the promise if no
-        answer changed, 1,530 for 0.02: of fewer little can be proven.
+        Least number of rows of a group. None: ten times as many as would prove the promise if no
+        prediction changed, 1,530 for 0.02: with fewer, little can be proven.
     max_features : {1, 2}, default=2
-        Conditions that a rule may have.
+        Largest number of conditions of a rule.
     bins : int, default=4
         Parts that a number with more values than that is cut into, with about as many rows each.
     confidence : float in [0.5, 1), default=0.95
         1 − α.
     names : Names
-        What the two are called, in the findings.
+        Names of the two models, in the findings.
 
     Returns
     -------
@@ -75,26 +75,26 @@ def judge_slices(
     Raises
     ------
     ValueError
-        If an argument is malformed, or no rule has so many rows.
+        If an argument is malformed, or no rule has enough rows.
 
     Notes
     -----
-    *All rules together.* `kept` says that every group keeps the promise. Any one to which it is
-    broken passes its own test with a probability of at most α, so that this is said wrongly with at
-    most α, however many rules there are and however they overlap: an intersection-union test, for
-    which nothing is corrected. The price is power: each rule has to pass.
+    *All rules together.* `kept` states that every group keeps the promise. A group for which it is
+    broken passes its own test with a probability of at most α, so this is wrong with a probability
+    of at most α, for any number of rules and any overlap: an intersection-union test, for
+    which no correction is needed. The cost is power: each rule has to pass.
 
-    *Single rules.* ``p_adjusted`` is for those who name the groups that keep the promise, though
-    not all do: Holm's procedure over all m rules that were tested, which holds however rules
-    depend on each other, unlike the Hochberg's of a `Verdict` over groups that do not overlap.
-    ``drop_bound`` is at 1 − α/m: with the confidence no rule's drop is larger than its bound.
-    So it holds for the worst rule, too, though the rows themselves say which that is.
+    *Single rules.* ``p_adjusted`` is for statements on which groups keep the promise when
+    not all do: Holm's procedure over all m tested rules, which is valid for any
+    dependence between rules, unlike Hochberg's procedure of a `Verdict` over groups without
+    overlap. ``drop_bound`` is at 1 − α/m: at the confidence, no rule's drop is larger than its
+    bound. So it also holds for the worst rule, although the same rows determine which one that is.
 
-    *What is fixed beforehand.* Which rules there are, and which have rows enough, follows from the
-    features alone, not from labels and answers. The ends of intervals are quantiles of the very
-    rows; tests hold for the groups that these ends make, given the features. They are exact where
-    the features take values that were fixed beforehand (categories, numbers that the user has cut);
-    a row at an end that was put there because of it is one of thousands.
+    *Choice of rules.* The rules, and which of them have enough rows, depend on the
+    features only, not on labels and predictions. The ends of intervals are quantiles of the same
+    rows; tests hold for the groups with these ends, given the features. They are exact if
+    the features take values that were fixed in advance (categories, numbers binned by the user);
+    otherwise the rows that determine an end are few among thousands.
 
     Examples
     --------
@@ -123,7 +123,7 @@ def judge_slices(
     ]
     if not found:
         raise ValueError(
-            f"min_rows: no rule over {[column.name for column in columns][:10]} holds for "
+            f"min_rows: no rule over {[column.name for column in columns][:10]} covers "
             f"{min_rows:,} of the {len(before):,} rows"
         )
     rules, counts = zip(*found, strict=True)
@@ -165,14 +165,14 @@ def _histogram(codes: Counts, n_codes: int, flags: npt.NDArray[np.bool_]) -> Cou
 
 
 def _table(rules: Sequence[str], counts: Counts, bound: float, confidence: float) -> pd.DataFrame:
-    # Many rules have the same counts; each is tested once.
+    # Many rules have the same counts; each combination is tested once.
     unique, place = np.unique(counts[:, :3], axis=0, return_inverse=True)
     place = place.reshape(-1)
     n, lost, won = unique.T
     level, bounds = 1 - confidence, np.full(len(n), bound)
     p_values = drop_p_values(n, lost, won, bounds, level / 20)
     least, most = rows_needed(n, lost, won, bound, confidence, p_values > level)
-    # At a part of the level, as the least p-value is a part of what it is compared with.
+    # At a part of the level, as the least p-value is a part of the threshold.
     of_many = drop_p_values(n, lost, won, bounds, level / len(rules) / 20)
     table = pd.DataFrame(
         {

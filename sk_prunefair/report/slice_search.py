@@ -1,4 +1,4 @@
-"""Beam search for the rule whose rows lost most: which conditions to test on other rows."""
+"""Beam search for the rule whose rows lost most, to be tested on other rows."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Rule = tuple[tuple[int, int, int], ...]
 
 _BEAM = 20
 _MAX_RULES = 3
-_MARGIN = 2.0  # of the score, below the best rule's
+_MARGIN = 2.0  # difference of scores to the best rule's
 
 
 def matches(rule: Rule, columns: Sequence[BinnedColumn]) -> npt.NDArray[np.bool_]:
-    """Return which rows a rule holds for."""
+    """Return which rows match a rule."""
     masks = [
         (columns[place].codes >= first) & (columns[place].codes <= last)
         for place, first, last in rule
@@ -34,25 +34,26 @@ def rule_text(rule: Rule, columns: Sequence[BinnedColumn]) -> str:
 
 
 class SliceSearch:
-    """Rules over binned columns, scored by how unlikely it is that their rows lost so many.
+    """Rules over binned columns, scored by how unlikely the losses of their rows are.
 
     The score of a rule is ``g(lost) − g(won) − c``, where g is the log-likelihood ratio of a
-    Poisson count against what is expected of as many rows, negative where the count is smaller,
-    and c is half the logarithm of how many conditions of its kind there are, summed over its
-    conditions: intervals are many, and one of them is large by chance. Half, as they overlap.
+    Poisson count against the expected count for as many rows, negative if the count is smaller,
+    and c is half the logarithm of the number of conditions of its kind, summed over its
+    conditions: with many intervals, one of them has a large score by chance. The half accounts for
+    overlap.
 
     Parameters
     ----------
     columns : sequence of BinnedColumn
         Features of all rows.
     rows : ndarray of int
-        Rows that may be looked at.
+        Rows of the search.
     harm : ndarray of shape (n_samples,)
-        1 for a lost, −1 for a won, 0 for any other row.
+        1 for a lost row, −1 for a won one, 0 for others.
     min_count : int
-        Rows that a rule must hold for.
+        Least number of rows of a rule.
     max_features : int
-        Conditions of a rule at most, each on a feature of its own.
+        Largest number of conditions of a rule, each on another feature.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class SliceSearch:
         self.harm = harm[rows]
         starts = np.cumsum([0, *(column.n_codes for column in columns)])
         self.n_codes = int(starts[-1])
-        # Codes of all columns in one range, so that one bincount has the histograms of all.
+        # Codes of all columns in one range, so that one bincount computes all histograms.
         self.codes = np.stack(
             [column.codes[rows] + start for column, start in zip(columns, starts, strict=False)],
             axis=1,
@@ -85,7 +86,7 @@ class SliceSearch:
         self.costs = _costs(columns, spans)
 
     def promising(self) -> list[Rule]:
-        """Return the best rule, then that of the rows which it leaves, while about as good.
+        """Return the best rule, then the best one of the remaining rows, while scores are similar.
 
         Returns
         -------
@@ -105,7 +106,7 @@ class SliceSearch:
         return rules
 
     def best(self, alive: npt.NDArray[np.bool_]) -> tuple[Rule | None, float]:
-        """Return the rule with the largest score among the rows alive, and its score."""
+        """Return the rule with the largest score among the remaining rows, and its score."""
         beam: list[Rule] = [()]
         found: dict[Rule, float] = {}
         for _ in range(self.max_features):
@@ -120,7 +121,7 @@ class SliceSearch:
         return best, found[best]
 
     def _extensions(self, rule: Rule, alive: npt.NDArray[np.bool_]) -> dict[Rule, float]:
-        """Return the best rules that have one condition more, with their scores."""
+        """Return the best rules with one more condition, and their scores."""
         inside = np.flatnonzero(alive & self._holds(rule))
         counts = self._counts(inside)
         lost = self._counts(inside[self.harm[inside] > 0])
@@ -130,7 +131,7 @@ class SliceSearch:
         scores -= _excess(won, counts * ((harm < 0).sum() + 1) / (len(harm) + 1))
         scores -= self.costs + sum(self.costs[self.index[condition]] for condition in rule)
         is_taken = np.isin(self.spans[:, 0], [place for place, *_ in rule])
-        # A condition that holds for all rows makes a rule longer and nothing else.
+        # A condition that holds for all rows adds nothing to a rule.
         is_void = (counts < self.min_count) | (counts == len(inside))
         scores[is_taken | is_void] = -np.inf
         top = np.argsort(-scores, kind="stable")[:_BEAM]
@@ -141,7 +142,7 @@ class SliceSearch:
         }
 
     def _counts(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return how many of the rows each condition holds for."""
+        """Return the number of rows that match each condition."""
         histogram = np.bincount(self.codes[rows].ravel(), minlength=self.n_codes)
         below = np.concatenate([[0], np.cumsum(histogram)])
         return below[self.last + 1] - below[self.first]
@@ -158,7 +159,7 @@ class SliceSearch:
 def _costs(
     columns: Sequence[BinnedColumn], spans: Sequence[tuple[int, int, int]]
 ) -> npt.NDArray[np.float64]:
-    """Return half the logarithm of how many conditions there are of the kind of each."""
+    """Return half the logarithm of the number of conditions of each kind."""
     kinds = []
     for place, first, last in spans:
         column = columns[place]
@@ -174,6 +175,6 @@ def _costs(
 def _excess(
     counts: npt.NDArray[np.int64], expected: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Return the Poisson log-likelihood ratio of counts, negative where they are too small."""
+    """Return the Poisson log-likelihood ratio of counts, negative if they are too small."""
     ratio = xlogy(counts, counts / np.maximum(expected, 1e-12)) - counts + expected
     return np.sign(counts - expected) * ratio

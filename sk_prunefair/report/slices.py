@@ -1,4 +1,4 @@
-"""Slices of the data that compression harmed, though nobody had named them as groups."""
+"""Find slices of the data that compression harmed, without named groups."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DTYPES = {
     "p_value": "float64",
 }
 _Result = tuple[Rule, dict[str, Any]]
-_NUISANCE = 100  # parts of a test's level, of which one goes to what is not known of the rest
+_NUISANCE = 100  # parts of a test's level, one of which is the nuisance level
 
 
 def harmed_slices(
@@ -39,43 +39,43 @@ def harmed_slices(
 ) -> pd.DataFrame:
     """Find short rules whose rows lost more accuracy than the rest, and test them on other rows.
 
-    A slice S is harmed where its drop is larger than that of the other rows and larger than 0:
-    ``d(S) > max(d(not S), 0)``, with d the mean of `harm` in the population. That answers change
-    more often in S, as they do near a decision boundary, is no harm as long as they change both
-    ways.
+    A slice S is harmed if its drop is larger than that of the other rows and larger than 0:
+    ``d(S) > max(d(not S), 0)``, with d the mean of `harm` in the population. More frequent changes
+    of predictions in S, as near a decision boundary, are not harm as long as they occur in both
+    directions.
 
-    The rows are cut at random into halves A and B. A beam search over A finds the rule whose rows
-    lost most, then that of the rows that it leaves, and so on, three rules at most. Each is tested
-    on B by `sk_prunefair.stats.excess_drop.excess_drop_p_value`, however few rows it holds for,
-    with Holm's correction over the rules. Then A and B change places, and all p-values are doubled.
-    So any slice that is not harmed is reported with a probability of at most ``1 − confidence``.
+    The rows are split at random into halves A and B. A beam search over A finds the rule whose rows
+    lost most, then the one among the remaining rows, and so on, at most three rules. Each is tested
+    on B by `sk_prunefair.stats.excess_drop.excess_drop_p_value`, for any number of matching rows,
+    with Holm's correction over the rules. Then A and B are exchanged, and all p-values are doubled.
+    So the probability that any reported slice is not harmed is at most ``1 − confidence``.
 
     Parameters
     ----------
     features : array-like of shape (n_samples, n_features)
         DataFrame, dict of columns or array; numbers, strings, booleans, categories. Missing values
-        are a value of their own. Need not be what the classifier saw.
+        are a separate value. They need not be the classifier's features.
     harm : array-like of shape (n_samples,)
-        1 where only the dense net is right, −1 where only the compressed net is, else 0.
+        1 if only the dense net is correct, −1 if only the compressed net is, else 0.
     confidence : float in (0, 1), default=0.95
-        Of all that is reported, together.
+        Confidence of all reported slices together.
     min_count : int, default=None
-        Rows that a slice must have in the half where it is sought. None takes 1 % of them, and 20
-        at least.
+        Least number of rows of a slice in the half of the search. None takes 1 % of them, and at
+        least 20.
     max_features : int, default=2
-        Conditions that a rule may have, each on another feature.
+        Largest number of conditions of a rule, each on another feature.
     random_state : int, RandomState or None, default=0
-        Cuts the halves. The same number gives the same slices.
+        Seed of the split. The same number gives the same slices.
 
     Returns
     -------
     pandas.DataFrame
-        One row per slice, the smallest p-value first; empty where nothing holds. ``rule``, then of
-        the half that the rule was not found on: ``count`` of its rows, ``drop`` of their accuracy,
+        One row per slice, the smallest p-value first; empty if no rule passes. ``rule``, then for
+        the half that was not searched: ``count`` of its rows, ``drop`` of their accuracy,
         ``lower`` and ``upper``, Tango's interval (all of them hold with `confidence` together),
         and ``p_value``, adjusted for all rules tested and never below a hundredth of
-        ``1 − confidence``. Of two rules that mean mostly the same rows the better one stays.
-        ``attrs["n_tested"]`` is how many rules were tested.
+        ``1 − confidence``. Of two rules with mostly the same rows the better one is kept.
+        ``attrs["n_tested"]`` is the number of tested rules.
 
     Raises
     ------
@@ -84,8 +84,8 @@ def harmed_slices(
 
     Notes
     -----
-    An empty frame proves no absence of harm: `benchmarks/studies/slices/page.md` says how large a
-    drop must be to be found.
+    An empty frame does not prove the absence of harm: `benchmarks/studies/slices/page.md` has the
+    size of drops that are found.
 
     Examples
     --------
@@ -165,7 +165,7 @@ def _counts(harm: npt.NDArray[np.int64]) -> tuple[int, int, int]:
 
 
 def _distinct(held: list[_Result], columns: list[BinnedColumn]) -> list[_Result]:
-    """Leave out rules of which most rows are those of a better rule, and the reverse."""
+    """Drop rules whose rows are mostly those of a better rule, or the reverse."""
     kept: list[_Result] = []
     masks: list[npt.NDArray[np.bool_]] = []
     for rule, row in held:

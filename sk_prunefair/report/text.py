@@ -14,13 +14,13 @@ from sk_prunefair.names import Names
 from sk_prunefair.promise.findings import label_findings as label_findings
 
 SHOWN = 20
-"""Groups in a table for readers, those that were harmed most; frames and JSON have all."""
+"""Number of groups in a printed table, the most harmed ones; frames and JSON have all."""
 
 _NUMBER = "{:z.3f}".format
 
 
 class TextReport(Protocol):
-    """What the text of a report is made of; `sk_prunefair.FairnessReport` has it."""
+    """The parts of a report that its text needs; `sk_prunefair.FairnessReport` has them."""
 
     names: Names
     control_features: pd.DataFrame | None
@@ -29,19 +29,19 @@ class TextReport(Protocol):
 
     @property
     def findings(self) -> list[str]:
-        """What no average shows."""
+        """Findings beyond averages."""
 
     @property
     def overall_accuracy(self) -> tuple[float, float]:
-        """Of each net, over all samples."""
+        """Accuracy of each net, over all samples."""
 
     @property
     def accuracy_gap(self) -> pd.Series:
-        """Of each net."""
+        """Accuracy gap of each net."""
 
     @property
     def accuracy_gap_floor(self) -> pd.Series:
-        """Gap of equally good groups."""
+        """Gap expected for equal groups."""
 
     @property
     def fairness_violation(self) -> float | None:
@@ -56,7 +56,7 @@ class TextReport(Protocol):
 
 
 def layer_findings(empty_layers: Sequence[str], compression: pd.Series | None) -> list[str]:
-    """Return which layers have no weights left, and at what share of the net's."""
+    """Return the layers without weights, and their share of the net's weights."""
     if not empty_layers:
         return []
     shown = ", ".join(empty_layers[:5]) + " and others" * (len(empty_layers) > 5)
@@ -67,7 +67,7 @@ def layer_findings(empty_layers: Sequence[str], compression: pd.Series | None) -
 
 
 def report_text(report: TextReport) -> str:
-    """Return findings, the table of groups and what follows from it, as plain text."""
+    """Return findings, the table of groups and the summary, as plain text."""
     frame = report.to_frame()
     table = frame.head(SHOWN).to_string(float_format=_NUMBER)
     if rest := _rest(frame):
@@ -79,7 +79,7 @@ def report_text(report: TextReport) -> str:
 
 
 def _rest(frame: pd.DataFrame) -> str:
-    """Return how many groups the table leaves out; nothing where it has all."""
+    """Return the number of groups that the table leaves out as text; empty if it has all."""
     n_left = len(frame) - SHOWN
     if n_left <= 0:
         return ""
@@ -87,7 +87,7 @@ def _rest(frame: pd.DataFrame) -> str:
 
 
 def report_html(report: TextReport) -> str:
-    """Return the same as `report_text` for a notebook; names are escaped."""
+    """Return the content of `report_text` for a notebook, with names escaped."""
     first = "".join(f"<p><strong>{html.escape(each)}</strong></p>" for each in report.findings)
     # pandas escapes group names, which come from users' data.
     frame = report.to_frame()
@@ -99,7 +99,7 @@ def report_html(report: TextReport) -> str:
 
 
 def summary(report: TextReport) -> str:
-    """Return accuracy, gap, ξ, the groups at both ends and what was saved, one line each."""
+    """Return accuracy, gap, ξ, the best and worst groups and the savings, one line each."""
     gap, expected = report.accuracy_gap, report.accuracy_gap_floor
     overall = "within control levels"
     if report.control_features is None:
@@ -117,7 +117,7 @@ def summary(report: TextReport) -> str:
 
 
 def best_and_worst_group(frame: pd.DataFrame) -> str:
-    """Return what became of the best group and who is worst off: a small gap may hide a loss."""
+    """Return the change of the best group and the worst group, as a small gap may hide a loss."""
     extremes = ExtremeGroups.find(frame)
 
     def accuracies(row: int) -> str:
@@ -132,12 +132,12 @@ def best_and_worst_group(frame: pd.DataFrame) -> str:
 
 
 def costs(compression: pd.Series | None, latency: pd.DataFrame | None) -> list[str]:
-    """Return what the compression saved and how long the models take, as far as it is known."""
+    """Return the savings of the compression and the latency of the models, as far as known."""
     return [*([] if compression is None else saved(compression)), *latency_lines(latency)]
 
 
 def saved(compression: pd.Series) -> list[str]:
-    """Return what the compression saved, as far as it is known."""
+    """Return the savings of the compression, as far as known."""
     c, parts = compression, []
     if "sparsity" in c:
         parts.append(f"{c['sparsity']:.1%} of the prunable weights removed")

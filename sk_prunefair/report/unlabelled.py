@@ -1,4 +1,4 @@
-"""Rows without label, as a user gives them beside a report."""
+"""Rows without labels, given by a user beside a report."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from sk_prunefair.report.predictions import as_prediction
 
 
 def as_unlabelled(given: Any, labels: npt.NDArray[Any], groups: pd.DataFrame) -> Unlabelled:
-    """Return rows without label as the promise takes them.
+    """Return rows without labels in the promise's form.
 
     Parameters
     ----------
     given : tuple of (dense_pred, compressed_pred, sensitive_features), or Unlabelled
         Labels or probabilities of both models, and the groups, in the columns of the report.
     labels : ndarray of shape (n_labels,)
-        Those of the report: what columns of probabilities stand for that have no names.
+        Labels of the report, for columns of probabilities without names.
     groups : pandas.DataFrame
         Sensitive features of the report.
 
@@ -49,7 +49,7 @@ def as_unlabelled(given: Any, labels: npt.NDArray[Any], groups: pd.DataFrame) ->
         what = f"{kind} of {len(given)}" if isinstance(given, (tuple, list)) else kind
         raise ValueError(
             "unlabelled must be (dense_pred, compressed_pred, sensitive_features): a report holds "
-            f"no models, so that both predict first; got a {what}"
+            f"no models, so pass their predictions; got a {what}"
         )
     names = ("the dense_pred of unlabelled", "the compressed_pred of unlabelled")
     dense, compressed = (
@@ -62,7 +62,7 @@ def as_unlabelled(given: Any, labels: npt.NDArray[Any], groups: pd.DataFrame) ->
     is_named = has_names and groups.shape[1] > 1 and not _is_unnamed(groups)
     if frame.shape[1] != groups.shape[1] or (is_named and set(frame) != set(groups)):
         raise ValueError(
-            f"the sensitive_features of unlabelled must have the columns of the report, "
+            "the sensitive_features of unlabelled must have the columns of the report, "
             f"{list(groups)}, got {list(frame)}"
         )
     if set(frame) == set(groups):
@@ -90,8 +90,8 @@ def _labels(values: Any, name: str, known: npt.NDArray[Any]) -> npt.NDArray[Any]
         columns = known if prediction.classes is None else np.asarray(prediction.classes)
         if len(columns) != prediction.scores.shape[1]:
             raise ValueError(
-                f"{name} has {prediction.scores.shape[1]} columns of probabilities, and the report "
-                f"{len(columns)} labels: pass a DataFrame whose columns are named by the labels"
+                f"{name} has {prediction.scores.shape[1]} columns of probabilities, but the report "
+                f"has {len(columns)} labels: pass a DataFrame whose columns are named by the labels"
             )
         found = columns[prediction.scores.argmax(axis=1)]
     as_labels_of_one_kind(known, {name: found}, same_length=False)

@@ -1,4 +1,4 @@
-"""Gradients of runs of rows, all from one forward and one backward pass."""
+"""Gradients of runs of consecutive rows, from one forward and one backward pass."""
 
 from sk_prunefair.runs.gradients import RunGradients
 

@@ -1,4 +1,4 @@
-"""The gradients of runs of rows, all from one forward and one backward pass."""
+"""Gradients of runs of consecutive rows, from one forward and one backward pass."""
 
 from __future__ import annotations
 
@@ -19,34 +19,36 @@ Found = dict[str, torch.Tensor]
 
 
 class RunGradients:
-    r"""The gradients of the losses of runs of rows, from one pass over all of them.
+    r"""Gradients of the losses of runs of rows, from one pass over all of them.
 
     The gradient by the weights of a linear layer is :math:`\sum_i \delta_i x_i^\top`, with
-    :math:`x_i` what the layer is given for row i, and :math:`\delta_i` the derivative of that row's
-    loss by what it returns. One backward pass finds these for all rows, and the sums are taken over
-    the rows of each run. Convolutions, embeddings and norms have formulas of the same kind.
+    :math:`x_i` the input of the layer for row i, and :math:`\delta_i` the derivative of that row's
+    loss by the layer's output. One backward pass computes these for all rows, and the sums are
+    taken over the rows of each run. Convolutions, embeddings and norms have formulas of the same
+    kind.
 
-    They are right where all weights are used by such layers alone, and where each row of a layer
-    belongs to one row of the data. The former is read from autograd's graph in every pass. For
-    the latter, the shortest run of the first pass goes through the net once more by itself: what
-    autograd finds for it must be what was found here.
+    They are correct if all weights are used only by such layers, and if each row of a layer
+    belongs to one row of the data. The former is checked on autograd's graph in every pass. For
+    the latter, the shortest run of the first pass is computed again separately: the gradient from
+    autograd must be the same.
 
     Parameters
     ----------
     module : torch.nn.Module
-        In evaluation mode.
+        Net in evaluation mode.
     weights : mapping of str to torch.Tensor
-        Those to derive by, parameters of the module that require a gradient. Where layers whose
-        weights are not among them require one too, nothing is found.
+        Parameters of the module to differentiate by, which require a gradient. If layers whose
+        weights are not among them require one too, nothing is computed.
     losses : callable
-        From X and y to the loss of each row, part of the graph; it runs the module.
+        Function of X and y that runs the module and returns the loss of each row, part of the
+        graph.
 
     Attributes
     ----------
     is_possible : bool
-        Whether the gradients may be found in this way, as far as is known.
+        Whether the gradients can be computed in this way, as far as known.
     has_convolutions : bool
-        Whether some of the layers are convolutions, whose products take longer.
+        Whether some layers are convolutions, whose products are slower.
 
     Examples
     --------
@@ -88,15 +90,15 @@ class RunGradients:
         y : torch.Tensor of shape (n_rows,), dtype int64
             Labels.
         lengths : sequence of int
-            Rows of each run, at least 1; they follow one another, and are all rows together.
+            Number of rows of each run, at least 1; runs are consecutive and cover all rows.
         row_weights : torch.Tensor of shape (n_rows,)
             Factor of each row's loss.
 
         Returns
         -------
         dict of str to torch.Tensor, or None
-            By name of the weight, shape (n_runs, ...). None where they cannot be found in this
-            way, then and later.
+            By name of the weight, shape (n_runs, ...). None if they cannot be computed in this
+            way, from then on.
         """
         found = None
         if self.is_possible:
@@ -127,7 +129,7 @@ class RunGradients:
                 if name is not None and value is not None:
                     found[name] = found[name] + value if name in found else value
 
-        # Nothing before these needs a gradient; on its way to them, backward passes all others.
+        # Ends the graph below these weights, which the backward pass need not reach.
         first = [call for call in calls if call.entry is None]
         for call in calls:
             if call.entry is not None:
@@ -150,7 +152,7 @@ class RunGradients:
         }
 
     def _forward(self, X: Any, y: torch.Tensor) -> tuple[torch.Tensor, list[_Call] | None]:
-        """Return the losses, and the calls of the layers, None where one is not as it must be."""
+        """Return the losses and the calls of the layers, or None if a call is not supported."""
         calls: list[_Call] = []
         strange: list[nn.Module] = []
 
@@ -176,7 +178,7 @@ class RunGradients:
         lengths: Sequence[int],
         row_weights: torch.Tensor,
     ) -> bool:
-        """Return whether autograd finds the same for the shortest run by itself."""
+        """Return whether autograd gives the same gradient for the shortest run alone."""
         run = min(range(len(lengths)), key=lengths.__getitem__)
         start = sum(lengths[:run])
         rows = slice(start, start + lengths[run])
@@ -187,7 +189,7 @@ class RunGradients:
 
 
 class _Call:
-    """One call of a layer: what it was given, and where its output stands in autograd's graph."""
+    """One call of a layer: its input, and the node of its output in autograd's graph."""
 
     def __init__(self, layer: nn.Module, given: torch.Tensor, out: torch.Tensor) -> None:
         self.layer = layer
@@ -197,7 +199,7 @@ class _Call:
         self._version = given._version
 
     def on_delta(self, use: Callable[[_Call, torch.Tensor], None]) -> None:
-        """Have a function called with the derivatives by the output, once they are known."""
+        """Register a function to be called with the derivatives by the output."""
 
         def hook(deltas: tuple[torch.Tensor | None, ...]) -> None:
             delta = deltas[self.edge.output_nr]
@@ -207,8 +209,8 @@ class _Call:
         self.edge.node.register_prehook(hook)
 
     def take(self) -> torch.Tensor | None:
-        """Return what the layer was given, once; None where it was changed since."""
-        # Held no longer than autograd itself does, as the memory serves the next layer.
+        """Return the layer's input, once; None if it was changed in between."""
+        # Held only as long as by autograd, so that the next layer can use the memory.
         given, self._given = self._given, None
         return given if given is not None and given._version == self._version else None
 
@@ -218,7 +220,7 @@ def _own(layers: Iterable[nn.Module]) -> set[int]:
 
 
 def _is_by_rows(layer: nn.Module, args: tuple[Any, ...], out: Any, n_rows: int) -> bool:
-    """Return whether a layer was called as the formulas have it, with one row for each of X."""
+    """Return whether the call of a layer is supported, with one row for each row of X."""
     if len(args) != 1 or not all(isinstance(t, torch.Tensor) for t in (args[0], out)):
         return False
     given = args[0]
@@ -231,7 +233,7 @@ def _is_by_rows(layer: nn.Module, args: tuple[Any, ...], out: Any, n_rows: int) 
 
 
 def _is_all(losses: torch.Tensor, calls: list[_Call]) -> bool:
-    """Return whether the losses depend on nothing but the weights of these calls' layers."""
+    """Return whether the losses depend only on the weights of these calls' layers."""
     entries = {call.edge.node: call.entry for call in calls}
     waiting, seen = [losses.grad_fn], set()
     while waiting:
@@ -241,7 +243,7 @@ def _is_all(losses: torch.Tensor, calls: list[_Call]) -> bool:
         seen.add(node)
         if hasattr(node, "variable"):  # a leaf
             return False
-        # What a layer does inside is known: go on with what it was given.
+        # Nodes inside the layer are known: continue with its input.
         if node in entries:
             waiting.append(entries[node])
         else:

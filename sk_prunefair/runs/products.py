@@ -1,4 +1,4 @@
-"""What a layer's inputs and the derivatives by its outputs say of the gradients by its weights."""
+"""Gradients by a layer's weights, from its inputs and the derivatives by its outputs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Tensor = torch.Tensor
 
 
 class Runs(NamedTuple):
-    """Runs of rows, one after the other.
+    """Runs of consecutive rows.
 
     Attributes
     ----------
     lengths : list of int
-        Rows of each.
+        Number of rows of each run.
     codes : torch.Tensor of shape (n_rows,), dtype int64
         The run of each row, from 0.
     """
@@ -39,19 +39,19 @@ class Runs(NamedTuple):
         return out.index_add_(0, self.codes, values)
 
     def split(self, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-        """Go through the rows of each run."""
+        """Yield the rows of each run."""
         yield from zip(*(tensor.split(self.lengths) for tensor in tensors), strict=True)
 
 
 Product = Callable[[Any, Tensor, Tensor, Runs], "dict[str, Tensor | None]"]
-"""From a layer, what it was given, the derivatives by what it returned, and the runs, to the
+"""Function of a layer, its input, the derivatives by its output, and the runs that returns the
 gradients of each run by its weights, by name, shape (n_runs, ...)."""
 
 
 def is_known(layer: nn.Module) -> bool:
-    """Return whether a layer is one that `gradients` is right for.
+    """Return whether `gradients` supports a layer.
 
-    That depends on its type and its options. A layer whose ``forward`` was replaced is none.
+    It depends on the type and the options. A layer with a replaced ``forward`` is not supported.
 
     Examples
     --------
@@ -75,9 +75,9 @@ def is_convolution(layer: nn.Module) -> bool:
 
 
 def n_dims(layer: nn.Module) -> int:
-    """Return how many dimensions the outputs of a layer have at least, that of the rows included.
+    """Return the least number of dimensions of a layer's outputs, including that of the rows.
 
-    With fewer, torch takes the whole input for one sample.
+    With fewer, torch treats the whole input as one sample.
     """
     if type(layer) in _CONVS:
         return _CONVS[type(layer)][1] + 2
@@ -92,13 +92,13 @@ def gradients(
     Parameters
     ----------
     layer : torch.nn.Module
-        One that `is_known`.
+        A layer for which `is_known` is true.
     given : torch.Tensor of shape (n_rows, ...)
-        What it was given.
+        Input of the layer.
     delta : torch.Tensor of shape (n_rows, ...)
-        Derivatives of a number by what it returned.
+        Derivatives of a scalar by the layer's output.
     runs : Runs
-        Of the rows.
+        Runs of the rows.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def gradients(
 
 def _linear(layer: Any, given: Tensor, delta: Tensor, runs: Runs) -> dict[str, Tensor | None]:
     n_each = delta[0, ..., 0].numel()
-    # Linear layers of tokens: each row of the data has some rows here.
+    # Linear layers on tokens: each row of the data has several rows here.
     lengths = [length * n_each for length in runs.lengths]
     parts = zip(
         delta.reshape(-1, delta.shape[-1]).t().split(lengths, dim=1),
@@ -147,7 +147,7 @@ def _conv(layer: Any, given: Tensor, delta: Tensor, runs: Runs) -> dict[str, Ten
 def _embedding(layer: Any, given: Tensor, delta: Tensor, runs: Runs) -> dict[str, Tensor | None]:
     if layer.padding_idx is not None:
         delta = delta * (given != layer.padding_idx).unsqueeze(-1)
-    # Each run has a table of its own.
+    # Each run has its own table.
     places = given.reshape(len(given), -1) + runs.codes[:, None] * len(layer.weight)
     weight = delta.new_zeros(len(runs.lengths) * len(layer.weight), delta.shape[-1])
     weight.index_add_(0, places.flatten(), delta.reshape(-1, delta.shape[-1]))
@@ -188,7 +188,7 @@ def _layer_norm(layer: Any, given: Tensor, delta: Tensor, runs: Runs) -> dict[st
 
 
 def _summed(values: Tensor, size: int) -> Tensor:
-    """Return the sums over all between the rows and the last so many numbers."""
+    """Return the sums over all dimensions between the first and the last few."""
     values = values.reshape(len(values), -1, size)
     return values[:, 0] if values.shape[1] == 1 else values.sum(1)
 
@@ -206,4 +206,4 @@ PRODUCTS: dict[type, Product] = {
     nn.GroupNorm: _group_norm,
     nn.LayerNorm: _layer_norm,
 }
-"""How the gradients are found, by type of the layer."""
+"""Functions that compute the gradients, by type of layer."""

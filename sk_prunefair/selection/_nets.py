@@ -1,4 +1,4 @@
-"""One fitted net, pruned at many rates: what each of them does on every held-out sample."""
+"""Prune a fitted net at many rates, and evaluate each on the held-out samples."""
 
 from __future__ import annotations
 
@@ -25,48 +25,48 @@ from sk_prunefair.data.sources import ItemSource, count_rows, take_rows
 from sk_prunefair.fingerprint import fingerprint
 from sk_prunefair.kept import KeptFolder
 from sk_prunefair.outcome import Outcome
-from sk_prunefair.resume import data_is_known, users_callbacks, what_is_known
+from sk_prunefair.resume import data_values, training_values, user_callback_values
 from sk_prunefair.selection._parallel import Job, run_jobs
 
 Data = tuple[Any, Any, Any]  # X, y, sensitive features
 
-# The number of torch's threads is one for all threads of a process, and sums by another number of
-# them would differ in their last bits.
+# torch's number of threads is one setting for all threads of a process, and another number
+# would change the last bits of sums.
 _ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A fitted classifier of its own, the data to judge it on, and data to fine-tune on, if any."""
+    """A fitted classifier, its evaluation data, and its fine-tuning data, if any."""
 
     classifier: Any
     data: Any
     finetuning: dict[str, Any]
 
     def dense(self) -> Outcome:
-        """Run the dense net once; before any rates are under way."""
+        """Run the dense net once, before any rates."""
         return outcome_of(self.classifier, self.classifier.dense_module_, self.data)
 
     def known(self) -> list[Any]:
-        """Return all that a run depends on beside its rate, for a fingerprint."""
+        """Return all values that determine a run besides its rate, for a fingerprint."""
         classifier = self.classifier
         return [
-            what_is_known(classifier),
-            users_callbacks(classifier),
+            training_values(classifier),
+            user_callback_values(classifier),
             known_labels(classifier),
-            data_is_known(self.data),
+            data_values(self.data),
             self.finetuning,
         ]
 
     def pruned(self, rate: float, n_threads: int, keep_net: bool) -> Run:
-        """Prune and run once; return what the net does and, if it is to be kept, a copy of it."""
-        with _like_the_caller(n_threads):
-            # Every pruning starts from the dense net, so that nothing is left of the rate before.
+        """Prune and run once; return the outcome and, if requested, a copy of the net."""
+        with _with_caller_settings(n_threads):
+            # Every pruning starts from the dense net, so rates do not affect each other.
             self.classifier.prune(rate, **self.finetuning)
             check_rate_of(self.classifier, rate)
             dense = None
             if isinstance(self.data.source, ItemSource):
-                # Items may be augmented at random: both nets must see the same.
+                # Items may be augmented at random: both nets must get the same ones.
                 dense, outcome = self.classifier.compared(self.data)
             else:
                 outcome = outcome_of(self.classifier, self.classifier.module_, self.data)
@@ -74,7 +74,7 @@ class Trial:
 
 
 class Run(NamedTuple):
-    """What became of one rate; ``dense`` is what the dense net does, where it ran beside."""
+    """Outcome of one rate; ``dense`` is the dense net's outcome if it was run again."""
 
     pruned: Outcome
     net: Any = None
@@ -82,7 +82,7 @@ class Run(NamedTuple):
 
 
 def outcome_of(classifier: Any, module: nn.Module, data: Any) -> Outcome:
-    """Run one of a classifier's nets over its labelled data; all that selection asks of it."""
+    """Run one of a classifier's nets over its labelled data."""
     [outcome] = classifier.outcomes(data, module)
     return outcome
 
@@ -97,9 +97,9 @@ def run_rates(
     folder: KeptFolder | None = None,
     names: Iterable[Mapping[str, Any]] = ({},),
 ) -> Generator[Run]:
-    """Yield what `Trial.pruned` returns for all rates of the first trial, then of the next.
+    """Yield the results of `Trial.pruned` for all rates of the first trial, then of the next.
 
-    The work goes through joblib's backend in force; errors call a trial by its names.
+    The jobs run in joblib's current backend; errors contain the names of the trial.
     """
     n_threads = torch.get_num_threads()
     jobs = []
@@ -122,14 +122,14 @@ def fit_all(
     verbose: int,
     folder: KeptFolder | None = None,
 ) -> list[Any]:
-    """Return a clone fitted, unpruned, on each data, with parameters for its classifier.
+    """Return clones fitted, unpruned, on each data, with parameters for their classifiers.
 
     Parameters
     ----------
     estimator : FairPrunedClassifier or Pipeline that ends in one
-        Cloned.
+        Estimator to clone.
     fits : list of (dict, data)
-        Names of each, of which ``random_state`` is also a parameter, and what it is trained on.
+        Names of each, where ``random_state`` is also used as a parameter, and its training data.
     n_jobs, verbose, folder
         As for `run_jobs`.
     """
@@ -145,7 +145,7 @@ def fit_all(
 
 
 def split_steps(estimator: Any) -> tuple[Pipeline | None, Any]:
-    """Return the steps before the classifier, None where there are none, and the classifier."""
+    """Return the steps before the classifier, None if there are none, and the classifier."""
     front, classifier = None, estimator
     if isinstance(estimator, Pipeline):
         front = estimator[:-1] if len(estimator.steps) > 1 else None
@@ -163,7 +163,7 @@ def fit_dense(data: Data, estimator: Any, n_threads: int, params: Mapping[str, A
     X, y, groups = data
     front, classifier = split_steps(clone(estimator))
     classifier.set_params(prune_rate=None, **params)
-    with _like_the_caller(n_threads):
+    with _with_caller_settings(n_threads):
         if front is not None:
             X = front.fit_transform(X, y)
         classifier.fit(X, y, sensitive_features=groups)
@@ -171,7 +171,7 @@ def fit_dense(data: Data, estimator: Any, n_threads: int, params: Mapping[str, A
 
 
 def with_classifier(estimator: Any, front: Pipeline | None, classifier: Any) -> Any:
-    """Return the steps and the classifier as one estimator, of the kind that `estimator` is."""
+    """Return the steps and the classifier as one estimator of the type of `estimator`."""
     if not isinstance(estimator, Pipeline):
         return classifier
     steps = [] if front is None else front.steps
@@ -185,7 +185,7 @@ def make_trial(
     train: Data | None = None,
     finetune_epochs: int | None = None,
 ) -> Trial:
-    """Take X through the steps before the classifier, once for all rates."""
+    """Transform X by the steps before the classifier, once for all rates."""
     front, classifier = split_steps(estimator)
     classifier.check_is_fitted()
 
@@ -201,12 +201,12 @@ def make_trial(
 
 
 def splittable(X: Any) -> Any:
-    """Return X, or row numbers for what scikit-learn's splitters cannot count the rows of."""
+    """Return X, or row numbers if scikit-learn's splitters cannot count the rows of X."""
     return X if _is_counted(X) else np.arange(count_rows(X))
 
 
 def sliceable(X: Any) -> Any:
-    """Return X as scikit-learn makes it to be sliced; dicts and data sets as they are."""
+    """Return X in a form that scikit-learn can slice; dicts and data sets are not changed."""
     return indexable(X)[0] if _is_counted(X) else X
 
 
@@ -221,7 +221,7 @@ def take_data(data: Data, indices: npt.NDArray[np.int64]) -> Data:
 
 
 def known_labels(classifier: Any) -> Any:
-    """Return what the codes of a classifier's outcomes stand for."""
+    """Return the labels of the codes in a classifier's outcomes."""
     return getattr(classifier, "classes_", range(2**31))
 
 
@@ -236,46 +236,44 @@ def check_rates(rates: Any) -> list[float]:
 
 
 def check_rate_of(classifier: Any, rate: float) -> None:
-    """Raise RuntimeError unless a net is pruned at the rate that it is judged for.
+    """Raise RuntimeError unless a net is pruned at the given rate.
 
     Parameters
     ----------
     classifier : FairPrunedClassifier
-        Fitted.
+        Fitted classifier.
     rate : float
-        What ``prune_rate_`` must be. ``sparsity_`` must be the share that the masks remove, and
-        ``module_`` must hold no more than the masks keep: zeros elsewhere, or fewer channels.
+        Expected ``prune_rate_``. ``sparsity_`` must be the share that the masks remove, and
+        ``module_`` must hold only weights that the masks keep: zeros elsewhere, or fewer channels.
     """
     found = classifier.prune_rate_
     if found != rate:
-        raise RuntimeError(
-            f"the net is not the one that was asked for: rate={rate}, but prune_rate_ is {found}"
-        )
+        raise RuntimeError(f"pruning returned another net than rate={rate}: prune_rate_ is {found}")
     masks = classifier.masks_
     sizes = sum(mask.numel() for mask in masks.values())
     kept = sum(int(mask.sum()) for mask in masks.values())
     share = 1 - kept / sizes if sizes else 0.0
     if abs(classifier.sparsity_ - share) > 1e-9:
         raise RuntimeError(
-            f"the net of rate={rate} is not what it says: sparsity_ is {classifier.sparsity_}, but "
-            f"its masks remove {share}"
+            f"the net of rate={rate} is inconsistent: sparsity_ is {classifier.sparsity_}, but its "
+            f"masks remove {share}"
         )
     for name, mask in masks.items():
         weight = classifier.module_.get_parameter(name).detach()
         if weight.shape == mask.shape:
             n_extra = int(weight[~mask].count_nonzero())
-        else:  # of a net with fewer channels the tensor itself is smaller
+        else:  # with fewer channels the tensor itself is smaller
             n_extra = weight.numel() - int(mask.sum())
         if n_extra > 0:
             raise RuntimeError(
-                f"the net of rate={rate} is not pruned at it: {n_extra} weights of {name} that the "
-                "masks remove are there"
+                f"the net of rate={rate} is not fully pruned: {n_extra} weights of {name} that the "
+                "masks remove are still in the net"
             )
 
 
 @contextlib.contextmanager
-def _like_the_caller(n_threads: int) -> Iterator[None]:
-    """Train or evaluate as the caller would, to the last bit."""
+def _with_caller_settings(n_threads: int) -> Iterator[None]:
+    """Train or evaluate with the caller's settings, for bitwise equal results."""
     with _ONE_AT_A_TIME:
         before = torch.get_num_threads()
         torch.set_num_threads(n_threads)

@@ -1,4 +1,4 @@
-"""Jobs of a sweep through whatever backend joblib has in force."""
+"""Run the jobs of a sweep in joblib's current backend."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from sk_prunefair.selection._shipping import dumps, packed, unpacked
 
 @dataclass(frozen=True)
 class Job:
-    """A part of a sweep.
+    """One job of a sweep.
 
     Parameters
     ----------
     name : str
-        What an error calls it, such as "rate=0.9, random_state=3".
+        Name in errors, such as "rate=0.9, random_state=3".
     shared : object
-        What several jobs are given, the very same object: it is sent to the workers once.
+        Object shared by several jobs, which is sent to the workers once.
     args : tuple
-        What this job is given beside.
+        Further arguments of this job.
     key : str, default=None
-        Its file in the folder of what is kept; None keeps nothing.
+        Name of its file in `folder`; None stores nothing.
     """
 
     name: str
@@ -50,31 +50,31 @@ def run_jobs(
     verbose: int,
     folder: KeptFolder | None = None,
 ) -> Generator[Any]:
-    """Yield ``work(shared, *args)`` of each job, in their order.
+    """Yield ``work(shared, *args)`` for each job, in order.
 
-    Results come as soon as they are there where the backend can do that (Ray's cannot); closing
-    this stops what is left. Jobs that were running or waiting when a worker died are run again, one
-    at a time.
+    Results are yielded as soon as they are available if the backend supports it (Ray's does not);
+    closing the generator stops the remaining jobs. Jobs that were running or waiting when a worker
+    process ended are run again, one at a time.
 
     Parameters
     ----------
     work : callable
         Importable by the workers.
     jobs : sequence of Job
-        What is to be done.
+        The jobs.
     n_jobs : int or None
         As for `joblib.Parallel`.
     desc : str
-        What the progress bar says.
+        Text of the progress bar.
     verbose : int
-        0 shows no progress bar; nor does one show where nobody is watching.
+        0 shows no progress bar; none is shown either without a terminal.
     folder : KeptFolder, default=None
-        Where each result is kept as soon as it is there, and looked for beforehand.
+        Folder in which each result is stored at once, and searched beforehand.
 
     Raises
     ------
     RuntimeError
-        If a worker died twice on a job; the message names the job.
+        If the worker process of a job ended twice; the message has the name of the job.
     """
     known = [folder is not None and folder.path(str(job.key)).exists() for job in jobs]
     waiting = [job for job, is_known in zip(jobs, known, strict=True) if not is_known]
@@ -106,19 +106,20 @@ def _computed(
                 n_done += 1
         return
     except Exception as error:
-        if not is_death(error):
+        if not is_worker_death(error):
             raise
     for position, job in enumerate(jobs[n_done:], start=n_done):
         bar.n = n_known + position
-        # Out of memory is what kills most of them: alone there is more of it.
+        # Most are killed for lack of memory: alone, a job has more of it.
         try:
             [result] = _parallel(work, [job], 2, bar, folder)
         except Exception as error:
-            if not is_death(error):
+            if not is_worker_death(error):
                 raise
             raise RuntimeError(
-                f"the worker that ran {job.name} died twice, the second time with no other job "
-                f"beside it; was it killed, or out of memory? ({type(error).__name__}: {error})"
+                f"the worker process of {job.name} ended unexpectedly twice, the second time while "
+                "no other job ran; it may have been killed, or have run out of memory "
+                f"({type(error).__name__}: {error})"
             ) from error
         yield result
 
@@ -140,7 +141,7 @@ def _parallel(
     if n_workers is None:
         n_workers = getattr(backend, "default_n_jobs", 1)
     is_here = getattr(backend, "supports_sharedmem", False) or n_workers == 1
-    send = _Sender(backend, is_here)
+    send = _SharedArguments(backend, is_here)
     done = parallel(
         joblib.delayed(_do)(work, job.args, folder, job.key, *send(job.shared)) for job in jobs
     )
@@ -150,24 +151,24 @@ def _parallel(
     finally:
         if return_as == "generator":
             with warnings.catch_warnings():
-                # joblib warns of what is stopped; what nobody asks for any more shall not run.
+                # joblib warns of stopped jobs; after closing, their results are not needed.
                 warnings.simplefilter("ignore", UserWarning)
                 done.close()
 
 
 class _Counted(joblib.Parallel):
-    """Tells a progress bar how many jobs are done, whether or not results come one by one."""
+    """joblib.Parallel that reports the number of finished jobs to a progress bar."""
 
     bar: tqdm[Any]
     first: float
 
     def print_progress(self) -> None:
-        """Show it; joblib calls this whenever jobs are done."""
+        """Update the bar; joblib calls this whenever jobs are done."""
         self.bar.update(self.first + self.n_completed_tasks - self.bar.n)
 
 
-class _Sender:
-    """Makes arguments of what jobs share: the same arguments for the same object."""
+class _SharedArguments:
+    """Converts shared objects to arguments: the same arguments for the same object."""
 
     def __init__(self, backend: Any, is_here: bool) -> None:
         self.is_here = is_here
@@ -176,22 +177,22 @@ class _Sender:
 
     def __call__(self, shared: Any) -> tuple[Any, ...]:
         if self.is_here:
-            return (_Here(shared),)
+            return (_Local(shared),)
         if id(shared) not in self.sent:
             arrays = packed(shared)
-            self.sent[id(shared)] = (_InStore(arrays),) if self.is_ray else tuple(arrays)
+            self.sent[id(shared)] = (_RayArrays(arrays),) if self.is_ray else tuple(arrays)
         return self.sent[id(shared)]
 
 
 @dataclass(frozen=True)
-class _Here:
-    """What is shared, where there is but one process."""
+class _Local:
+    """Holder of the shared object in a single process."""
 
     shared: Any
 
 
-class _InStore:
-    """Arrays in Ray's store of objects, which all workers of a machine read."""
+class _RayArrays:
+    """Arrays in Ray's object store, which all workers of a machine read."""
 
     def __init__(self, arrays: list[Any]) -> None:
         import ray
@@ -212,30 +213,30 @@ def _do(
     *sent: Any,
 ) -> Any:
     first = sent[0]
-    if isinstance(first, _Here):
+    if isinstance(first, _Local):
         shared = first.shared
     else:
-        shared = unpacked(first.arrays() if isinstance(first, _InStore) else list(sent))
+        shared = unpacked(first.arrays() if isinstance(first, _RayArrays) else list(sent))
     result = work(shared, *args)
     if folder is not None and key is not None:
         folder.write(key, result)
-    return result if isinstance(first, _Here) else _Packed(dumps(result))
+    return result if isinstance(first, _Local) else _Packed(dumps(result))
 
 
 @dataclass(frozen=True)
 class _Packed:
-    """A result on its way from a worker."""
+    """A pickled result of a worker."""
 
     pickled: bytes
 
 
 def as_folder(memory: Any) -> KeptFolder | None:
-    """Return the folder that a parameter ``memory`` names, None for None."""
+    """Return the folder of the parameter ``memory``, None for None."""
     return None if memory is None else KeptFolder(memory, dumps)
 
 
-def is_death(error: BaseException) -> bool:
-    """Tell whether an error says that the process of a worker ended: loky's, Dask's or Ray's."""
+def is_worker_death(error: BaseException) -> bool:
+    """Tell whether an error means that a worker process ended: loky's, Dask's or Ray's."""
     kinds: list[Any] = [concurrent.futures.BrokenExecutor]
     for module, names in (
         ("distributed.scheduler", ("KilledWorker",)),

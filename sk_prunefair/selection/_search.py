@@ -1,4 +1,4 @@
-"""What the searches share: the hold-out, and predictions of the net that is kept."""
+"""Base class of the searches: the hold-out, and predictions of the selected net."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from sk_prunefair.selection.hold_out import fit_dense_part
 
 
 class PromiseSearch(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
-    """A search for a net that keeps a promise to every group; a subclass says among which.
+    """A search for a net that keeps a promise to every group; subclasses define the candidates.
 
-    Its parameters are those of `sk_prunefair.selection.PruneRateSearchCV`, but for the rates.
+    Its parameters are those of `sk_prunefair.selection.PruneRateSearchCV`, except the rates.
     """
 
-    # As for the classifier itself: nobody has to call set_fit_request.
+    # As for the classifier: groups are requested without set_fit_request.
     __metadata_request__fit = {"sensitive_features": True, "groups": True}  # noqa: RUF012
 
     estimator: Any
@@ -58,7 +58,7 @@ class PromiseSearch(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         groups: Any,
         folder: KeptFolder | None = None,
     ) -> tuple[Any, Data, Data | None]:
-        """Return the fitted estimator, what to judge on, and what to fine-tune on, if anything."""
+        """Return the fitted estimator, the evaluation data, and the fine-tuning data, if any."""
         split_steps(self.estimator)
         given = Request(sliceable(X), y, sensitive_features, None)
         X, y, sensitive_features = given.X, sliceable(given.y), given.sensitive_features
@@ -88,7 +88,7 @@ class PromiseSearch(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 setattr(self, name, getattr(best, name))
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
-        """Return the label that the net that is kept gives each sample.
+        """Return the label of each sample by the selected net.
 
         Parameters
         ----------
@@ -104,7 +104,7 @@ class PromiseSearch(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self.best_estimator_.predict(X)
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """Return the probability of each class by the net that is kept.
+        """Return the probability of each class by the selected net.
 
         Parameters
         ----------

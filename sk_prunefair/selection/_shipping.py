@@ -1,8 +1,8 @@
-"""What several jobs share, sent to the workers once: its arrays apart from all else.
+"""Send the objects that several jobs share to the workers once, with their arrays separate.
 
 joblib maps large arrays among a call's arguments into memory once for all processes of a machine
-(loky), Dask scatters them to its workers, and Ray has a store of objects; but each looks at
-arguments alone, not inside them. So that what is inside becomes arguments.
+(loky), Dask scatters them to its workers, and Ray has an object store; but each handles only
+arguments, not arrays inside them. So the arrays inside become arguments.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cloudpickle import Pickler
 from sk_prunefair.data.sources import ArraySource
 from sk_prunefair.net_state import NetState
 
-# Pickle's fifth protocol keeps buffers apart, so that neither side copies them.
+# Protocol 5 stores buffers separately, so that neither side copies them.
 _PROTOCOL = 5
 
 
@@ -31,12 +31,12 @@ def packed(shared: Any) -> list[npt.NDArray[Any]]:
     Parameters
     ----------
     shared : object
-        Whatever can be pickled; functions and classes of a notebook can.
+        Any object that can be pickled, including functions and classes of a notebook.
 
     Returns
     -------
     list of ndarray
-        For `unpacked`; none of the arrays inside is copied.
+        Arrays for `unpacked`; the arrays inside are not copied.
 
     Examples
     --------
@@ -52,17 +52,22 @@ def packed(shared: Any) -> list[npt.NDArray[Any]]:
 
 
 def unpacked(arrays: list[npt.NDArray[Any]]) -> Any:
-    """Return the object again; its arrays are views of those given, and cannot be written to."""
+    """Return the object again; its arrays are read-only views of those given."""
     head, *buffers = arrays
     return pickle.loads(head.data, buffers=[buffer.data for buffer in buffers])
 
 
 def dumps(value: Any) -> bytes:
-    """Return the pickle of a result, nets of classes included that only a script or notebook has.
+    """Return the pickle of a result, including nets of classes defined in a script or notebook.
 
     Parameters
     ----------
     value : object
+        The result.
+
+    Returns
+    -------
+    bytes
         For `pickle.loads`.
     """
     file = io.BytesIO()
@@ -71,11 +76,11 @@ def dumps(value: Any) -> bytes:
 
 
 class _Pickler(Pickler):
-    """Data is taken as numpy arrays, as torch's own pickles hold a copy of each tensor."""
+    """Pickler that stores tensors' data as numpy arrays, as torch's pickles copy each tensor."""
 
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, NetState):
-            # skorch pickles modules by the names of their classes, which a worker may not know.
+            # skorch pickles modules by the names of their classes, which a worker may lack.
             file = io.BytesIO()
             torch.save(vars(value), file, pickle_module=cloudpickle)
             return _net, (type(value), file.getvalue(), str(value.device))
@@ -102,7 +107,7 @@ def _arrays(columns: Any) -> Any:
 
 def _array_source(arrays: Any) -> ArraySource:
     with warnings.catch_warnings():
-        # Rows are copied out of it, never written to.
+        # Read-only is enough, as rows are copied from it.
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         if isinstance(arrays, dict):
             return ArraySource({name: _column(array) for name, array in arrays.items()})

@@ -1,4 +1,4 @@
-"""What a search chooses among: pruners, rates, fine-tuning, forms, and a user's own functions."""
+"""The candidates of a search: pruners, rates, fine-tuning, forms, and users' functions."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sklearn.model_selection import ParameterGrid
 from sk_prunefair.checks import check_choice, check_epochs, check_rate
 
 FORMS = ("masked", "sparse", "onnx", "int8")
-"""In which a pruned net runs."""
-# What a candidate says of the pruning and what follows; all else is of the dense training as well.
+"""Forms in which a pruned net can run."""
+# Keys about the pruning and later steps; all others affect the dense training.
 _AFTER = ("prune_rate", "finetune_epochs", "form", "finetune_lr", "finetune_schedule", "pruner")
 
 
@@ -25,9 +25,9 @@ class Candidate:
     Parameters
     ----------
     name : str
-        For tables; no two are the same.
+        Unique name, for tables.
     given : dict or callable
-        As the user gave it.
+        The user's candidate.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Candidate:
 
     @property
     def params(self) -> Mapping[str, Any]:
-        """What is said of a net that the search makes; empty for a function."""
+        """Parameters of a net that the search makes; empty for a function."""
         return self.given if isinstance(self.given, Mapping) else {}
 
     @property
@@ -45,7 +45,7 @@ class Candidate:
 
     @property
     def is_dense(self) -> bool:
-        """Whether it is the dense net as it was trained: nothing is pruned, nothing trained."""
+        """Whether it is the trained dense net itself, without pruning and further training."""
         says = {name: value for name, value in self.params.items() if name != "pruner"}
         defaults = {"prune_rate": 0, "finetune_epochs": 0, "form": "masked"}
         return not self.is_function and all(
@@ -54,18 +54,18 @@ class Candidate:
 
     @property
     def training(self) -> dict[str, Any]:
-        """Parameters of the classifier for which the dense net has to be trained anew."""
+        """Parameters of the classifier that need another training of the dense net."""
         return {name: value for name, value in self.params.items() if not is_after(name)}
 
     @property
     def pruning(self) -> dict[str, Any]:
-        """Parameters of the classifier that a trained net can still be given."""
+        """Parameters of the classifier that can be set after the training."""
         own = ("prune_rate", "finetune_epochs", "form")
         return {k: v for k, v in self.params.items() if is_after(k) and k not in own}
 
 
 def is_after(name: str) -> bool:
-    """Tell whether a parameter does nothing before the dense net is trained.
+    """Tell whether a parameter has no effect on the training of the dense net.
 
     >>> is_after("pruner__min_kept"), is_after("lr")
     (True, False)
@@ -74,21 +74,21 @@ def is_after(name: str) -> bool:
 
 
 def as_candidates(candidates: Any, cost: Any, can_train: bool) -> list[Candidate]:
-    """Return candidates that a user gives, or the default ones, each with a name.
+    """Return the user's candidates, or the default ones, each with a name.
 
     Parameters
     ----------
     candidates : None, mapping of str to list, or iterable of mapping and callable
         As for `CompressionSearchCV`.
     cost : str or callable
-        What decides on the default ones.
+        Cost, which determines the default ones.
     can_train : bool
-        Whether there is data to fine-tune on.
+        Whether there is fine-tuning data.
 
     Raises
     ------
     ValueError, TypeError
-        If they are none of these.
+        If they are malformed.
     """
     if candidates is None:
         given: list[Any] = default_candidates(cost, can_train)
@@ -108,10 +108,10 @@ def as_candidates(candidates: Any, cost: Any, can_train: bool) -> list[Candidate
 
 
 def default_candidates(cost: Any, can_train: bool) -> list[dict[str, Any]]:
-    """Return candidates from 0.5 on, with and without fine-tuning, in forms that save that cost."""
+    """Return candidates from 0.5 on, with and without fine-tuning, in forms that save cost."""
     epochs = (0, 3) if can_train else (0,)
     form = "sparse" if cost == "latency" else "masked"
-    # Those that look at data have nothing to look at where all of it is held out.
+    # Pruners that use data cannot be used if all of it is held out.
     pruners = ("magnitude", "fairgrape") if can_train else ("magnitude",)
     found: list[dict[str, Any]] = [
         {"pruner": pruner, "prune_rate": rate, "finetune_epochs": n, "form": form}
@@ -131,7 +131,7 @@ def default_candidates(cost: Any, can_train: bool) -> list[dict[str, Any]]:
 
 
 def _name(given: Any) -> str:
-    """Return a name, or raise an error where a candidate is none.
+    """Return a name, or raise an error if a candidate is malformed.
 
     >>> _name({"pruner": "magnitude", "prune_rate": 0.9, "finetune_epochs": 3, "form": "int8"})
     'magnitude 0.9, 3 epochs, int8'

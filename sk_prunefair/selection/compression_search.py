@@ -30,12 +30,13 @@ from sk_prunefair.selection.procedures import (
 
 
 class CompressionSearchCV(PromiseSearch):
-    """Take the cheapest of several compressions, given what no group shall lose.
+    """Select the cheapest of several compressions whose loss in every group is limited.
 
-    A dense net is trained on a part of the data, and all candidates are made of it there. On the
-    other part, each has to refute that some group of the population loses more accuracy than
-    `max_accuracy_drop` against the dense net. If any candidates break the promise, one of them is
-    returned with a probability of at most 1 − `confidence`, over the draw of the held-out data.
+    A dense net is trained on a part of the data, and all candidates are made from it there. On the
+    other part, each is tested against the hypothesis that some group of the population loses more
+    accuracy than `max_accuracy_drop` against the dense net. If any candidates break the promise,
+    one of them is returned with a probability of at most 1 − `confidence`, over the draw of the
+    held-out data.
 
     Parameters
     ----------
@@ -44,23 +45,23 @@ class CompressionSearchCV(PromiseSearch):
     candidates : list, dict of lists, or None, default=None
         A list whose entries are each
 
-        - a dict: ``prune_rate`` (0 unless given), ``pruner`` and ``finetune_epochs`` (the
-          estimator's), ``form`` ("masked": as pruning leaves the net, with zeros or fewer channels;
+        - a dict: ``prune_rate`` (default 0), ``pruner`` and ``finetune_epochs`` (default: the
+          estimator's), ``form`` ("masked": the pruned net itself, with zeros or fewer channels;
           "sparse": `sk_prunefair.export.sparse_module`; "onnx", "int8":
-          `sk_prunefair.export.to_onnx`), and more parameters of the classifier, such as
-          ``pruner__min_kept`` or ``callbacks``. Those that matter before pruning, such as
-          ``callbacks``, take a dense training of their own. ``{}`` is the dense net.
-        - a function from a copy of the fitted dense estimator to a classifier, or to anything else
-          that `sk_prunefair.compare_models` takes, for X as ``fit`` gets it.
+          `sk_prunefair.export.to_onnx`), and further parameters of the classifier, such as
+          ``pruner__min_kept`` or ``callbacks``. Parameters with an effect before pruning, such as
+          ``callbacks``, need a separate dense training. ``{}`` is the dense net.
+        - a function of a copy of the fitted dense estimator that returns a classifier, or anything
+          else that `sk_prunefair.compare_models` takes, for the X of ``fit``.
 
         A dict of lists is a grid, as for `sklearn.model_selection.ParameterGrid`. None: magnitude
-        and FairGRAPE at five rates, with and without three epochs of fine-tuning, and, where the
-        extras are there, fewer channels and the dense net in int8. What of these cannot be made is
-        left out, see ``left_out_``.
+        and FairGRAPE at five rates, with and without three epochs of fine-tuning, and, if the
+        extras are installed, fewer channels and the dense net in int8. Default candidates that
+        cannot be made are left out, see ``left_out_``.
     cost : {"latency", "bytes", "macs"} or callable, default="latency"
-        What is to be small: seconds of a call, all candidates turn by turn; bytes (see
-        `FairnessReport`, of "onnx" and "int8" those of the file); multiply-accumulates, without
-        those of removed weights; or a function of what predicts, such as ``best_estimator_``.
+        The cost to minimise: seconds per call, measured alternately; bytes (see
+        `FairnessReport`; for "onnx" and "int8" those of the file); multiply-accumulates, without
+        those of removed weights; or a function of a model such as ``best_estimator_``.
     max_accuracy_drop, max_violation, loss_bound, criteria, confidence
         As for `PruneRateSearchCV`: what is promised.
     procedure : {"pareto", "holm", "fixed_sequence"}, default="pareto"
@@ -71,9 +72,9 @@ class CompressionSearchCV(PromiseSearch):
         nothing. None takes rows of the training for it, so that all held-out rows test; with
         ``cv="prefit"``, where there are none, 0.15.
     cv : float, "prefit", splitter or iterable, default=0.3
-        Where the held-out data comes from, as for `PruneRateSearchCV`.
+        Source of the held-out data, as for `PruneRateSearchCV`.
     finetune_epochs : int, default=None
-        Where a candidate does not say. None takes the estimator's.
+        Epochs of candidates that do not set it. None takes the estimator's.
     latency : dict, default=None
         For ``cost="latency"``: ``batch_size`` (1 unless given), ``threads`` (1), ``n_rounds``
         (200 at most) and ``seconds`` (10).
@@ -85,30 +86,30 @@ class CompressionSearchCV(PromiseSearch):
     Attributes
     ----------
     best_estimator_ : object
-        What predicts: of a dict, a classifier, or a Pipeline that ends in one, whose ``module_`` is
-        the net in its form; of a function, what it returned, or where that has no ``predict``, a
-        `sk_prunefair.compare.ModelClassifier` of it. The very model that was tested.
+        The selected model: for a dict, a classifier, or a Pipeline that ends in one, whose
+        ``module_`` is the net in its form; for a function, its result, or if that has no
+        ``predict``, a `sk_prunefair.compare.ModelClassifier` of it. It is the tested model itself.
     best_candidate_ : dict or callable
-        As it was given.
+        The selected candidate, as given.
     best_cost_ : float
-        In seconds, bytes, multiply-accumulates or the user's unit.
+        Its cost in seconds, bytes, multiply-accumulates or the user's unit.
     best_index_ : int
-        Of the candidate.
+        Position of the candidate.
     binding_group_ : str, int or tuple
-        Of the first candidate that failed, or the cheapest where none did: who binds.
+        The binding group of the first candidate that failed, or of the cheapest if none did.
     results_ : pandas.DataFrame
         One row per candidate and group: ``candidate`` (a name), ``cost``, ``order`` (the position
-        in the sequence of tests, of "holm" that of the candidates, NaN where none was needed or
+        in the sequence of tests, for "holm" that of the candidates, NaN if no test was needed or
         reached), ``kept`` (whether the
         candidate may be returned), and on the test rows what `PruneRateSearchCV` has, from
-        ``group`` to ``passed``. Of a candidate that was not tested ``passed`` is False, and its
+        ``group`` to ``passed``. For a candidate that was not tested ``passed`` is False, and its
         figures are for information.
     candidates_ : list of dict and callable
-        Those that were made, in the order of ``results_``.
+        The candidates that were made, in the order of ``results_``.
     left_out_ : dict of str to str
-        Default candidates that could not be made, and why.
+        Default candidates that could not be made, with the reasons.
     classes_, n_features_in_, feature_names_in_
-        As for `PruneRateSearchCV`, where `best_estimator_` has them.
+        As for `PruneRateSearchCV`, if `best_estimator_` has them.
 
     Notes
     -----
@@ -118,7 +119,7 @@ class CompressionSearchCV(PromiseSearch):
     (``benchmarks/studies/decide/page_procedures.md``). Where the nets fit the rows of the training
     perfectly, these say little on the order, and "holm" may find more. With "holm" and
     "fixed_sequence", ``cv="prefit"`` leaves no rows for "sparse", "onnx" and "int8".
-    `PruneRateSearchCV` tests rates alone, in their order, and trains no more than it tests.
+    `PruneRateSearchCV` tests only rates, in their order, and trains only those that it tests.
 
     Examples
     --------
@@ -177,7 +178,7 @@ class CompressionSearchCV(PromiseSearch):
     def fit(
         self, X: Any, y: Any = None, *, sensitive_features: Any = None, groups: Any = None
     ) -> CompressionSearchCV:
-        """Train, make all candidates, and test; keep the cheapest that passes.
+        """Train, make all candidates, and test; select the cheapest that passes.
 
         Parameters
         ----------
@@ -192,7 +193,7 @@ class CompressionSearchCV(PromiseSearch):
         Warns
         -----
         UserWarning
-            Before training, of groups with too few held-out samples for any proof.
+            Before training, for groups with too few held-out samples for any proof.
 
         Raises
         ------
@@ -250,7 +251,7 @@ class CompressionSearchCV(PromiseSearch):
         for each in tqdm(candidates, desc="candidates", disable=None if self.verbose else True):
             try:
                 made.append(maker.make(each))
-            except Exception as error:  # of default candidates: other nets, other limits
+            except Exception as error:  # any error of default candidates, as nets differ
                 if self.candidates is not None:
                     raise
                 self.left_out_[each.name] = f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""What a user pays for a candidate: time, bytes, multiply-accumulates, or what they say."""
+"""Costs of candidates: latency, bytes, multiply-accumulates, or a user's function."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def costs_of(
     cost : {"latency", "bytes", "macs"} or callable
         As for `CompressionSearchCV`.
     X : object
-        Rows as a user gives them, of which the first are an example.
+        Rows in the user's form; the first ones are an example.
     latency : dict, default=None
-        ``batch_size`` (1 unless told otherwise), ``threads`` (1), ``n_rounds``, ``seconds``.
+        ``batch_size`` (default 1), ``threads`` (1), ``n_rounds``, ``seconds``.
 
     Raises
     ------
     ValueError
-        If a cost is not known of what a user's function made, or is no finite number.
+        If a cost cannot be computed for the result of a user's function, or is not finite.
     """
     if callable(cost):
         found = [_own(cost, each) for each in made]
@@ -74,9 +74,9 @@ def _own(cost: Callable[[Any], float], made: Made) -> float:
 
 
 def _seconds(made: Sequence[Made], X: Any, options: dict[str, Any]) -> list[float]:
-    """Return the median of a call's seconds, all candidates turn by turn."""
+    """Return the median seconds per call of all candidates, measured alternately."""
     size = options.pop("batch_size", 1)
-    # Nets alone, where that can be had of all of them; else what predicts, with all that it does.
+    # Nets alone if all candidates have one; else the models with all their steps.
     nets = [_net(each) for each in made]
     is_alone = all(net is not None for net in nets)
     models = {
@@ -89,7 +89,7 @@ def _seconds(made: Sequence[Made], X: Any, options: dict[str, Any]) -> list[floa
 
 
 def _net(made: Made) -> nn.Module | None:
-    """Return what runs as a torch module, without steps before it; None where there is none."""
+    """Return the torch module without preceding steps, or None if there is none."""
     if isinstance(made.given, nn.Module):
         return made.given
     module = getattr(made.given, "module_", None)
@@ -104,7 +104,7 @@ def _counted(made: Made, cost: str, X: Any) -> float:
         sizes = stored_sizes(net, net) if cost == "bytes" else None
         if sizes is None:
             raise ValueError(
-                f"cost={cost!r} is not known of what the candidate {made.candidate.name!r} "
+                f"cost={cost!r} cannot be computed for what the candidate {made.candidate.name!r} "
                 "returned; pass a function as cost"
             )
         return float(sizes["bytes_stored"])

@@ -1,4 +1,4 @@
-"""pruning_curve: what each pruning rate does to each group."""
+"""pruning_curve: the effect of each pruning rate on each group."""
 
 from __future__ import annotations
 
@@ -43,61 +43,61 @@ def pruning_curve(
     verbose: int = 1,
     memory: Any = None,
 ) -> pd.DataFrame:
-    """Prune a net at each rate, and evaluate it group by group.
+    """Prune a net at several rates, and evaluate it group by group.
 
-    The numbers are those of ``estimator.prune(rate, ...)`` and ``estimator.fairness_report(...)``,
-    one rate after the other, but the net is trained once, the dense net evaluated once, and the
-    estimator stays as it is.
+    The numbers equal those of ``estimator.prune(rate, ...)`` and
+    ``estimator.fairness_report(...)``, rate by rate, but the net is trained once, the dense net
+    evaluated once, and the estimator is not changed.
 
     Parameters
     ----------
     estimator : FairPrunedClassifier or Pipeline that ends in one
-        Fitted, or with ``random_states`` or ``cv`` a template that is cloned and fitted.
+        Fitted estimator or, with ``random_states`` or ``cv``, a template that is cloned and fitted.
     X, y : array-like of shape (n_samples, ...) and (n_samples,)
-        Data to evaluate on, best held out from training. With ``cv``, all data.
+        Evaluation data, preferably held out from training. With ``cv``, all data.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
         The group of each sample of X; columns intersect.
     rates : iterable of float in [0, 1)
-        Shares of the weights to remove, in any order; the frame has them sorted.
+        Shares of the weights to remove, in any order; the frame is sorted by them.
     X_train, y_train, sensitive_features_train : array-like, default=None
         Data to fine-tune on at each rate and, with ``random_states``, to train on.
     finetune_epochs : int, default=None
-        Epochs of fine-tuning at each rate. None takes the estimator's where there is training data.
+        Epochs of fine-tuning at each rate. None takes the estimator's if there is training data.
     random_states : iterable of int, default=None
-        Repeat training and all with each of these as the classifier's ``random_state``.
+        Repeat training and evaluation with each of these as the classifier's ``random_state``.
     cv : int, splitter or iterable, default=None
         Repeat over splits of X, as in `sklearn.model_selection.cross_validate`: a clone is trained
         on one part and evaluated on the other.
     n_jobs : int, default=None
-        Jobs at a time, one rate each, through joblib: ``joblib.parallel_config(backend="dask")``
-        or ``"ray"`` spreads them over machines, and data is sent once, not once per rate. The frame
-        is the same, bit for bit, given a ``random_state``.
+        Number of parallel jobs, one rate each, by joblib:
+        ``joblib.parallel_config(backend="dask")`` or ``"ray"`` distributes them over machines, and
+        data is sent once, not once per rate. The frame is bitwise equal, given a ``random_state``.
         Each job uses ``torch.get_num_threads()`` threads: with several jobs on one machine, call
-        ``torch.set_num_threads(1)`` before. Threads of one process (the "threading" backend) take
-        turns, as they share torch's random generator.
+        ``torch.set_num_threads(1)`` before. Threads of one process (the "threading" backend) run
+        one after the other, as they share torch's random generator.
     verbose : int, default=1
-        0 shows no progress bar; nor does one show where nobody is watching.
+        0 shows no progress bar; none is shown either without a terminal.
     memory : str or path-like, default=None
-        Folder in which every fitted net and every finished rate is kept as soon as it is there. A
-        curve that was killed and is asked for again goes on from there. A file is found by all that
-        it was computed from, so that one folder may serve several curves. On a cluster, all workers
-        must see the folder. A change of the code of a class is not noticed. Files are pickles: load
-        those alone that you trust.
+        Folder in which every fitted net and every finished rate is stored at once. A
+        curve that was killed continues from there when called again. A file is identified by all
+        values that it was computed from, so that several curves can share one folder. On a cluster,
+        all workers need access to the folder. Changes in the code of a class are not detected.
+        Files are pickles: load only those that you trust.
 
     Returns
     -------
     pandas.DataFrame
         One row per repeat, rate and group, tidy:
 
-        - ``repeat`` (int), and ``random_state`` and ``split`` (int) where asked for;
-        - ``rate``; ``group``, a tuple where sensitive features have several columns; ``count``;
-        - of the pruned net over the group, ``accuracy``, ``loss``, ``accuracy_drop`` and
+        - ``repeat`` (int), and ``random_state`` and ``split`` (int) if requested;
+        - ``rate``; ``group``, a tuple if sensitive features have several columns; ``count``;
+        - for the pruned net on the group, ``accuracy``, ``loss``, ``accuracy_drop`` and
           ``excessive_risk`` R(a) (eq. 2);
-        - of the pruned net over all samples, the same for each group of a rate,
+        - for the pruned net on all samples, equal for each group of a rate,
           ``accuracy_overall``, ``loss_overall``, ``accuracy_gap``, ``fairness_violation`` ξ
-          (eq. 3) and ``lost_labels``, how many labels the dense net gives and the pruned no longer.
+          (eq. 3) and ``lost_labels``, the number of labels that only the dense net predicts.
 
-        Rate 0, if asked for, is the dense net.
+        Rate 0, if requested, is the dense net.
 
     Raises
     ------
@@ -106,10 +106,10 @@ def pruning_curve(
     TypeError
         If `estimator` cannot be pruned.
     ValueError
-        If an argument is malformed, or what is to be trained on is missing or given twice.
+        If an argument is malformed, or training data is missing or given twice.
     RuntimeError
-        If the process of a worker died twice on the same job; the message names the rate and the
-        repeat. After the first time the jobs that were not done are run one at a time.
+        If the worker process of a job ended twice; the message has the rate and the
+        repeat. After the first time the remaining jobs are run one at a time.
 
     Examples
     --------
@@ -177,7 +177,7 @@ def _check_training_data(
 def _repeats(
     data: Data, train: Data | None, cv: Any, random_states: Iterable[int] | None
 ) -> Iterator[tuple[dict[str, int], Data | None, Data]]:
-    """Yield, for each training there is to be, its names, its data, and what to evaluate on."""
+    """Yield names, training data and evaluation data of each training."""
     X, y, _ = data
     splits: list[tuple[dict[str, int], Data | None, Data]] = [({}, train, data)]
     if cv is not None:
@@ -200,7 +200,7 @@ def _rows(
     pruned: Outcome,
     members: dict[Any, npt.NDArray[np.int64]],
 ) -> list[dict[str, Any]]:
-    """Return one row per group, as `FairnessReport` has the numbers."""
+    """Return one row per group, with the numbers of a `FairnessReport`."""
     per_sample = {
         "accuracy": pruned.is_right,
         "loss": pruned.known_losses,

@@ -1,4 +1,4 @@
-"""One part of the data to train on, and one that no net has seen."""
+"""Split the data into a part for training, and a held-out part."""
 
 from __future__ import annotations
 
@@ -33,28 +33,29 @@ def fit_dense_part(
     check: Callable[[pd.DataFrame], Any],
     folder: KeptFolder | None = None,
 ) -> tuple[Any, Data, Data | None]:
-    """Return a fitted estimator, what to judge it on, and what to fine-tune it on, if anything.
+    """Return a fitted estimator, its evaluation data, and its fine-tuning data, if any.
 
     Parameters
     ----------
     estimator : FairPrunedClassifier or Pipeline that ends in one
-        Cloned and fitted, unpruned, on one part of the data; with ``cv="prefit"`` as it is.
+        Estimator that is cloned and fitted, unpruned, on one part of the data; used as it is with
+        ``cv="prefit"``.
     data : tuple of X, y and a frame of groups
-        With ``cv="prefit"`` all held out.
+        With ``cv="prefit"`` all of it is held out.
     cv : float, "prefit", splitter or iterable
         As for `PruneRateSearchCV`.
     has_groups : bool
-        Whether the groups are the user's; else ``fit`` is given none.
+        Whether the user gave groups; otherwise ``fit`` gets none.
     finetune_epochs : int or None
         As for `PruneRateSearchCV`.
     random_state : int, RandomState instance or None
         Seed of the split.
     units : array-like of shape (n_samples,), default=None
-        Whose rows are not torn apart: persons, households, days.
+        Units whose rows stay together: persons, households, days.
     check : callable
-        Called with the held-out frame of groups, before anything is trained.
+        Function called with the held-out frame of groups, before any training.
     folder : KeptFolder, default=None
-        Where the fitted net is kept.
+        Folder in which the fitted net is stored.
 
     Raises
     ------
@@ -65,8 +66,8 @@ def fit_dense_part(
         split_steps(estimator)[1].check_is_fitted()
         if finetune_epochs:
             raise ValueError(
-                f"finetune_epochs={finetune_epochs} needs data to train on, but with "
-                "cv='prefit' all data is held out; got both"
+                f"finetune_epochs={finetune_epochs} needs data to train on, but cv='prefit' holds "
+                "out all data; got both"
             )
         check(data[2])
         return estimator, data, None
@@ -80,7 +81,7 @@ def fit_dense_part(
 
 
 def hold_out(data: Data, cv: Any, random_state: Any, units: Any = None) -> tuple[Data, Data]:
-    """Return data to train on, and held-out data with samples of every group."""
+    """Return training data, and held-out data with samples of every group."""
     X, y, frame = data
     codes, groups = encode_groups(frame)
     fit_on, test_on = _split(X, y, codes, cv, random_state, units)
@@ -104,7 +105,7 @@ def _split(
             splitter = GroupShuffleSplit(1, test_size=cv, random_state=random_state)
             fit_on, test_on = next(splitter.split(rows, groups=units))
             return fit_on, test_on
-        # By group alone: within a group the samples stay independent, which the test asks for.
+        # By group only: within a group the samples stay independent, as the test requires.
         stratify = codes if np.bincount(codes).min() > 1 else None
         return train_test_split(rows, test_size=cv, random_state=random_state, stratify=stratify)
     accepted = "cv must be a share in (0, 1), 'prefit', or a splitter with a single split"
@@ -112,23 +113,23 @@ def _split(
         raise ValueError(f"{accepted}, got {cv!r}")
     splits = list(check_cv(cv, y, classifier=True).split(splittable(X), y, units))
     if isinstance(cv, TimeSeriesSplit):
-        splits = splits[-1:]  # trained on all of the past, judged on what came last
+        splits = splits[-1:]  # trained on all of the past, tested on the most recent part
     if len(splits) != 1:
         raise ValueError(
-            f"{accepted}, got {len(splits)} splits, each with a net of its own: none of them "
-            "would be the one that is returned"
+            f"{accepted}, got {len(splits)} splits, which would train as many nets where one is "
+            "returned"
         )
     fit_on, test_on = splits[0]
     if units is not None and np.isin(units[fit_on], units[test_on]).any():
         raise ValueError(
-            "groups: the splitter has rows of one group on both sides; take one that keeps them "
-            "together, such as GroupShuffleSplit(1)"
+            "cv must keep rows with the same value of groups on one side of the split; use a "
+            "splitter such as GroupShuffleSplit(1)"
         )
     return fit_on, test_on
 
 
 def _check_units(units: Any, n_samples: int) -> npt.NDArray[np.int64]:
-    """Return the unit of each row as a number."""
+    """Return the code of each row's unit."""
     frame = as_group_frame(units, n_samples, "groups")
     codes, names = encode_groups(frame)
     if len(names) < 2:

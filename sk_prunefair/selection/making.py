@@ -1,4 +1,4 @@
-"""A candidate becomes a net, and what that does on the held-out rows."""
+"""Make candidates, and evaluate them on the held-out rows."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ _ORDER_ROWS = 5_000  # of a group
 
 @dataclass
 class Made:
-    """A candidate that was made.
+    """A candidate and its model.
 
     Parameters
     ----------
     candidate : Candidate
-        What was asked for.
+        The candidate.
     model : object
-        What predicts: a classifier or a Pipeline that ends in one, or what a user's function
-        returned.
+        The model: a classifier or a Pipeline that ends in one, or the result of a user's
+        function.
     run : Run
-        What it does on the held-out rows.
+        Its outcome on the held-out rows.
     classifier : FairPrunedClassifier or None
-        The pruned net in its masked form; None for what a user's function made.
+        The pruned net in its masked form; None for a user's function.
     """
 
     candidate: Candidate
@@ -68,7 +68,7 @@ class Made:
 
     @property
     def given(self) -> Any:
-        """What predicts, as a user's function returned it."""
+        """The model, as a user's function returned it."""
         return self.model.model if isinstance(self.model, ModelClassifier) else self.model
 
     @property
@@ -79,22 +79,22 @@ class Made:
 
 @dataclass
 class Maker:
-    """What makes candidates from one fitted estimator.
+    """Makes candidates from one fitted estimator.
 
     Parameters
     ----------
     fitted : FairPrunedClassifier or Pipeline that ends in one
-        Unpruned.
+        Unpruned estimator.
     test : tuple of X, y and a frame of groups
         Held-out rows.
     train : tuple of the same, or None
         Rows to train and fine-tune on.
     finetune_epochs : int or None
-        Where a candidate does not say.
+        Epochs of candidates that do not set it.
     calibration : object or None
-        Rows of X that no test sees, for eight bits and the choice of sparse layers.
+        Rows of X that no test uses, for int8 calibration and the choice of sparse layers.
     n_at_once : int
-        Rows of a call, for that choice.
+        Number of rows per call, for that choice.
     """
 
     fitted: Any
@@ -117,7 +117,7 @@ class Maker:
         return self.trials[()][1].classifier
 
     def make(self, candidate: Candidate) -> Made:
-        """Train, prune and run a candidate; what is raised says which it was."""
+        """Train, prune and run a candidate; errors contain its name."""
         try:
             return self._own(candidate) if candidate.is_function else self._net(candidate)
         except Exception as error:
@@ -151,7 +151,7 @@ class Maker:
         run = trial.pruned(
             float(candidate.params.get("prune_rate", 0.0)), self.n_threads, keep_net=False
         )
-        if candidate.training:  # what it is compared with is the user's dense net, not its own
+        if candidate.training:  # a user's model is compared with the user's dense net
             run = run._replace(dense=None)
         form = candidate.params.get("form", "masked")
         front = split_steps(estimator)[0]
@@ -163,7 +163,7 @@ class Maker:
         return Made(candidate, with_classifier(estimator, front, served), run, net)
 
     def _trained(self, params: dict[str, Any]) -> tuple[Any, Trial]:
-        """Return the estimator that was trained with these parameters, once for all."""
+        """Return the estimator trained with these parameters, each combination once."""
         key = tuple(
             (name, value if isinstance(value, (str, Number, type(None))) else id(value))
             for name, value in sorted(params.items())
@@ -171,8 +171,8 @@ class Maker:
         if key not in self.trials:
             if self.train is None:
                 raise ValueError(
-                    f"{sorted(params)} are of the dense training, for which cv='prefit' leaves no "
-                    "data"
+                    f"{sorted(params)} are parameters of the dense training, for which cv='prefit' "
+                    "leaves no data"
                 )
             fitted = fit_dense(self.train, self.fitted, self.n_threads, params)
             self.trials[key] = (
@@ -186,7 +186,7 @@ class Maker:
         X = self.calibration
         if X is None:
             raise ValueError(
-                f"form={form!r} needs rows of X that no test sees: with cv='prefit' pass "
+                f"form={form!r} needs rows of X that no test uses: with cv='prefit' pass "
                 "procedure='pareto', which sets some aside"
             )
         X = take_rows(X, np.arange(min(count_rows(X), _CALIBRATION)))
@@ -201,7 +201,7 @@ class Maker:
             return OnnxModule(path.read_bytes(), takes_one_logit(net.criterion_))
 
     def _own(self, candidate: Candidate) -> Made:
-        """Call a user's function, and ask both models for the same rows."""
+        """Call a user's function, and run both models on the same rows."""
         assert not isinstance(candidate.given, dict)
         X = self.test[0]
         model = candidate.given(copy.deepcopy(self.fitted))  # type: ignore[operator]
@@ -227,7 +227,8 @@ def _codes(classes: Any, labels: Any, name: str) -> Any:
     unknown = np.setdiff1d(np.asarray(labels), known)
     if len(unknown):
         raise ValueError(
-            f"{name} gives labels that the classifier does not know: {unknown.tolist()[:10]}"
+            f"{name} returned labels that are not classes of the classifier: "
+            f"{unknown.tolist()[:10]}"
         )
     order = np.argsort(known)
     return order[np.searchsorted(known[order], np.asarray(labels))].astype(np.int64)

@@ -1,8 +1,8 @@
-"""Which of several candidates may be returned, so that none that breaks the promise is, by chance.
+"""Test several candidates at a joint error rate, and select the cheapest that passes.
 
 Each candidate is a hypothesis, "it breaks the promise to some group", which its held-out rows have
-to refute. What is controlled is the chance that any true one is refuted (the family-wise error), so
-that among those that pass one is free to take the cheapest.
+to refute. The probability that any true hypothesis is refuted (the family-wise error) is
+controlled, so that the cheapest of those that pass may be selected.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ Procedure = Literal["pareto", "holm", "fixed_sequence"]
 PROCEDURES = ("pareto", "holm", "fixed_sequence")
 Rows = npt.NDArray[np.int64]
 
-# Rows at the average of all groups that each group's counts are mixed with, for the order alone.
+# Weight, in rows, of the average over all groups in each group's counts, only for the order.
 _PRIOR = 10.0
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Held-out rows of which some may set the order, and the others test.
+    """Held-out rows, some of which may set the order, while the others test.
 
     Parameters
     ----------
     dense : Outcome
-        Of the dense net, where a run has none of its own.
+        Outcome of the dense net, for runs without one.
     codes, groups, labels
         As in `Promise.judge`.
     order, test : ndarray of int
-        Rows; ``order`` may be empty.
+        Positions of the rows; ``order`` may be empty.
     """
 
     dense: Outcome
@@ -61,7 +61,7 @@ class HeldOut:
         return promise.judge(*self._test(run))
 
     def worst_drop(self, run: Run) -> float:
-        """Return what the group that loses most loses of its accuracy on the test rows."""
+        """Return the largest loss of accuracy of a group on the test rows."""
         dense, pruned, codes, *_ = self._test(run)
         change = dense.is_right.astype(float) - pruned.is_right
         return float((np.bincount(codes, change) / np.bincount(codes)).max())
@@ -91,19 +91,19 @@ class OrderRows(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What became of the candidates.
+    """Verdicts on the candidates.
 
     Parameters
     ----------
     best : int or None
-        The cheapest that passed; of several that cost the same, the one whose worst group lost
+        The cheapest that passed; among equal costs, the one whose worst group lost
         least.
     tested : list of int
-        Those that were tested, in their order.
+        The tested candidates, in order.
     passed : set of int
-        Those that may be returned.
+        The candidates that may be returned.
     levels : dict of int to float
-        At which of 1 − confidence each of these passed or failed.
+        Level (1 − confidence) of the test of each candidate.
     """
 
     best: int | None
@@ -159,7 +159,7 @@ def decide(
     safe: Collection[int] = (),
     order_rows: OrderRows | None = None,
 ) -> Decision:
-    """Test candidates by a procedure that keeps the family-wise error, and take the cheapest.
+    """Test candidates by a procedure that controls the family-wise error, and select the cheapest.
 
     Parameters
     ----------
@@ -171,13 +171,13 @@ def decide(
         from the dearest to the cheapest, up to the first that fails. ``"holm"``: all, by Holm's
         correction. The last two need no rows for an order.
     promise : Promise
-        What is promised.
+        The promise.
     costs : sequence of float
-        Of each candidate; must not depend on the test rows.
+        Cost of each candidate; must not depend on the test rows.
     runs : sequence of Run
-        What each does on all held-out rows.
+        Run of each candidate on all held-out rows.
     held_out : HeldOut
-        Which these are.
+        The held-out rows.
     safe : collection of int
         Candidates that pass by definition, as they are the dense net. What costs as much as one of
         them is not tested.
@@ -188,7 +188,7 @@ def decide(
     Returns
     -------
     Decision
-        With the index of the cheapest that passed.
+        The verdicts, with the index of the cheapest that passed.
     """
     at_most = min((costs[i] for i in safe), default=np.inf)
     asked = [i for i in range(len(runs)) if i not in safe and costs[i] < at_most]
@@ -211,7 +211,7 @@ def decide(
 
 
 def pareto_order(risks: Sequence[float], costs: Sequence[float]) -> list[int]:
-    """Return those that no other equals or beats in both, from the least risk to the least cost.
+    """Return the Pareto-optimal candidates, from the least risk to the least cost.
 
     >>> pareto_order(risks=[0.1, 0.2, 0.3, 0.4], costs=[5, 6, 3, 1])
     [0, 2, 3]
@@ -226,7 +226,7 @@ def pareto_order(risks: Sequence[float], costs: Sequence[float]) -> list[int]:
 def _holm(
     promise: Promise, asked: list[int], runs: Sequence[Run], held_out: HeldOut
 ) -> tuple[list[int], list[int], dict[int, float]]:
-    """Test those that are left at the level divided by their number, until none passes."""
+    """Test the remaining hypotheses at the level divided by their number, until none passes."""
     levels: dict[int, float] = {}
     waiting, n_before = asked, len(asked) + 1
     while 0 < len(waiting) < n_before:
@@ -244,12 +244,7 @@ def _set_aside(runs: Sequence[Run], held_out: HeldOut) -> OrderRows:
 
 
 def _chance(promise: Promise, known: OrderRows, i: int, held_out: HeldOut) -> float:
-    """Return the logarithm of about the chance that all groups pass on the test rows.
-
-    It sets the order alone, so that it may be rough: the accuracy alone, shares of lost and won
-    rows as on the order rows, mixed with those of all groups, and normal approximations of the test
-    to come.
-    """
+    """Return the logarithm of about the chance that all groups pass on the test rows."""
     dense, pruned, codes = known.runs[i].dense or known.dense, known.runs[i].pruned, known.codes
     if label_findings(dense, pruned, held_out.labels):
         return -np.inf
@@ -263,7 +258,7 @@ def _chance(promise: Promise, known: OrderRows, i: int, held_out: HeldOut) -> fl
         for changed in (before & ~after, after & ~before)
     )
     drop, variance = lost - won, lost + won - (lost - won) ** 2
-    # What remains of the bound once the test has taken its margin.
+    # The part of the bound that remains after the margin of the test.
     margin = norm.ppf(promise.confidence) * np.sqrt(variance / n_test)
     spread = np.sqrt(variance / n_test + variance / (n_order + _PRIOR))
     return float(norm.logcdf((promise.max_accuracy_drop - drop - margin) / spread).sum())

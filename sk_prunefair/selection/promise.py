@@ -1,4 +1,4 @@
-"""The promise under its former name; see `sk_prunefair.promise`."""
+"""Former import path of the promise; see `sk_prunefair.promise`."""
 
 from sk_prunefair.promise.promise import NoRateError as NoRateError
 from sk_prunefair.promise.promise import Promise as Promise

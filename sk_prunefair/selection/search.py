@@ -26,42 +26,44 @@ from sk_prunefair.selection.sequence import Tested, fixed_sequence
 
 
 class PruneRateSearchCV(PromiseSearch):
-    """Prune as much as held-out data allows, given what no group shall lose.
+    """Select the largest pruning rate at which the loss of every group is limited.
 
-    A net is trained on a part of the data, and pruned at each rate. On the other part, each has to
-    refute that some group of the population loses more accuracy than `max_accuracy_drop`, and the
-    pruned net has to give several labels, and each that the dense net gives. ``best_rate_`` is the
-    last rate, from small to large, before the first that does not. If any rate breaks the promise,
-    that rate or a larger one is chosen with a probability of at most 1 − `confidence`, over the
-    draw of the held-out data.
+    A net is trained on a part of the data, and pruned at each rate. On the other part, each is
+    tested against the hypothesis that some group of the population loses more accuracy than
+    `max_accuracy_drop`, and the pruned net must predict several labels, and each label of the dense
+    net. ``best_rate_`` is the last rate, in increasing order, before the first that fails. If any
+    rate breaks the promise, that rate or a larger one is selected with a probability of at most 1 −
+    `confidence`, over the draw of the held-out data.
 
     Parameters
     ----------
     estimator : FairPrunedClassifier or Pipeline that ends in one
-        Cloned and fitted, or with ``cv="prefit"`` copied.
+        Estimator that is cloned and fitted, or copied with ``cv="prefit"``.
     rates : iterable of float in [0, 1), default=(0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
-        Rates to try. With 0.0 among them the dense net is returned, not an error, if none passes.
+        Rates to try. With 0.0 among them, the dense net is returned instead of an error if none
+        passes.
     max_accuracy_drop : float in [0, 1), default=0.02
-        What each group's accuracy may lose between the dense and the pruned net.
+        Accepted loss of each group's accuracy from the dense to the pruned net.
     max_violation : float, default=None
-        What the fairness violation ξ, of losses clipped to `loss_bound`, may be; None: anything.
+        Accepted fairness violation ξ, of losses clipped to `loss_bound`; None sets no limit.
     loss_bound : float, default=5.0
-        Losses count up to here, in nats for cross entropy, where `max_violation` is given: of a
-        mean without bounds a sample proves nothing. Larger bounds ask for more samples.
+        Bound at which losses are clipped, in nats for cross entropy, if `max_violation` is given:
+        for an unbounded mean a sample proves nothing. Larger bounds need more samples.
     criteria : str, callable, iterable or mapping of them, default=None
         What else may not fall, as in `sk_prunefair.promise.judge`. None: the accuracy alone.
     confidence : float in [0.5, 1), default=0.95
         Probability with which the promise is kept.
     cv : float, "prefit", splitter or iterable, default=0.3
-        Where the held-out data comes from: a share of X, drawn within each group; "prefit" holds
-        all of X out, which the fitted estimator must not have seen; or a splitter with a single
-        split, or a `TimeSeriesSplit`, whose last split is taken. Several folds are refused, as each
-        has a net of its own: over folds only the average of their nets could be promised anything,
-        which nobody ships. Nor is the net refitted.
+        Source of the held-out data: a share of X, drawn within each group; "prefit" holds
+        all of X out, which the estimator must not have been fitted on; or a splitter with a single
+        split, or a `TimeSeriesSplit`, whose last split is taken. Several folds are not accepted, as
+        each trains another net: the promise would hold only for the average of the nets,
+        not for one that can be used. The net is not refitted either.
     finetune_epochs : int, default=None
         Epochs at each rate. None takes the estimator's; "prefit" has no data for it.
     n_jobs, memory : int, str or path-like, default=None
-        As in `pruning_curve`: rates at a time, and a folder in which finished nets are kept.
+        As in `pruning_curve`: number of parallel jobs, and a folder in which finished nets are
+        stored.
     random_state : int, RandomState instance or None, default=None
         Seed of the split.
     verbose : int, default=0
@@ -72,34 +74,35 @@ class PruneRateSearchCV(PromiseSearch):
     best_rate_ : float
         The largest rate before the first that fails.
     best_estimator_ : FairPrunedClassifier or Pipeline
-        Pruned at that rate: the very net that was tested.
+        The estimator pruned at that rate: the tested net itself.
     binding_group_ : str, int or tuple
-        At the first rate that fails, the group whose drop may be largest; where none fails, the
-        group that is nearest to failing at the last rate.
+        At the first rate that fails, the group with the largest bound on its drop; if none fails,
+        the group nearest to failing at the last rate.
     results_ : pandas.DataFrame
         One row per rate above 0 and group, on the held-out data: ``rate``, ``group``, ``count``,
-        ``n_lost`` and ``n_won`` (samples that only the dense, only the pruned net gets right),
-        ``accuracy_dense``, ``accuracy_pruned``, ``accuracy_drop``, ``drop_bound`` (what the drop
-        may be, at the confidence), ``p_value``, ``samples_needed`` and ``samples_needed_most``
-        (about how many would do, as in a `Verdict`), ``findings`` (labels that the net no longer
-        gives: such a net never passes), ``passed``; with `max_violation` also ``excessive_risk``,
-        ``risk_lower``, ``risk_upper`` (bounds), ``fairness_violation``, ``violation_bound``, all of
-        clipped losses; with `criteria` also ``criterion``, the one with the largest p-value, and
-        ``criterion_p_value``. Rates after the first that fails are not tried.
+        ``n_lost`` and ``n_won`` (samples that only the dense or only the pruned net predicts
+        correctly), ``accuracy_dense``, ``accuracy_pruned``, ``accuracy_drop``, ``drop_bound``
+        (bound on the drop at the confidence), ``p_value``, ``samples_needed`` and
+        ``samples_needed_most`` (approximate numbers, as in a `Verdict`), ``findings`` (labels that
+        the net no longer predicts: such a net never passes), ``passed``; with `max_violation` also
+        ``excessive_risk``, ``risk_lower``, ``risk_upper`` (bounds), ``fairness_violation``,
+        ``violation_bound``, all of clipped losses; with `criteria` also ``criterion``, the one with
+        the largest p-value, and ``criterion_p_value``. Rates after the first that fails are not
+        tried.
     classes_, n_features_in_, feature_names_in_ : ndarray, int, ndarray of str
-        As `best_estimator_` has them.
+        As in `best_estimator_`.
 
     Notes
     -----
-    *Pairs.* Of the samples those count that one net alone gets right; the test is exact at any
+    *Pairs.* The test uses the samples that exactly one net predicts correctly; it is exact at any
     sample size, see `sk_prunefair.selection.drop_p_value`. *Groups.* Each is tested at the full
     level (intersection-union test). *Rates.* They are tested in order up to the first failure, a
     fixed sequence, which needs no correction either (Learn then Test, Angelopoulos et al. 2021).
 
-    The promise is about the populations that the held-out groups are drawn from, one sample
-    independent of the other, and about this net; a group that is absent is promised nothing. Rows
-    of one person are not independent, `groups` or not: hold one of each out. At least some
-    3 / `max_accuracy_drop` samples per group are needed, see `sk_prunefair.required_samples`.
+    The promise concerns the populations that the held-out groups are drawn from, one sample
+    independent of the other, and this net; it does not cover absent groups. Rows
+    of one person are not independent, with or without `groups`: hold out one of each. At least
+    about 3 / `max_accuracy_drop` samples per group are needed, see `sk_prunefair.required_samples`.
 
     Examples
     --------
@@ -152,19 +155,19 @@ class PruneRateSearchCV(PromiseSearch):
     def fit(
         self, X: Any, y: Any = None, *, sensitive_features: Any = None, groups: Any = None
     ) -> PruneRateSearchCV:
-        """Train, prune and test; keep the net of the largest rate that passes.
+        """Train, prune and test; select the net of the largest rate that passes.
 
         Parameters
         ----------
         X, y : array-like of shape (n_samples, ...) and (n_samples,)
-            Data to train on and to hold out from; with ``cv="prefit"`` all held out. X may be all
-            that the classifier's ``fit`` takes.
+            Data for training and hold-out; with ``cv="prefit"`` all of it is held out. X may be
+            anything that the classifier's ``fit`` takes.
         sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns), optional
-            The group of each sample; columns intersect. None takes those of the items of X, or else
-            puts everybody into one group.
+            The group of each sample; columns intersect. None takes the groups in the items of X, or
+            else puts all samples into one group.
         groups : array-like of shape (n_samples,), default=None
-            Whose rows are not torn apart by the hold-out: persons, households, days. Of these a
-            share as ``cv`` is drawn, not within `sensitive_features`; a splitter gets them.
+            Units whose rows are kept together by the hold-out: persons, households, days. A
+            share ``cv`` of them is drawn, not within `sensitive_features`; a splitter gets them.
 
         Returns
         -------
@@ -174,19 +177,19 @@ class PruneRateSearchCV(PromiseSearch):
         Warns
         -----
         UserWarning
-            Before training, of groups with too few held-out samples for any proof.
+            Before training, for groups with too few held-out samples for any proof.
 
         Raises
         ------
         NoRateError
-            If not even the smallest rate passes, unless 0.0 is among the rates. The message names
-            who binds, and how many samples each group that fails would need.
+            If not even the smallest rate passes, unless 0.0 is among the rates. The message has
+            the binding group, and the number of samples that each failing group would need.
         NotFittedError
             If ``cv="prefit"`` and the estimator is not fitted.
         TypeError
             If the estimator cannot be pruned.
         RuntimeError
-            If a net turns out not to be pruned at the rate that it was to be judged for.
+            If a net is not pruned at the requested rate.
         ValueError
             If an argument is malformed, or a group has no held-out sample.
         """

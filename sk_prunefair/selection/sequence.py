@@ -1,4 +1,4 @@
-"""Candidates tested one after the other, up to the first that fails."""
+"""Test candidates one after the other, up to the first that fails."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 
 def leading(order: Iterable[_T], keeps: Callable[[_T], bool]) -> tuple[list[_T], list[_T]]:
-    """Return those that are tested, up to the first that fails, and those before it.
+    """Return the tested candidates, up to the first that fails, and those before it.
 
     >>> leading([2, 4, 5, 6], lambda number: number % 2 == 0)
     ([2, 4, 5], [2, 4])
@@ -31,17 +31,17 @@ def leading(order: Iterable[_T], keeps: Callable[[_T], bool]) -> tuple[list[_T],
 
 
 class Tested(NamedTuple):
-    """What became of candidates that were tested in their order.
+    """Results of candidates tested in order.
 
     Parameters
     ----------
     best, net : object
-        The last candidate before the first that fails, and its net; None where the first fails.
+        The last candidate before the first that fails, and its net; None if the first fails.
     binding : str, int or tuple
-        At the first that fails, the group that fails furthest; where none fails, the group that is
-        nearest to it at the last.
+        At the first that fails, the group that fails furthest; if none fails, the group
+        nearest to failing at the last.
     tables : list of pandas.DataFrame
-        What `Promise.judge` said of each candidate that was tested.
+        Table of `Promise.judge` for each tested candidate.
     """
 
     best: Any
@@ -50,7 +50,7 @@ class Tested(NamedTuple):
     tables: list[pd.DataFrame]
 
     def results(self, name: str, candidates: Iterable[Any]) -> pd.DataFrame:
-        """Return the tables as one, the candidate of each in the first column."""
+        """Return the tables as one, with the candidate in the first column."""
         tables = [
             table.assign(**{name: candidate})
             for candidate, table in zip(candidates, self.tables, strict=False)
@@ -69,21 +69,21 @@ def fixed_sequence(
     groups: pd.Index,
     labels: Any,
 ) -> Tested:
-    """Test candidates at the full level each, in an order that their outcomes did not set.
+    """Test candidates at the full level each, in an order that does not depend on their outcomes.
 
-    The first that fails ends it, so that no correction for their number is needed, and what would
-    come after it need not run.
+    The first failure ends the sequence, so no correction for the number is needed, and later
+    candidates need not run.
 
     Parameters
     ----------
     promise : Promise
-        What is promised.
+        The promise.
     candidates : iterable
-        What stands for each, such as its rate.
+        Identifier of each, such as its rate.
     runs : iterable of Run
-        What each does, in the same order; not asked for more than is tested.
+        Run of each, in the same order; iterated only as far as tested.
     dense : Outcome
-        Of the dense net, where a run has none of its own.
+        Outcome of the dense net, for runs without one.
     codes, groups, labels
         As in `Promise.judge`.
     """

@@ -1,1 +1,1 @@
-"""Intervals and tests that promises and reports stand on."""
+"""Intervals and tests for promises and reports."""

@@ -1,4 +1,4 @@
-"""Confidence bounds for the mean of a bounded quantity, by bets; valid at any sample size."""
+"""Confidence bounds for the mean of a bounded quantity by betting, valid at any sample size."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from sk_prunefair.checks import as_losses
 
-_STAKE = 0.75  # of what can be lost at most in one bet
+_STAKE = 0.75  # largest share of the capital that one bet can lose
 _HALVINGS = 40
 
 
@@ -16,21 +16,22 @@ def mean_lower_bound(
 ) -> float:
     r"""Lower confidence bound for the mean of values in [low, high].
 
-    For each candidate m, who believes that the mean is larger bets on it, sample after sample:
+    For each candidate m, a bet on a larger mean is placed, sample by sample:
 
     .. math:: K_t(m) = \prod_{i ≤ t} (1 + λ_i (x_i - m)), \quad
               λ_i = \min(\sqrt{2 \log(1/α) / (n \hat σ²_{i-1})}, 0.75 / m)
 
-    with x scaled to [0, 1]. Were m the mean or more, the capital K would be a supermartingale and
-    reach 1/α with a probability of at most α (Ville). The bound is the largest m against which it
-    does: K falls in m. It adapts to the variance, as values that seldom differ have little of it.
+    with x scaled to [0, 1]. If the mean is at most m, the capital K is a supermartingale and
+    reaches 1/α with a probability of at most α (Ville's inequality). The bound is the largest m for
+    which it does, as K decreases in m. It adapts to the variance, which is small if values rarely
+    differ.
 
     Parameters
     ----------
     values : array-like of shape (n_samples,)
         Independent draws, in an order that does not depend on them.
     low, high : float
-        The range that no value can leave.
+        The range of all possible values.
     confidence : float in (0, 1), default=0.95
         1 − α, the probability with which the bound is below the mean.
 
@@ -102,12 +103,12 @@ def mean_p_value(
     bound : float
         The mean to be refuted.
     confidence : float in (0, 1), default=0.95
-        Where the stakes are best. The p-value holds at all levels.
+        Level for which the stakes are optimised. The p-value is valid at all levels.
 
     Returns
     -------
     float
-        In (0, 1]; at most 1 − `confidence` where `mean_lower_bound` is above `bound`.
+        In (0, 1]; at most 1 − `confidence` if `mean_lower_bound` is above `bound`.
 
     Raises
     ------
@@ -139,13 +140,13 @@ def _scaled(values: npt.ArrayLike, low: float, high: float) -> npt.NDArray[np.fl
 
 
 def _log_capital(x: npt.NDArray[np.float64], stakes: npt.NDArray[np.float64], m: float) -> float:
-    """Return the largest logarithm of the capital while betting that the mean is above m."""
+    """Return the largest logarithm of the capital of bets that the mean is above m."""
     most = _STAKE / m if m > 0 else np.inf
     return float(np.cumsum(np.log1p(np.minimum(stakes, most) * (x - m))).max())
 
 
 def _stakes(x: npt.NDArray[np.float64], log_target: float) -> npt.NDArray[np.float64]:
-    """Return what to bet on each value, from those before it alone."""
+    """Return the stake on each value, computed from earlier values only."""
     n = len(x)
     seen = np.arange(1, n + 1)
     means = (0.5 + np.cumsum(x)) / (seen + 1)

@@ -1,4 +1,4 @@
-"""Bootstrap of any statistic of counts of samples; of sums by group alone, `group_draws`."""
+"""Bootstrap of statistics of sample counts; for sums by group see `group_draws`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm
 
-_CELLS = 2_000_000  # of the table of counts that is held at once
+_CELLS = 2_000_000  # size of the count table that is in memory at once
 
 
 def bootstrap_values(
@@ -17,15 +17,15 @@ def bootstrap_values(
     n_boot: int,
     rng: np.random.Generator,
 ) -> npt.NDArray[np.float64]:
-    """Return a statistic of samples drawn with replacement, as many as there are.
+    """Return a statistic of samples drawn with replacement, as many as in the data.
 
     Parameters
     ----------
     statistic : callable
-        Takes counts of shape (n_draws, n_cells), how often samples of each cell were drawn, and
-        returns values of shape (n_draws, ...).
+        Function of counts of shape (n_draws, n_cells), the number of drawn samples of each cell,
+        that returns values of shape (n_draws, ...).
     sizes : ndarray of shape (n_cells,), dtype int64
-        Samples that are alike, so that they can be drawn together; ones where all are different.
+        Numbers of equal samples, which are drawn together; ones if all samples are different.
     n_boot : int
         Number of draws.
     rng : numpy.random.Generator
@@ -51,7 +51,7 @@ def bootstrap_values(
         if n_cells < n_samples:
             counts = rng.multinomial(n_samples, sizes / n_samples, size=n_draws)
         else:
-            # A draw's own range of numbers, so that one bincount counts for all draws.
+            # Each draw has its own range of codes, so that one bincount counts for all draws.
             drawn = rng.integers(n_samples, size=(n_draws, n_samples))
             drawn += n_samples * np.arange(n_draws)[:, np.newaxis]
             flat = np.bincount(drawn.ravel(), minlength=n_draws * n_samples)
@@ -65,23 +65,23 @@ def normal_interval(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return ``value ± z · s``, with s the standard deviation of the bootstrap's draws.
 
-    Unlike the quantiles of the draws it stays in place where resampling adds a bias, as it does to
-    distances: a calibration error, or a largest difference between groups.
+    Unlike the quantiles of the draws it is not shifted by the bias of resampling, as for
+    distances, such as a calibration error or a largest difference between groups.
 
     Parameters
     ----------
     value : array-like of shape (...)
-        The statistic of the samples as they are.
+        The statistic of the samples.
     draws : ndarray of shape (n_boot, ...)
-        Of `bootstrap_values`; NaN where a statistic is not defined for a draw.
+        Result of `bootstrap_values`; NaN where the statistic is not defined for a draw.
     confidence : float in (0, 1)
-        Probability with which the interval holds what is estimated, about.
+        Approximate coverage probability.
 
     Returns
     -------
     low, high : ndarray of shape (...)
-        NaN where fewer than two draws have a value, or all draws have the same: samples that do
-        not differ say nothing about their error.
+        NaN if fewer than two draws have a value, or all draws are equal: samples that do
+        not differ give no estimate of the error.
 
     Examples
     --------

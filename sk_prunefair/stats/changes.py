@@ -1,11 +1,12 @@
-r"""What changed answers prove about a group's drop in accuracy, with few labels or none.
+r"""Tests of a group's accuracy drop from changed predictions, with few labels or none.
 
-A row whose answer stayed is right or wrong as before. So with π the share of rows whose answer
-changed and δ the mean, over those, of what was lost (1: right before, −1: right after, 0: neither),
+A row with an unchanged prediction is correct or wrong as before. So with π the share of rows whose
+prediction changed and δ the mean loss over those (1: correct before, −1: correct after, 0:
+neither),
 
 .. math:: \text{drop} = π δ \le π
 
-Labels are needed for δ alone.
+Labels are needed only for δ.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from scipy.stats import beta, binom, norm
 
 from sk_prunefair.stats.paired_many import GRID, clopper_pearson, drop_p_values
 
-# Parts of the level: for shares of changed answers that are dismissed as too large (at least), and
-# as too small, and for what is not known of the changed rows.
+# Parts of the level for excluding large shares of changed predictions (at least), for excluding
+# small ones, and the nuisance level of the changed rows.
 _LARGE, _SMALL, _NUISANCE = 0.05, 0.01, 0.001
-_FEW = 50  # labelled rows with which half of the level goes to changes
-_CELLS = 40  # of the shares that are left
+_FEW = 50  # number of labelled rows at which half of the level is used for changes
+_CELLS = 40  # cells of the grid of shares
 
 
 def changes_p_value(n: int, n_changed: int, max_drop: float) -> float:
-    r"""P-value of "the accuracy drop is at least `max_drop`", from changed answers, without labels.
+    r"""P-value of "the accuracy drop is at least `max_drop`", from changes, without labels.
 
     The drop is at most the share of rows that changed, so that ``P(Bin(n, max_drop) ≤ n_changed)``
     is valid at any size: the exact binomial test of Clopper and Pearson.
@@ -34,7 +35,7 @@ def changes_p_value(n: int, n_changed: int, max_drop: float) -> float:
     Parameters
     ----------
     n, n_changed : int
-        Rows of the group, and those whose answer changed.
+        Number of rows of the group, and of those whose prediction changed.
     max_drop : float in [0, 1)
         The drop to be refuted.
 
@@ -47,7 +48,7 @@ def changes_p_value(n: int, n_changed: int, max_drop: float) -> float:
 
 
 def changes_upper_bound(n: int, n_changed: int, confidence: float = 0.95) -> float:
-    """Return Clopper and Pearson's upper bound of the share of rows that change.
+    """Return Clopper and Pearson's upper bound of the share of changed rows.
 
     Examples
     --------
@@ -63,39 +64,39 @@ def combined_p_value(
     max_drop: float,
     confidence: float = 0.95,
 ) -> float:
-    r"""P-value of "the accuracy drop is at least `max_drop`", from rows with and without label.
+    r"""P-value of "the accuracy drop is at least `max_drop`", from rows with and without labels.
 
-    For any share π of changed rows the hypothesis says that δ is at least `max_drop` / π. All rows
+    For any share π of changed rows, the hypothesis is that δ is at least `max_drop` / π. All rows
     test π, by a binomial p-value :math:`p_1(π)`. The labelled rows that changed test δ, by
-    `sk_prunefair.stats.paired.drop_p_value` over them alone, :math:`p_2(π)`; it is valid whatever
-    changed, and so independent of the first. Their normal quantiles are added up (Stouffer):
+    `sk_prunefair.stats.paired.drop_p_value` over them only, :math:`p_2(π)`; it is valid for any set
+    of changed rows, and so independent of the first. Their normal quantiles are added (Stouffer):
 
     .. math:: p = β + \sup_{π ∈ C_β} \bar Φ\bigl(w_1(π) z(p_1(π)) + w_2(π) z(p_2(π))\bigr)
 
     with :math:`z = \bar Φ^{-1}` and :math:`w_1^2 + w_2^2 = 1`. C_β is an exact interval of π, which
-    leaves out too large shares at the part 1 / (1 + n / 50) of α = 1 − `confidence`, n the number
-    of labelled rows, or a twentieth, and too small ones at a hundredth (Berger and Boos 1994). With
-    few labels that may be enough by itself: then no share is left. At the true π the sum is at most
+    excludes large shares at the part 1 / (1 + n / 50) of α = 1 − `confidence`, with n the number
+    of labelled rows, or a twentieth, and small ones at a hundredth (Berger and Boos 1994). With
+    few labels that may be enough: then no share remains. At the true π the sum is at most
     standard normal under the hypothesis, so that p is valid at any size. The weights are nearly
     those of the best control variate, the number of changed rows, at the edge of the hypothesis:
 
     .. math:: w_1^2 : w_2^2 = (Δ/π)^2 n / N \; : \; 1 - (Δ/π)^2 + (Δ/π)^4
 
-    with N rows in all; without the last term labels would not count where all changes would have to
-    be losses. They depend on the design and π alone, so that they cost nothing. The supremum is
-    bounded, cell by cell of a grid in π: :math:`p_1` is largest at a cell's least π, and
+    with N rows in total; without the last term labels would have no weight if all changes would
+    have to be losses. They depend only on the design and π, so the test remains valid. The supremum
+    is bounded, cell by cell of a grid in π: :math:`p_1` is largest at a cell's least π, and
     δ ≥ `max_drop` / π implies the same with the cell's largest π.
 
     Parameters
     ----------
     labelled : tuple of four int
-        Labelled rows: all, those whose answer changed, those that are lost, and won.
+        Numbers of labelled rows: all, with changed predictions, lost, and won.
     unlabelled : tuple of two int
-        Unlabelled rows: all, and those whose answer changed.
+        Numbers of unlabelled rows: all, and with changed predictions.
     max_drop : float in [0, 1)
         The drop to be refuted.
     confidence : float in (0, 1), default=0.95
-        What p will be compared with, 1 − α: it sets β.
+        Level 1 − α that p is compared with; it determines β.
 
     Returns
     -------
@@ -104,7 +105,7 @@ def combined_p_value(
 
     Notes
     -----
-    Rows are independent, and which of them have labels must not depend on what they are.
+    Rows must be independent, and which of them have labels must not depend on the labels.
 
     References
     ----------
@@ -113,7 +114,7 @@ def combined_p_value(
 
     Examples
     --------
-    Of 200 labelled rows six changed, three for the worse: that proves nothing. With 5,000 more, of
+    Of 200 labelled rows six changed, three of them lost: that proves nothing. With 5,000 more, of
     which 105 changed, it does.
 
     >>> from sk_prunefair.stats.paired import drop_p_value
@@ -139,7 +140,7 @@ def combined_p_value(
     of_labels = drop_p_values(every * seen, every * lost, every * won, drops, _NUISANCE * level)
     z_changes = norm.isf(binom.cdf(changed, total, lower))
     z_labels = norm.isf(np.minimum(of_labels, 1.0))
-    # Between its two ends a weighted sum that is above 0 has no minimum.
+    # A positively weighted sum has no minimum between its two ends.
     sums = [
         w * z_changes + np.sqrt(1 - w**2) * z_labels
         for w in (_weight(share, max_drop, n / total) for share in (lower, upper))
@@ -150,7 +151,7 @@ def combined_p_value(
 def combined_upper_bound(
     labelled: tuple[int, int, int, int], unlabelled: tuple[int, int], confidence: float = 0.95
 ) -> float:
-    """Largest accuracy drop that rows with and without label do not refute.
+    """Largest accuracy drop that rows with and without labels do not refute.
 
     Parameters
     ----------

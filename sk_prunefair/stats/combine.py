@@ -1,4 +1,4 @@
-"""Several p-values at once: of a difference between two groups, and of many groups."""
+"""Combine p-values: for a difference between two groups, and for many groups."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def squared_z(p_values: npt.ArrayLike) -> npt.NDArray[np.float64]:
     Parameters
     ----------
     p_values : array-like of any shape
-        In [0, 1].
+        Values in [0, 1].
 
     Returns
     -------
     ndarray of the same shape, dtype float64
-        Of a uniform p-value it is 0 with probability ½, and chi-squared (1) otherwise.
+        For a uniform p-value it is 0 with probability ½, and chi-squared (1) otherwise.
 
     Examples
     --------
@@ -37,10 +37,10 @@ def two_squared_z_p_value(total: npt.ArrayLike) -> npt.NDArray[np.float64]:
     for t > 0 (the chi-bar-squared distribution of Kudo 1963, with the weights ¼, ½, ¼). For t = 0
     it is 1.
 
-    To refute ``a − b ≥ δ`` of two independent parameters, let the sum be the least over all c of
-    the p-values of ``a ≥ c`` and ``b ≤ c − δ``. Where the difference is δ or more, both hold at
-    c = a, so that the p-value is valid, exactly. Were both estimates normal, the least sum would be
-    the square of the difference in its standard errors, whatever the share of each group.
+    To refute ``a − b ≥ δ`` for two independent parameters, take the least sum over all c of
+    the p-values of ``a ≥ c`` and ``b ≤ c − δ``. If the difference is δ or more, both hold at
+    c = a, so that the p-value is exactly valid. For normal estimates, the least sum is
+    the squared difference in units of its standard error, for any shares of the groups.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def two_squared_z_p_value(total: npt.ArrayLike) -> npt.NDArray[np.float64]:
     Returns
     -------
     ndarray of the same shape, dtype float64
-        In [0, 1].
+        Values in [0, 1].
 
     References
     ----------
@@ -80,19 +80,19 @@ def two_squared_z_critical(level: float) -> float:
 def hochberg(p_values: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Adjust p-values of independent hypotheses for their number, by Hochberg's step-up procedure.
 
-    It is a shortcut of the closed test with Simes's tests, which independent p-values allow, and
-    rejects all that Holm's procedure does. All are rejected at a level exactly where the largest
-    p-value is at most that level.
+    It is a shortcut of the closed test with Simes's tests, which are valid for independent
+    p-values, and rejects all hypotheses that Holm's procedure rejects. All are rejected at a level
+    if and only if the largest p-value is at most that level.
 
     Parameters
     ----------
     p_values : array-like of shape (n,)
-        In [0, 1].
+        Values in [0, 1].
 
     Returns
     -------
     ndarray of shape (n,), dtype float64
-        The chance to reject any true hypothesis is at most α where those of at most α are rejected.
+        Adjusted p-values: rejecting those of at most α has a family-wise error rate of at most α.
 
     References
     ----------
@@ -112,19 +112,19 @@ def hochberg(p_values: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 def holm(p_values: npt.ArrayLike, n_tests: int | None = None) -> npt.NDArray[np.float64]:
-    """Adjust p-values for their number, by Holm's procedure, however they depend on each other.
+    """Adjust p-values for their number, by Holm's procedure, for any dependence.
 
     Parameters
     ----------
     p_values : array-like of shape (n,)
-        In [0, 1].
+        Values in [0, 1].
     n_tests : int, default=None
         Number of hypotheses, at least n; None takes n.
 
     Returns
     -------
     ndarray of shape (n,), dtype float64
-        The chance to reject any true hypothesis is at most α where those of at most α are rejected.
+        Adjusted p-values: rejecting those of at most α has a family-wise error rate of at most α.
 
     References
     ----------

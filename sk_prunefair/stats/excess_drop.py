@@ -1,4 +1,4 @@
-"""Does one part of the samples lose more than the rest? A test for pairs, exact in the part."""
+"""Test whether one part of the samples loses more than the rest, from pairs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from scipy.stats import binom
 from sk_prunefair.stats.paired import _check_counts
 from sk_prunefair.stats.paired_many import CELLS, REST, clopper_pearson, likely_counts
 
-_NODES = 9  # of the quadrature
-_LARGEST = 0.999  # drop that can be asked for
+_NODES = 9  # nodes of the quadrature
+_LARGEST = 0.999  # largest drop that can be tested
 
 
 def excess_drop_p_value(
@@ -20,24 +20,26 @@ def excess_drop_p_value(
     r"""P-value of "the part loses no more than the rest, or nothing at all".
 
     Let d be the drop of the part and d' that of the rest, in the population. The hypothesis is
-    ``d ≤ max(d', 0)``. Answers may change more often in the part than in the rest, as long as they
-    do both ways: a test that shuffles samples between the two would take that for a loss.
+    ``d ≤ max(d', 0)``. Predictions may change more often in the part than in the rest, as long as
+    they do in both directions; a test that permutes samples between the two would report that as a
+    loss.
 
     With p(u) the exact p-value of "d ≤ u" from the part alone, `larger_drop_p_value`, and u drawn
-    from what the rest says of d',
+    from the distribution of d' given the rest,
 
     .. math:: p = E[p(\max(u, 0))], \quad u ∼ N(\hat d', \hat σ'^2)
 
-    by Gauss-Hermite quadrature. Were p(u) normal as well, this would be the test of two means with
-    unequal variances. The rest is mostly large, so that a normal is good enough for it; one sample
-    lost and one won are added to it, so that it has a variance in any case.
+    by Gauss-Hermite quadrature. For normal p(u) this is the test of two means with
+    unequal variances. The rest is usually large, so that a normal approximation is sufficient for
+    it; one sample lost and one won are added to it, so that its variance is positive.
 
     Parameters
     ----------
     part, rest : tuple of three int
-        Samples, and those that only the first and only the second classifier gets right.
+        Number of samples, and of those that only the first or only the second classifier predicts
+        correctly.
     nuisance_level : float in (0, 1), default=0.0025
-        Of `larger_drop_p_value`; no p-value is smaller. Must not depend on the data.
+        Nuisance level of `larger_drop_p_value`; no p-value is smaller. Must not depend on the data.
 
     Returns
     -------
@@ -47,7 +49,7 @@ def excess_drop_p_value(
     Raises
     ------
     ValueError
-        If counts do not fit together.
+        If counts are inconsistent.
 
     Examples
     --------
@@ -72,18 +74,19 @@ def larger_drop_p_value(
 ) -> float:
     r"""P-value of "the drop is at most `drop`", from pairs, valid at any size.
 
-    The mirror image of `sk_prunefair.stats.paired.drop_p_value`: the lost ones of m samples that
+    The counterpart of `sk_prunefair.stats.paired.drop_p_value`: the lost ones of m samples that
     differ are binomial, with a probability of at most ``q(ψ) = min(1, (1 + drop / ψ) / 2)``, which
-    falls in the share ψ of samples that differ. Outcomes are ordered by
+    decreases in the share ψ of samples that differ. Outcomes are ordered by
     ``(n_lost − n_won − n_samples · drop) / sqrt(m)``, and the supremum over ψ is bounded cell by
     cell of a Clopper-Pearson interval at level 1 − β, which is added.
 
     Parameters
     ----------
     n_samples, n_lost, n_won : int
-        Samples, and those that only the first and only the second classifier gets right.
+        Number of samples, and of those that only the first or only the second classifier predicts
+        correctly.
     drop : float in [0, 1)
-        The drop that is to be exceeded.
+        The drop to be exceeded.
     nuisance_level : float in (0, 1), default=0.0025
         β; no p-value is smaller. Must not depend on the data.
 
@@ -94,7 +97,7 @@ def larger_drop_p_value(
 
     Examples
     --------
-    Where the drop to exceed is zero it is close to the sign test, which has 1/128 for 7 of 7 lost.
+    For a drop of zero it is close to the sign test, which has 1/128 for 7 of 7 lost.
 
     >>> round(larger_drop_p_value(100, 7, 0, 0.0, 1e-5), 4)
     0.004
@@ -112,7 +115,7 @@ def larger_drop_p_value(
     score = (n_lost - n_won - n_samples * drop) / np.sqrt(n_differ)
     # The fewest lost ones of m that are as extreme: lost − (m − lost) − n · drop ≥ score · √m.
     fewest = np.ceil((m + n_samples * drop + score * np.sqrt(m)) / 2 - 1e-9)
-    # Where nothing differs and nothing is to be exceeded, the score is 0.
+    # If nothing differs and nothing is to be exceeded, the score is 0.
     fewest[m == 0] = 0 if drop == 0 and score <= 0 else 1
     most_lost = np.minimum(1.0, (1 + drop / np.maximum(lower, REST)) / 2)
     tails = binom.sf(fewest - 1, m, most_lost)

@@ -1,4 +1,4 @@
-"""Bootstrap of sums by group, of millions of rows; of any other statistic, `bootstrap`."""
+"""Bootstrap of sums by group, for millions of rows; for other statistics see `bootstrap`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-_BLOCK = 1 << 15  # rows of which counts fit into a processor's cache
+_BLOCK = 1 << 15  # rows whose counts fit into a processor's cache
 
 
 def drawn_sums(
@@ -16,17 +16,17 @@ def drawn_sums(
     n_draws: int,
     rng: np.random.Generator,
 ) -> npt.NDArray[np.float64]:
-    """Return sums by group of rows that are drawn with replacement, as many as there are.
+    """Return sums by group of rows drawn with replacement, as many as in the data.
 
-    All rows are drawn together, so that the sizes of groups vary as well. Rows that are alike, in
-    group and in values, are drawn together by a multinomial distribution, where these are few.
+    All rows are drawn together, so that the sizes of groups vary as well. Rows that are equal, in
+    group and in values, are drawn together by a multinomial distribution, if there are few kinds.
 
     Parameters
     ----------
     codes : ndarray of shape (n_rows,), dtype int64
         Groups from 0 to n_groups - 1, none empty.
     values : sequence of ndarray of shape (n_rows,), dtype float64
-        Quantities, each row's together: a draw is the same for all of them.
+        Quantities of each row; a draw uses the same rows for all of them.
     n_draws : int
         Number of draws.
     rng : numpy.random.Generator
@@ -35,7 +35,7 @@ def drawn_sums(
     Returns
     -------
     ndarray of shape (n_draws, 1 + n_quantities, n_groups), dtype float64
-        Rows drawn of each group, then the sums of each quantity.
+        Number of rows drawn from each group, then the sums of each quantity.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def drawn_sums(
     kinds = _kinds(codes, values)
     if kinds is not None:
         return _of_kinds(*kinds, n_draws, rng)
-    # Rows of one group side by side: their sums are then those of slices.
+    # Rows sorted by group, so that sums by group are sums of slices.
     n_groups = int(codes.max()) + 1
     small = codes.astype(np.uint16) if n_groups < 1 << 16 else codes
     order = np.argsort(small, kind="stable")
@@ -78,11 +78,11 @@ def drawn_kinds(
     n_draws: int,
     rng: np.random.Generator,
 ) -> npt.NDArray[np.float64]:
-    """Return the same of rows that are known by kind: how many, their mean and its squares.
+    """Return the same for rows that are known by kind: number, mean and sum of squares.
 
-    How many of each kind are drawn is multinomial; the sum of k of a kind is drawn as normal, with
-    k times the mean and k times the variance of its rows. Of kinds whose rows are alike that is no
-    approximation.
+    The numbers drawn from each kind are multinomial; the sum of k of a kind is drawn as normal,
+    with k times the mean and k times the variance of its rows. For kinds with equal rows that is
+    not an approximation.
 
     Parameters
     ----------
@@ -91,9 +91,9 @@ def drawn_kinds(
     values : sequence of ndarray of shape (n_kinds,), dtype float64
         Means of the quantities.
     counts : ndarray of shape (n_kinds,), dtype int64
-        Rows.
+        Numbers of rows.
     squares : sequence of ndarray of shape (n_kinds,), dtype float64, or None
-        Of each quantity the sum of squared distances of the rows from the mean; None is 0.
+        For each quantity the sum of squared distances of the rows from the mean; None means 0.
     n_draws, rng
         As for `drawn_sums`.
 
@@ -123,7 +123,7 @@ def drawn_kinds(
 def _kinds(
     codes: npt.NDArray[np.int64], values: Sequence[npt.NDArray[np.float64]]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.intp]] | None:
-    """Return the kinds of rows: values, groups and sizes; None where values are not 0, 1 or −1."""
+    """Return the kinds of rows: values, groups and sizes; None if values are not 0, 1 or −1."""
     if not all(np.isin(each[:1000], (-1, 0, 1)).all() for each in values):
         return None
     kind = codes
@@ -147,7 +147,7 @@ def _of_kinds(
 ) -> npt.NDArray[np.float64]:
     n = int(sizes.sum())
     counts = rng.multinomial(n, sizes / n, size=n_draws).astype(float)
-    # Kinds are in the order of their groups.
+    # Kinds are sorted by group.
     starts = np.searchsorted(groups, np.arange(groups[-1] + 1))
     sums = [np.add.reduceat(counts, starts, axis=1)]
     sums += [np.add.reduceat(counts * each, starts, axis=1) for each in values]

@@ -18,28 +18,28 @@ def mean_interval(
 ) -> Interval:
     r"""Student's interval of a mean, corrected for skewness; NaN for one value.
 
-    Losses are skewed: a few samples have most of the loss, and a small group may hold none of
+    Losses are skewed: a few samples have most of the loss, and a small group may contain none of
     them. Hall's transformation of the studentized mean T removes the skewness g,
 
     .. math:: h(T) = T + g T^2 / 3 + g^2 T^3 / 27 + g / 6n
 
-    for T in units of the deviation; it is monotone, and its inverse takes Student's quantiles, in
-    the place of normal ones, to the ends. With a skewness of 0 it is Student's interval.
+    for T in units of the deviation; it is monotone, and its inverse maps Student's quantiles, in
+    place of normal ones, to the ends. With a skewness of 0 it is Student's interval.
 
-    Of losses whose largest values are rarer than one in `count` no interval covers that knows no
-    bound of them: ``benchmarks/studies/intervals/page.md`` says from how many samples on this one
-    does.
+    For losses whose largest values are rarer than one in `count`, no interval without a
+    bound on them covers: ``benchmarks/studies/intervals/page.md`` has the number of samples from
+    which this one does.
 
     Parameters
     ----------
     mean, deviation : array-like of float
-        Of the values; the deviation with ``ddof=1``.
+        Mean and deviation of the values; the deviation with ``ddof=1``.
     count : array-like of int
-        How many values.
+        Number of values.
     confidence : float, default=0.95
         Nominal coverage.
     skewness : array-like of float, default=0.0
-        Of the values, the third central moment in cubes of the deviation; NaN counts as 0.
+        Third central moment of the values in cubes of the deviation; NaN is treated as 0.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def mean_interval(
 def _untransformed(
     value: npt.NDArray[np.float64], skewness: npt.NDArray[np.float64], n: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Return the T whose transformation is a value; both in units of the deviation."""
+    """Return the T of a transformed value; both in units of the deviation."""
     third = np.nan_to_num(skewness) / 3
     is_skewed = np.abs(third) > 1e-6
     a = np.where(is_skewed, third, 1.0)
@@ -81,7 +81,7 @@ def _untransformed(
 def spread_interval(low: npt.ArrayLike, high: npt.ArrayLike) -> tuple[float, float]:
     """Interval of the largest minus the smallest of several numbers, from an interval of each.
 
-    It holds wherever all of those hold, and is wide where there are many: take their confidence by
+    It holds if all of those hold, and is wide if there are many: choose their confidence by
     Bonferroni's rule.
 
     Parameters
@@ -92,7 +92,7 @@ def spread_interval(low: npt.ArrayLike, high: npt.ArrayLike) -> tuple[float, flo
     Returns
     -------
     low, high : float
-        At least 0; the second is infinite where an end is not known.
+        At least 0; the second is infinite if an end is not known.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""What held-out samples prove about a group's drop in accuracy: an exact test for pairs.
+"""An exact test of a group's accuracy drop on held-out samples, for pairs.
 
-Both nets see the same samples, so that only the samples on which they differ count: ``n_lost``
-that the dense net alone gets right, and ``n_won`` that the pruned net alone gets right. The drop of
+Both nets predict the same samples, so that only the samples on which they differ matter: ``n_lost``
+that only the dense net predicts correctly, and ``n_won`` that only the pruned net does. The drop of
 a population is the share of the former minus the share of the latter.
 """
 
@@ -35,16 +35,16 @@ def drop_p_value(
     P(Bin ≤ c_m) is monotone, and each B(m; n, ψ) has one peak. Further into the hypothesis, at a
     larger drop, q is larger and the sum smaller; so the p-value holds for all of it.
 
-    A negative `max_drop` asks for a gain: that the drop is at least −0.01 is refuted where the
+    A negative `max_drop` tests for a gain: "the drop is at least −0.01" is refuted if the
     pruned net is better by more than 0.01. The same p-value with `n_lost` and `n_won` exchanged and
     `max_drop` negated is that of "the drop is at most `max_drop`".
 
     Parameters
     ----------
     n_samples : int
-        Samples of the group.
+        Number of samples of the group.
     n_lost, n_won : int
-        Samples that only the dense, and only the pruned net gets right.
+        Number of samples that only the dense, and only the pruned net predicts correctly.
     max_drop : float in (-1, 1)
         The drop to be refuted.
     nuisance_level : float in (0, 1), default=0.0025
@@ -58,7 +58,7 @@ def drop_p_value(
     Raises
     ------
     ValueError
-        If the counts do not fit together, or `max_drop` or `nuisance_level` is out of range.
+        If the counts are inconsistent, or `max_drop` or `nuisance_level` is out of range.
 
     References
     ----------
@@ -67,8 +67,8 @@ def drop_p_value(
 
     Examples
     --------
-    One sample in a hundred is lost: in 300 samples that does not prove a drop below 0.02, in 3,000
-    it does.
+    One sample in a hundred is lost: with 300 samples that does not prove a drop below 0.02, with
+    3,000 it does.
 
     >>> round(drop_p_value(300, 3, 0, 0.02), 2), round(drop_p_value(3000, 30, 0, 0.02), 4)
     (0.15, 0.0025)
@@ -134,26 +134,26 @@ def drop_lower_bound(n_samples: int, n_lost: int, n_won: int, confidence: float 
 def samples_needed(
     share_lost: float, share_won: float, max_drop: float, confidence: float = 0.95
 ) -> int | None:
-    """Return how many samples would refute a drop, were they to differ in the same shares.
+    """Return how many samples would refute a drop, if they differed in the same shares.
 
     Parameters
     ----------
     share_lost, share_won : float in [0, 1]
-        Shares of the samples that only the dense, and only the pruned net gets right.
+        Shares of the samples that only the dense, and only the pruned net predicts correctly.
     max_drop : float in [0, 1)
         The drop to be refuted.
     confidence : float in (0, 1), default=0.95
-        Probability with which the refutation shall hold.
+        Confidence of the refutation.
 
     Returns
     -------
     int or None
-        About as many; p falls with jags. None where no number would do, as the drop is not below
-        `max_drop`, or where it takes more than ten million.
+        Approximate number, as p is not monotone. None if no number is enough, as the drop is not
+        below `max_drop`, or if more than ten million are needed.
 
     Examples
     --------
-    Where nothing was lost, log(0.05) / log(1 - 0.02) = 148 samples are the least for any test.
+    If nothing was lost, any test needs at least log(0.05) / log(1 - 0.02) = 148 samples.
 
     >>> samples_needed(0.0, 0.0, 0.02)
     152
@@ -163,13 +163,13 @@ def samples_needed(
     level = 1 - confidence
 
     def is_enough(n: int) -> bool:
-        # Rounded against the claim, so that more samples never look like better ones.
+        # Rounded against the claim, so that the result is monotone in the number of samples.
         lost, won = int(np.ceil(share_lost * n - 1e-9)), int(share_won * n + 1e-9)
         return drop_p_value(n, lost, min(won, n - lost), max_drop, level / 20) <= level
 
     if share_lost - share_won >= max_drop:
         return None
-    # What the normal approximation asks for is near; where it is too much, the search starts low.
+    # The normal approximation is close; if it is too large, the search starts low.
     gap, differ = max_drop - (share_lost - share_won), share_lost + share_won
     guess = norm.isf(level) ** 2 * differ / gap**2 if level < 0.5 else 0.0
     high = 8 if guess > _MAX_SAMPLES else 2 ** max(3, int(np.log2(max(guess, 8))) - 1)
@@ -189,7 +189,7 @@ def samples_needed(
 def _check_counts(n: int, lost: int, won: int, max_drop: float, level: float) -> None:
     if not (lost >= 0 and won >= 0 and n >= 1 and lost + won <= n):
         raise ValueError(
-            "n_lost and n_won must be counts that n_samples has room for, got "
+            "n_lost and n_won must be counts >= 0 with a sum of at most n_samples >= 1, got "
             f"n_samples={n}, n_lost={lost}, n_won={won}"
         )
     if not -1 < max_drop < 1:

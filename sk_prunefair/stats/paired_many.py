@@ -1,4 +1,4 @@
-"""The exact test for pairs, of many groups at once: see `sk_prunefair.stats.paired`."""
+"""The exact test for pairs, for many groups at once: see `sk_prunefair.stats.paired`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy.typing as npt
 from scipy.special import gammaln, xlog1py, xlogy
 from scipy.stats import beta, binom, norm
 
-CELLS = 128  # of the range of the nuisance parameter; their slack is some percent of p
-REST = 1e-12  # probability of all counts that are left out of the sum
-GRID = 10_000  # drops of which a bound is found
-_FEW = 16  # cells that are looked at on the way to a bound
-_AT_ONCE = 200_000  # terms of all sums that are held
-_TINY, _EPS = 1e-18, 1e-16  # stand for shares of 0, and keep those of 1 below it
+CELLS = 128  # of the range of the nuisance parameter; the bound by cells adds some percent to p
+REST = 1e-12  # probability of all counts that are omitted from the sum
+GRID = 10_000  # drops for which a bound is computed
+_FEW = 16  # cells that are evaluated during the search for a bound
+_AT_ONCE = 200_000  # terms of all sums in memory
+_TINY, _EPS = 1e-18, 1e-16  # replaces shares of 0, and keeps those of 1 below it
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -26,7 +26,8 @@ def drop_p_values(n: Ints, lost: Ints, won: Ints, max_drop: Floats, level: float
     Parameters
     ----------
     n, lost, won : ndarray of shape (n_groups,), dtype int64
-        Samples, and those that only the dense, and only the pruned net gets right.
+        Number of samples, and of those that only the dense, and only the pruned net predicts
+        correctly.
     max_drop : ndarray of shape (n_groups,)
         The drops to be refuted, in (-1, 1).
     level : float
@@ -48,8 +49,8 @@ def drop_p_values(n: Ints, lost: Ints, won: Ints, max_drop: Floats, level: float
 def drop_upper_bounds(n: Ints, lost: Ints, won: Ints, confidence: float) -> Floats:
     """Return `sk_prunefair.stats.paired.drop_upper_bound` of each group.
 
-    The least of the drops 0.0001, 0.0002, … from which on `drop_p_values` refutes; the search
-    starts where Tango's score does.
+    The least of the drops 0.0001, 0.0002, … that `drop_p_values` refutes together with all larger
+    ones; the search starts at the bound by Tango's score.
 
     Examples
     --------
@@ -64,7 +65,7 @@ def drop_upper_bounds(n: Ints, lost: Ints, won: Ints, confidence: float) -> Floa
     likely, is_sure, in_doubt = np.zeros(len(n)), np.ones(len(n), dtype=bool), near > 0
     slope, aim = _slope(n, lost, won, near), float(norm.isf(0.95 * level))
     for step in itertools.count():
-        # What few cells refute is looked at in all of them, at the end.
+        # Drops refuted with few cells are checked with all of them at the end.
         is_found = refuted - kept <= 1
         near = np.where(is_found, refuted, near)
         [left] = np.nonzero(~is_found | ~is_sure)
@@ -78,13 +79,13 @@ def drop_upper_bounds(n: Ints, lost: Ints, won: Ints, confidence: float) -> Floa
             p[part], found = _largest(n[rows], lost[rows], won[rows], at[part] / GRID, beta, psi)
             likely[rows] = found
         is_refuted = p <= level
-        # What was wrongly taken for refuted is kept after all; what is beyond it is open again.
+        # A wrongly refuted drop becomes the lower end; the drops above it are open again.
         open_again = is_found[left] & ~is_refuted
         in_doubt[left] = open_again | (in_doubt[left] & (step > 0))
         refuted[left] = np.where(is_refuted, at, np.where(open_again, GRID, refuted[left]))
         kept[left] = np.where(is_refuted, kept[left], at)
         is_sure[left] = np.where(is_refuted, in_all, is_sure[left] | open_again)
-        # The p-value has β added, which no drop takes away.
+        # The p-value includes β, which is the same for every drop.
         z = norm.isf(np.clip(p - beta, 1e-12, 1 - 1e-12))
         move = (z - aim) / slope[left]
         nearer = np.where(
@@ -92,15 +93,15 @@ def drop_upper_bounds(n: Ints, lost: Ints, won: Ints, confidence: float) -> Floa
             np.minimum(np.floor(at + move), at - 1),
             np.maximum(np.ceil(at + move), at + 1),
         )
-        if step > 6:  # p has jags: halve what is left
+        if step > 6:  # p is not monotone: bisect
             is_between = (refuted[left] < GRID) | (step > 40)
             nearer = np.where(is_between, (kept[left] + refuted[left]) // 2, nearer)
         near[left] = np.clip(nearer, kept[left] + 1, refuted[left] - 1).astype(np.int64)
-    raise AssertionError  # no range is halved for ever
+    raise AssertionError  # ends the bisection
 
 
 def _score_bound(n: Ints, lost: Ints, won: Ints, z: float) -> Ints:
-    """Return the least drop of the grid that lies z standard errors beyond what was seen."""
+    """Return the least drop of the grid that is z standard errors above the observed one."""
     low, high = np.zeros(len(n), dtype=np.int64), np.full(len(n), GRID, dtype=np.int64)
     for _ in range(GRID.bit_length()):
         middle = (low + high) // 2
@@ -110,7 +111,7 @@ def _score_bound(n: Ints, lost: Ints, won: Ints, z: float) -> Ints:
 
 
 def _slope(n: Ints, lost: Ints, won: Ints, at: Ints) -> Floats:
-    """Return by how much the score changes from one drop of the grid to the next, below 0."""
+    """Return the change of the score from one drop of the grid to the next, below 0."""
     step = np.maximum(at // 100, 1)
     before, after = (score(lost, won, n, (at + d).clip(0, GRID) / GRID) for d in (-step, step))
     return np.minimum((after - before) / (2 * step), -1e-6)
@@ -126,9 +127,9 @@ def clopper_pearson(count: Any, n: Any, level: float) -> tuple[Any, Any]:
 def score(lost: npt.ArrayLike, won: npt.ArrayLike, n: Any, max_drop: Any) -> npt.NDArray[Any]:
     """Tango's score: the drop beyond `max_drop`, in standard errors under the hypothesis."""
     lost, won = np.asarray(lost, dtype=float), np.asarray(won, dtype=float)
-    # The share won that is likeliest where the drop is max_drop: the root of a quadratic.
+    # The likeliest share won if the drop is max_drop: the root of a quadratic.
     half = -lost - won + (2 * n - lost + won) * max_drop
-    # Never negative but by rounding.
+    # Negative only by rounding.
     root = np.sqrt(np.maximum(half**2 + 8 * n * won * max_drop * (1 - max_drop), 0))
     share_won = (root - half) / (4 * n)
     spread = np.sqrt(n * (2 * share_won + max_drop * (1 - max_drop)))
@@ -141,11 +142,11 @@ def _largest(
 ) -> tuple[Floats, Floats]:
     """Return the p-value of each group, and the ψ where it is largest.
 
-    With `near` only the cells around these ψ are looked at: the value is no larger then.
+    With `near` only the cells around these ψ are evaluated, which gives a lower bound.
     """
     low, high = clopper_pearson(lost + won, n, level)
-    # The drop itself is the least that can differ. Of a negative one less may differ, too; then no
-    # outcome is worse than all samples won, which the edge has.
+    # At least the drop itself must differ. For a negative one less may differ, too; then no
+    # outcome is worse than all samples won, which is the edge.
     low, high = np.maximum(low, np.abs(max_drop)), np.maximum(high, np.abs(max_drop))
     n_cells = CELLS
     if near is not None:
@@ -202,7 +203,7 @@ def _peaks(m: Ints, n: Ints, edges: Floats, sizes: Ints) -> Floats:
     values += coefficient[:, np.newaxis]
     np.exp(values, out=values)
     peaks = np.maximum(values[:, :-1], values[:, 1:])
-    # The cell that holds m / n has the peak itself.
+    # The cell with m / n contains the peak.
     psi, step = m / n, np.repeat((high - low) / n_cells, sizes)
     cell = np.divide(psi - np.repeat(low, sizes), step, out=np.full(len(m), -1.0), where=step > 0)
     [within] = np.nonzero((cell >= 0) & (cell < n_cells))
@@ -241,7 +242,7 @@ def _tails(m: Ints, last: Ints, lost: Floats, starts: Ints, sizes: Ints) -> Floa
 
 
 def likely_counts(n: Any, low: Any, high: Any) -> tuple[Any, Any]:
-    """Return the first number of differing samples with any probability, and how many there are."""
+    """Return the first number of differing samples with positive probability, and their number."""
     first = np.where(low > 0, np.maximum(binom.ppf(REST / 2, n, low), 0), 0)
     last = np.where(high < 1, np.minimum(binom.isf(REST / 2, n, high), n), n)
     return first.astype(np.int64), (last - first + 1).astype(np.int64)

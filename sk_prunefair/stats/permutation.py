@@ -1,4 +1,4 @@
-"""Differences between group means, and what they are when groups are shuffled."""
+"""Differences between group means, and their permutation distribution."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from sk_prunefair.stats.shuffled_sums import shuffled_sums
 
-# From here on sums are drawn, not rows shuffled: faster where rows are many for each group.
+# Least numbers of rows, and of rows per group, for drawing sums instead of shuffling.
 MANY_ROWS, ROWS_PER_GROUP = 20_000, 100
 
 
@@ -24,19 +24,19 @@ def shuffled_gaps(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return the largest differences of group means, their mean under shuffling, and p-values.
 
-    The gap of the smallest groups is mostly noise, which would hide a difference between large
-    groups. Tested is therefore the largest distance of a group's mean from the mean m of all, in
-    units of its standard error, ``max_a |m_a − m| / sqrt(1 / n_a − 1 / n)``: the p-value is the
-    share ``(1 + #) / (1 + n_shuffles)`` of the shuffles in which that is at least what it is.
+    The gap of the smallest groups is mostly noise, which could hide a difference between large
+    groups. Therefore the test statistic is the largest distance of a group's mean from the mean m
+    of all, in units of its standard error, ``max_a |m_a − m| / sqrt(1 / n_a − 1 / n)``: the p-value
+    is the share ``(1 + #) / (1 + n_shuffles)`` of the shuffles in which it is at least as large.
 
     With more than 20,000 rows, and more than 100 for each group, sums over shuffled groups are
-    drawn without shuffling rows: `sk_prunefair.stats.shuffled_sums`, exactly as likely for
-    quantities with at most eight distinct values, nearly so for others.
+    drawn without shuffling rows by `sk_prunefair.stats.shuffled_sums`, with the exact distribution
+    for quantities with at most eight distinct values, and approximately for others.
 
     Parameters
     ----------
     values : array-like of shape (n_samples, n_quantities)
-        What to take the mean of.
+        Values to average.
     codes : ndarray of shape (n_samples,)
         Groups from 0 to n_groups - 1, none empty.
     n_shuffles : int
@@ -44,14 +44,14 @@ def shuffled_gaps(
     random_state : int, default=0
         Seed.
     counts : ndarray of shape (n_samples,), dtype int64, default=None
-        How many samples each row stands for; None is one. Sums are then drawn in any case.
+        Number of samples that each row represents; None means one. With it sums are always drawn.
     squares : mapping of int to ndarray of shape (n_samples,), default=None
         By column, the sum of squared distances from the value of the samples of each row.
 
     Returns
     -------
     measured, shuffled, p_value : ndarray of shape (n_quantities,)
-        Of each quantity.
+        One value for each quantity.
 
     Examples
     --------
@@ -84,6 +84,6 @@ def shuffled_gaps(
         draws = np.array([measure(means) for means in np.stack(sums, axis=1) / sizes])
     else:
         draws = np.array([measure(group_means(rng.permutation(codes))) for _ in range(n_shuffles)])
-    # Sums of the same numbers in another order may differ in the last digits.
+    # Sums of the same numbers in another order may differ by rounding.
     as_far = (draws[:, 1] >= distance * (1 - 1e-9) - 1e-12).sum(axis=0)
     return gap, draws[:, 0].mean(axis=0), (1 + as_far) / (1 + n_shuffles)

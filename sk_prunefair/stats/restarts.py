@@ -1,4 +1,4 @@
-"""Bets that a mean is too large, begun anew with every batch: evidence valid at any time."""
+"""Bets that a mean exceeds a limit, restarted with every batch: evidence valid at any time."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-# Shares of the largest stake that could not lose everything; the best one is not known beforehand.
+# Shares of the largest safe stake, as the best one is not known in advance.
 STAKES = 2.0 ** -np.arange(1.0, 9.0)
 
 
 class RestartedBets:
-    r"""Evidence for each of several streams that the mean of its values is beyond a limit.
+    r"""Evidence for each of several streams that the mean of its values exceeds a limit.
 
     Values are 1, 0 or `low`. For a stake λ, a bet on values beyond the limit m is a factor
     1 + λ (x − m) for each value x; while the mean is at most m given the past, the product of such
-    factors is a supermartingale. Harm may begin at any time, and a product that ran through a long
-    time without it would have lost its capital. So a part of the capital is kept for every start:
+    factors is a supermartingale. Harm may begin at any time, and a product over a long
+    time without harm loses its capital. So a part of the capital is reserved for every start:
 
     .. math:: E_t = \sum_{j ≤ t} w_j \prod_{i=j}^{t} F_i + \sum_{j > t} w_j, \quad
               w_j = \frac{1}{j (j + 1)}, \quad F_i = \prod_{x \in \text{batch } i} (1 + λ (x - m)),
 
     averaged over eight stakes. E is a supermartingale that starts at 1: it reaches 1/α at any time
-    with a probability of at most α (Ville's inequality). Batches without values do not count. Two
-    numbers for each stake and stream are all that is remembered.
+    with a probability of at most α (Ville's inequality). Batches without values are skipped. Two
+    numbers are stored for each stake and stream.
 
     Parameters
     ----------
@@ -53,17 +53,17 @@ class RestartedBets:
     def __init__(self, low: int) -> None:
         self.low = int(low)
         self.limits = np.empty(0)
-        self.log_bets = np.empty((0, len(STAKES)))  # of what has been begun
-        self.log_rest = np.empty(0)  # of what is kept for later starts
+        self.log_bets = np.empty((0, len(STAKES)))  # capital of the starts so far
+        self.log_rest = np.empty(0)  # capital reserved for later starts
         self.clock = np.empty(0)
 
     def add_streams(self, limits: npt.ArrayLike) -> None:
-        """Begin more streams, with a capital of 1 each.
+        """Add streams, with a capital of 1 each.
 
         Parameters
         ----------
         limits : array-like of shape (n_more,)
-            What the mean may be; in (0, 1) where `low` is 0, in [0, 1) where it is −1.
+            Limits of the mean; in (0, 1) if `low` is 0, in [0, 1) if it is −1.
         """
         limits = np.asarray(limits, dtype=float)
         n = len(limits)
@@ -73,17 +73,17 @@ class RestartedBets:
         self.clock = np.append(self.clock, np.zeros(n))
 
     def update(self, ups: npt.ArrayLike, zeros: npt.ArrayLike, downs: npt.ArrayLike) -> None:
-        """Take one batch.
+        """Update with one batch.
 
         Parameters
         ----------
         ups, zeros, downs : array-like of shape (n_streams,)
-            How many values are 1, 0, and −1 (none where `low` is 0).
+            Numbers of values 1, 0, and −1 (0 if `low` is 0).
         """
         counts = np.stack([np.asarray(c, dtype=float) for c in (ups, zeros, downs)])
         is_seen = counts.sum(axis=0) > 0
         self.clock += is_seen
-        # w_j of what is left: the same as 1 / (j (j + 1)), also after a merge.
+        # w_j as a share of the remaining capital: equal to 1 / (j (j + 1)), also after a merge.
         log_start = self.log_rest - np.log1p(self.clock)
         begun = np.logaddexp(self.log_bets, log_start[:, None])
         beyond = np.array([1.0, 0.0, self.low])[:, None] - self.limits
@@ -100,16 +100,16 @@ class RestartedBets:
         return np.logaddexp(mean, self.log_rest)
 
     def merged(self, other: RestartedBets, places: npt.ArrayLike) -> RestartedBets:
-        """Return the evidence of independent rows of the same streams together.
+        """Return the joint evidence of independent rows of the same streams.
 
         For each stake the product of both capitals is a supermartingale again.
 
         Parameters
         ----------
         other : RestartedBets
-            Of other rows, with the same limits.
+            Evidence of other rows, with the same limits.
         places : array-like of shape (n_streams of other,)
-            The stream of this object that each stream of the other is.
+            Position among this object's streams of each of the other's.
         """
         both = copy.deepcopy(self)
         places = np.asarray(places, dtype=int)
@@ -135,7 +135,7 @@ class RestartedBets:
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Self:
-        """Return what `to_dict` was called of."""
+        """Return the object from the result of `to_dict`."""
         bets = cls(state["low"])
         bets.limits = np.array(state["limits"], dtype=float)
         rows = [[-np.inf if v is None else v for v in row] for row in state["log_bets"]]

@@ -1,4 +1,4 @@
-"""How many samples would do: about as many, of many groups at once."""
+"""Approximate numbers of samples needed, for many groups at once."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Ints = npt.NDArray[np.int64]
 def samples_about(
     share_lost: Floats, share_won: Floats, max_drop: float, confidence: float
 ) -> Floats:
-    """Return about how many samples would refute a drop, were they to differ in the same shares.
+    """Return about how many samples would refute a drop, if they differed in the same shares.
 
-    Of so many Tango's score refutes it, and a Poisson count of as many as are lost on balance would
-    be too few for the drop. In comparison with `sk_prunefair.stats.paired.samples_needed`, which
-    asks the exact test, mostly within a tenth, at a thousandth of its cost.
+    With this number Tango's score refutes it, and a Poisson count of the net losses is
+    too small for the drop. Compared with `sk_prunefair.stats.paired.samples_needed`, which
+    uses the exact test, it is mostly within a tenth, at a thousandth of the cost.
 
     Returns
     -------
     ndarray of shape (n_groups,)
-        Infinite where the drop is not below `max_drop`, or it takes more than ten million.
+        Infinite if the drop is not below `max_drop`, or more than ten million are needed.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Sums over shuffled groups, drawn at a cost that grows with the groups and not with the rows."""
+"""Draw sums over shuffled groups, at a cost that depends on the groups and not on the rows."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-_MAX_DISTINCT = 8  # values of which each is a bin
-_MAX_EXTREME = 500  # rows that are given to groups one by one
-_EDGES = (0.01, 0.1, 0.5, 0.9, 0.99)  # of bins of the others, in shares of these
+_MAX_DISTINCT = 8  # largest number of distinct values with one bin each
+_MAX_EXTREME = 500  # largest number of rows that are assigned one by one
+_EDGES = (0.01, 0.1, 0.5, 0.9, 0.99)  # edges of the bins of the other rows, as quantiles
 
 
 class Bins(NamedTuple):
-    """Rows of a column, put together by value.
+    """Rows of a column, binned by value.
 
     Parameters
     ----------
     counts : ndarray of shape (n_bins,), dtype int64
-        Rows of each.
+        Number of rows of each bin.
     means, deviations : ndarray of shape (n_bins,)
-        Of the values in it; the deviation over the rows minus one, 0 where all are equal.
+        Mean and deviation of its values; the deviation with n − 1 in the denominator, 0 if all are
+        equal.
     """
 
     counts: npt.NDArray[np.int64]
@@ -35,9 +36,9 @@ class Bins(NamedTuple):
         weights: npt.NDArray[np.int64] | None = None,
         within: npt.NDArray[np.float64] | None = None,
     ) -> Bins:
-        """Return bins between edges; those without rows are left out.
+        """Return bins between edges, without empty ones.
 
-        A row may stand for as many as its weight says, with a sum of squares within them.
+        A row may represent several samples, by its weight, with a sum of squares within them.
 
         >>> Bins.of(np.array([0.0, 1.0, 1.0]), np.array([0.5, 2.0])).counts.tolist()
         [1, 2]
@@ -50,7 +51,7 @@ class Bins(NamedTuple):
         squares = np.bincount(codes, n * (column - means[codes]) ** 2)
         if within is not None:
             squares += np.bincount(codes, within)
-        # What is left of equal values is rounding.
+        # With equal values the remainder is rounding.
         squares[squares <= 1e-20 * counts * (1 + means**2)] = 0
         return cls(counts, means, np.sqrt(squares / np.maximum(counts - 1, 1)))
 
@@ -65,33 +66,34 @@ def shuffled_sums(
 ) -> npt.NDArray[np.float64]:
     """Return the sums of a column over groups whose rows are shuffled.
 
-    How many rows of each value a group gets is drawn as shuffling draws it: a table with the
-    margins of values and groups, hypergeometric cell by cell. With at most eight distinct values
-    that is all, and the sums are distributed exactly as those of shuffled rows. Otherwise the rows
-    furthest from the median, one in twenty but at most 500, are given to groups one by one, and the
-    others are in six bins; the sum of a group's k of the N rows of a bin, of variance
+    The number of rows of each value in a group is drawn from the distribution under shuffling: a
+    table with the margins of values and groups, hypergeometric cell by cell. With at most eight
+    distinct values the sums have exactly the distribution of those of shuffled rows. Otherwise the
+    rows furthest from the median, one in twenty but at most 500, are assigned to groups one by one,
+    and the others are in six bins; the sum of a group's k of the N rows of a bin, of variance
     ``k (1 − k / N) s²``, is drawn as normal: exact in its mean and in all covariances of groups,
-    approximate in what is left of the shape within a bin.
+    approximate in the shape of the distribution within a bin.
 
     Parameters
     ----------
     column : ndarray of shape (n_samples,)
         Values.
     sizes : ndarray of shape (n_groups,), dtype int64
-        Rows of each group; their sum is n_samples.
+        Number of rows of each group; their sum is n_samples.
     n_shuffles : int
         Number of shuffles.
     rng : numpy.random.Generator
-        What draws.
+        Source of the draws.
     counts : ndarray of shape (n_samples,), dtype int64, default=None
-        How many samples each row stands for; None is one. None is then given to a group by itself.
+        Number of samples that each row represents; None means one. With it no row is assigned
+        singly.
     squares : ndarray of shape (n_samples,), default=None
         Sums of squared distances from the value, of the samples of each row.
 
     Returns
     -------
     ndarray of shape (n_shuffles, n_groups)
-        The sums; each row adds up to the sum of the column.
+        The sums; each row sums to the sum of the column.
 
     Examples
     --------
@@ -118,7 +120,7 @@ def shuffled_sums(
         sums += rows * mean
         if deviation > 0:
             noise = np.sqrt(rows) * rng.normal(size=rows.shape)
-            # What the bin adds up to is known.
+            # The sum of the bin is known.
             noise -= rows / count * noise.sum(axis=1, keepdims=True)
             sums += deviation * noise
     return sums
@@ -127,21 +129,21 @@ def shuffled_sums(
 def shuffled_tables(
     counts: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64], rng: np.random.Generator
 ) -> npt.NDArray[np.int64]:
-    """Return how many rows of each kind the groups get when rows are shuffled.
+    """Return the number of rows of each kind in each group when rows are shuffled.
 
     Parameters
     ----------
     counts : ndarray of shape (n_kinds,), dtype int64
-        Rows of each kind.
+        Number of rows of each kind.
     sizes : ndarray of shape (n_shuffles, n_groups), dtype int64
-        Rows of each group, in each shuffle; each adds up to the rows of all kinds.
+        Number of rows of each group, in each shuffle; each sums to the number of all rows.
     rng : numpy.random.Generator
-        What draws.
+        Source of the draws.
 
     Returns
     -------
     ndarray of shape (n_shuffles, n_groups, n_kinds), dtype int64
-        Tables with these margins, as likely as shuffling makes them.
+        Tables with these margins, with their distribution under shuffling.
     """
     n_shuffles, n_groups = sizes.shape
     left = np.tile(counts, (n_shuffles, 1))
@@ -159,8 +161,8 @@ def shuffled_tables(
 
 
 def _few_values(column: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
-    """Return the distinct values, None where there are many."""
-    # Of many values the first rows show it, without sorting all.
+    """Return the distinct values, None if there are many."""
+    # With many distinct values the first rows show it, without sorting all.
     for part in (column[:1000], column):
         values = np.unique(part)
         if len(values) > _MAX_DISTINCT:

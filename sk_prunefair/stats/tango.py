@@ -1,4 +1,4 @@
-"""Intervals of a paired drop, such as that of an accuracy: Tango's score interval."""
+"""Tango's score interval of a paired drop, such as that of an accuracy."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ def tango_interval(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return Tango's score interval of the drop ``(n_lost − n_won) / n_samples``, from pairs.
 
-    The drops that lie within z standard errors of what was seen, where the errors are those under
-    the drop in question. Unlike the normal interval it has a width where nothing changed, and
-    covers well in small samples.
+    The drops within z standard errors of the observed one, where the standard errors are those
+    under the drop itself. Unlike the normal interval it has a positive width if nothing changed,
+    and covers well in small samples.
 
     Parameters
     ----------
     n_samples, n_lost, n_won : array-like of int, of one shape
-        Samples, and those that only the first and only the second of two classifiers has.
+        Number of samples, and of those that only the first and only the second of two classifiers
+        predicts correctly.
     confidence : float in (0, 1), default=0.95
-        Probability with which the interval holds the drop, about.
+        Approximate coverage probability.
 
     Returns
     -------
     low, high : ndarray
-        In [−1, 1]; NaN where there are no samples.
+        In [−1, 1]; NaN if there are no samples.
 
     References
     ----------
@@ -51,7 +52,7 @@ def tango_interval(
     counts = np.broadcast_arrays(n_samples, n_lost, n_won)
     n, lost, won = (np.asarray(each, dtype=float) for each in counts)
     z = float(norm.isf((1 - confidence) / 2))
-    # The interval of the drop the other way round is the mirror image.
+    # The interval of the negative drop is the mirror image.
     high = _largest_drop(n, lost, won, z)
     return -_largest_drop(n, won, lost, z), high
 
@@ -62,7 +63,7 @@ def _largest_drop(
     won: npt.NDArray[np.float64],
     z: float,
 ) -> npt.NDArray[np.float64]:
-    """Return the largest drop from which the counts are no further than z below."""
+    """Return the largest drop for which the counts are at most z standard errors below."""
     seen = (lost - won) / np.where(n > 0, n, np.nan)
     low, high = seen.copy(), np.ones_like(seen)
     for _ in range(_HALVINGS):

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2, norm
 
-_LARGE = 50  # samples, above which one more count is corrected
+_LARGE = 50  # number of samples above which one more count is corrected
 
 
 def wilson_interval(
@@ -16,23 +16,23 @@ def wilson_interval(
 
     ``(p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n)``
 
-    Of 1 to 2 cases (1 to 3 of more than 50 samples) the lower end is that of a Poisson count,
-    ``χ²(α; 2x) / 2n``, and the upper end likewise of as few cases missing: of a share near 1,
-    Wilson's own covers as little as 0.84 (``benchmarks/studies/intervals/page.md``).
+    For 1 to 2 cases (1 to 3 of more than 50 samples) the lower end is that of a Poisson count,
+    ``χ²(α; 2x) / 2n``, and likewise the upper end if as few cases are missing: for a share near 1,
+    Wilson's interval covers as little as 0.84 (``benchmarks/studies/intervals/page.md``).
 
     Parameters
     ----------
     share : array-like of float
-        Observed, in [0, 1].
+        Observed share, in [0, 1].
     count : array-like of int
-        Samples.
+        Number of samples.
     z : float, default=1.96
         Normal quantile of the confidence.
 
     Returns
     -------
     low, high : ndarray of float64
-        In [0, 1]; NaN where a share is.
+        In [0, 1]; NaN where a share is NaN.
 
     References
     ----------
@@ -55,7 +55,7 @@ def wilson_interval(
 def _of_few(
     p: npt.NDArray[np.float64], n: npt.NDArray[np.float64], z: float
 ) -> npt.NDArray[np.float64]:
-    """Return a Poisson count's lower end where there are few cases, else 1."""
+    """Return a Poisson count's lower end if there are few cases, else 1."""
     cases = p * n
     few = np.where(n > _LARGE, 3, 2) + 1e-9
     is_few = (cases > 1e-9) & (cases <= few) & (cases < n - 1e-9)

@@ -1,4 +1,4 @@
-"""Why pruning hurts some groups more: derivatives of the group losses, bounds, exact accounts."""
+"""Reasons why pruning harms some groups more: derivatives of group losses, bounds, attributions."""
 
 from sk_prunefair.theory.boundary import boundary_bounds, boundary_closeness
 from sk_prunefair.theory.diagnostics import group_diagnostics

@@ -21,7 +21,7 @@ Array = npt.NDArray[np.float64]
 def matching_tensors(
     dense: Any, pruned: Any
 ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """Return the float tensors of both nets, layer after layer, or raise ValueError."""
+    """Return the float tensors of both nets, layer by layer, or raise ValueError."""
     first, second = _float_tensors(dense, "dense"), _float_tensors(pruned, "pruned")
     strangers = sorted(first.keys() ^ second.keys())
     if strangers:
@@ -33,14 +33,14 @@ def matching_tensors(
         if value.shape != second[name].shape:
             raise ValueError(
                 f"dense and pruned must have tensors of the same shapes, got {name} of shape "
-                f"{tuple(value.shape)} and {tuple(second[name].shape)}: where channels were taken "
-                "out, pass the net with zeros in their place"
+                f"{tuple(value.shape)} and {tuple(second[name].shape)}: if channels were removed, "
+                "pass the net with zeros in their place"
             )
     return first, {name: second[name] for name in first}
 
 
 def _float_tensors(module: Any, name: str) -> dict[str, torch.Tensor]:
-    """Return parameters and float buffers, layer after layer."""
+    """Return parameters and float buffers, layer by layer."""
     if not isinstance(module, nn.Module):
         raise ValueError(f"{name} must be a torch.nn.Module, got {type(module).__name__}")
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
@@ -54,12 +54,12 @@ def _float_tensors(module: Any, name: str) -> dict[str, torch.Tensor]:
 
 
 class Line:
-    """θ* + t Δ for t in [0, 1], and what every group's mean loss does along it.
+    """The line θ* + t Δ for t in [0, 1], and every group's mean loss along it.
 
     Parameters
     ----------
     net : GroupedNet
-        Made of the dense net; from now on this line's own.
+        GroupedNet of the dense net, which only this line may use afterwards.
     target : dict of str to torch.Tensor
         The tensors of the pruned net that differ from those of the dense one.
     on_pass : callable, default=None
@@ -68,7 +68,7 @@ class Line:
     Attributes
     ----------
     nodes : dict of float to tuple of ndarray
-        All that was evaluated, by t.
+        All evaluations, by t.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Line:
             name: value.detach().to(self.start[name]) - self.start[name]
             for name, value in target.items()
         }
-        # Only what moves is differentiated; the rest would be work for nothing.
+        # Only tensors that differ are differentiated.
         net.module.requires_grad_(False)
         for part in net.module.modules():
             if isinstance(part, _NormBase) and part.running_mean is not None:
@@ -114,13 +114,13 @@ class Line:
                 slopes[code] += self._slopes(value, tensors) / size
         if not (np.isfinite(losses).all() and np.isfinite(slopes).all()):
             raise ValueError(
-                "the loss and its derivative must be finite on the whole way from dense to pruned, "
-                f"got NaN or infinite values at t = {t:g}"
+                "the loss and its derivative must be finite on the whole line from dense to "
+                f"pruned, got NaN or infinite values at t = {t:g}"
             )
         return losses, slopes
 
     def _slopes(self, value: torch.Tensor, tensors: dict[str, torch.Tensor]) -> Array:
-        if not value.requires_grad:  # nothing that moves is used in the forward pass
+        if not value.requires_grad:  # no tensor that differs is used in the forward pass
             return np.zeros(len(tensors))
         gradients = torch.autograd.grad(
             value, list(tensors.values()), allow_unused=True, materialize_grads=True
@@ -133,9 +133,9 @@ class Line:
 
 
 def _norm_by_running_statistics(self: _NormBase, X: torch.Tensor) -> torch.Tensor:
-    """Normalise by the running averages in steps that autograd can follow.
+    """Normalise by the running averages in steps that autograd can differentiate.
 
-    PyTorch's own batch norm has no derivative with respect to its running averages.
+    PyTorch's batch norm has no derivative with respect to its running averages.
     """
     assert self.running_mean is not None
     assert self.running_var is not None
@@ -148,7 +148,7 @@ def _norm_by_running_statistics(self: _NormBase, X: torch.Tensor) -> torch.Tenso
 
 
 class LineIntegral(NamedTuple):
-    """What `integrate` found."""
+    """Result of `integrate`."""
 
     parts: Array
     split_error: Array
@@ -158,30 +158,30 @@ class LineIntegral(NamedTuple):
 
 class _Panel(NamedTuple):
     parts: Array
-    errors: Array  # of each part and, last, of their sum
+    errors: Array  # of each part and of their sum, in that order
 
 
 def integrate(line: Line, allowed: Array, max_evaluations: int) -> LineIntegral:
-    """Integrate the slopes over [0, 1] by Simpson's rule, halving the panel that errs most.
+    """Integrate the slopes over [0, 1] by Simpson's rule, halving the panel with the largest error.
 
     Panels have five nodes. The difference between Simpson's rule on the two halves and on the
-    whole is taken for the error of the halves, without the usual division by 15, which asks for
-    four derivatives. The losses at the ends of a panel say what its parts must sum to, so the
+    whole is used as the error of the halves, without the usual division by 15, which requires
+    four derivatives. The losses at the ends of a panel determine the sum of its parts, so the
     error of the sum is known, not estimated.
 
-    Nodes fall anywhere between the jumps of the slopes, so the errors of panels have no common
-    sign: they add up by their squares. `scipy.integrate.quad_vec` adds up absolute values, and by
-    its Gauss-Kronrod rules far too large ones where the integrand jumps: on a ResNet with ReLU it
-    had not come near a tolerance of 1e-3 after 1,800 nodes, where this takes some 400.
+    Nodes are not aligned with the jumps of the slopes, so the errors of panels have no common
+    sign, and their squares are added. `scipy.integrate.quad_vec` adds absolute values, and its
+    Gauss-Kronrod rules overestimate them where the integrand jumps: on a ResNet with ReLU it
+    did not reach a tolerance of 1e-3 with 1,800 nodes, where this function needs about 400.
 
     Parameters
     ----------
     line : Line
-        What to integrate along.
+        The line to integrate along.
     allowed : ndarray of shape (n_groups,)
         The error allowed for each group, above 0.
     max_evaluations : int
-        Passes over the data, at least 9: two panels to begin with.
+        Passes over the data, at least 9, for the first two panels.
     """
     panels = {ends: _panel(line, *ends) for ends in ((0.0, 0.5), (0.5, 1.0))}
     queue = [(_rank(found, allowed), ends) for ends, found in panels.items()]
@@ -191,7 +191,7 @@ def integrate(line: Line, allowed: Array, max_evaluations: int) -> LineIntegral:
         squares = np.sum([found.errors**2 for found in panels.values()], axis=0)
         split_error = np.sqrt(squares.max(axis=1))
         converged = bool((np.maximum(np.abs(error), split_error) <= allowed).all())
-        # Halving a panel takes four nodes.
+        # Halving a panel needs four nodes.
         if converged or len(line.nodes) + 4 > max_evaluations:
             break
         _, (left, right) = heapq.heappop(queue)
@@ -214,5 +214,5 @@ def _panel(line: Line, left: float, right: float) -> _Panel:
 
 
 def _rank(found: _Panel, allowed: Array) -> float:
-    """Return the less, the larger the error: a heap gives the least first."""
+    """Return the negative error, so that the heap yields the largest error first."""
     return -float((np.abs(found.errors) / allowed[:, np.newaxis]).max())

@@ -1,4 +1,4 @@
-"""Squared lengths of the gradients of single samples."""
+"""Squared norms of the gradients of single samples."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Output = Callable[[torch.Tensor], torch.Tensor]
 
 
 def squared_gradient_norms(net: GroupedNet, X: torch.Tensor, output: Output) -> torch.Tensor:
-    r"""Return :math:`\|\nabla_\theta h(x)\|^2` for each sample, h one number made of the scores.
+    r"""Return :math:`\|\nabla_\theta h(x)\|^2` for each sample, with h a function of its scores.
 
-    The gradient of a weight matrix is δ aᵀ for one sample, with a what the layer is given and δ
-    the derivative by what it gives: its squared length is ‖δ‖²‖a‖², and that of the bias ‖δ‖². So
+    The gradient of a weight matrix is δ aᵀ for one sample, with a the input of the layer and δ
+    the derivative by its output: its squared norm is ‖δ‖²‖a‖², and that of the bias ‖δ‖². So
     for nets whose parameters are all in Linear layers one backward pass over the batch is enough.
-    Others go through ``vmap``, a few samples at a time, since each has a gradient of its own then.
+    Others use ``vmap``, a few samples at a time, as it computes a separate gradient for each.
 
     Parameters
     ----------
@@ -31,12 +31,12 @@ def squared_gradient_norms(net: GroupedNet, X: torch.Tensor, output: Output) -> 
     X : torch.Tensor of shape (n_samples, ...)
         Features.
     output : callable
-        From scores of shape (n, n_scores) to numbers of shape (n,).
+        Function of scores of shape (n, n_scores) that returns numbers of shape (n,).
 
     Returns
     -------
     torch.Tensor of shape (n_samples,)
-        Squared lengths.
+        Squared norms.
     """
     layers = _linear_layers(net.module, set(net.parameters))
     if layers is not None:
@@ -47,7 +47,7 @@ def squared_gradient_norms(net: GroupedNet, X: torch.Tensor, output: Output) -> 
 
 
 def _linear_layers(module: nn.Module, trained: set[str]) -> list[nn.Linear] | None:
-    """Return the Linear layers if they hold all parameters, once each; else None."""
+    """Return the Linear layers if they hold all parameters, each once; else None."""
     layers = [part for part in module.modules() if isinstance(part, nn.Linear)]
     held = [value for layer in layers for value in layer.parameters()]
     own = dict(module.named_parameters())
@@ -74,7 +74,7 @@ def _closed_form(
     finally:
         for hook in hooks:
             hook.remove()
-    # A layer that is used twice, or on sequences, has sums of such products.
+    # In a layer used twice, or on sequences, the gradient is a sum of such products.
     if calls != len(layers) or any(out.ndim != 2 for _, out in seen.values()):
         return None
     outs = [out for _, out in seen.values()]

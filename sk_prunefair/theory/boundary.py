@@ -1,4 +1,4 @@
-"""How near a group lies to the decision boundary, and what that says of its Hessian."""
+"""Closeness of groups to the decision boundary, and bounds on their Hessians."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def boundary_closeness(
     *,
     batch_size: int | None = None,
 ) -> pd.Series:
-    r"""Return how near each group lies to the decision boundary, the mean over its samples.
+    r"""Return the closeness of each group to the decision boundary, as a mean over its samples.
 
-    For two classes it is :math:`f(1 - f)` with f the probability of either, at most 1/4: the term
-    of Theorem 2 of Tran, Fioretto, Kim and Naidu. For more classes it is one minus the margin
+    For two classes it is :math:`f(1 - f)` with f the probability of one of them, at most 1/4: the
+    term of Theorem 2 of Tran, Fioretto, Kim and Naidu. For more classes it is one minus the margin
     between the two most probable ones, at most 1.
 
     Parameters
@@ -37,7 +37,7 @@ def boundary_closeness(
     X : array-like of shape (n_samples, ...)
         Features.
     y : array-like of shape (n_samples,), integer dtype
-        Labels; not looked at, as closeness does not depend on them.
+        Labels; ignored, as closeness does not depend on them.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
         The group of each sample; columns intersect.
     batch_size : int, default=None
@@ -65,7 +65,7 @@ def boundary_closeness(
 
 
 def mean_closeness(net: GroupedNet) -> pd.Series:
-    """Return what `boundary_closeness` does; the criterion is not used."""
+    """Return the result of `boundary_closeness`; the criterion is not used."""
     means = [
         float(torch.cat([closeness(scores) for scores in _scores(net, code)]).mean())
         for code in range(len(net.groups))
@@ -83,7 +83,7 @@ def closeness(scores: torch.Tensor) -> torch.Tensor:
 
 
 def logit(scores: torch.Tensor) -> torch.Tensor:
-    """Return z with f = sigmoid(z) the probability of class 1, shape (n_samples,)."""
+    """Return the logit z of class 1, with f = sigmoid(z) its probability, shape (n_samples,)."""
     if scores.ndim != 2:
         raise ValueError(
             "module must return scores of shape (n_samples, 1) or (n_samples, 2), got shape "
@@ -105,10 +105,10 @@ def boundary_bounds(
     random_state: int = 0,
     verbose: int = 0,
 ) -> pd.DataFrame:
-    r"""Return Theorem 2's bound of each group's top Hessian eigenvalue, beside the true one.
+    r"""Return Theorem 2's bound on each group's top Hessian eigenvalue, beside the true eigenvalue.
 
-    Theorem 2 of Tran, Fioretto, Kim and Naidu (eq. 5), for two classes and cross entropy, says
-    that groups near the decision boundary, or often in error, may have large Hessians. With z the
+    Theorem 2 of Tran, Fioretto, Kim and Naidu (eq. 5), for two classes and cross entropy, states
+    that groups near the decision boundary, or with many errors, may have large Hessians. With z the
     logit, :math:`p = \sigma(z)` and :math:`\ell` the cross entropy, the derivatives
     :math:`\partial\ell/\partial z = p - y` and :math:`\partial^2\ell/\partial z^2 = p(1-p)` give
     by the chain rule
@@ -122,14 +122,14 @@ def boundary_bounds(
     .. math:: \lambda(H_a) \le \frac{1}{|D_a|} \sum_{D_a} p(1-p)\,\|\nabla z\|^2 +
         |p - y|\;\lambda\bigl(\operatorname{sign}(p - y)\,\nabla^2 z\bigr) .
 
-    That is ``form="logit"``. The theorem as printed, ``form="printed"``, has f = p in the place of
-    z (:math:`f(1-f)\|\nabla f\|^2 + |f - y|\,\lambda(\nabla^2 f)`); it was violated in trials, and
-    is here for comparison.
+    That is ``form="logit"``. The theorem as printed, ``form="printed"``, has f = p in place of
+    z (:math:`f(1-f)\|\nabla f\|^2 + |f - y|\,\lambda(\nabla^2 f)`); it was violated in experiments,
+    and is included for comparison.
 
     Parameters
     ----------
     module : torch.nn.Module
-        A net that returns two logits or one; evaluated with batch norm frozen, never changed.
+        A net that returns two logits or one; evaluated with batch norm frozen, not changed.
     X : array-like of shape (n_samples, ...)
         Features.
     y : array-like of shape (n_samples,), integer dtype
@@ -139,11 +139,11 @@ def boundary_bounds(
     form : {"logit", "printed"}, default="logit"
         Which inequality, see above.
     max_samples : int, default=100
-        Samples drawn of each group, since λ(∇²z) takes some ten products for each. Both sides of
-        the inequality are about the samples drawn. None takes all.
+        Number of samples drawn from each group, as λ(∇²z) needs about ten products for each. Both
+        sides of the inequality are for the drawn samples. None takes all.
     tol : float, default=1e-2
-        Relative residual at which λ(∇²z) of a sample is good enough. The residual is added to it,
-        so that the bound stays one.
+        Accepted relative residual of λ(∇²z) of a sample. The residual is added to it,
+        so that the bound remains valid.
     batch_size : int, default=None
         Samples per chunk; None chooses by the size of the net's activations.
     random_state : int, default=0
@@ -166,7 +166,7 @@ def boundary_bounds(
 
     Examples
     --------
-    A linear net is its own logit, without curvature: the bound is p(1 - p)‖∇z‖².
+    The logit of a linear net has no curvature: the bound is p(1 - p)‖∇z‖².
 
     >>> import torch
     >>> net = torch.nn.Linear(1, 2, bias=False)
@@ -192,7 +192,7 @@ def theorem2_terms(
     random_state: int = 0,
     verbose: int = 0,
 ) -> pd.DataFrame:
-    """Return what `boundary_bounds` does; the net is left as it is."""
+    """Return the result of `boundary_bounds`; the net is not changed."""
     net = net.with_criterion(_two_class_loss)
     n_scores = net.n_scores
     if n_scores > 2 or int(net.y.max()) > 1:
@@ -232,7 +232,7 @@ def _terms(
         squared = squared * (f * (1 - f)) ** 2
     curvature = []
     for row, sign in zip(rows.tolist(), torch.sign(f - label).tolist(), strict=True):
-        # As printed, the sign of the error is not asked for.
+        # As printed, the bound does not depend on the sign of the error.
         curvature.append(
             _sample_curvature(net, row, sign if form == "logit" else 1.0, form, tol, generator)
         )
@@ -264,7 +264,7 @@ def _terms(
 def _sample_curvature(
     net: GroupedNet, row: int, sign: float, form: str, tol: float, generator: torch.Generator
 ) -> float:
-    """Return λ(sign · ∇²z) of one sample, or of f as printed, not below the truth."""
+    """Return λ(sign · ∇²z) of one sample, or of f as printed, rounded up by its residual."""
     z = logit(net.scores(net.rows_of(slice(row, row + 1))[0]))[0]
     value, parameters = z if form == "logit" else torch.sigmoid(z), list(net.parameters.values())
     gradient = flat_gradient(value, parameters, create_graph=True)
@@ -275,7 +275,7 @@ def _sample_curvature(
         return sign * hessian_vector_product(gradient, parameters, vector, retain_graph=True)
 
     start = torch.randn(net.n_parameters, generator=generator, dtype=torch.float64).to(gradient)
-    # One sample's Hessian is of low rank, and a random start lies almost outside its range.
+    # One sample's Hessian has low rank, and a random start lies almost outside its range.
     found = lanczos(product, start, 1, tol, 60, generator, min_products=10)
     return float(found.values[0] + found.residuals[0])
 

@@ -1,4 +1,4 @@
-"""All of the theory for one pair of nets, in one frame."""
+"""All quantities of the theory for one pair of nets, in one frame."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sk_prunefair.theory.hessians import EigenvalueSearch
 from sk_prunefair.theory.propositions import proposition2_terms
 from sk_prunefair.theory.risk_bound import theorem1_terms
 
-# Rows per group for λ(∇²z) of single samples, which takes some ten products for each.
+# Rows per group for λ(∇²z) of single samples, which needs about ten products each.
 BOUNDARY_SAMPLES = 25
 
 
@@ -30,14 +30,15 @@ def group_diagnostics(
     random_state: int = 0,
     verbose: int = 0,
 ) -> pd.DataFrame:
-    """Return why pruning hurts each group, as the theory of the paper has it.
+    """Return possible reasons for the harm of pruning to each group, by the theory of the paper.
 
-    Memory: gradients of all groups, the Lanczos vectors of one, and the activations of one chunk.
+    Memory: gradients of all groups, the Lanczos vectors of one group, and the activations of one
+    chunk.
 
     Parameters
     ----------
     dense, pruned : torch.nn.Module
-        Nets of one architecture that return one logit per class; never changed.
+        Nets of one architecture that return one logit per class; not changed.
     X : array-like of shape (n_samples, ...)
         Features.
     y : array-like of shape (n_samples,), integer dtype
@@ -46,9 +47,9 @@ def group_diagnostics(
         The group of each sample; columns intersect.
     criterion : torch.nn.Module, class of one, or callable, default=None
         Loss of ``(scores, y)`` for gradients, Hessians and risks; None takes cross entropy.
-        Proposition 2 and Theorem 2 are about cross entropy whatever this is.
+        Proposition 2 and Theorem 2 always use cross entropy.
     max_samples : int, default=None
-        Samples of each group for the Hessians, see `group_hessian_eigenvalues`.
+        Number of samples of each group for the Hessians, see `group_hessian_eigenvalues`.
     batch_size : int, default=None
         Samples per chunk; None chooses by the size of the net's activations.
     random_state : int, default=0

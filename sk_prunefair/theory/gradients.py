@@ -14,8 +14,8 @@ from torch import nn
 from sk_prunefair.runs import RunGradients
 from sk_prunefair.theory.grouped import CHUNK_BYTES, GroupedNet
 
-# Fewer groups are faster one by one, with the one that is gone through twice to see that all is
-# well; so are those of a net with convolutions, whose products for few rows cost as much as a pass.
+# Fewer groups are faster one by one, as one run is computed twice as a check; so are those
+# of a net with convolutions, whose products for few rows cost as much as a pass.
 LEAST_GROUPS = 4
 CONVOLUTION_ROWS = 8
 
@@ -29,22 +29,23 @@ def group_gradient_norms(
     criterion: Any = None,
     batch_size: int | None = None,
 ) -> pd.Series:
-    r"""Return the length of each group's gradient, :math:`\|\nabla_\theta J(\theta; D_a)\|`.
+    r"""Return the norm of each group's gradient, :math:`\|\nabla_\theta J(\theta; D_a)\|`.
 
-    Proposition 1 of Tran, Fioretto, Kim and Naidu says that small groups have large gradients at
-    the minimum of the overall loss; Theorem 1 says that a large gradient lets pruning do harm.
+    Proposition 1 of Tran, Fioretto, Kim and Naidu states that small groups have large gradients at
+    the minimum of the overall loss; by Theorem 1 pruning can do more harm where the gradient is
+    large.
 
-    The data is sorted by group and gone through once, forward and backward. Groups that are small,
-    next to ``batch_size``, go through the net together where that is faster: each layer's inputs
-    and the derivatives by its outputs tell the gradient of any rows. What many groups cost beside a
-    pass without groups is in ``benchmarks/speed/theory.md``. Memory: the activations of one chunk
-    of ``batch_size`` samples, and the gradients of one group, or of as many as fit in an eighth of
-    its bound.
+    The data is sorted by group and processed once, forward and backward. Groups that are small,
+    relative to ``batch_size``, are processed together if that is faster: each layer's inputs
+    and the derivatives by its outputs determine the gradient of any rows. The cost of many groups
+    relative to a pass without groups is in ``benchmarks/speed/theory.md``. Memory: the activations
+    of one chunk of ``batch_size`` samples, and the gradients of one group, or of as many as fit in
+    an eighth of its bound.
 
     Parameters
     ----------
     module : torch.nn.Module
-        A net that returns one score per class; evaluated with batch norm frozen, never changed.
+        A net that returns one score per class; evaluated with batch norm frozen, not changed.
         Parameters that do not require a gradient are left out.
     X : array-like of shape (n_samples, ...)
         Features.
@@ -82,7 +83,7 @@ def group_gradient_norms(
 
 
 def gradient_norms(net: GroupedNet) -> pd.Series:
-    """Return what `group_gradient_norms` does."""
+    """Return the result of `group_gradient_norms`."""
     norms = torch.zeros(len(net.groups), dtype=torch.float64)
     for codes, parts in _gradient_parts(net):
         lengths = torch.stack([part.flatten(1).norm(dim=1) for part in parts])
@@ -100,22 +101,22 @@ def group_gradients(net: GroupedNet) -> torch.Tensor:
 
 
 def _gradient_parts(net: GroupedNet) -> Iterator[tuple[Sequence[int], list[torch.Tensor]]]:
-    """Go through all groups, some at a time, in any order.
+    """Yield the gradients of all groups, some groups at a time, in any order.
 
     Yields
     ------
     codes : sequence of int
         Some groups.
     parts : list of torch.Tensor of shape (n_some, ...)
-        What makes up their gradients, one part after the other.
+        The parts of their gradients, in order.
     """
     together = RunGradients(net.module, net.parameters, net.losses)
-    # Their gradients take no more than an eighth of what the activations may.
+    # Their gradients may take at most an eighth of the memory of the activations.
     most = max(1, CHUNK_BYTES // (32 * net.n_parameters))
     alone: list[int] = []
     for codes in _fitting(net.sizes, net.batch_size, most):
         found = None
-        if _pays(together, net.sizes[codes]):
+        if _is_faster_together(together, net.sizes[codes]):
             X, y = net.rows_of(slice(net.starts[codes[0]], net.starts[codes[-1] + 1]))
             sizes = net.sizes[codes].tolist()
             found = together(X, y, sizes, _shares(sizes, net))
@@ -123,26 +124,26 @@ def _gradient_parts(net: GroupedNet) -> Iterator[tuple[Sequence[int], list[torch
             alone += codes
         else:
             yield codes, list(found.values())
-    # Convolutions are set up anew for each number of rows: groups of one size follow each other.
+    # Convolutions are set up anew for each number of rows: groups of equal size are adjacent.
     for code in sorted(alone, key=net.sizes.__getitem__):
         yield [code], [net.gradient(net.rows(code))[None]]
 
 
-def _pays(together: RunGradients, sizes: npt.NDArray[np.int64]) -> bool:
-    """Return whether one pass over these groups was measured to be faster than one of each."""
+def _is_faster_together(together: RunGradients, sizes: npt.NDArray[np.int64]) -> bool:
+    """Return whether one pass over these groups is faster than one pass for each."""
     is_small = not together.has_convolutions or sizes.mean() <= CONVOLUTION_ROWS
     return together.is_possible and len(sizes) >= LEAST_GROUPS and is_small
 
 
 def _shares(sizes: list[int], net: GroupedNet) -> torch.Tensor:
-    """Return how much each row counts in the mean of its group."""
+    """Return the weight of each row in the mean of its group."""
     counts = torch.tensor(sizes)
     like = next(iter(net.parameters.values()))
     return (1 / counts.to(torch.float64)).repeat_interleave(counts).to(like)
 
 
 def _fitting(sizes: npt.NDArray[np.int64], most_rows: int, most_groups: int) -> Iterator[range]:
-    """Split the groups into ranges of at most so many rows and groups; or of one group."""
+    """Split the groups into ranges within limits on rows and groups, or of a single group."""
     first = total = 0
     for code, size in enumerate(sizes.tolist()):
         if code > first and (total + size > most_rows or code - first == most_groups):

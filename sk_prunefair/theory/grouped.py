@@ -1,4 +1,4 @@
-"""A net over data sorted by group, and the derivatives of each group's mean loss."""
+"""A net with data sorted by group, and the derivatives of each group's mean loss."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from sk_prunefair.losses import (
 )
 from sk_prunefair.nested import map_tensors, n_rows, run, take, tensors_of
 
-# What the activations of one chunk may take, in bytes, counted four times for double backward.
+# Bound on the activations of one chunk in bytes, counted four times for double backward.
 CHUNK_BYTES = 2**28
 
 
@@ -36,40 +36,40 @@ class GroupedNet:
     """A frozen copy of a net, a criterion, and data whose rows are sorted by group.
 
     The copy is in evaluation mode, so that batch norm uses its running averages and no sample
-    changes what another one costs; the net it was copied from is never touched. Derivatives are
+    affects the loss of another one; the original net is not changed. Derivatives are
     taken with respect to the parameters that require a gradient, in their order, as one vector of
     length ``n_parameters``.
 
-    Building one checks and sorts all data. `sampled`, `with_criterion` and `with_module` give views
-    that share everything else with it, and leave it as it is.
+    The constructor checks and sorts all data. `sampled`, `with_criterion` and `with_module` return
+    views that share everything else with it, and do not change it.
 
     Parameters
     ----------
     module : torch.nn.Module
-        Returns one score per class, or one logit for two; or a tuple whose first entry is that, or
-        a dict with ``logits``.
+        A net that returns one score per class, or one logit for two; or a tuple whose first entry
+        is that, or a dict with ``logits``.
     X : array-like of shape (n_samples, ...), or dict of such
-        Features; floats are converted to the dtype of the parameters, all to their device. Of a
-        dict the net gets ``module(**X)``.
+        Features; floats are converted to the dtype of the parameters, all to their device. A
+        dict is passed as ``module(**X)``.
     y : array-like of shape (n_samples,), integer dtype
         Labels from 0 to n_classes - 1, as the criterion takes them.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
         The group of each sample; columns intersect.
     criterion : torch.nn.Module, class of one, or callable, default=None
-        Loss of ``(scores, y)``; one with a ``reduction`` is asked for none, one that returns a
-        single number is asked sample by sample. None takes cross entropy on logits.
+        Loss of ``(scores, y)``; its ``reduction``, if any, is set to "none"; if it returns a
+        single number, it is called sample by sample. None takes cross entropy on logits.
     batch_size : int, default=None
-        Samples per chunk. None chooses as many, from 1 to 4,096, as keep four times the outputs
-        of all layers within 256 MiB.
+        Samples per chunk. None chooses the largest number, from 1 to 4,096, for which four times
+        the outputs of all layers fit in 256 MiB.
 
     Attributes
     ----------
     module : torch.nn.Module
         The copy.
     groups : pandas.Index of shape (n_groups,)
-        Sorted.
+        The groups, sorted.
     sizes : ndarray of shape (n_groups,), dtype int64
-        Samples of each group, at least 1.
+        Number of samples of each group, at least 1.
     parameters : dict of str to torch.Tensor
         The parameters that require a gradient, by name; they belong to the copy.
     batch_size : int
@@ -115,14 +115,14 @@ class GroupedNet:
         codes, self.groups = encode_groups(as_group_frame(sensitive_features, n_samples))
         order = np.argsort(codes, kind="stable")
         self.order: npt.NDArray[np.int64] = order
-        # Four times as fast as an index in brackets.
+        # index_select is four times as fast as an index in brackets.
         moved = map_tensors(lambda t: t.index_select(0, torch.from_numpy(order).to(t.device)), X)
         self.X = nested.to(moved, first.device)
         self.y = torch.from_numpy(labels[order].astype(np.int64)).to(first.device)
         self.sizes: npt.NDArray[np.int64] = np.bincount(codes, minlength=len(self.groups))
         self.starts: npt.NDArray[np.int64] = np.concatenate([[0], np.cumsum(self.sizes)])
         self.criterion = _as_callable(criterion)
-        # A criterion of the user's may take one column for what it likes.
+        # A user's criterion may treat a single column in its own way.
         is_known = isinstance(self.criterion, nn.CrossEntropyLoss)
         self.is_of_classes = is_known or takes_one_logit(self.criterion)
         if batch_size is not None:
@@ -141,7 +141,7 @@ class GroupedNet:
 
     @property
     def n_parameters(self) -> int:
-        """Length of the gradient."""
+        """Number of entries of the gradient."""
         return sum(value.numel() for value in self.parameters.values())
 
     def sampled(self, max_samples: int | None, random_state: int) -> GroupedNet:
@@ -187,20 +187,20 @@ class GroupedNet:
         return take(self.X, rows), self.y[rows]
 
     def chunks(self, rows: torch.Tensor) -> Iterator[tuple[Any, torch.Tensor]]:
-        """Go through some rows, ``batch_size`` at a time."""
+        """Yield some rows, ``batch_size`` at a time."""
         for part in rows.split(self.batch_size):
             yield self.rows_of(part)
 
     @property
     def n_scores(self) -> int:
-        """Scores of a sample; two for a net of one logit."""
+        """Number of scores per sample; two for a net with one logit."""
         with torch.no_grad():
             return int(self.scores(self.rows_of(slice(0, 1))[0]).shape[1])
 
     def scores(self, X: Any, tensors: Mapping[str, Any] | None = None) -> torch.Tensor:
         """Return one score per class, with some parameters or buffers replaced by `tensors`."""
         with plain_attention():
-            # Replacing nothing costs as much as a small forward pass.
+            # functional_call costs as much as a small forward pass, even without replacements.
             if not tensors:
                 output = run(self.module, X)
             elif isinstance(X, Mapping):
@@ -249,9 +249,9 @@ class GroupedNet:
         return total / len(rows)
 
     def hessian(self, rows: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
-        """Return the function v ↦ ∇²J v over some rows, for many v.
+        """Return the function v ↦ ∇²J v over some rows, for repeated products.
 
-        Where the rows are one chunk, the graph of their gradient is kept, and a product is one
+        If the rows are one chunk, the graph of their gradient is kept, and a product is one
         backward pass.
         """
         if len(rows) > self.batch_size:
@@ -264,7 +264,7 @@ class GroupedNet:
 
 
 def chunk_size(module: nn.Module, example: Any) -> int:
-    """Return how many samples' activations stay within the bound, from 1 to 4,096."""
+    """Return the number of samples whose activations fit in the bound, from 1 to 4,096."""
     numbers = 0
 
     def count(_: nn.Module, __: Any, output: Any) -> None:
@@ -292,7 +292,7 @@ def _as_tensors(X: Any) -> Any:
 
 
 def _as_callable(criterion: Any) -> Any:
-    """Return an instance; of cross entropy for None."""
+    """Return an instance of the criterion; of cross entropy for None."""
     if criterion is None:
         return nn.CrossEntropyLoss(reduction="none")
     return criterion() if isinstance(criterion, type) else criterion

@@ -37,16 +37,16 @@ def group_hessian_eigenvalues(
 ) -> pd.DataFrame:
     r"""Return the largest eigenvalues of each group's Hessian, :math:`\lambda(H_a)`.
 
-    In Theorem 1 of Tran, Fioretto, Kim and Naidu they bound what a displacement of the weights
-    costs a group. They are the largest in the algebraic sense, found by Lanczos on Hessian-vector
-    products (double backward). Each comes with its residual ‖Hv − λv‖: an eigenvalue lies within
-    that of the one returned.
+    In Theorem 1 of Tran, Fioretto, Kim and Naidu they bound the cost of a displacement of the
+    weights to a group. They are the algebraically largest, computed by Lanczos iterations on
+    Hessian-vector products (double backward). Each has a residual ‖Hv − λv‖: an eigenvalue lies
+    within this distance of the returned one.
 
-    A mean over few samples has a *larger* top eigenvalue than the same mean over many: from 50
-    samples of a group of 3,000, 3.9 in place of 1.7 was seen, from 250 2.0. Groups of different
-    sizes are compared fairly only at equal numbers of samples: that is ``max_samples``, and
-    ``n_resamples`` says how much chance is in it. Groups with fewer samples are flagged, and stay
-    biased upward.
+    A mean over few samples has a *larger* top eigenvalue than the same mean over many: in one case,
+    3.9 from 50 of the 3,000 samples of a group, 2.0 from 250, and 1.7 from all. Groups of different
+    sizes are comparable only with equal numbers of samples (``max_samples``);
+    ``n_resamples`` measures the variation between draws. Groups with fewer samples are flagged, and
+    remain biased upward.
 
     Memory: the Lanczos vectors, up to ``max_iter`` times the parameters, and the activations of one
     chunk of ``batch_size`` samples.
@@ -54,7 +54,7 @@ def group_hessian_eigenvalues(
     Parameters
     ----------
     module : torch.nn.Module
-        A net that returns one score per class; evaluated with batch norm frozen, never changed.
+        A net that returns one score per class; evaluated with batch norm frozen, not changed.
         Parameters that do not require a gradient are left out.
     X : array-like of shape (n_samples, ...)
         Features.
@@ -63,19 +63,19 @@ def group_hessian_eigenvalues(
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
         The group of each sample; columns intersect.
     k : int, default=1
-        How many eigenvalues of each group, at most the number of parameters.
+        Number of eigenvalues of each group, at most the number of parameters.
     which : {"largest", "smallest"}, default="largest"
-        From which end, in the algebraic sense.
+        End of the spectrum, in the algebraic sense.
     max_samples : int, default=None
-        Samples drawn of each group, without replacement; None takes all.
+        Number of samples drawn from each group, without replacement; None takes all.
     n_resamples : int, default=1
-        Draws of ``max_samples``; eigenvalues are means over them.
+        Number of draws of ``max_samples``; eigenvalues are means over them.
     criterion : torch.nn.Module, class of one, or callable, default=None
         Loss of ``(scores, y)``; None takes cross entropy on logits.
     tol : float, default=1e-3
-        Largest residual, relative to the largest absolute Ritz value, at which a group is done.
+        Largest accepted residual, relative to the largest absolute Ritz value.
     max_iter : int, default=100
-        Most products for a group and draw.
+        Largest number of products for a group and draw.
     batch_size : int, default=None
         Samples per chunk; None chooses by the size of the net's activations.
     random_state : int, default=0
@@ -122,7 +122,7 @@ def group_hessian_eigenvalues(
 
 @dataclass(frozen=True)
 class EigenvalueSearch:
-    """The options of `group_hessian_eigenvalues` that say what is looked for, and how."""
+    """The options of `group_hessian_eigenvalues` for the search of eigenvalues."""
 
     k: int = 1
     which: Literal["largest", "smallest"] = "largest"
@@ -134,7 +134,7 @@ class EigenvalueSearch:
     verbose: int = 0
 
     def check(self, n_parameters: int) -> None:
-        """Raise ValueError for an option that is malformed."""
+        """Raise ValueError for a malformed option."""
         if not (isinstance(self.k, int) and 1 <= self.k <= n_parameters):
             raise ValueError(
                 f"k must be an integer from 1 to the number of parameters, {n_parameters}, got "
@@ -153,7 +153,7 @@ class EigenvalueSearch:
 
 
 def hessian_eigenvalues(net: GroupedNet, search: EigenvalueSearch) -> pd.DataFrame:
-    """Return what `group_hessian_eigenvalues` does; the net is left as it is."""
+    """Return the result of `group_hessian_eigenvalues`; the net is not changed."""
     search.check(net.n_parameters)
     generator = torch.Generator().manual_seed(search.random_state)
     sign = 1.0 if search.which == "largest" else -1.0
@@ -165,7 +165,7 @@ def hessian_eigenvalues(net: GroupedNet, search: EigenvalueSearch) -> pd.DataFra
         for _ in range(search.n_resamples):
             chosen = _draw(net, code, search.max_samples, generator)
             found.append(_extreme(net, chosen, near, sign, search, generator))
-            # The groups' Hessians have much in common: the next one starts near this one's vector.
+            # The groups' Hessians are similar: the next search starts near this one's vector.
             near = found[-1].vector.cpu()
         rows.append(_summary(found, sign) | {"n_samples": len(chosen)})
         if not all(one.converged for one in found):
@@ -175,8 +175,8 @@ def hessian_eigenvalues(net: GroupedNet, search: EigenvalueSearch) -> pd.DataFra
     if failed:
         warnings.warn(
             f"max_iter={search.max_iter} products did not bring the residual below "
-            f"tol={search.tol} for the groups {failed[:10]}; their eigenvalues are only as good "
-            "as the column residual says",
+            f"tol={search.tol} for the groups {failed[:10]}; the column residual tells how "
+            "accurate their eigenvalues are",
             ConvergenceWarning,
             stacklevel=3,
         )
@@ -203,7 +203,7 @@ def _extreme(
     hessian = net.hessian(rows)
     like = next(iter(net.parameters.values()))
     noise = torch.randn(net.n_parameters, generator=generator, dtype=torch.float64)
-    # As much noise as vector, so that nothing which the group before did not have is missed.
+    # Equal parts of vector and noise, so that directions absent in the previous group are found.
     start = (near.double() + noise / noise.norm()).to(like)
     return lanczos(
         lambda v: sign * hessian(v), start, search.k, search.tol, search.max_iter, generator

@@ -1,4 +1,4 @@
-"""The two nets of a classifier in a form that the functions of this package can compare."""
+"""The two nets of a classifier in a form for the functions of this package."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ def comparable(clf: Any) -> tuple[nn.Module, nn.Module, Any]:
 
     With these, the functions of `sk_prunefair.theory` give the excessive risks of
     `FairPrunedClassifier.fairness_report`, for nets that return logits, for nets that return
-    probabilities, for nets that lost channels, and for classifiers with an ``infer`` of their own.
+    probabilities, for nets with removed channels, and for classifiers that override ``infer``.
 
     Parameters
     ----------
     clf : FairPrunedClassifier
-        Fitted; not changed.
+        Fitted classifier; not changed.
 
     Returns
     -------
     dense, pruned : torch.nn.Module
-        Nets of one architecture, whose outputs the criterion takes: a net that lost channels has
-        zeros in their place, and one that returns probabilities gives their logarithms.
+        Nets of one architecture, whose outputs the criterion takes: a net with removed channels has
+        zeros in their place, and one that returns probabilities is changed to return their
+        logarithms.
     criterion : torch.nn.Module or callable
-        Of ``(output, labels)``.
+        Function of ``(output, labels)``.
 
     Examples
     --------
@@ -71,7 +72,7 @@ def comparable(clf: Any) -> tuple[nn.Module, nn.Module, Any]:
 
 
 def _as_criterion_takes(clf: Any) -> Infer:
-    """Return how a classifier runs a module, up to what its criterion's formula takes."""
+    """Return a function that runs a module up to the input of the criterion's formula."""
 
     def infer(module: nn.Module, X: Any) -> torch.Tensor:
         output = first_output(clf.exact(module).infer(X))

@@ -1,15 +1,15 @@
-"""Which layer's pruning hurt which group: the excessive risk as an integral along the pruning.
+"""Attribution of the excessive risk to layers, as an integral along the path of the pruning.
 
 Theorem 1 of the paper (Tran, Fioretto, Kim and Naidu, Pruning has a disparate impact on model
 accuracy, NeurIPS 2022) bounds the excessive risk R(a) of a group by a Taylor expansion about the
-dense net θ*, which asks for a loss that is twice differentiable. The fundamental theorem of
-calculus asks for much less. With Δ = θ̄ − θ*, on the straight line to the pruned net θ̄,
+dense net θ*, which requires a loss that is twice differentiable. The fundamental theorem of
+calculus requires much less. With Δ = θ̄ − θ*, on the straight line to the pruned net θ̄,
 
     R(a) = J(θ̄; D_a) − J(θ*; D_a) = ∫₀¹ g_a(θ* + t Δ) · Δ dt,
 
-for every loss that is continuous and, along the line, differentiable but for finitely many t: nets
-with ReLU or max-pooling included. The scalar product is a sum over coordinates, so the integral
-falls into one part per tensor, exactly, with no rest.
+for every loss that is continuous and, along the line, differentiable except at finitely many t:
+nets with ReLU or max-pooling are included. The scalar product is a sum over coordinates, so the
+integral is exactly a sum of one part per tensor, without remainder.
 """
 
 from __future__ import annotations
@@ -39,32 +39,32 @@ from sk_prunefair.theory.grouped import GroupedNet
 
 __all__ = ["RiskPath", "excessive_risk_by_layer", "risk_attribution"]
 
-# A group whose risk is below this share of the largest is held to the error allowed at the share.
+# For a group with a risk below this share of the largest, the accepted error is that of the share.
 SMALL_RISK = 0.01
-# What rounding may do to a mean loss, in units of the precision of the net's numbers.
+# Bound on the rounding error of a mean loss, in units of the precision of the net's numbers.
 ROUNDING = 100
 
 
 @dataclass(frozen=True)
 class RiskPath:
-    """The excessive risk by tensor and by layer, as `excessive_risk_by_layer` finds it.
+    """The excessive risk by tensor and by layer, as returned by `excessive_risk_by_layer`.
 
     Attributes
     ----------
     by_tensor : pandas.DataFrame of shape (n_groups, n_tensors), dtype float64
-        Part of each group's excessive risk that the change of each tensor accounts for, in the
-        unit of the criterion; negative where the change of a tensor helped. Parameters and float
-        buffers by their names, such as ``layers.0.weight``, layer after layer; those that are the
-        same in both nets have 0.
+        Part of each group's excessive risk that is due to the change of each tensor, in the
+        unit of the criterion; negative if the change of a tensor lowered the loss. Parameters and
+        float buffers by name, such as ``layers.0.weight``, layer by layer; those that are
+        equal in both nets have 0.
     by_layer : pandas.DataFrame of shape (n_groups, n_layers), dtype float64
-        Their sums over the tensors of each layer: the module that owns them, by its name, or by
+        Sums over the tensors of each layer: the module that contains them, by its name, or by
         its class for the net itself.
     excessive_risk : pandas.Series of shape (n_groups,), dtype float64
         R(a) (eq. 2 of the paper), from the losses of both nets.
     error : pandas.Series of shape (n_groups,), dtype float64
-        Sum of the group's parts minus R(a): what the integration misses.
+        Sum of the group's parts minus R(a): the error of the integration.
     split_error : pandas.Series of shape (n_groups,), dtype float64
-        Estimated error of the least certain of the group's parts.
+        Largest estimated error of one of the group's parts.
     n_evaluations : int
         Forward-backward passes over the data.
     converged : bool
@@ -93,15 +93,15 @@ def excessive_risk_by_layer(
     batch_size: int | None = None,
     verbose: int = 0,
 ) -> RiskPath:
-    """Tell which layer's pruning hurt which group, by an integral that sums to R(a).
+    """Attribute each group's excessive risk to layers, by an integral that sums to R(a).
 
-    ``R(a) = ∫₀¹ g_a(θ* + t(θ̄ − θ*)) · (θ̄ − θ*) dt``, split by tensor: the change of the loss as
-    all weights go from dense to pruned at one pace. It does not assume a smooth loss. Running
-    averages of batch norm, which fine-tuning moves, are coordinates of the path like the weights.
-    Both nets are in evaluation mode, and neither is touched.
+    ``R(a) = ∫₀¹ g_a(θ* + t(θ̄ − θ*)) · (θ̄ − θ*) dt``, split by tensor: the change of the loss
+    while all weights change linearly from dense to pruned. It does not assume a smooth loss.
+    Running averages of batch norm, which fine-tuning changes, are coordinates of the path like the
+    weights. Both nets are evaluated in evaluation mode, and not changed.
 
-    Each node takes one forward-backward pass over the data. At the default tolerance, a ResNet with
-    ReLU takes some hundreds of nodes, a perceptron some tens.
+    Each node needs one forward-backward pass over the data. At the default tolerance, a ResNet with
+    ReLU needs some hundreds of nodes, a perceptron some tens.
 
     Parameters
     ----------
@@ -115,14 +115,14 @@ def excessive_risk_by_layer(
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
         The group of each sample; columns intersect.
     criterion : torch.nn.Module, class of one, or callable, default=None
-        Loss of ``(scores, y)``, one per sample where it has no ``reduction``. None takes cross
+        Loss of ``(scores, y)``, one per sample if it has no ``reduction``. None takes cross
         entropy on logits.
     tol : float, default=1e-3
         Largest error of the sum and of each tensor's part, relative to ``|R(a)|``, or to a
-        hundredth of the largest ``|R|`` where that is more. Nothing is asked beyond 100 times the
+        hundredth of the largest ``|R|`` if that is larger. It is never below 100 times the
         precision of the net's numbers, relative to the loss.
     max_evaluations : int, default=2000
-        Passes after which the integration stops, converged or not; at least 9.
+        Largest number of passes of the integration, at least 9.
     batch_size : int, default=None
         Samples per chunk. None chooses as many, from 1 to 4,096, as keep four times the outputs
         of all layers within 256 MiB.
@@ -138,7 +138,7 @@ def excessive_risk_by_layer(
     ------
     ValueError
         If an argument is malformed, the nets differ in more than the values of their tensors, or
-        a loss on the way is not finite.
+        a loss on the line is not finite.
 
     Warns
     -----
@@ -163,7 +163,7 @@ def excessive_risk_by_layer(
     """
     _check_numbers(tol, max_evaluations)
     dense_tensors, pruned_tensors = matching_tensors(dense, pruned)
-    # A frozen net has a path too.
+    # Frozen parameters are part of the path, too.
     net = GroupedNet(
         copy.deepcopy(dense).requires_grad_(), X, y, sensitive_features, criterion, batch_size
     )
@@ -188,7 +188,7 @@ def risk_attribution(
     tol: float = 1e-3,
     **options: Any,
 ) -> pd.DataFrame:
-    """Split each group's excessive risk by parameter tensor: `excessive_risk_by_layer` as a table.
+    """Attribute each group's excessive risk to parameter tensors, as a table.
 
     Parameters
     ----------
@@ -254,8 +254,8 @@ def _integrate(
         found = integrate(line, allowed, max_evaluations)
     if not found.converged:
         warnings.warn(
-            f"the path integral is not within tol={tol:g} after {found.n_evaluations} evaluations; "
-            "its error and split_error say by how much: raise max_evaluations or tol",
+            f"the path integral did not reach tol={tol:g} in {found.n_evaluations} evaluations "
+            "(see its error and split_error); raise max_evaluations or tol",
             ConvergenceWarning,
             stacklevel=3,
         )

@@ -1,4 +1,4 @@
-"""Propositions 1 and 2: what goes with a group's gradient norm."""
+"""Propositions 1 and 2: relations of a group's gradient norm to its size and its errors."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sk_prunefair.theory.grouped import GroupedNet
 
 
 class GroupRelation(NamedTuple):
-    """A table by group, and how its last two columns are ranked.
+    """A table by group, and the rank correlation of its last two columns.
 
     Attributes
     ----------
     table : pandas.DataFrame
-        By group.
+        One row per group.
     rank_correlation : float
-        Spearman's, over the groups; NaN for fewer than two groups, or where all are equal.
+        Spearman's correlation over the groups; NaN for fewer than two groups, or if all are equal.
     """
 
     table: pd.DataFrame
@@ -38,13 +38,13 @@ def size_and_gradient(
     criterion: Any = None,
     batch_size: int | None = None,
 ) -> GroupRelation:
-    r"""Set the size of each group beside the length of its gradient (Proposition 1).
+    r"""Return the size of each group beside its gradient norm (Proposition 1).
 
-    At a stationary point of the overall loss the groups' gradients, weighed by their sizes, sum to
-    zero. For two groups it follows that :math:`|D_a| > |D_b|` means
-    :math:`\|g_a\| < \|g_b\|` (Tran, Fioretto, Kim and Naidu); for more it need not, and a net that
-    was stopped early is at no such point. The rank correlation says what is: negative where the
-    proposition describes the net.
+    At a stationary point of the overall loss the groups' gradients, weighted by their sizes, sum to
+    zero. For two groups it follows that :math:`|D_a| > |D_b|` implies
+    :math:`\|g_a\| < \|g_b\|` (Tran, Fioretto, Kim and Naidu); for more groups it need not, and a
+    net whose training was stopped early is not at such a point. The rank correlation is negative if
+    the proposition applies to the net.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def size_and_gradient(
     Returns
     -------
     GroupRelation
-        With the columns ``size`` and ``gradient_norm``.
+        Table with the columns ``size`` and ``gradient_norm``.
 
     Raises
     ------
@@ -83,28 +83,28 @@ def error_and_gradient(
     *,
     batch_size: int | None = None,
 ) -> GroupRelation:
-    r"""Set each group's errors beside the length of its gradient (Proposition 2).
+    r"""Return each group's errors beside its gradient norm (Proposition 2).
 
     For cross entropy on logits z with probabilities p, the gradient of a sample is
     :math:`J_z^\top (p - y)`, y one-hot, so that for a group
 
     .. math:: \|g_a\| \le \frac{1}{|D_a|} \sum_{D_a} \|p - y\|\;\|J_z\| ,
 
-    with the Frobenius norm of the Jacobian of the logits by the parameters: groups that the net is
-    more wrong about can have larger gradients (Tran, Fioretto, Kim and Naidu).
+    with the Frobenius norm of the Jacobian of the logits by the parameters: groups with larger
+    errors can have larger gradients (Tran, Fioretto, Kim and Naidu).
 
     Parameters
     ----------
     module : torch.nn.Module
-        A net that returns one logit per class; evaluated with batch norm frozen, never changed.
+        A net that returns one logit per class; evaluated with batch norm frozen, not changed.
     X, y, sensitive_features, batch_size
         As for `group_gradient_norms`.
 
     Returns
     -------
     GroupRelation
-        With the columns ``mean_error`` (of ‖p - y‖), ``error_bound`` (the right-hand side) and
-        ``gradient_norm``.
+        Table with the columns ``mean_error`` (of ‖p - y‖), ``error_bound`` (the right-hand side)
+        and ``gradient_norm``.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def error_and_gradient(
 
     Examples
     --------
-    A single sample of a linear net: p - y = (-1/2, 1/2), and the logits' gradients are x each.
+    For a single sample of a linear net, p - y = (-1/2, 1/2), and both logits have the gradient x.
 
     >>> import torch
     >>> net = torch.nn.Linear(1, 2, bias=False)

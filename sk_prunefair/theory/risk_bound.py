@@ -1,4 +1,4 @@
-"""Theorem 1: what pruning can cost a group at most, and what it costs by Taylor's formula."""
+"""Theorem 1: a bound on the cost of pruning to each group, and an estimate by Taylor's formula."""
 
 from __future__ import annotations
 
@@ -28,34 +28,34 @@ def risk_bounds(
     batch_size: int | None = None,
     **hessian_options: Any,
 ) -> pd.DataFrame:
-    r"""Return Theorem 1's bound of each group's excessive risk, its terms, and an estimate.
+    r"""Return Theorem 1's bound on each group's excessive risk, its terms, and an estimate.
 
     With :math:`\Delta = \bar\theta - \theta^*`, Theorem 1 of Tran, Fioretto, Kim and Naidu (eq. 4)
-    says that, up to a rest of third order,
+    states that, up to a remainder of third order,
 
     .. math:: R(a) \le \|g_a\|\,\|\Delta\| + \tfrac12 \lambda(H_a)\,\|\Delta\|^2 .
 
-    It holds, and it is vacuous: it takes every direction for the worst. On Adult and digits it was
-    300 to 4,000 times the risk at rates from 0.1 to 0.9, and ranked the groups of Adult backwards
+    It holds, but it is vacuous: it assumes the worst direction. On Adult and digits it was
+    300 to 4,000 times the risk at rates from 0.1 to 0.9, and ranked the groups of Adult in reverse
     at 0.9 (``benchmarks/speed/theory.md``). The second-order formula without the inequality,
 
     .. math:: R(a) \approx g_a^\top \Delta + \tfrac12 \Delta^\top H_a \Delta ,
 
-    costs one Hessian-vector product per group and ranked the groups with a correlation of 0.9 and
-    more up to a rate of 0.7; beyond, the displacement is too long for any expansion about the
-    dense net. Read the estimate for what happens at moderate rates, `risk_attribution`, which is
-    exact, at high ones, and the bound for what the theorem says. Neither bound nor estimate sees
-    what batch norm's averages do when a net is fine-tuned.
+    costs one Hessian-vector product per group and ranked the groups with a correlation of 0.9 or
+    more up to a rate of 0.7; beyond, the displacement is too large for an expansion about the
+    dense net. Use the estimate at moderate rates, `risk_attribution`, which is
+    exact, at high ones, and the bound to check the theorem. Neither bound nor estimate includes
+    the change of batch norm's averages in a fine-tuning.
 
     Parameters
     ----------
     dense : torch.nn.Module
         The net before pruning, θ*; returns one score per class. Evaluated with batch norm frozen,
-        never changed.
+        not changed.
     pruned : torch.nn.Module or mapping to torch.nn.Module
-        The net after, θ̄, of the same architecture: what was removed, single weights or whole
-        channels, is zero in it. Of a mapping, such as from rates to nets, the dense net's gradients
-        and eigenvalues are computed once.
+        The net after pruning, θ̄, of the same architecture: removed weights or
+        channels are zero in it. For a mapping, such as from rates to nets, the dense net's
+        gradients and eigenvalues are computed once.
     X : array-like of shape (n_samples, ...)
         Features.
     y : array-like of shape (n_samples,), integer dtype
@@ -68,18 +68,18 @@ def risk_bounds(
         Samples per chunk; None chooses by the size of the net's activations.
     **hessian_options
         ``max_samples``, ``n_resamples``, ``tol``, ``max_iter``, ``random_state`` and ``verbose`` of
-        `group_hessian_eigenvalues`. All else is over all samples: ``max_samples`` draws only those
-        of the eigenvalues, which are larger then, and with them the bound.
+        `group_hessian_eigenvalues`. Other quantities use all samples: ``max_samples`` applies only
+        to the eigenvalues, which are then larger, and so is the bound.
 
     Returns
     -------
     pandas.DataFrame
-        By group, below the key of the net where there are several: ``size``, ``gradient_norm``,
+        By group, within the key of the net if there are several: ``size``, ``gradient_norm``,
         ``hessian_max_eigenvalue``, ``displacement_norm``, ``first_order`` and ``second_order``
         (the two terms of the bound), ``risk_bound``, ``risk_estimate``, ``excessive_risk``. A
-        negative eigenvalue says that the group's loss is concave at θ*, which is no minimum of it;
-        the bound is lower then and still one, as :math:`\Delta^\top H_a \Delta \le \lambda(H_a)
-        \|\Delta\|^2` whatever the sign, and it can be below zero.
+        negative eigenvalue means that the group's loss is concave at θ*, which is not a minimum of
+        it; the bound is then lower but still valid, as :math:`\Delta^\top H_a \Delta \le
+        \lambda(H_a) \|\Delta\|^2` for any sign, and it can be negative.
 
     Raises
     ------
@@ -89,8 +89,8 @@ def risk_bounds(
     Warns
     -----
     UserWarning
-        If the nets differ in parameters that require no gradient. The excessive risk has what they
-        do in it, the bound and the estimate have not.
+        If the nets differ in parameters that do not require a gradient. The excessive risk includes
+        their effect, the bound and the estimate do not.
 
     Examples
     --------
@@ -112,7 +112,7 @@ def risk_bounds(
 def theorem1_terms(
     net: GroupedNet, pruned: nn.Module | Mapping[Any, nn.Module], search: EigenvalueSearch
 ) -> pd.DataFrame:
-    """Return what `risk_bounds` does, of a net that holds the dense module."""
+    """Return the result of `risk_bounds` for a GroupedNet of the dense net."""
     for other in _nets(pruned):
         _check_pruned(net, other)
     gradients = group_gradients(net)
@@ -160,7 +160,7 @@ def _nets(pruned: Any) -> list[nn.Module]:
     nets = list(pruned.values()) if isinstance(pruned, Mapping) else [pruned]
     if not nets:
         raise ValueError(
-            "pruned must be a torch.nn.Module or hold at least one, got an empty mapping"
+            "pruned must be a torch.nn.Module or a mapping with at least one, got an empty mapping"
         )
     for net in nets:
         if not isinstance(net, nn.Module):
@@ -171,15 +171,15 @@ def _nets(pruned: Any) -> list[nn.Module]:
 
 
 def _check_pruned(net: GroupedNet, pruned: nn.Module) -> None:
-    """Compare all parameters before the costly part begins."""
+    """Compare all parameters before the expensive part begins."""
     own, other = dict(net.module.named_parameters()), dict(pruned.named_parameters())
     for name in [*own, *(name for name in other if name not in own)]:
         shapes = [str(tuple(of[name].shape)) if name in of else "none" for of in (own, other)]
         if shapes[0] != shapes[1]:
             raise ValueError(
-                "dense and pruned must have parameters of the same names and shapes, got "
-                f"{name!r} of shape {shapes[0]} in dense and {shapes[1]} in pruned; where "
-                "channels were taken out, pass the net with zeros in their place"
+                f"dense and pruned must have parameters of the same names and shapes, got {name!r} "
+                f"of shape {shapes[0]} in dense and {shapes[1]} in pruned; if channels were "
+                "removed, pass the net with zeros in their place"
             )
     for title, tensors in (("dense", own), ("pruned", other)):
         if not all(bool(value.isfinite().all()) for value in tensors.values()):
@@ -188,15 +188,15 @@ def _check_pruned(net: GroupedNet, pruned: nn.Module) -> None:
     moved = [name for name in frozen if not torch.equal(own[name], other[name].to(own[name]))]
     if moved:
         warnings.warn(
-            "dense and pruned differ in parameters that require no gradient, which neither bound "
-            f"nor estimate counts: {moved[:5]}",
+            "dense and pruned differ in parameters that do not require a gradient, which bound and "
+            f"estimate ignore: {moved[:5]}",
             UserWarning,
             stacklevel=4,
         )
 
 
 def _displacement(net: GroupedNet, pruned: nn.Module) -> torch.Tensor:
-    """Return θ̄ − θ* over the parameters that the gradients are of."""
+    """Return θ̄ − θ* over the parameters of the gradients."""
     other = dict(pruned.named_parameters())
     return torch.cat(
         [

@@ -1,9 +1,9 @@
-"""How well each group's predictions withstand an attack, beside their closeness to the boundary.
+"""Accuracy of each group under adversarial attacks, beside its closeness to the boundary.
 
 Theorem 2 of the paper (Tran, Fioretto, Kim and Naidu, Pruning has a disparate impact on model
-accuracy, NeurIPS 2022) ties the harm that pruning does to a group to its closeness to the decision
-boundary, and the paper leaves adversarial robustness open. A small change of the input that crosses
-the boundary is the same closeness, measured in the space of the inputs.
+accuracy, NeurIPS 2022) relates the harm of pruning to a group to its closeness to the decision
+boundary; the paper does not study adversarial robustness. A small change of the input that crosses
+the boundary measures the same closeness in the space of the inputs.
 """
 
 from __future__ import annotations
@@ -47,17 +47,18 @@ def group_robustness(
 ) -> pd.DataFrame:
     """Accuracy of each group under attack, and its closeness to the decision boundary.
 
-    An attack moves every number of a sample by at most ε so as to raise the loss at the true label.
+    An attack changes every number of a sample by at most ε to increase the loss of the true label.
     FGSM (Goodfellow, Shlens and Szegedy, 2015) takes one step, ``x + ε sign(∇ₓ loss)``; PGD
     (Madry et al., 2018) takes many small ones, each followed by a projection onto the ε-ball, and
-    starts at the sample itself, so that nothing is random. Call it for the dense and for the pruned
-    net; neither is touched, and both are in evaluation mode. The attacks are those of the
+    starts at the sample itself, so that it is deterministic. Call it for the dense and for the
+    pruned net; neither is changed, and both are in evaluation mode. The attacks are those of the
     Adversarial Robustness Toolbox, in single precision: ``pip install 'sk-prunefair[attacks]'``.
 
     Parameters
     ----------
     module : torch.nn.Module
-        Returns one logit, or log-probability, per class, or a tuple whose first entry does.
+        A net that returns one logit, or log-probability, per class, or a tuple whose first entry
+        does.
     X : array-like of shape (n_samples, ...), float dtype
         Features.
     y : array-like of shape (n_samples,), integer dtype
@@ -67,17 +68,17 @@ def group_robustness(
     epsilon : float
         Largest change of each number of X, in the unit of X, at least 0; 0 changes nothing.
     attacks : sequence of {"fgsm", "pgd"}, default=("fgsm", "pgd")
-        One column each.
+        Attacks, with one column each.
     steps : int, default=20
-        Steps of PGD.
+        Number of steps of PGD.
     step_size : float, default=None
-        Size of a step of PGD, or epsilon where that is less. None takes ``2.5 * epsilon / steps``,
+        Size of a step of PGD, at most epsilon. None takes ``2.5 * epsilon / steps``,
         whose steps together can cross the ball.
     clip : (float, float), default=None
-        Smallest and largest value that X may take, such as ``(0, 1)`` for images; attacked samples
+        Smallest and largest value of X, such as ``(0, 1)`` for images; attacked samples
         stay within.
     criterion : torch.nn.Module, class of one, or callable, default=None
-        The loss that the attacks raise, of ``(scores, y)``, one per sample where it has no
+        The loss that the attacks increase, of ``(scores, y)``, one per sample if it has no
         ``reduction``. None takes cross entropy on logits.
     batch_size : int, default=None
         Samples per chunk. None chooses as many, from 1 to 4,096, as keep four times the outputs
@@ -94,13 +95,13 @@ def group_robustness(
     Raises
     ------
     ImportError
-        If the Adversarial Robustness Toolbox is not there, the extra ``attacks``.
+        If the Adversarial Robustness Toolbox (the extra ``attacks``) is not installed.
     ValueError
         If an argument is malformed, or X lies outside `clip`.
 
     Examples
     --------
-    The boundary of this net lies at x = 0, so samples of class 1 withstand ε where x > ε:
+    The boundary of this net is at x = 0, so samples of class 1 are robust to ε if x > ε:
 
     >>> net = torch.nn.Linear(1, 2)
     >>> net.load_state_dict({"weight": torch.tensor([[-1.0], [1.0]]), "bias": torch.zeros(2)})
@@ -116,11 +117,11 @@ def group_robustness(
     if not isinstance(module, nn.Module):
         raise ValueError(f"module must be a torch.nn.Module, got {type(module).__name__}")
     if isinstance(X, Mapping):
-        raise ValueError("X must be one array of floats to be attacked, got a dict")
+        raise ValueError("X must be one array of floats, as attacks change its values, got a dict")
     X = X if isinstance(X, torch.Tensor) else np.asarray(X)
     if not (X.is_floating_point() if isinstance(X, torch.Tensor) else X.dtype.kind == "f"):
-        raise ValueError(f"X must be of a float dtype to be attacked, got {X.dtype}")
-    # A frozen net can be attacked too, and here no derivative by the weights is asked for.
+        raise ValueError(f"X must be of a float dtype, as attacks change its values, got {X.dtype}")
+    # A frozen net can be attacked too, as no derivatives by the weights are needed.
     trainable = copy.deepcopy(module).requires_grad_()
     net = GroupedNet(trainable, X, y, sensitive_features, criterion, batch_size)
     net.module.requires_grad_(False)
@@ -151,7 +152,7 @@ def group_robustness(
 
 
 class _Scores(nn.Module):
-    """The net as the toolbox calls it: in single precision, one tensor back."""
+    """The net for the toolbox: in single precision, with one tensor as output."""
 
     def __init__(self, net: GroupedNet) -> None:
         super().__init__()
@@ -163,10 +164,10 @@ class _Scores(nn.Module):
 
 
 class _SumOfLosses(nn.Module):
-    """The criterion as the toolbox calls it, with one-hot labels.
+    """The criterion for the toolbox, with one-hot labels.
 
-    A sum, as a mean over a large batch could round a sample's small gradient to zero, whose sign
-    would then attack nothing.
+    It is a sum, as a mean over a large batch could round a sample's small gradient to zero, and the
+    sign would be zero, too.
     """
 
     def __init__(self, net: GroupedNet) -> None:

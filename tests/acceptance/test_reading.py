@@ -86,7 +86,10 @@ def test_schema_names_each_metric_and_key():
         ({"criteria": []}, "criteria must be a list with at least one"),
         ({"criteria": "accuracy"}, "criteria must be a list"),
         ({}, "must have the key 'criteria'"),
-        ({**one(), "confidence_level": 0.9}, "confidence_level is not known here; keys are format"),
+        (
+            {**one(), "confidence_level": 0.9},
+            "confidence_level is an unknown key; accepted keys are format",
+        ),
         ({**one(), "format": "2"}, "format must be 'sk_prunefair acceptance 1'"),
         (
             one(confidence=1),
@@ -106,13 +109,13 @@ def test_schema_names_each_metric_and_key():
         (one(metric=["a"]), "metric must be one of"),
         (one(limit="0.02"), "limit must be a finite number, got '0.02'"),
         (one(limit=float("nan")), "limit must be a finite number"),
-        (one(limit=2), "limit must be a share of at least 0 and below 1, got 2"),
+        (one(limit=2), "limit must be a share, at least 0 and below 1, got 2"),
         (one(limit=-0.1), "limit must be a share"),
-        (one(name=" "), "name must be a text"),
+        (one(name=" "), "name must be a string"),
         (one(groups=[]), "groups must be 'all', a list of groups, or a mapping"),
         (one(groups="women"), "groups must be 'all'"),
         (one(groups=[{"sex": None}]), "groups must be 'all'"),
-        (one(label=1), "label goes with recall_drop"),
+        (one(label=1), "label is accepted only with recall_drop"),
         (one(test="exact"), "test must be one of proven, observed"),
         (
             one(metric="auc", test="proven"),
@@ -122,11 +125,11 @@ def test_schema_names_each_metric_and_key():
         (one(test="observed", confidence=0.9), "confidence does not go with test 'observed'"),
         (one(metric="fairness_violation", limit=0), "limit must be above 0"),
         (one(metric="excessive_risk", limit=6), r"below loss_bound \(5\)"),
-        (one(metric="labels_lost", limit=1), "limit must be 0, or left out"),
-        (one(metric="labels_lost", limit=0, groups=["a"]), "labels_lost is of all rows"),
+        (one(metric="labels_lost", limit=1), "limit must be 0 or left out"),
+        (one(metric="labels_lost", limit=0, groups=["a"]), "labels_lost is computed over all rows"),
         ({"criteria": [{"metric": "accuracy_drop"}]}, "must have the key 'limit'"),
         ({"criteria": [{"limit": 1}]}, "must have the key 'metric'"),
-        ({"criteria": one()["criteria"] * 2}, r"criteria\[1\] must have a name of its own"),
+        ({"criteria": one()["criteria"] * 2}, r"criteria\[1\] must have a unique name"),
     ],
 )
 def test_read_criteria_malformed_names_the_key_and_what_is_accepted(tmp_path, values, message):
@@ -138,7 +141,9 @@ def test_read_criteria_malformed_names_the_key_and_what_is_accepted(tmp_path, va
 def test_read_criteria_yaml_error_names_the_line(tmp_path):
     pytest.importorskip("yaml")
     text = YAML.replace("limit: 0.05", "bound: 0.05")
-    with pytest.raises(ValueError, match=r"^a.yaml, line 10: criteria\[1\].bound is not known"):
+    with pytest.raises(
+        ValueError, match=r"^a.yaml, line 10: criteria\[1\].bound is an unknown key"
+    ):
         read_criteria(written(tmp_path / "a.yaml", text))
     with pytest.raises(ValueError, match=r"^a.yaml, line 1: confidence must be"):
         read_criteria(written(tmp_path / "a.yaml", YAML.replace("0.9", "95 %")))
@@ -148,8 +153,8 @@ def test_read_criteria_yaml_error_names_the_line(tmp_path):
     ("text", "message"),
     [
         ("criteria: [", "must be a YAML document"),
-        ("criteria: &a []\nother: *a\n", "line 2: an alias is not taken"),
-        ("min_count: 1\nmin_count: 2\n", "line 2: the key 'min_count' stands twice"),
+        ("criteria: &a []\nother: *a\n", "line 2: aliases are not supported"),
+        ("min_count: 1\nmin_count: 2\n", "line 2: the key 'min_count' occurs twice"),
         ("!!python/object/apply:os.getcwd []\n", "must be a YAML document"),
         ("", "the file must be a mapping"),
         ("[" * 1_200, "must be a YAML document"),
@@ -165,10 +170,10 @@ def test_read_criteria_yaml_that_is_no_criteria_is_an_error(tmp_path, text, mess
 def test_read_criteria_json_that_is_no_criteria_is_an_error(tmp_path):
     with pytest.raises(ValueError, match=r"^a\.json must be a JSON document"):
         read_criteria(written(tmp_path / "a.json", "{"))
-    with pytest.raises(ValueError, match="'min_count' stands twice"):
+    with pytest.raises(ValueError, match="'min_count' occurs twice"):
         read_criteria(written(tmp_path / "a.json", '{"min_count": 1, "min_count": 2}'))
     (tmp_path / "b.json").write_bytes(b"\xff\xfe\xfa")
-    with pytest.raises(ValueError, match="must be a text in UTF-8"):
+    with pytest.raises(ValueError, match="must be a UTF-8 text file"):
         read_criteria(tmp_path / "b.json")
     with pytest.raises(TypeError, match="the path of a file or a mapping, got list"):
         read_criteria([])

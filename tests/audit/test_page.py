@@ -260,5 +260,5 @@ def test_sections_of_what_is_not_known_are_absent():
 
 def test_page_without_intervals_makes_no_frame_of_changes():
     report = make_report(["a", "b"], n=40)
-    assert "No intervals were asked for" in report.to_html()
+    assert "No intervals were computed" in report.to_html()
     assert "change" not in vars(report)

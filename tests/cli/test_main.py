@@ -193,7 +193,7 @@ def test_cli_without_features_takes_the_other_columns(case):
         ({"estimator": "my_model:useless"}, "must be a FairPrunedClassifier, or a function"),
         ({"estimator": "my_model:number"}, "got int"),
         ({"net": "absent.zip"}, "No such file"),
-        ({"net": "test.csv"}, "is not a whole compact file"),
+        ({"net": "test.csv"}, "is not a complete compact file"),
         ({"data": "absent.csv"}, "No such file"),
         ({"data": "my_model.py"}, "--data must be a .csv, .parquet or .npz file"),
         ({"label": "absent"}, "--data has no column 'absent'"),
@@ -212,7 +212,7 @@ def test_cli_bad_options_exit_with_2_and_are_named(case, capsys, options, messag
     ("options", "message"),
     [
         (["--groups", "absent"], "--data has no column 'absent'"),
-        (["--features", "pixel 0", "half"], "--features must be numbers"),
+        (["--features", "pixel 0", "half"], "--features must be numeric columns"),
         (["--features", "pixel 0"], "X has 1 features"),
         (["--max-accuracy-drop", 1.5], "max_accuracy_drop must be a number in [0, 1)"),
         (
@@ -290,7 +290,7 @@ def test_cli_missing_and_extra_columns_are_listed(named, capsys):
     assert "missing ['pixel 63'], 0 are extra" in capsys.readouterr().err
 
 
-@pytest.mark.filterwarnings("ignore:pruning leaves no weight")
+@pytest.mark.filterwarnings("ignore:pruning removes all weights")
 def test_cli_constant_net_exits_with_1_without_a_promise(case, capsys):
     clf, _ = case
     save_compact(clf.prune(0.999), "net.zip", dense=True)

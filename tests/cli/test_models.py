@@ -204,14 +204,14 @@ def test_cli_label_that_no_model_of_labels_predicts_is_a_label_all_the_same(case
         (("--data", "test.csv"), "one of --net"),
         ((*RAW, "--net", "n.zip"), "one of --net"),
         ((*RAW, "--curve", "0.5"), "--curve prunes a saved net"),
-        ((*RAW, "--harmless", "0.1"), "--harmless goes with --max-accuracy-drop"),
-        (RAW[2:], "--dense must be given beside"),
+        ((*RAW, "--harmless", "0.1"), "--harmless needs --max-accuracy-drop"),
+        (RAW[2:], "--dense must be given, as two models"),
         (("--dense", "a", *RAW[2:]), "--dense must be an .onnx or .pt2 file, or module:name"),
         (("--dense", "a.onnx", *RAW[2:]), "--dense: there is no file 'a.onnx'"),
         (("--dense", "two:encode", *RAW[2:]), "error: AssertionError"),
         ((*RAW[:-1], "two:absent"), "module two has no 'absent'"),
-        (RAW[:4], "--data must name"),
-        (RAW[:-2], "--features must be numbers"),
+        (RAW[:4], "--data must be given"),
+        (RAW[:-2], "--features must be numeric columns"),
         (("--predictions", "test.csv"), "needs one of --dense-pred and --dense-scores"),
         (
             ("--predictions", "test.csv", "--dense-pred", "a", "--compressed-pred", "b"),
@@ -221,7 +221,7 @@ def test_cli_label_that_no_model_of_labels_predicts_is_a_label_all_the_same(case
             ("--predictions", "test.csv", "--dense-scores", "a", "--compressed-pred", "b"),
             "must name a column for each class",
         ),
-        (("--predictions", "test.csv", *RAW[4:6]), "--data goes with models"),
+        (("--predictions", "test.csv", *RAW[4:6]), "--data cannot be combined with --predictions"),
         ((*RAW, "--max-accuracy-drop", "0.1", "--criteria", "speed"), "speed"),
     ],
 )
@@ -261,7 +261,9 @@ def test_match_labels_texts_mean_the_labels_of_the_model(y, classes, expected):
 
 
 def test_match_labels_unknown_label_raises():
-    with pytest.raises(ValueError, match=r"must be among \[0, 1\].*got \['2'\]"):
+    with pytest.raises(
+        ValueError, match=r"must be among the classes of the net, \[0, 1\]; got \['2'\]"
+    ):
         match_labels(np.array(["0", "2"], dtype=object), np.array([0, 1]))
 
 
@@ -344,7 +346,10 @@ def test_cli_accept_criterion_that_nobody_can_keep_fails_junit_too(case):
     [
         ("{", "c.json must be a JSON document"),
         ('{"criteria": [{"metric": "x"}]}', "criteria[0].metric must be one of accuracy_drop"),
-        ('{"criteria": [{"metric": "accuracy", "limit": 1, "groups": ["9"]}]}', "no group of the"),
+        (
+            '{"criteria": [{"metric": "accuracy", "limit": 1, "groups": ["9"]}]}',
+            "is not a group of",
+        ),
     ],
 )
 def test_cli_accept_malformed_file_exits_with_2(case, capsys, text, message):

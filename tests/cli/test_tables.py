@@ -79,7 +79,7 @@ def test_cli_predictions_of_a_file_that_is_no_table_names_it(
 @pytest.mark.parametrize("option", ["--features", "--drop", "--preprocess", "--train"])
 def test_cli_predictions_option_of_models_exits_with_2(table, capsys, option):
     assert audit(table, *ANSWERS, option, "c0") == 2
-    assert f"{option} does not go with --predictions" in capsys.readouterr().err
+    assert f"{option} cannot be combined with --predictions" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_cli_models_get_the_classes_that_are_named_and_booleans_as_numbers(nets,
 
 def test_cli_models_with_columns_of_predictions_exit_with_2(nets, capsys):
     assert main([*MODELS, "--dense-pred", "d"]) == 2
-    assert "--dense-pred does not go with models" in capsys.readouterr().err
+    assert "--dense-pred cannot be combined with models" in capsys.readouterr().err
 
 
 def assert_same(found, expected):
@@ -192,7 +192,7 @@ def test_cli_chunk_rows_malformed_or_of_npz_exits_with_2(table, capsys):
     assert "--chunk-rows reads .csv and .parquet files, got 't.npz'" in capsys.readouterr().err
     assert main(["audit", "--net", "n.zip", "--estimator", "a:b", "--data", "t.csv",
                  "--chunk-rows", "5"]) == 2  # fmt: skip
-    assert "not with --net" in capsys.readouterr().err
+    assert "cannot be combined with --net" in capsys.readouterr().err
 
 
 def test_cli_chunked_models_equal_all_rows_at_once(nets, capsys):

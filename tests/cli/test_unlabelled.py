@@ -108,7 +108,7 @@ def test_cli_unlabelled_group_without_labels_fails_by_its_changes(tables):
 def test_cli_unlabelled_without_a_promise_exits_with_2(tables, capsys):
     options = ["--predictions", "t.csv", "--label", "y", "--groups", "s", *ANSWERS]
     assert main(["audit", *options, "--unlabelled", "u.csv"]) == 2
-    assert "--unlabelled goes with --max-accuracy-drop" in capsys.readouterr().err
+    assert "--unlabelled needs --max-accuracy-drop" in capsys.readouterr().err
 
 
 def test_cli_unlabelled_file_without_a_column_names_it(tables, capsys):

@@ -449,7 +449,7 @@ def test_compare_module_of_tokens_takes_integers_of_any_kind(convert):
 def test_compare_module_of_lists_of_several_lengths_raises_and_names_the_key():
     _, _, net, _, _ = _tokens()
     X = {"input_ids": [[1, 2], [3]]}
-    with pytest.raises(ValueError, match=r"X\['input_ids'\] must hold rows of one length"):
+    with pytest.raises(ValueError, match=r"X\['input_ids'\] must hold rows of equal length"):
         compare_models(net, net, X, [0, 1], sensitive_features=[0, 1])
 
 

@@ -30,7 +30,7 @@ def test_compare_models_latency_has_both_names_in_turn():
     table = report.latency
     assert table["contender"].tolist() == ["fp32", "int8"] * 4
     assert table["batch_size"].tolist() == [1] * 4 + [30] * 4
-    assert "what each model does to X before it" in str(report)
+    assert "including each model's conversion of X" in str(report)
     assert set(report.compression.index) == {
         "bytes_dense",
         "bytes_stored",
@@ -123,7 +123,7 @@ def test_compare_models_latency_bad_request_raises(given):
         (lambda X: np.ones((20, 1)) * 0.5, "compressed must hold labels"),
         (
             lambda X: pd.DataFrame(np.full((20, 2), 0.5), columns=[1, 2]),
-            "compressed has no probability of the labels",
+            "compressed has no probability for the labels",
         ),
     ],
 )

@@ -122,7 +122,7 @@ def test_accuracy_gap_dense_accuracy_is_of_the_rows_tuned_on(digits):
     )
 
 
-@pytest.mark.filterwarnings("ignore:pruning leaves no weight")
+@pytest.mark.filterwarnings("ignore:pruning removes all weights")
 def test_accuracy_gap_multipliers_start_at_zero_in_every_prune_not_in_partial_fit(digits):
     X, y, _ = digits
     data = {"X": X, "y": y, "sensitive_features": y}

@@ -103,7 +103,7 @@ def test_distillation_prune_without_labels_has_no_validation_set_and_constraints
     clf = classifier(EqualLossConstraint(), Distillation(), train_split=ValidSplit(4))
     clf.fit(X, y, sensitive_features=groups)
     multipliers = dict(clf.callbacks_)["callback0"].multipliers_.copy()
-    with pytest.warns(UserWarning, match="without labels: EqualLossConstraint does not act"):
+    with pytest.warns(UserWarning, match="without labels: EqualLossConstraint has no effect"):
         clf.prune(0.5, X, finetune_epochs=2)
     assert dict(clf.callbacks_)["callback0"].multipliers_.equals(multipliers)
     assert np.isnan(clf.history[-1]["loss_gap"])

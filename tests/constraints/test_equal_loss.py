@@ -468,7 +468,7 @@ def test_equal_loss_max_accuracy_loss_bounds_the_best_groups_loss():
     assert max(clf.history[6:, "best_group_loss"]) < 0.15 + 0.03
 
 
-@pytest.mark.filterwarnings("ignore:pruning leaves no weight")
+@pytest.mark.filterwarnings("ignore:pruning removes all weights")
 def test_equal_loss_beyond_max_accuracy_loss_halves_multipliers_and_warns(digits):
     X, y = long_tailed(digits)
     clf = constrained(max_accuracy_loss=0.05, train_split=None).fit(X, y, sensitive_features=y)

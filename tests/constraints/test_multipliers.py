@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sk_prunefair.constraints._multipliers import moves, row_factors
+from sk_prunefair.constraints._multipliers import multiplier_steps, row_factors
 
 
 def test_row_factors_of_tiny_groups_are_bounded():
@@ -16,4 +16,4 @@ def test_row_factors_of_tiny_groups_are_bounded():
 
 
 def test_moves_of_groups_without_loss_are_zero():
-    assert moves(np.zeros(3), 0.0, 0.0, 0.0, 0.5).tolist() == [0, 0, 0]
+    assert multiplier_steps(np.zeros(3), 0.0, 0.0, 0.0, 0.5).tolist() == [0, 0, 0]

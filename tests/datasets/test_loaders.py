@@ -108,7 +108,7 @@ def test_long_tailed_bad_ratio_raises(ratio: Any) -> None:
 
 
 def test_long_tailed_ratio_that_leaves_a_class_empty_raises() -> None:
-    with pytest.raises(ValueError, match=r"ratio=1000 leaves the last class without a row"):
+    with pytest.raises(ValueError, match=r"ratio=1000 leaves no row for the last class"):
         datasets.long_tailed([0, 0, 1, 1], 1000)
     with pytest.raises(ValueError, match=r"target must hold at least one label"):
         datasets.long_tailed([], 2)
@@ -135,7 +135,7 @@ def test_load_digits_long_tail_has_counts_by_hand() -> None:
 def test_load_digits_bad_long_tail_raises() -> None:
     with pytest.raises(ValueError, match=r"long_tail must be a finite number >= 1, got 0.5"):
         datasets.load_digits(long_tail=0.5)
-    with pytest.raises(ValueError, match=r"long_tail=5000 leaves the last class without a row"):
+    with pytest.raises(ValueError, match=r"long_tail=5000 leaves no row for the last class"):
         datasets.load_digits(long_tail=5000)
 
 

@@ -154,7 +154,7 @@ def test_main_rank_alone_writes_files(two, folder):
 def test_other_data_on_another_rank_is_an_error_on_all(two):
     said = [rank["said"] for rank in two["other_data"]]
     assert said[0] == said[1]
-    assert "the same whole data on every process" in said[0]
+    assert "the same full data on every process" in said[0]
     assert "[203, 204] rows" in said[0]
 
 
@@ -222,7 +222,7 @@ def test_accelerator_that_is_none_raises(wrong):
 
 def test_mixin_after_the_classifier_raises():
     mixin = importlib.import_module("skorch.hf").AccelerateMixin
-    with pytest.raises(TypeError, match="AccelerateMixin must stand before FairPrunedClassifier"):
+    with pytest.raises(TypeError, match="AccelerateMixin must come before FairPrunedClassifier"):
         type("Net", (FairPrunedClassifier, mixin), {})
 
 

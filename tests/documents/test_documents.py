@@ -143,7 +143,7 @@ def test_cyclonedx_figures_are_those_of_the_report(report):
 
 @pytest.mark.parametrize("option", ["version", "dataset", "mitigation"])
 def test_cyclonedx_empty_text_names_the_argument(report, option):
-    with pytest.raises(ValueError, match=f"{option} must be a text, got ''"):
+    with pytest.raises(ValueError, match=f"{option} must be a string, got ''"):
         report.to_cyclonedx(**{option: ""})
 
 
@@ -174,9 +174,9 @@ def test_impact_ratios_markdown_names_what_is_left_out(report, tmp_path):
     assert (tmp_path / "a.md").read_text("utf-8") == text
     assert "| f | 40 | 10 | 0.250 | 0.500 (0.175 to 1.000) |" in text
     assert "less than 2% of the data: C: 1 rows, selection rate 0.000" in text
-    assert "2 more rows, of which a category is unknown" in text
+    assert "2 more rows have an unknown category" in text
     assert "held \\<out\\>" in text
-    assert "no legal advice" in text
+    assert "not legal advice" in text
     assert "f, A" in str(found)
 
 
@@ -194,13 +194,13 @@ def test_impact_ratios_of_arrays_and_nobody_selected(report):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "sex or race must name a column"),
+        ({}, "sex or race must be given"),
         ({"sex": "gender"}, r"sex must be one of the columns \['race', 'sex'\], got 'gender'"),
         ({"sex": ["f"]}, "sex has 1 rows, but the data has 100"),
         ({"sex": "sex", "positive": 2}, r"positive must be one of the labels \[0, 1\], got 2"),
         ({"sex": "sex", "model": "int8"}, "model must be one of"),
         ({"sex": "sex", "exclude_below": 2}, "exclude_below must be a finite number"),
-        ({"sex": "sex", "unknown": ["F", "M", "unknown"]}, "must be known of a row at least"),
+        ({"sex": "sex", "unknown": ["F", "M", "unknown"]}, "must be known for at least one row"),
     ],
 )
 def test_impact_ratios_malformed_argument_names_it(report, options, message):
@@ -233,7 +233,7 @@ def test_technical_documentation_has_groups_limits_and_what_is_open(report, tmp_
     assert "demographic\\_parity\\_difference" in text
     assert text.count("*To be completed by the provider:*") == 3
     assert "What this section does not cover" in text
-    assert "no legal advice" in text
+    assert "not legal advice" in text
 
 
 @pytest.mark.parametrize("groups", [["<b>|"] * 4, [1, 1, 2, 2], [True, True, False, False]])

@@ -58,7 +58,7 @@ def test_archive_part_twice_raises(path, name):
 def test_archive_unknown_part_raises(path, name):
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(name, b"")
-    assert_refused(path, "beyond what its header tells")
+    assert_refused(path, "which its header does not list")
 
 
 def edit_entries(path, change):
@@ -81,10 +81,10 @@ FLAGS, PACKED, SIZE, OFFSET = 5, 10, 11, 18
     ("field", "value", "message"),
     [
         (FLAGS, 1, "is encrypted"),
-        (SIZE, 2**31, "cannot have 2147483648 bytes"),
+        (SIZE, 2**31, "cannot unpack to 2147483648 bytes"),
         (SIZE, 21, "does not have 20 bytes"),
         (PACKED, 2**31 - 1, "overlaps another part"),
-        (PACKED, 3, "not a whole compact file"),
+        (PACKED, 3, "not a complete compact file"),
     ],
 )
 def test_archive_forged_entry_raises(path, field, value, message):
@@ -116,12 +116,12 @@ def test_archive_content_unlike_checksum_raises(path):
     with zipfile.ZipFile(path) as archive:
         start = archive.getinfo("values/weight").header_offset + 30 + len("values/weight")
     path.write_bytes(content[: start + 50] + b"\0\1\2\3" + content[start + 54 :])
-    with pytest.raises(ValueError, match="not a whole compact file"):
+    with pytest.raises(ValueError, match="not a complete compact file"):
         load_compact(path, nn.Linear(40, 5))
 
 
 def test_archive_folder_or_foreign_target_raises(path, tmp_path):
-    with pytest.raises(ValueError, match="not a whole compact file"):
+    with pytest.raises(ValueError, match="not a complete compact file"):
         load_compact(tmp_path, nn.Linear(40, 5))
     with pytest.raises(ValueError, match="target must be a torch module or a FairPruned"):
         load_compact(path, 3)

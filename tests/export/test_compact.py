@@ -150,12 +150,12 @@ def test_load_compact_damaged_or_foreign_file_raises(pruned, tmp_path):
         pickle.dumps({"weight": [1.0]}),
     ):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"not a whole compact file|damaged"):
+        with pytest.raises(ValueError, match=r"not a complete compact file|damaged"):
             load_compact(path, target)
         assert not target.initialized_
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("header.json", "[" * 10**6)
-    with pytest.raises(ValueError, match="not a whole compact file"):
+    with pytest.raises(ValueError, match="not a complete compact file"):
         load_compact(path, target)
     with pytest.raises(FileNotFoundError):
         load_compact(tmp_path / "absent", target)

@@ -203,7 +203,9 @@ def test_int8_other_answers_for_many_rows_are_warned_of(tmp_path):
     X = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
     X[0] = 1e6
     net = nn.Linear(4, 2)
-    with pytest.warns(UserWarning, match=r"another answer for \d\d% of the 200 calibration rows"):
+    with pytest.warns(
+        UserWarning, match=r"changes the predicted label of \d\d% of the 200 calibration rows"
+    ):
         to_onnx(net, tmp_path / "net.onnx", quantize="int8", calibration=X)
     assert OnnxModel(tmp_path / "net.onnx").predict(X).shape == (200, 2)
 
@@ -218,7 +220,7 @@ def test_int8_calibration_that_does_not_fit_raises_and_writes_nothing(digits, tm
     items = TensorDataset(torch.from_numpy(with_nan.astype(np.float32)))
     for rows, message in (
         (None, "needs calibration"),
-        (X[:9], "must hold 10 rows or more, got 9"),
+        (X[:9], "must hold at least 10 rows, got 9"),
         (with_nan, "NaN"),
         (items, "calibration must be finite, got NaN or infinity in 'X'"),
         (X[:20, :5], "5 features"),

@@ -74,4 +74,4 @@ def test_load_compact_of_a_damaged_file_where_torch_and_numpy_are_all_there_is(t
     command = [sys.executable, "-c", SERVE, str(tmp_path)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "ValueError" in ran.stderr
-    assert "is not a whole compact file" in ran.stderr
+    assert "is not a complete compact file" in ran.stderr

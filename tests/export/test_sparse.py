@@ -527,7 +527,7 @@ def test_sparse_module_threads_are_set_back():
     [
         (3, torch.ones(1, 6), TypeError, "source must be a torch module or a Fair.*got int"),
         (nn.Linear(6, 2, device="meta"), torch.ones(1, 6), ValueError, "source must be on the CPU"),
-        (nn.Linear(6, 2), torch.ones(0, 6), ValueError, "example must hold a sample"),
+        (nn.Linear(6, 2), torch.ones(0, 6), ValueError, "example must hold at least one sample"),
         (nn.Linear(6, 2), torch.full((1, 6), torch.nan), ValueError, "example must be finite"),
         (nn.Linear(6, 2), np.array(["a"]), ValueError, "must be an array of numbers"),
         (nn.Linear(6, 2), {"a": [1.0], "b": [1.0, 2.0]}, ValueError, "tensors of one length"),

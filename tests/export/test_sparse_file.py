@@ -261,6 +261,6 @@ def test_load_sparse_damaged_weights_raise(tmp_path, what):
     with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
         for name, content in parts.items():
             archive.writestr(name, content)
-    message = "another number of values" if what == "bits" else "not finite"
+    message = "the stated number of values" if what == "bits" else "not finite"
     with pytest.raises(ValueError, match=message):
         load_sparse(tmp_path / "bad.zip", net, torch.randn(2, 6))

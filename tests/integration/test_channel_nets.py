@@ -258,6 +258,6 @@ def test_channel_pruned_net_with_a_schedule_raises(digits):
     X, y, group = digits
     clf = classifier(MLP, pruner="channel_magnitude", callbacks=[IterativePruning(2)])
     clf.fit(X, y, sensitive_features=group)
-    with pytest.raises(ValueError, match="removes channels, which go at once"):
+    with pytest.raises(ValueError, match="removes channels, all in one step"):
         clf.prune(0.5, X, y, sensitive_features=group, finetune_epochs=2)
     assert clf.prune(0.5).pruned_.kept  # one-shot

@@ -326,7 +326,9 @@ def test_fit_streams_raise_and_say_what_to_pass(data):
     for X in (loader, Stream(), iter([tokens])):
         with pytest.raises(ValueError, match=r"X must be an array.*a data set with a length"):
             classifier(Tokens).fit(X, y)
-    with pytest.raises(ValueError, match=r"one data set, got a dict of them: pass X\['train'\]"):
+    with pytest.raises(
+        ValueError, match=r"one data set, got a dict of data sets: pass X\['train'\]"
+    ):
         classifier(Tokens).fit({"train": arrow({"tokens": tokens})}, y)
 
 

@@ -138,7 +138,7 @@ def test_fit_sparse_rows_equal_the_dense_table(digits):
 def test_fit_data_loader_is_refused_with_what_to_pass(digits):
     X, y, _ = digits
     loader = DataLoader(list(zip(X, y, strict=True)))
-    with pytest.raises(ValueError, match=r"X must be .* got DataLoader; of a DataLoader, pass"):
+    with pytest.raises(ValueError, match=r"X must be .* got DataLoader; for a DataLoader, pass"):
         classifier().fit(loader, y)
 
 
@@ -160,7 +160,7 @@ class Logits(nn.Module):
 def test_predict_proba_of_outputs_that_are_none_warns(digits):
     X, y, group = digits
     clf = classifier(criterion=Logits, max_epochs=1).fit(X, y, sensitive_features=group)
-    with pytest.warns(UserWarning, match=r"no probabilities.*predict_nonlinearity"):
+    with pytest.warns(UserWarning, match=r"not probabilities.*predict_nonlinearity"):
         clf.predict_proba(X)
     clf.set_params(predict_nonlinearity=lambda scores: scores.softmax(1))
     np.testing.assert_allclose(clf.predict_proba(X).sum(1), 1)

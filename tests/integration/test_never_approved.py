@@ -32,7 +32,7 @@ def net(**params):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:pruning leaves no weight")
+@pytest.mark.filterwarnings("ignore:pruning removes all weights")
 def test_rate_search_net_that_gives_up_the_rare_label_is_never_returned(rare):
     X, y, group = rare
     search = PruneRateSearchCV(net(), rates=[0.1, 0.98], max_accuracy_drop=0.1, random_state=0)
@@ -51,7 +51,7 @@ def test_rate_search_net_that_gives_up_the_rare_label_is_never_returned(rare):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:pruning leaves no weight")
+@pytest.mark.filterwarnings("ignore:pruning removes all weights")
 def test_report_and_page_of_a_constant_net_say_it_first(rare, tmp_path):
     X, y, group = rare
     clf = net().fit(X, y, sensitive_features=group).prune(0.98)
@@ -89,7 +89,7 @@ def make_estimator():
     return FairPrunedClassifier(Table, criterion=nn.CrossEntropyLoss, verbose=0)
 
 
-@pytest.mark.filterwarnings("ignore:pruning leaves no weight")
+@pytest.mark.filterwarnings("ignore:pruning removes all weights")
 def test_cli_constant_net_is_refused_and_columns_go_by_name(rare, tmp_path, capsys, monkeypatch):
     X, y, group = rare
     names = [f"x{k}" for k in range(10)]

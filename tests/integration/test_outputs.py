@@ -218,7 +218,7 @@ def test_outputs_that_do_not_fit_the_criterion_raise(data, module, criterion, me
 
 def test_one_logit_of_three_classes_raises(data):
     X = data[0]
-    with pytest.raises(ValueError, match="BCEWithLogitsLoss is of two classes, got 3"):
+    with pytest.raises(ValueError, match="BCEWithLogitsLoss needs two classes, got 3"):
         classifier(OneLogit).fit(X, np.arange(300) % 3)
 
 
@@ -282,7 +282,7 @@ def test_outputs_of_other_forms_do_the_same(data, form):
 
 def test_dict_without_logits_raises(data):
     X, y, _ = data
-    with pytest.raises(ValueError, match=r"dict of \['scores'\]; its scores must be called 'log"):
+    with pytest.raises(ValueError, match=r"scores under the key 'logits', got a dict of \['sc"):
         classifier(Wrapped, nn.CrossEntropyLoss, module__form="other").fit(X, y)
 
 

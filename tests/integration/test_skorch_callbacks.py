@@ -135,7 +135,7 @@ def test_schedule_stopped_in_its_first_epoch_ends_at_the_rate_asked_for(digits):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:pruning leaves no weight")
+@pytest.mark.filterwarnings("ignore:pruning removes all weights")
 @pytest.mark.parametrize("kind", ["checkpoint", "early_stopping", "average"])
 def test_curve_and_search_with_a_callback_judge_pruned_nets(kind, digits, tmp_path):
     X, y, group = digits

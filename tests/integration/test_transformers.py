@@ -345,7 +345,7 @@ def test_transformer_merged_adapters_are_pruned_like_any_net(rows):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:pruning leaves no weight")
+@pytest.mark.filterwarnings("ignore:pruning removes all weights")
 def test_transformer_tokenizer_of_skorch_in_a_pipeline_is_taken(tmp_path):
     tokenizers = pytest.importorskip("tokenizers")
     from skorch.hf import HuggingfaceTokenizer
@@ -379,7 +379,7 @@ def test_transformer_tokenizer_of_skorch_in_a_pipeline_is_taken(tmp_path):
     assert set(pipe.predict(["good film", "bad film"])) <= {"yes", "no"}
     curve = pruning_curve(pipe, texts, y, sensitive_features=groups, rates=[0.3], verbose=0)
     assert curve["count"].sum() == N
-    with pytest.warns(UserWarning, match="the file holds the last step 'clf' alone"):
+    with pytest.warns(UserWarning, match="the file holds only the last step 'clf'"):
         save_compact(pipe, tmp_path / "net.zip")
-    with pytest.warns(UserWarning, match="the file holds the last step 'clf' alone"):
+    with pytest.warns(UserWarning, match="the file holds only the last step 'clf'"):
         to_onnx(pipe, tmp_path / "net.onnx")

@@ -250,7 +250,7 @@ def test_compare_latency_takes_every_kind_of_rows(given):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"contenders": {}}, ValueError, "contenders must be a dict of one model or more"),
+        ({"contenders": {}}, ValueError, "contenders must be a dict with at least one model"),
         ({"contenders": [len]}, ValueError, "contenders must be a dict"),
         ({"contenders": {"a": 3}}, TypeError, r"contenders\['a'\] must be.*got int"),
         ({"batch_sizes": 0}, ValueError, "batch_sizes must be an integer >= 1 or several, got 0"),

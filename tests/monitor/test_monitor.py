@@ -279,7 +279,7 @@ def test_monitor_is_silent_where_the_drop_is_just_allowed():
         ({"max_accuracy_drop": 1.0}, "max_accuracy_drop"),
         ({"confidence": 1.0}, "confidence must be"),
         ({"max_changed": 0}, "max_changed must be"),
-        ({"max_accuracy_drop": None}, "nothing is asked"),
+        ({"max_accuracy_drop": None}, "must be given, got none"),
         ({"max_share_shift": 0.1}, "pass shares"),
         ({"shares": pd.Series({"a": 0.5, "b": 0.6})}, "sum of 1.1"),
         ({"shares": pd.Series([0.5, 0.5], index=["a", "a"])}, "one value >= 0 per group"),

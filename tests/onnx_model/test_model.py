@@ -135,7 +135,9 @@ def test_onnx_model_inputs_by_name_tokens_and_numbers(tmp_path):
     as_floats = by_name | {"tokens": tokens.astype(float)}
     for form in (by_name, in_order, as_floats):
         np.testing.assert_allclose(model.predict_proba(form), expected, atol=1e-6)
-    with pytest.raises(ValueError, match=r"what int64 can for the input 'tokens', got \d\.5"):
+    with pytest.raises(
+        ValueError, match=r"values that int64 can represent for the input 'tokens', got \d\.5"
+    ):
         model.predict(by_name | {"tokens": tokens + 0.5})
     with pytest.raises(ValueError, match=r"\['numbers'\] are missing, \['number'\] are not known"):
         model.predict({"tokens": tokens, "number": numbers})
@@ -143,7 +145,7 @@ def test_onnx_model_inputs_by_name_tokens_and_numbers(tmp_path):
         model.predict(by_name | {"tokens": tokens[:3]})
     with pytest.raises(ValueError, match="must be a dict or a tuple of arrays"):
         model.predict(numbers)
-    with pytest.raises(ValueError, match="must be a tuple of arrays for the inputs"):
+    with pytest.raises(ValueError, match="must be a tuple of 2 arrays, for the inputs"):
         model.predict((tokens,))
     with pytest.raises(ValueError, match=r"fails on a batch of shapes .*'tokens'"):
         model.predict(by_name | {"tokens": tokens + 100})
@@ -206,7 +208,7 @@ def test_onnx_model_kind_that_is_not_clear_or_wrong_raises(tmp_path):
     with pytest.raises(ValueError, match=r"rows that do not add up to one .* pass scores="):
         OnnxModel(path).run(X)
     assert OnnxModel(path, scores="logits").run(X).kind == "logits"
-    with pytest.raises(ValueError, match="whose rows add up to"):
+    with pytest.raises(ValueError, match="whose rows sum to"):
         OnnxModel(path, scores="probabilities").run(X)
     with pytest.raises(ValueError, match="scores must be one of"):
         OnnxModel(path, scores="margins")
@@ -254,7 +256,10 @@ def test_onnx_model_metadata_that_is_of_others_is_left_alone(tmp_path):
         (X[0], r"shape \(n_samples, 2\) for the input 'X', got \(n_samples\)"),
         (X[:0], "at least one sample"),
         (np.array([["a", "b"]]), "X must hold numbers for the input 'X'"),
-        (np.full((2, 2), 1e300), r"X must hold what float32 can for the input 'X', got 1e\+300"),
+        (
+            np.full((2, 2), 1e300),
+            r"X must hold values that float32 can represent for the input 'X', got 1e\+300",
+        ),
         (np.full((2, 2), np.nan), "scores that are not finite for 2 of 2 rows, first row 0"),
         (3.0, "X must be an array of rows, got float"),
         ([[1.0, 2.0], [3.0]], "rows of one length"),

@@ -68,7 +68,7 @@ def test_search_display_points_front_and_choice_are_the_frames():
 def test_search_display_of_no_search_or_lacking_columns_raises():
     with pytest.raises(TypeError, match="fitted CompressionSearchCV, got int"):
         CompressionSearchDisplay.from_estimator(3)
-    with pytest.raises(ValueError, match="got none of the name 'kept'"):
+    with pytest.raises(ValueError, match="got no column 'kept'"):
         CompressionSearchDisplay.from_frame(frame().drop(columns="kept"))
 
 

@@ -308,7 +308,7 @@ def test_constraint_effect_display_groups_in_another_order_are_matched():
     ],
 )
 def test_displays_bad_input_raises_and_names_it(display, frame, column, option, monkeypatch):
-    with pytest.raises(ValueError, match=f"none of the name '{column}'"):
+    with pytest.raises(ValueError, match=f"got no column '{column}'"):
         display.from_frame(frame.drop(columns=column))
     with pytest.raises(ValueError, match="at least one row"):
         display.from_frame(frame[:0])

@@ -54,7 +54,7 @@ def test_group_theory_display_axes_that_are_given_are_used_or_refused(frame):
     assert GroupTheoryDisplay(frame).plot(ax=axes).ax_[0] is axes[0]
     with pytest.raises(ValueError, match="ax must hold 5 axes, got 4"):
         GroupTheoryDisplay.from_frame(frame, ax=axes[:4])
-    with pytest.raises(ValueError, match="got none of the name 'gradient_norm'"):
+    with pytest.raises(ValueError, match="got no column 'gradient_norm'"):
         GroupTheoryDisplay.from_frame(frame.drop(columns="gradient_norm"))
 
 

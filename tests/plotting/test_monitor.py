@@ -38,7 +38,7 @@ def test_monitor_display_many_groups_draws_those_with_most_evidence():
 
 
 def test_monitor_display_without_batches_is_refused():
-    with pytest.raises(ValueError, match="a batch at least"):
+    with pytest.raises(ValueError, match="at least one batch"):
         MonitorDisplay.from_monitor(GroupMonitor())
     with pytest.raises(TypeError, match="DataFrame"):
         MonitorDisplay.from_frame([1])

@@ -66,10 +66,10 @@ def test_as_criteria_takes_a_criterion_as_it_is():
         ("precision", ValueError, "criteria must be 'accuracy'.*got 'precision'"),
         ("tpr:maybe", ValueError, r"must name a label among \['no', 'yes'\]"),
         ([], ValueError, "at least one"),
-        (["recall", "recall"], ValueError, "each once"),
+        (["recall", "recall"], ValueError, "each only once"),
         ([3], TypeError, "criteria must be 'accuracy'.*got 3"),
         (3, TypeError, "or several of them, got 3"),
-        ({"accuracy": 1.0}, ValueError, r"'accuracy' may lose must be a number in \[0, 1\)"),
+        ({"accuracy": 1.0}, ValueError, r"the bound of 'accuracy' must be a number in \[0, 1\)"),
         ({"accuracy": float("nan")}, ValueError, "got nan"),
         ({"accuracy": "a"}, ValueError, "got 'a'"),
     ],
@@ -82,8 +82,8 @@ def test_as_criteria_malformed_raises(criteria, error, message):
 @pytest.mark.parametrize(
     ("values", "options", "message"),
     [
-        (np.ones(4), {}, "each of 5 rows a value .* got 4 values"),
-        (np.full(5, 1.5), {}, r"in \[0, 1\], got 5 values from 1.5"),
+        (np.ones(4), {}, "a value .* for each of 5 rows, got 4 values"),
+        (np.full(5, 1.5), {}, r"in \[0, 1\] for each of 5 rows, got 5 values from 1.5"),
         (np.full(5, -0.5), {}, r"in \[0, 1\]"),
         (np.full(5, 0.5), {"is_binary": True}, "0 or 1"),
         (np.array([0, 1, np.nan, 0, 1]), {}, "must be finite"),
@@ -96,5 +96,5 @@ def test_criterion_values_out_of_range_raise(values, options, message):
 
 def test_loss_without_losses_raises():
     ((loss, _),) = made("loss")
-    with pytest.raises(ValueError, match="only labels are known"):
+    with pytest.raises(ValueError, match="only their labels are known"):
         loss.checked_values(Outcome(None, PREDICTED, TRUTH))

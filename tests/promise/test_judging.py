@@ -139,7 +139,7 @@ def test_judge_without_losses_judges_labels_and_refuses_losses():
     dense, compressed = (Outcome(None, TRUTH, TRUTH) for _ in range(2))
     assert verdict(compressed, dense=dense).kept
     for options in ({"criteria": "loss"}, {"max_violation": 0.1}):
-        with pytest.raises(ValueError, match="only labels are known"):
+        with pytest.raises(ValueError, match="only their labels are known"):
             verdict(compressed, dense=dense, **options)
 
 
@@ -216,7 +216,10 @@ def test_report_promise_is_the_verdict_over_its_rows():
         ({"codes": CODES[:-1]}, "codes must be 2000 integers"),
         ({"codes": CODES.astype(float)}, "codes must be 2000 integers"),
         ({"codes": np.where(CODES == 1, -1, 0)}, "codes must be in 0 to 1"),
-        ({"codes": np.zeros(N, dtype=int)}, r"each group must have a row, got none of \['f'\]"),
+        (
+            {"codes": np.zeros(N, dtype=int)},
+            r"each group must have at least one row, got none of \['f'\]",
+        ),
         ({"dense": Outcome(DENSE.losses, TRUTH, 1 - TRUTH)}, "truth differs"),
     ],
 )

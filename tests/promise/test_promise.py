@@ -73,7 +73,9 @@ def test_why_not_one_lost_row_of_few_does_not_say_that_more_would_not_help():
     nets, codes = nets_that_differ(1, 34), np.zeros(34, dtype=int)
     promise = Promise(0.02, None, 5.0, 0.95)
     words = promise.why_not(promise.judge(*nets, codes, pd.Index(["a"]), [0, 1]))
-    assert "some 153 samples or more would be needed, were the drop less than seen" in words
+    assert (
+        "some 153 samples or more would be needed, if the drop were smaller than observed" in words
+    )
 
 
 def test_why_not_proven_harm_says_that_more_would_not_help():
@@ -115,5 +117,5 @@ def test_warn_of_small_groups_names_them_and_only_them():
 def test_judge_violation_without_losses_raises():
     truth = np.arange(10) % 2
     nets = [Outcome(None, truth, truth)] * 2
-    with pytest.raises(ValueError, match="only labels are known"):
+    with pytest.raises(ValueError, match="only their labels are known"):
         Promise(0.5, 1.0, 5.0, 0.9).judge(*nets, truth, pd.Index(["a", "b"]), [0, 1])

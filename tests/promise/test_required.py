@@ -95,7 +95,7 @@ def test_required_samples_of_an_accuracy_are_those_of_the_most_it_allows():
             "expected_drop must be .* below max_accuracy_drop",
         ),
         ({"disagreement": 0.005, "expected_drop": 0.01}, "at least expected_drop"),
-        ({"disagreement": 0.5, "accuracy": 0.99}, "more than nets of accuracy=0.99 can have"),
+        ({"disagreement": 0.5, "accuracy": 0.99}, "too large for accuracy=0.99"),
         ({"disagreement": 0.1, "shares": [0.9, 0.2]}, "add up to at most 1"),
         ({"disagreement": 0.1, "shares": [0.9, 0.0]}, "shares must be"),
         ({"disagreement": [0.1] * 3, "shares": [0.5, 0.5]}, "one per group"),

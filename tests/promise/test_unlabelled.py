@@ -56,8 +56,8 @@ def test_judge_changes_table_has_the_exact_test_of_each_group():
     assert set(table["count"]) == {0}
     assert not found.kept
     assert found.binding_group == "a"
-    assert "of group 'a' the share 0.020 of answers changed, over 2,000 rows" in str(found)
-    assert "which only labels can tell" in found.sentence
+    assert "in group 'a' the share 0.020 of predictions changed, over 2,000 rows" in str(found)
+    assert "which needs labels to decide" in found.sentence
 
 
 def test_judge_changes_few_changes_keep_the_promise_and_say_so():
@@ -204,7 +204,9 @@ def test_promise_bad_unlabelled_rows_are_refused(given, word):
 
 def test_promise_harmless_needs_labels_of_every_group():
     given = (MORE_DENSE, MORE_COMPRESSED, MORE_GROUP)
-    with pytest.raises(ValueError, match="compare groups by labels, and no row of \\['c'\\]"):
+    with pytest.raises(
+        ValueError, match="compare groups on labelled rows, but \\['c'\\] have none"
+    ):
         report().promise(unlabelled=given, harmless=0.1)
     known = MORE_GROUP != "c"
     given = tuple(each[known] for each in given)

@@ -44,7 +44,10 @@ def test_binding_group_of_equal_p_values_is_furthest_beyond():
     [
         ((200.0, 900.0), "some 200 to 900 rows like these would be needed"),
         ((200.0, 200.0), "some 200 rows like these would be needed"),
-        ((200.0, np.inf), "some 200 rows or more would be needed, were it less than seen"),
+        (
+            (200.0, np.inf),
+            "some 200 rows or more would be needed, if it were smaller than observed",
+        ),
         ((np.inf, np.inf), "these rows show that it is worse than that"),
     ],
 )

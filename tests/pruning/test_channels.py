@@ -462,7 +462,7 @@ def index(*values: int) -> torch.Tensor:
         ({"0.weight": (index(-1, 1), None)}, "indices from 0 to 2, got -1 to 1"),
         ({"0.weight": (index(1, 0), None)}, "sorted and without repetitions"),
         ({"0.weight": (index(1, 1), None)}, "sorted and without repetitions"),
-        ({"0.weight": (index(), None)}, "one index at least"),
+        ({"0.weight": (index(), None)}, "at least one index"),
         ({"0.weight": ([0, 1], None)}, r"int64 tensor of one dimension or None, got \[0, 1\]"),
         ({"0.weight": (torch.tensor([0.0]), None)}, "torch.float32, 1 dims"),
         ({"0.weight": (index(0)[None], None)}, "torch.int64, 2 dims"),
@@ -478,17 +478,25 @@ def test_shrink_module_bad_kept_raises(kept, message):
     ("layer", "kept", "message"),
     [
         (nn.Linear(2, 3), {"weight": (index(0), None)}, "leaves 1 channels"),
-        (nn.Conv2d(2, 3, 3), {"weight": (None, None, index(0), None)}, "only channels can be cut"),
+        (
+            nn.Conv2d(2, 3, 3),
+            {"weight": (None, None, index(0), None)},
+            "must remove whole channels",
+        ),
         (
             nn.Conv2d(4, 4, 1, groups=2),
             {"weight": (index(0, 1), None, None, None)},
-            "only channels",
+            "must remove whole channels",
         ),
-        (nn.GroupNorm(2, 4), {"weight": (index(0),), "bias": (index(0),)}, "do not divide"),
-        (nn.LayerNorm([2, 2]), {"weight": (index(0), None)}, "over one dimension only"),
+        (
+            nn.GroupNorm(2, 4),
+            {"weight": (index(0),), "bias": (index(0),)},
+            "not a multiple of its 2 groups",
+        ),
+        (nn.LayerNorm([2, 2]), {"weight": (index(0), None)}, "along one dimension only"),
         (nn.BatchNorm1d(3), {"running_mean": (index(0),)}, "leaves 3 channels"),
         (nn.Embedding(3, 2), {"weight": (index(0), None)}, "rows of the embedding"),
-        (nn.RMSNorm(3), {"weight": (index(0),)}, "RMSNorm, which cannot be cut"),
+        (nn.RMSNorm(3), {"weight": (index(0),)}, "RMSNorm cannot be resized"),
     ],
 )
 def test_shrink_module_cuts_that_no_layer_stands_raise(layer, kept, message):

@@ -178,7 +178,7 @@ def test_classifier_function_of_a_module_is_a_criterion(digits):
         (MagnitudePruner(scope="channel"), "scope must be 'global' or 'layer'"),
         (MagnitudePruner(exclude="0"), "exclude must be a list of names"),
         (MagnitudePruner(exclude=["head"]), r"exclude must name parameters .* \['head'\]"),
-        (MagnitudePruner(exclude=["0", "2", "3"]), "leave nothing to prune"),
+        (MagnitudePruner(exclude=["0", "2", "3"]), "leave no weight to prune"),
         (MagnitudePruner(min_kept=1.0), r"min_kept must be in \[0, 1\)"),
         (ScorePruner(lambda net: {"0.weight": torch.ones(2)}), "score must return one score per"),
         (ScorePruner(lambda net: {"weight": torch.ones(2)}), "score must return one score per"),

@@ -295,7 +295,7 @@ def test_saliency_pruners_no_data_or_diverged_net_raises(pruner):
 
 
 def test_pruning_data_iterator_raises():
-    with pytest.raises(ValueError, match="gone through only once"):
+    with pytest.raises(ValueError, match="iterated only once"):
         PruningData(iter([]))
     assert ScorePruner(lambda net, data, scale=1: {}).needs_data
     assert not ScorePruner(lambda net, *, scale=1: {}).needs_data

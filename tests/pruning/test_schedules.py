@@ -199,7 +199,7 @@ def test_rewind_epoch_set_after_fit_is_refused(fitted, digits):
     X, y, group = digits
     before = weights(fitted.module_)
     fitted.set_params(rewind_epoch=1)
-    with pytest.raises(ValueError, match="rewind_epoch=1 asks for the net after that epoch"):
+    with pytest.raises(ValueError, match="rewind_epoch=1 needs the net after that epoch"):
         fitted.prune(0.5, X, y, sensitive_features=group, finetune_epochs=1)
     assert all((value == before[name]).all() for name, value in weights(fitted.module_).items())
 

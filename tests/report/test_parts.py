@@ -213,7 +213,7 @@ GOOD = ([0, 1], [0, 1], [0, 0], ["a", "b"])
         ),
         (
             ONE | {"dense_losses": [0.5], "compressed_losses": [0.1]},
-            "part 1: it has losses, but those before it have no losses",
+            "part 1: it has losses, but the parts before it have no losses",
         ),
     ],
 )  # fmt: skip
@@ -241,7 +241,7 @@ def test_from_parts_columns_of_probabilities_mean_the_same_in_all_parts():
     half = np.full((2, 2), 0.5)
     parts = [([1, 2], half, half, ["a", "b"]), ([0, 1], half, half, ["a", "b"])]
     with pytest.raises(
-        ValueError, match=r"part 1: dense_pred has no probability of the labels \[0\]"
+        ValueError, match=r"part 1: dense_pred has no probability for the labels \[0\]"
     ):
         FairnessReport.from_parts(parts)
     text = [(["no"], half[:1], half[:1], ["a"])]

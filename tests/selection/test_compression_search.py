@@ -98,7 +98,7 @@ def test_search_forms_predict_what_the_masked_net_does(prefit):
 @pytest.mark.slow
 def test_search_int8_is_calibrated_on_rows_that_test_nothing(prefit):
     pytest.importorskip("onnxruntime")
-    with pytest.raises(ValueError, match="needs rows of X that no test sees") as error:
+    with pytest.raises(ValueError, match="needs rows of X that no test uses") as error:
         search_of(prefit, [{"form": "int8"}], procedure="holm")
     assert error.value.__notes__ == ["candidate: dense, int8"]
     search = search_of(prefit, [{"form": "int8"}])
@@ -127,9 +127,11 @@ def test_search_users_functions_are_judged_as_the_rest(prefit):
     only = search_of(prefit, [proba], cost=lambda m: 1.0)
     np.testing.assert_array_equal(only.predict(X), clf.prune(0.3).predict(X))
     clf.prune(0.0)
-    with pytest.raises(ValueError, match="labels that the classifier does not know"):
+    with pytest.raises(ValueError, match="labels that are not classes of the classifier"):
         search_of(prefit, [bad], cost=lambda m: 1.0)
-    with pytest.raises(ValueError, match="cost='macs' is not known of what the candidate 'proba'"):
+    with pytest.raises(
+        ValueError, match="cost='macs' cannot be computed for what the candidate 'proba'"
+    ):
         search_of(prefit, [proba], cost="macs")
 
 

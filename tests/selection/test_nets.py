@@ -27,13 +27,13 @@ def test_check_rate_of_net_with_fewer_channels_passes(digits):
 
 
 def test_check_rate_of_other_rate_raises(half):
-    with pytest.raises(RuntimeError, match=r"rate=0.9, but prune_rate_ is 0.5"):
+    with pytest.raises(RuntimeError, match=r"another net than rate=0.9: prune_rate_ is 0.5"):
         check_rate_of(half, 0.9)
 
 
 def test_check_rate_of_weights_that_came_back_raises(half):
     half.module_.load_state_dict(half.dense_module_.state_dict())
-    with pytest.raises(RuntimeError, match=r"rate=0.5 is not pruned at it: \d+ weights of layers"):
+    with pytest.raises(RuntimeError, match=r"rate=0.5 is not fully pruned: \d+ weights of layers"):
         check_rate_of(half, 0.5)
 
 
@@ -60,12 +60,12 @@ def comes_back(fitted, monkeypatch):
 def test_search_net_that_is_not_pruned_raises(comes_back, digits):
     X, y, group = digits
     search = PruneRateSearchCV(comes_back, rates=[0.5], cv="prefit", max_accuracy_drop=0.5)
-    with pytest.raises(RuntimeError, match="is not pruned at it"):
+    with pytest.raises(RuntimeError, match="is not fully pruned"):
         search.fit(X, y, sensitive_features=group)
     assert not hasattr(search, "best_estimator_")
 
 
 def test_curve_net_that_is_not_pruned_raises(comes_back, digits):
     X, y, group = digits
-    with pytest.raises(RuntimeError, match="is not pruned at it"):
+    with pytest.raises(RuntimeError, match="is not fully pruned"):
         pruning_curve(comes_back, X, y, sensitive_features=group, rates=[0.5], verbose=0)

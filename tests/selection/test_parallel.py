@@ -20,7 +20,7 @@ from sk_prunefair import PruneRateSearchCV, pruning_curve
 from sk_prunefair.data.dataset import GroupDataset
 from sk_prunefair.kept import KeptFolder
 from sk_prunefair.pruning import MagnitudePruner
-from sk_prunefair.selection._parallel import Job, _Sender, run_jobs
+from sk_prunefair.selection._parallel import Job, _SharedArguments, run_jobs
 from sk_prunefair.selection._shipping import dumps, packed, unpacked
 from tests.conftest import SmallNet, assert_same_weights, classifier
 
@@ -91,7 +91,9 @@ def test_run_jobs_worker_that_dies_once_is_tried_again(backend):
 
 @pytest.mark.slow
 def test_run_jobs_worker_that_dies_again_is_named():
-    with pytest.raises(RuntimeError, match=r"ran rate=0.2, random_state=7 died twice") as caught:
+    with pytest.raises(
+        RuntimeError, match=r"process of rate=0.2, random_state=7 ended unexpectedly twice"
+    ) as caught:
         list(run_jobs(die, jobs_of(None, [2]), **OPTIONS))
     assert "Terminated" in str(caught.value)
 
@@ -110,7 +112,9 @@ def test_pruning_curve_worker_that_dies_names_rate_and_seed(digits):
     X, y, group = (values[:300] for values in digits)
     clf = classifier(max_epochs=1, pruner=Deadly())
     given = {"X_train": X, "y_train": y, "sensitive_features_train": group, "random_states": [3]}
-    with pytest.raises(RuntimeError, match=r"rate=0.9, repeat=0, random_state=3 died twice"):
+    with pytest.raises(
+        RuntimeError, match=r"rate=0.9, repeat=0, random_state=3 ended unexpectedly twice"
+    ):
         pruning_curve(clf, X, y, sensitive_features=group, rates=[0.5, 0.9], n_jobs=2, **given)
 
 
@@ -162,12 +166,12 @@ def test_dumps_net_of_a_class_that_only_a_script_has_comes_back(digits):
 
 def test_sender_data_is_the_same_argument_of_every_job():
     one, other = {"X": np.zeros(1000)}, {"X": np.zeros(1000)}
-    send = _Sender(LokyBackend(), is_here=False)
+    send = _SharedArguments(LokyBackend(), is_here=False)
     first, second, third = send(one), send(other), send(one)
     assert [id(array) for array in first] == [id(array) for array in third]
     assert not {id(array) for array in first} & {id(array) for array in second}
     assert all(isinstance(array, np.ndarray) for array in first)
-    [here] = _Sender(LokyBackend(), is_here=True)(one)
+    [here] = _SharedArguments(LokyBackend(), is_here=True)(one)
     assert here.shared is one
 
 

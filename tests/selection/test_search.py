@@ -86,7 +86,7 @@ def test_rate_search_best_estimator_is_the_net_that_was_tested(prefit):
     clf.prune(0.0)
 
 
-@pytest.mark.filterwarnings("ignore:pruning leaves no weight")
+@pytest.mark.filterwarnings("ignore:pruning removes all weights")
 def test_rate_search_stops_at_the_first_rate_that_fails(prefit, monkeypatch):
     class WorstInBetween:
         """Remove everything at 0.5, and nothing at other rates."""
@@ -167,7 +167,7 @@ def test_rate_search_refusal_names_what_every_failing_group_takes(prefit):
     third = np.where(np.arange(len(y)) % 3 == 0, "third", group)
     with pytest.raises(NoRateError, match="3 of 3 groups fail") as error:
         search_prefit((clf, X, y, third), rates=[0.8], max_accuracy_drop=0.02)
-    said = str(error.value).partition("samples needed of the others: ")[2]
+    said = str(error.value).partition("samples needed by the other groups: ")[2]
     binding = str(error.value).partition("group '")[2].partition("'")[0]
     for name in {"third", "other", "round"} - {binding}:
         assert repr(name) in said
@@ -207,7 +207,7 @@ def test_rate_search_splitters_get_groups_and_must_keep_them_together(digits):
     [(_, test)] = by_person.split(X, y, person)
     assert search.results_["count"].sum() == len(test)
     torn = PruneRateSearchCV(classifier(), cv=ShuffleSplit(1, random_state=0), **options)
-    with pytest.raises(ValueError, match="rows of one group on both sides"):
+    with pytest.raises(ValueError, match="rows with the same value of groups on one side"):
         torn.fit(X, y, sensitive_features=group, groups=person)
     for wrong, message in [
         (person[:9], "groups has 9 rows"),
@@ -355,7 +355,7 @@ def test_rate_search_without_groups_all_are_one(digits):
         ({"cv": 1.5}, "cv must be a share"),
         ({"cv": None}, "cv must be a share"),
         ({"cv": "pre"}, "cv must be a share"),
-        ({"cv": ShuffleSplit(3)}, "got 3 splits, each with a net of its own"),
+        ({"cv": ShuffleSplit(3)}, "got 3 splits, which would train as many nets"),
         ({"cv": "prefit", "finetune_epochs": 1}, "finetune_epochs=1 needs data"),
     ],
 )

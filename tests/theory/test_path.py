@@ -217,7 +217,7 @@ def test_risk_by_layer_leaves_the_nets_as_they_are(resnet, images):
 
 def test_risk_by_layer_tolerance_not_reached_warns(resnet, images):
     X, y, group = (values[:8] for values in images)
-    with pytest.warns(ConvergenceWarning, match="tol=1e-06 after 9 evaluations"):
+    with pytest.warns(ConvergenceWarning, match="tol=1e-06 in 9 evaluations"):
         path = excessive_risk_by_layer(
             resnet, pruned_at(resnet, 0.9), X, y, group, tol=1e-6, max_evaluations=9
         )

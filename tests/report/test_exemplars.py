@@ -58,6 +58,16 @@ def test_exemplars_losses_alone_ordered_by_their_rise():
     assert "group" not in found
 
 
+def test_exemplars_losses_of_one_net_alone_say_nothing_of_a_rise():
+    for pair in (
+        (outcome(DENSE, np.ones(6)), outcome(COMPRESSED)),
+        (outcome(DENSE), outcome(COMPRESSED, np.ones(6))),
+    ):
+        found = exemplars(*pair, [0, 1, 2])
+        assert found.index.tolist() == [1, 2, 3, 4]
+        assert "loss_rise" not in found
+
+
 def test_exemplars_labels_alone_stay_in_order_under_the_names_given():
     found = exemplars(
         outcome(DENSE),

@@ -129,7 +129,8 @@ def test_number_is_of_python_or_none(value, expected):
     ("value", "expected"),
     [
         ("a", "a"), (np.str_("a"), "a"), (True, True), (np.bool_(False), False),
-        (np.int8(3), 3), (0.5, 0.5), (pd.Timestamp("2026-03-01"), "2026-03-01 00:00:00"),
+        (np.int8(3), 3), (0.5, 0.5), (np.inf, "inf"),
+        (pd.Timestamp("2026-03-01"), "2026-03-01 00:00:00"),
     ],
 )  # fmt: skip
 def test_plain_is_what_json_has(value, expected):

@@ -21,6 +21,7 @@ from sk_prunefair.report.labels import as_labels_of_one_kind, as_plain_labels
         ([True, False], [1, 0]),
         ([0.5, 1.5], [1, 2]),
         ([0.5, 1.5], [0.5, 1.0]),
+        ([True, 2, 0.5], [2, False, 1.5]),
         (["a", "b"], ["b", "c"]),
     ],
 )

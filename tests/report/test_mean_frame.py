@@ -10,6 +10,7 @@ import pytest
 from fairlearn.metrics import MetricFrame, count, selection_rate
 
 from sk_prunefair import FairnessReport
+from sk_prunefair.report.mean_frame import Bootstrap
 
 N = 400
 
@@ -355,6 +356,14 @@ def test_random_state_of_a_generator_is_taken():
         for _ in range(2)
     ]
     pd.testing.assert_frame_equal(*found)
+
+
+@pytest.mark.parametrize("kind", [int, np.random.RandomState])
+def test_bootstrap_seeds_of_many_random_states_are_distinct(kind):
+    seeds = {Bootstrap.checked(5, [0.5], kind(state)).seed for state in range(500)}
+    assert len(seeds) >= 499  # two of 500 among 2³¹ are alike once in 17,000 times
+    again = {Bootstrap.checked(5, [0.5], kind(state)).seed for state in range(500)}
+    assert again == seeds
 
 
 @pytest.mark.parametrize("levels", [None, [True, False] * (N // 2)])

@@ -63,6 +63,8 @@ def test_read_labels_beside_items_three_items_are_looked_at():
     assert read(data) == (labels, None)
     assert data.reads == [0, 4, 8]
     assert read(Subset(data, [7, 2])) == ([7, 2], None)
+    assert read(ConcatDataset([data, LABELLED])) == ([*labels, 3, 1, 2, 1], None)
+    assert data.reads == [0, 4, 8] * 3
 
 
 @pytest.mark.parametrize("place", [0, 2, 4])

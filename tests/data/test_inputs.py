@@ -193,6 +193,12 @@ def test_check_inputs_items_are_known_by_the_first(items, expected):
     assert schema == expected
 
 
+def test_check_inputs_arrow_of_one_row_is_known_by_it():
+    datasets = pytest.importorskip("datasets")
+    table = datasets.Dataset.from_dict({"ids": [[1, 2, 3]], "label": [0]})
+    assert learn(table)[1] == InputSchema(fields={"ids": (3,)}, dtypes={"ids": "int64"})
+
+
 def test_settle_dtype_integers_floats_and_what_does_not_fit():
     assert settle_dtype(np.array([[1.0, 2.0]]), "int64").dtype == np.int64
     assert settle_dtype(np.array([[1, 2]]), "float32").dtype == np.float32

@@ -79,12 +79,12 @@ def test_schema_codes_without_classes_of_other_labels_raise(y):
 
 def test_schema_encode_puts_labels_groups_and_weights_beside_the_rows():
     schema = Schema(classes=np.array([3, 7])).with_groups(["v", "u"], 2)
-    data = schema.encode(X, np.array([7, 3, 7]), ["u", "v", "v"], [1, 2, 3])
+    data = schema.encode(X, np.array([7, 3, 7]), ["u", "v", "v"], [0.1, 0.2, 0.3])
     batch, y = data.batch([2, 0])
     assert y.tolist() == [1, 1]
     assert batch["group"].tolist() == [1, 0]
     # Their mean is 1.
-    assert batch["sample_weight"].tolist() == [1.5, 0.5]
+    assert batch["sample_weight"].tolist() == pytest.approx([1.5, 0.5])
     assert data.has_labels
     assert data.has_groups
     bare = schema.encode(X)

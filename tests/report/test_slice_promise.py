@@ -60,6 +60,16 @@ def test_judge_slices_counts_what_was_won_against_what_was_lost():
     assert found.table["passed"].tolist() == (p_values <= 0.05).tolist()
 
 
+def test_judge_slices_rows_needed_are_told_of_rules_that_do_not_pass():
+    is_lost = (FEATURES["b"] == "x").to_numpy() & (np.arange(N) % 40 == 0)
+    table = judge_slices(FEATURES, *outcomes(is_lost), [0, 1], min_rows=100).table
+    passed = table["passed"].to_numpy(dtype=bool)
+    assert 0 < passed.sum() < len(table)
+    for name in ("samples_needed", "samples_needed_most"):
+        assert table.loc[passed, name].isna().all()
+        assert (table.loc[~passed, name] > table.loc[~passed, "count"]).all()
+
+
 def test_judge_slices_bins_say_how_many_parts_a_number_has():
     features = {"x": np.arange(N)}
     agreed = outcomes(np.zeros(N, dtype=bool))

@@ -207,7 +207,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, default=ROOT / "mutants.jsonl")
     args = parser.parse_args()
     os.chdir(ROOT)
-    sys.path.insert(0, str(ROOT))
+    sys.path[0] = str(ROOT)  # not tests/, whose datasets/ would be taken for the package datasets
     for name in ("pandas", "scipy.stats", "sklearn", "torch", "skorch", "fairlearn.metrics"):
         importlib.import_module(name)  # once, not in every fork
     known = {}

@@ -268,7 +268,6 @@ def _field(values: Any, name: str) -> Any:
         return array
     return check_array(
         array,
-        dtype=array.dtype,
         ensure_2d=False,
         allow_nd=True,
         ensure_min_samples=0,

@@ -44,7 +44,8 @@ def number(value: Any) -> float | int | None:
 def plain(value: Any) -> Any:
     """Return a label or the value of a group for JSON: a string unless it is a number."""
     value = value.item() if isinstance(value, np.generic) else value
-    return value if isinstance(value, (str, bool, int, float)) else str(value)
+    is_known = isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value))
+    return value if is_known else str(value)
 
 
 class Figures(NamedTuple):

@@ -91,7 +91,10 @@ def _one_column(values: Any, name: str) -> Any:
 
 
 def _plain(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return np.asarray(labels.tolist()) if labels.dtype == object else labels
+    # Of tuples numpy would make a table.
+    if labels.dtype != object or _kind(labels[0]) == "other objects":
+        return labels
+    return np.asarray(labels.tolist())
 
 
 def _can_be_compared(of_truth: str, of_labels: str) -> bool:

@@ -165,8 +165,6 @@ def _with_missing(
 
 def _cuts(known: npt.NDArray[np.float64], max_bins: int) -> list[float]:
     """Return the edges between bins of sorted numbers: x <= cut is below."""
-    if len(known) == 0:
-        return []
     distinct = np.unique(known)
     if len(distinct) <= max_bins:
         lower = np.arange(len(distinct) - 1)

@@ -35,6 +35,45 @@ def test_group_dataset_subset_of_subset_counts_rows_of_the_source(data):
     assert view.y.tolist() == [0, 1]
 
 
+def test_group_dataset_row_is_that_of_a_batch_of_one(data):
+    view = data.subset([7, 2])
+    row, y = view[1]
+    batch, labels = data.batch([2])
+    assert list(row) == ["X", "group", "row", "sample_weight"]
+    for key, values in row.items():
+        assert torch.equal(values, batch[key][0])
+    assert y == labels[0]
+    assert view.group_codes.tolist() == [1, 2]
+    assert view.n_stored == 11
+    assert view.X is view
+
+
+def test_group_dataset_without_labels_and_groups_has_zeros():
+    bare = GroupDataset(np.zeros((2, 1)))
+    assert not bare.has_labels
+    assert not bare.has_groups
+    assert bare.y.tolist() == bare.group_codes.tolist() == [0, 0]
+    assert GroupDataset(np.zeros((2, 1)), encode=np.asarray).has_labels
+    assert bare.is_repeatable
+    assert not GroupDataset(Unlabelled()).is_repeatable
+
+
+def test_group_dataset_labels_of_items_are_read_and_encoded_with_each_batch():
+    items = [(torch.ones(2) * row, "ab"[row % 2], f"group {row}") for row in range(4)]
+
+    def encode(labels):
+        return np.array(["ab".index(label) for label in labels])
+
+    data = GroupDataset(items, encode=encode)
+    for collate in (None, lambda samples: torch.stack([X for X, *_ in samples])):
+        batch, y = data.batch([3, 0], collate)
+        assert y.tolist() == [1, 0]
+        assert batch["said"] == ["group 3", "group 0"]
+        assert batch["X"].tolist() == [[3, 3], [0, 0]]
+    with pytest.raises(ValueError, match="some of them hold none"):
+        GroupDataset([(0.0, "a"), (0.0, None)], encode=encode).batch([0, 1])
+
+
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_whole_batches_in_a_loader_cover_every_row_once(data, num_workers):
     loader = DataLoader(
@@ -96,6 +135,21 @@ def test_split_strata_large_cells_are_the_strata():
     strata = split_strata(y, group, min_count=5)
     cells = {(a, b, c) for a, b, c in zip(y, group, strata, strict=True)}
     assert len(cells) == len(set(strata)) == 6
+
+
+@pytest.mark.parametrize(
+    ("y", "group", "expected"),
+    [
+        # Cells of 3, 3 and 2 rows: the one that is too small joins the largest stratum.
+        ([0, 0, 0, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0, 1, 1], [0, 0, 0, 1, 1, 1, 0, 0]),
+        # Two cells of a label that are too small make one.
+        ([0, 0, 0, 1, 1, 1, 1], [0, 0, 0, 0, 0, 1, 1], [0, 0, 0, 1, 1, 1, 1]),
+        # An ignored label is a label.
+        ([-100, -100, -100, 4, 4, 4], [0] * 6, [0, 0, 0, 1, 1, 1]),
+    ],
+)
+def test_split_strata_of_small_cells_by_hand(y, group, expected):
+    assert split_strata(np.array(y), np.array(group), min_count=3).tolist() == expected
 
 
 def test_batches_in_this_process_are_those_of_a_loader(data):

@@ -1,5 +1,6 @@
 """Data that stands in files: the same nets and reports, without a copy in memory."""
 
+import mmap
 import os
 import subprocess
 import sys
@@ -187,6 +188,30 @@ def test_is_mapped_views_and_arrays_are_told_apart(tmp_path, table):
     assert not is_mapped(table[0][1:])
     np.save(tmp_path / "X.npy", table[0])
     assert is_mapped(np.load(tmp_path / "X.npy", mmap_mode="r"))
+
+
+def test_is_mapped_array_over_a_mapped_file_is_one(tmp_path, table):
+    stored(tmp_path / "X", table[0])
+    with (tmp_path / "X").open("rb") as file:
+        memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    assert is_mapped(np.ndarray((400, 6), np.float32, memory))
+    assert not is_mapped([1, 2])
+
+
+def test_mapped_rows_shape_and_values_are_those_of_the_rows(tmp_path, table):
+    X = table[0]
+    whole = MappedRows.of(stored(tmp_path / "X", X))
+    assert MappedRows.of(whole) is whole
+    rows = whole.take(np.array([5, 3, 9]))
+    assert (len(whole), len(rows), rows.ndim, rows.dtype) == (400, 3, 2, np.float32)
+    np.testing.assert_array_equal(rows, X[[5, 3, 9]])
+    assert np.asarray(rows, dtype=np.float64).dtype == np.float64
+    # What is asked for is an array of its own, not the file's.
+    part = whole[2:4]
+    np.testing.assert_array_equal(part, X[2:4])
+    assert not np.may_share_memory(part, whole.array)
+    doubled = rows.settled(lambda values: 2 * values).take(np.array([2]))
+    np.testing.assert_array_equal(doubled[:], 2 * X[[9]])
 
 
 class Hdf5(torch.utils.data.Dataset):

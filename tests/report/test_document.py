@@ -133,6 +133,48 @@ def test_to_dict_with_controls_has_no_interval_of_gaps():
     assert gaps["fairness_violation"]["low"] is None
 
 
+def test_to_dict_says_what_was_saved_and_why_groups_are_hurt():
+    diagnostics = pd.DataFrame(
+        {"gradient_norm": [0.5, np.nan], "count": [3, 4]},
+        index=pd.MultiIndex.from_tuples([("f", 20), ("m", 40)], names=["sex", "age"]),
+    )
+    compression = pd.Series({"sparsity": 0.9, "macs_dense": np.inf})
+    found = make(compression=compression, diagnostics=diagnostics).to_dict()
+    assert found["compression"] == {"sparsity": 0.9, "macs_dense": None}
+    assert found["diagnostics"] == [
+        {"group": ["f", 20], "gradient_norm": 0.5, "count": 3},
+        {"group": ["m", 40], "gradient_norm": None, "count": 4},
+    ]
+    one = diagnostics.set_axis(["f", "m"])
+    rows = make(sensitive_features=list("fm") * 100, diagnostics=one).to_dict()["diagnostics"]
+    assert [row["group"] for row in rows] == [["f"], ["m"]]
+    bare = make().to_dict()
+    assert bare["compression"] is None
+    assert bare["diagnostics"] is None
+
+
+def test_from_json_keeps_what_was_saved_and_layers_without_weights():
+    report = make(compression=pd.Series({"sparsity": 0.9}), empty_layers=["fc"])
+    again = FairnessReport.from_json(report.to_json())
+    assert again.compression.to_dict() == {"sparsity": 0.9}
+    assert again.empty_layers == ("fc",)
+    assert str(again) == str(report)
+
+
+def test_to_json_infinite_group_is_a_text():
+    report = make(sensitive_features=[np.inf, 0.5] * 100)
+    found = json.loads(report.to_json(), parse_constant=pytest.fail)
+    names = {row["group"]["sensitive_feature"] for row in found["groups"]}
+    assert names == {"inf", 0.5}
+
+
+def test_to_dict_class_errors_of_one_class_are_none():
+    y = [1] * 6
+    report = FairnessReport(y, dense_pred=y, pruned_pred=y, sensitive_features=list("ababab"))
+    assert report.to_dict()["classes"] == {"errors": []}
+    assert [row["label"] for row in make().to_dict()["classes"]["errors"]] == [0, 1]
+
+
 @pytest.mark.slow
 def test_violation_interval_covers_the_truth():
     """Groups whose excessive risk is 0 and 0.2 in truth: the interval of ξ is conservative."""

@@ -58,6 +58,24 @@ def test_exemplars_losses_alone_ordered_by_their_rise():
     assert "group" not in found
 
 
+def test_exemplars_losses_of_one_net_alone_say_nothing_of_a_rise():
+    for pair in (
+        (outcome(DENSE, np.ones(6)), outcome(COMPRESSED)),
+        (outcome(DENSE), outcome(COMPRESSED, np.ones(6))),
+    ):
+        found = exemplars(*pair, [0, 1, 2])
+        assert found.index.tolist() == [1, 2, 3, 4]
+        assert "loss_rise" not in found
+
+
+def test_exemplars_of_equal_rises_stay_in_order():
+    truth = np.zeros(400, dtype=int)
+    rise = np.arange(400) % 2
+    dense, compressed = Outcome(np.zeros(400), truth, truth), Outcome(rise, truth + 1, truth)
+    found = exemplars(dense, compressed, [0, 1])
+    assert found.index.tolist() == [*range(1, 400, 2), *range(0, 400, 2)]
+
+
 def test_exemplars_labels_alone_stay_in_order_under_the_names_given():
     found = exemplars(
         outcome(DENSE),

@@ -10,6 +10,7 @@ import pytest
 from fairlearn.metrics import MetricFrame, count, selection_rate
 
 from sk_prunefair import FairnessReport
+from sk_prunefair.report.mean_frame import Bootstrap
 
 N = 400
 
@@ -252,6 +253,50 @@ def test_metrics_that_fail_do_so_when_the_report_is_made():
         FairnessReport(**given(), metrics={"broken": broken})
 
 
+def test_quantiles_of_known_draws_by_hand(monkeypatch):
+    # Groups a and b in the levels u and v; sizes of both nets' draws, and sums of right answers.
+    counts = np.array([[2, 2, 4, 1], [1, 3, 2, 2], [3, 1, 1, 4]])
+    sums = np.array([[1, 2, 1, 1], [1, 1, 2, 1], [2, 1, 1, 3]])
+    draws = np.stack([counts, sums], axis=1).astype(float)
+    monkeypatch.setattr("sk_prunefair.report.mean_frame.drawn_sums", lambda *_: draws)
+    truth = np.ones(8, dtype=int)
+    report = FairnessReport(
+        truth,
+        dense_pred=truth,
+        pruned_pred=truth,
+        sensitive_features=list("abababab"),
+        control_features=list("uuuuvvvv"),
+        n_boot=3,
+        ci_quantiles=[0.5],
+    )
+    assert report.n_boot == 3
+    dense, means = report.dense, sums / counts
+    [by_group] = dense.by_group_ci
+    np.testing.assert_allclose(by_group["accuracy"], np.median(means, axis=0))
+    levels = {"u": slice(0, 2), "v": slice(2, 4)}
+    for level, own in levels.items():
+        overall = sums[:, own].sum(axis=1) / counts[:, own].sum(axis=1)
+        low, high = means[:, own].min(axis=1), means[:, own].max(axis=1)
+        ratios = means[:, own] / overall[:, None]
+        expected = {
+            "overall": (dense.overall_ci, overall),
+            "min": (dense.group_min_ci(), low),
+            "max": (dense.group_max_ci(), high),
+            "difference": (dense.difference_ci(), high - low),
+            "ratio": (dense.ratio_ci(), low / high),
+            "difference to all": (
+                dense.difference_ci("to_overall"),
+                abs(means[:, own] - overall[:, None]).max(axis=1),
+            ),
+            "ratio to all": (
+                dense.ratio_ci("to_overall"),
+                np.minimum(ratios, 1 / ratios).min(axis=1),
+            ),
+        }
+        for name, ([found], values) in expected.items():
+            assert found.loc[level, "accuracy"] == pytest.approx(np.median(values)), name
+
+
 def test_one_group_has_no_gap():
     arguments = given() | {"sensitive_features": ["all"] * N}
     options = {"n_boot": 20, "ci_quantiles": [0.5], "random_state": 0}
@@ -311,6 +356,14 @@ def test_random_state_of_a_generator_is_taken():
         for _ in range(2)
     ]
     pd.testing.assert_frame_equal(*found)
+
+
+@pytest.mark.parametrize("kind", [int, np.random.RandomState])
+def test_bootstrap_seeds_of_many_random_states_are_distinct(kind):
+    seeds = {Bootstrap.checked(5, [0.5], kind(state)).seed for state in range(500)}
+    assert len(seeds) >= 499  # two of 500 among 2³¹ are alike once in 17,000 times
+    again = {Bootstrap.checked(5, [0.5], kind(state)).seed for state in range(500)}
+    assert again == seeds
 
 
 @pytest.mark.parametrize("levels", [None, [True, False] * (N // 2)])

@@ -6,7 +6,7 @@ import pytest
 
 from sk_prunefair import FairnessReport
 from sk_prunefair.report.kinds import Kinds
-from sk_prunefair.report.parts import add_up
+from sk_prunefair.report.parts import NEEDED, add_up
 
 
 def draw(n=600, n_groups=5, n_classes=3, seed=0):
@@ -201,6 +201,10 @@ GOOD = ([0, 1], [0, 1], [0, 0], ["a", "b"])
         (([0, 1], [0, 1], [0, 0], ["a", None]), "part 1: sensitive_features must have no missing"),
         (([0, 1], [0, 1], [0, 0], {"sex": ["a", "b"]}), "part 1: .*columns .*as before, got"),
         (([0, np.nan], [0, 1], [0, 0], ["a", "b"]), "part 1: y_true must have no missing"),
+        (
+            dict(zip(NEEDED, GOOD, strict=True)) | {"control_features": {"x": ["u", "v"]}},
+            "part 1: control_features must have the columns .* as before, got .'x'.",
+        ),
         ({"y_true": [0]}, "part 1: must hold y_true.*'dense_pred'.* are missing"),
         (dict(zip("abcd", GOOD, strict=True)), "part 1: must hold .*not known"),
         (
@@ -220,6 +224,19 @@ GOOD = ([0, 1], [0, 1], [0, 0], ["a", "b"])
 def test_from_parts_malformed_part_is_named(part, message):
     with pytest.raises(ValueError, match=message):
         FairnessReport.from_parts([GOOD, part])
+
+
+def test_from_parts_group_that_is_a_level_as_well_raises():
+    part = dict(zip(NEEDED, GOOD, strict=True))
+    part |= {name: {"sex": ["f", "m"]} for name in ("sensitive_features", "control_features")}
+    with pytest.raises(ValueError, match=r"part 0: .*distinct column names, got \['sex'\]"):
+        FairnessReport.from_parts([part])
+
+
+@pytest.mark.parametrize("groups", [[], {}, {"sensitive_feature": []}, pd.DataFrame({"x": []})])
+def test_from_parts_empty_parts_are_passed_over(groups):
+    found = FairnessReport.from_parts([([], [], [], groups), GOOD, ([], [], [], groups)])
+    assert str(found) == str(FairnessReport.from_parts([GOOD]))
 
 
 def test_from_parts_of_no_rows_raises():

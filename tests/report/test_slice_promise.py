@@ -40,7 +40,42 @@ def test_judge_slices_counts_each_rule_as_by_hand():
     assert row["compressed"] == pytest.approx(1 - is_lost[chosen].mean())
     p = drop_p_value(int(chosen.sum()), int(is_lost[chosen].sum()), 0, 0.02)
     assert row["p_value"] == pytest.approx(p)
-    assert row["drop_bound"] >= drop_upper_bound(int(chosen.sum()), int(is_lost[chosen].sum()), 0)
+    # At a part of the level for each of the rules.
+    bound = drop_upper_bound(int(chosen.sum()), int(is_lost[chosen].sum()), 0, 1 - 0.05 / 11)
+    assert row["drop_bound"] == pytest.approx(bound, abs=1e-6)
+
+
+def test_judge_slices_counts_what_was_won_against_what_was_lost():
+    is_lost, is_won = np.arange(N) % 40 == 0, np.arange(N) % 50 == 1
+    found = judge_slices(FEATURES, *outcomes(is_lost, is_won), [0, 1], min_rows=100)
+    table = found.table.set_index("group")
+    chosen = (FEATURES["b"] == "z").to_numpy()
+    row = table.loc['b = "z"']
+    assert row["dense"] == pytest.approx(1 - is_won[chosen].mean())
+    assert row["compressed"] == pytest.approx(1 - is_lost[chosen].mean())
+    assert row["drop"] == pytest.approx(is_lost[chosen].mean() - is_won[chosen].mean())
+    assert table["passed"].dtype == "boolean"
+    p_values = found.table["p_value"]
+    assert p_values.is_monotonic_decreasing
+    assert found.table["passed"].tolist() == (p_values <= 0.05).tolist()
+
+
+def test_judge_slices_rows_needed_are_told_of_rules_that_do_not_pass():
+    is_lost = (FEATURES["b"] == "x").to_numpy() & (np.arange(N) % 40 == 0)
+    table = judge_slices(FEATURES, *outcomes(is_lost), [0, 1], min_rows=100).table
+    passed = table["passed"].to_numpy(dtype=bool)
+    assert 0 < passed.sum() < len(table)
+    for name in ("samples_needed", "samples_needed_most"):
+        assert table.loc[passed, name].isna().all()
+        assert (table.loc[~passed, name] > table.loc[~passed, "count"]).all()
+
+
+def test_judge_slices_bins_say_how_many_parts_a_number_has():
+    features = {"x": np.arange(N)}
+    agreed = outcomes(np.zeros(N, dtype=bool))
+    for bins, n_rules in ((2, 2), (4, 9)):  # intervals of 4 bins, but for all of them
+        found = judge_slices(features, *agreed, [0, 1], min_rows=100, bins=bins)
+        assert len(found.table) == n_rules
 
 
 def test_judge_slices_harm_of_one_pair_breaks_the_promise_and_names_it():

@@ -12,7 +12,9 @@ from scipy import sparse
 
 from sk_prunefair.report.slice_columns import binned_columns
 from sk_prunefair.report.slice_search import SliceSearch, matches, rule_text
-from sk_prunefair.report.slices import harmed_slices
+from sk_prunefair.report.slices import _distinct, _tested, harmed_slices
+from sk_prunefair.stats.excess_drop import excess_drop_p_value
+from sk_prunefair.stats.tango import tango_interval
 
 COLUMNS = ["rule", "count", "drop", "lower", "upper", "p_value"]
 
@@ -60,6 +62,58 @@ def test_harmed_slices_planted_slice_is_found(planted, words):
     assert best["lower"] < best["drop"] < best["upper"]
     assert best["p_value"] <= 0.05
     assert found["p_value"].is_monotonic_increasing
+
+
+def test_harmed_slices_rest_that_lost_nothing_is_a_rest():
+    rows = np.arange(400) % 4 == 1
+    found = harmed_slices({"x": np.where(rows, "in", "out")}, rows.astype(int))
+    assert found["rule"].tolist() == ['x = "in"']
+    assert found["drop"].tolist() == [1]
+    # Found on either half, tested on the other.
+    assert found.attrs["n_tested"] >= 2
+
+
+def test_tested_rules_have_counts_intervals_and_p_values_by_hand():
+    values = np.array(list("aab") * 20)
+    # Half of a lost, of which the p-value says little but the level; of b one won.
+    harm_of = np.where(np.arange(60) % 3 == 0, 1, np.where(np.arange(60) == 59, -1, 0))
+    [column] = binned_columns({"x": values}, 60)
+    rows = np.arange(10, 60)
+    rules = [((0, code, code),) for code in (0, 1)]
+    found = _tested(rules, [column], rows, harm_of, 0.1)
+    p_values = []
+    for (rule, row), value in zip(found, "ab", strict=True):
+        assert row["rule"] == f'x = "{value}"' == rule_text(rule, [column])
+        own = harm_of[rows][values[rows] == value]
+        rest = harm_of[rows][values[rows] != value]
+        part, other = ((len(each), (each > 0).sum(), (each < 0).sum()) for each in (own, rest))
+        assert row["count"] == len(own)
+        assert row["drop"] == pytest.approx(own.mean())
+        # Two rules share the level.
+        ends = [float(end) for end in tango_interval(*part, 0.95)]
+        assert [row["lower"], row["upper"]] == pytest.approx(ends)
+        p_values.append(excess_drop_p_value(part, other, 0.1 / 2 / 100))
+    low, high = sorted(p_values)
+    # Holm: the smaller one twice, the larger one no less; and twice for the two halves.
+    expected = {low: min(1, 4 * low), high: min(1, 2 * max(2 * low, high))}
+    assert [row["p_value"] for _, row in found] == pytest.approx([expected[p] for p in p_values])
+
+
+def test_tested_rules_of_no_rows_or_of_all_are_left_out_and_count():
+    [column] = binned_columns({"x": list("aab") * 20}, 60)
+    only_a = np.flatnonzero(column.codes == 0)
+    rules = [((0, code, code),) for code in (0, 1)]
+    assert _tested(rules, [column], only_a, np.zeros(60, dtype=int), 0.1) == []
+
+
+def test_distinct_rules_may_share_half_of_the_rows_of_both_and_no_more():
+    [column] = binned_columns({"x": [1.0, 2.0, 3.0, 4.0]}, 4)
+    two, three, last, all_but_one = (((0, *ends),) for ends in ((0, 1), (0, 2), (3, 3), (1, 3)))
+    kept = _distinct([(two, {}), (three, {}), (last, {}), (all_but_one, {})], [column])
+    # Rows 1 and 2 are two thirds of the rows 1 to 3; rows 2 to 4 share one of four with 1 and 2.
+    assert [rule for rule, _ in kept] == [two, last, all_but_one]
+    one = ((0, 0, 0),)
+    assert len(_distinct([(two, {}), (one, {})], [column])) == 2  # one row of two is half
 
 
 @pytest.mark.slow
@@ -163,12 +217,6 @@ def test_binned_columns_text_and_codes_name_the_same_rows():
             else:
                 expected = frame.eval(text.replace(" = ", " == "))
             assert rows.tolist() == expected.tolist(), text
-
-
-def test_binned_columns_bins_of_many_numbers_are_about_equally_full():
-    [column] = binned_columns({"x": np.random.default_rng(0).exponential(size=1200)}, 1200)
-    assert np.ptp(np.bincount(column.codes)) <= 2
-    assert len(np.bincount(column.codes)) == 20
 
 
 def test_slice_search_best_is_that_of_all_pairs_of_conditions():

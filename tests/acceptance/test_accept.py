@@ -203,9 +203,9 @@ def test_accept_groups_are_chosen_by_list_and_pattern(report, groups, expected):
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"groups": [["C", "f"]]}, r"has 'C' as its 'race', which is one of \['A', 'B'\]"),
+        ({"groups": [["C", "f"]]}, r"has 'C' as its 'race'; its values are \['A', 'B'\]"),
         ({"groups": {"race": ["A", "C"]}}, "no group of the data has 'C' as its 'race'"),
-        ({"groups": {"sex": ["f", "g*"]}}, r"has 'g\*' as its 'sex', which is one of"),
+        ({"groups": {"sex": ["f", "g*"]}}, r"has 'g\*' as its 'sex'; its values are"),
         ({"groups": {"sex": [True, "f"]}}, "has True .*put them in quotes"),
         ({"metric": "recall_drop", "label": True}, "got True .*put them in quotes"),
         ({"groups": ["A"]}, "a group has 2 values, of .*, got 'A'; a mapping names columns"),

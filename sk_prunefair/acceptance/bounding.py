@@ -1,4 +1,4 @@
-"""Limits that are proven by the confidence bound of a figure, which has to keep them."""
+"""Prove limits by confidence bounds: a limit is kept if the bound of the figure keeps it."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Bounded(NamedTuple):
     Parameters
     ----------
     measured, bound : float
-        The figure, and what it may be on the side of the limit.
+        The figure, and its confidence bound towards the limit.
     best : float
-        What `bound` would be, had the rows been as good as can be.
+        The bound of as many rows with the best possible result.
     other : float
-        The bound on the other side, which only harm moves beyond the limit.
+        The bound on the other side; if it breaks the limit, harm is proven.
     n : int
-        Rows.
+        Number of rows.
     """
 
     measured: float
@@ -50,7 +50,7 @@ def bounded_groups(sample: Sample, criterion: AcceptanceCriterion) -> list[Row]:
     """Return the verdict on each group's figure by its bound."""
     groups = sample.chosen(criterion)
     level = 1 - criterion.confidence
-    # Of any group with too few rows for the limit: that none of them is wrongly said to break it.
+    # Divided by the number of groups, as a group with too few rows must not be called broken.
     harmed = level / len(groups)
     makers = {"selection_rate_change": _changes, "brier_score": _brier_scores}
     found = makers.get(criterion.metric, _shares)(sample, criterion, groups, level, harmed)
@@ -96,7 +96,7 @@ def bounded_between(
 def _lost_and_won(
     sample: Sample, groups: list[int], level: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.int64]:
-    """Return the rows of each group in a level, those lost and those won, without empty groups."""
+    """Return the numbers of all, lost and won rows of each group in a level, if it has rows."""
     before, after = sample.dense.is_right, sample.compressed.is_right
     masks = (level, level & before & ~after, level & after & ~before)
     n = len(sample.names)
@@ -105,7 +105,7 @@ def _lost_and_won(
 
 
 def _known(found: Shares) -> Shares:
-    """Return shares without groups that a level of control features has no row of."""
+    """Return shares of the groups that have rows in a level of control features."""
     return Shares(*(each[found.rows > 0] for each in found))
 
 
@@ -115,8 +115,8 @@ def _shares(
     [found, *others] = shares(sample, criterion, groups)
     if others:
         raise ValueError(
-            f"criterion {criterion.name!r}: {criterion.metric} of several labels is a mean, which "
-            "has no bound; name a label, or set test to 'observed'"
+            f"criterion {criterion.name!r}: {criterion.metric} is a mean over several labels, "
+            "which has no bound; set label, or set test to 'observed'"
         )
     is_least = criterion.kind.is_least
     best = Shares(found.rows if is_least else 0 * found.rows, found.rows)
@@ -133,8 +133,7 @@ def _changes(
     codes = positive_codes(sample, criterion)
     if len(codes) > 1:
         raise ValueError(
-            f"criterion {criterion.name!r}: {criterion.metric} needs a label, which is the "
-            "positive one"
+            f"criterion {criterion.name!r}: {criterion.metric} needs a label, the positive one"
         )
     before, after = (each.labels == codes[0] for each in (sample.dense, sample.compressed))
     for group in groups:
@@ -146,7 +145,7 @@ def _changes(
             float(np.max(change_bounds(each[0], each[1], each[2], level)))
             for each in (seen, nothing)
         )
-        # Either side may be the one that moved.
+        # The share may have fallen or risen.
         other = max(
             drop_lower_bound(n, down, up, 1 - harmed / 2)
             for down, up in ((fewer, more), (more, fewer))
@@ -164,7 +163,7 @@ def _brier_scores(
             "models"
         )
     most = 1.0 if scores.shape[1] == 2 else 2.0
-    # Probabilities add up to 1 but for their last digits.
+    # Probabilities sum to 1 only up to rounding.
     terms = np.clip(brier_terms(scores, sample.compressed.truth), 0.0, most)
     for group in groups:
         values = terms[sample.rows_of(group)]

@@ -1,15 +1,14 @@
 r"""One-sided confidence bounds of figures: exact, from counts.
 
-Of a share they are Clopper and Pearson's, of a paired change those of
-`sk_prunefair.stats.paired.drop_upper_bound`. A gap between groups is the share of one group, the
-largest, minus that of another, the smallest. So with upper ends U and lower ends L of all groups,
-each at half the level,
+For a share they are Clopper and Pearson's, for a paired change those of
+`sk_prunefair.stats.paired.drop_upper_bound`. A gap between groups is the largest share minus the
+smallest one. So with upper ends U and lower ends L of all groups, each at half the level,
 
 .. math:: \max θ - \min θ \le \max U - \min L, \qquad
           \min θ \, / \max θ \ge \min L \, / \max U
 
-hold wherever the ends of those two groups do: their number asks for no further correction. The same
-goes for the largest of several gaps, as it is one of them.
+hold if the ends of these two groups hold, so that no correction for the number of groups is needed.
+This is also true for the largest of several gaps, as it is one of them.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ def gap_bound(found: Shares, level: float) -> float:
 
 
 def ratio_bound(found: Shares, level: float) -> float:
-    """Return a lower bound of the smallest by the largest share.
+    """Return a lower bound of the smallest divided by the largest share.
 
     Examples
     --------
@@ -61,7 +60,7 @@ def ratio_bound(found: Shares, level: float) -> float:
 
 
 def change_bounds(n: Counts, fewer: Counts, more: Counts, level: float) -> Ends:
-    """Return upper bounds of how far shares fell and rose, of the same rows before and after.
+    """Return upper bounds of the decrease and the increase of shares, for paired rows.
 
     Examples
     --------
@@ -74,9 +73,9 @@ def change_bounds(n: Counts, fewer: Counts, more: Counts, level: float) -> Ends:
 
 
 def change_difference_bound(n: Counts, fewer: Counts, more: Counts, level: float) -> float:
-    """Return an upper bound of how much further one group's share fell than another's.
+    """Return an upper bound of the largest difference between the decreases of two groups.
 
-    It is one of how much wider a gap became, too, which is never more.
+    It is also an upper bound of the increase of a gap, which is never larger.
 
     Examples
     --------

@@ -35,9 +35,9 @@ class AcceptanceCriterion:
     small_groups : "fail" or "skip"
         Effect of a group with too few rows on the criterion.
     test : "proven" or "observed"
-        Whether the limit must be proven at the confidence, or the observed figure keep it. Default:
-        what `sk_prunefair.promise` has a test for is proven. `read_criteria` sets "proven" for all
-        that can be where the file names a confidence.
+        Whether the limit must be proven at the confidence, or hold for the observed value. Default:
+        "proven" for metrics that `sk_prunefair.promise` has a test for. `read_criteria` sets
+        "proven" for all metrics with a bound if the file has a confidence.
     loss_bound : float
         Bound at which tests clip losses, in the unit of the losses.
 
@@ -66,7 +66,7 @@ class AcceptanceCriterion:
             object.__setattr__(self, "test", test)
         if self.test == "proven" and not self.kind.can_be_proven:
             raise ValueError(
-                f"criterion {self.name!r}: {self.metric} has no bound, and can be 'observed' alone"
+                f"criterion {self.name!r}: {self.metric} has no bound; test must be 'observed'"
             )
 
     @property

@@ -55,17 +55,17 @@ def accept(
 
     Notes
     -----
-    A limit that is *proven* is kept in a group where the test of `sk_prunefair.promise` passes at
-    the confidence, each group at the full level: a criterion that does not hold in some group that
-    is tested is "kept" with a probability of at most 1 − confidence. Of metrics that the promise
-    has no test for the confidence bound must keep the limit, see `sk_prunefair.acceptance.METRICS`:
-    exact bounds from counts, and bets for the Brier score. "Broken" says that the rows do not prove
-    the limit, though so many could. A limit that is *observed* is compared with the figure itself,
-    which chance may move either way.
+    A limit under ``test="proven"`` is kept in a group if the test of `sk_prunefair.promise` passes
+    at the confidence, each group at the full level: a criterion that does not hold in some tested
+    group is "kept" with a probability of at most 1 − confidence. For metrics without such a test
+    the confidence bound must keep the limit, see `sk_prunefair.acceptance.METRICS`: exact bounds
+    from counts, and bets for the Brier score. "Broken" means that the rows do not prove the limit,
+    although as many rows could. Under ``test="observed"`` the limit is compared with the observed
+    value, which is subject to chance.
 
-    A group is "too few rows" below `min_count`, where the metric is not defined in it, and where
-    its rows could not prove the limit even if no answer had changed, or all had been right. A
-    criterion with no other group is not kept, whatever `small_groups` says.
+    A group has "too few rows" if it has fewer than `min_count`, if the metric is not defined in it,
+    or if its rows could not prove the limit even without any changed prediction, or with correct
+    predictions only. A criterion with only such groups is not kept, whatever `small_groups` is.
 
     Examples
     --------
@@ -119,7 +119,7 @@ def _rows(sample: Sample, criterion: AcceptanceCriterion) -> list[Row]:
 
 
 def _counts(sample: Sample, criterion: AcceptanceCriterion) -> dict[int, int]:
-    """Return the rows of each group that a comparison concerns: of several rates the fewest."""
+    """Return the number of rows of each group in a comparison; the smallest of several rates."""
     chosen = sample.chosen(criterion)
     n = np.bincount(sample.codes, minlength=len(sample.names))[chosen]
     if criterion.kind.kind == "summary":
@@ -164,7 +164,7 @@ def _observed_groups(sample: Sample, criterion: AcceptanceCriterion) -> list[Row
 def _rates(
     sample: Sample, criterion: AcceptanceCriterion, chosen: list[int]
 ) -> list[tuple[float, int]] | None:
-    """Return a share of each group and the rows that it concerns; None where it is no share."""
+    """Return a share of each group and its number of rows; None if the metric is not a share."""
     if criterion.metric not in RATES:
         return None
     [found, *others] = shares(sample, criterion, chosen)

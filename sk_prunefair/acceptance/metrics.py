@@ -23,11 +23,11 @@ class Metric:
     source : str, default=""
         Its name in the function that computes it.
     is_proven : bool, default=False
-        Whether there is a test of `sk_prunefair.promise` for it: then a limit is proven unless the
-        file says otherwise.
+        Whether `sk_prunefair.promise` has a test for it: then a limit is proven unless the file
+        states otherwise.
     has_bound : bool, default=False
-        Whether a confidence bound of the figure can prove a limit; it does where the file sets a
-        confidence, else the figure that was observed is compared with the limit.
+        Whether a confidence bound can prove a limit. It does if the file sets a confidence; else
+        the limit is compared with the observed value.
     is_least : bool, default=False
         Whether the limit is a lower bound on the metric, not an upper one.
     takes_label : bool, default=False
@@ -128,8 +128,8 @@ METRICS: dict[str, Metric] = {
     ),
     "accuracy_gap_change": Metric(
         "gap",
-        "by how much that gap is larger than the dense model's; its bound is that of how much more "
-        "one group loses than another, which is never less",
+        "the compressed model's accuracy gap minus the dense model's; its bound is that of the "
+        "largest difference between the drops of two groups, which is never smaller",
         has_bound=True,
     ),
     "accuracy": Metric(
@@ -149,14 +149,16 @@ METRICS: dict[str, Metric] = {
     "calibration_error": _practice("of the compressed model", "calibration_error", has_bound=False),
     "brier_score": _practice("of the compressed model", "brier_score", takes_label=False),
     "impact_ratio": _summary(
-        "smallest by largest selection rate of the compressed model", "impact_ratio", is_least=True
+        "smallest divided by largest selection rate of the compressed model",
+        "impact_ratio",
+        is_least=True,
     ),
     "demographic_parity_difference": _summary(
         "largest minus smallest selection rate of the compressed model",
         "demographic_parity_difference",
     ),
     "equalized_odds_difference": _summary(
-        "the larger difference of true and of false positive rates of the compressed model",
+        "the larger of the differences of true and false positive rates of the compressed model",
         "equalized_odds_difference",
     ),
     "labels_lost": Metric("labels", "labels that only the dense model predicts; the limit is 0"),

@@ -49,11 +49,12 @@ def read_criteria(
     ----------
     source : str, path-like or mapping
         A ``.json`` file, or a YAML file, which needs the extra ``yaml``. Keys: ``criteria``, a
-        list; and for all of them ``confidence`` (0.95), ``min_count`` (1), ``small_groups``
-        (``fail`` or ``skip``) and ``loss_bound`` (5), each of which a criterion may set for itself.
-        A criterion has a ``metric`` (a key of `METRICS`) and a ``limit``, and may have a ``name``,
-        ``groups``, a ``label`` and a ``test``: see `AcceptanceCriterion`. Where the file or the
-        criterion has a ``confidence``, what is ``proven`` by default is all that can be.
+        list; and defaults for all of them, ``confidence`` (0.95), ``min_count`` (1),
+        ``small_groups`` (``fail`` or ``skip``) and ``loss_bound`` (5), which each criterion may
+        override. A criterion has a ``metric`` (a key of `METRICS`) and a ``limit``, and may have a
+        ``name``, ``groups``, a ``label`` and a ``test``: see `AcceptanceCriterion`. If the file or
+        the criterion has a ``confidence``, the default of ``test`` is ``proven`` for all metrics
+        with a bound.
 
     Returns
     -------
@@ -121,7 +122,9 @@ def _criterion(document: Document, place: Place, shared: dict[str, Any]) -> Acce
             f"is accepted only with {', '.join(taken)}, not with {found['metric']}",
         )
     if metric.kind == "labels" and found.get("groups", "all") != "all":
-        raise document.error((*place, "groups"), "must be 'all': labels_lost is of all rows")
+        raise document.error(
+            (*place, "groups"), "must be 'all': labels_lost is computed over all rows"
+        )
     _check_test(document, place, found)
     if "confidence" in shared | found and metric.has_bound:
         found.setdefault("test", "proven")
@@ -135,7 +138,7 @@ def _criterion(document: Document, place: Place, shared: dict[str, Any]) -> Acce
 
 
 def _check_test(document: Document, place: Place, found: dict[str, Any]) -> None:
-    """Raise ValueError where something is to be proven that cannot be, or need not be."""
+    """Raise ValueError if a proof is requested for a metric or test that has none."""
     name, test = found["metric"], found.get("test")
     if not METRICS[name].can_be_proven:
         without = ", ".join(each for each, metric in METRICS.items() if not metric.can_be_proven)
@@ -146,11 +149,11 @@ def _check_test(document: Document, place: Place, found: dict[str, Any]) -> None
             )
         if "confidence" in found:
             raise document.error(
-                (*place, "confidence"), f"does not go with {without}, which have no bound"
+                (*place, "confidence"), f"must not be set for {without}, which have no bound"
             )
     if test == "observed" and "confidence" in found:
         raise document.error(
-            (*place, "confidence"), "does not go with test 'observed', which tests nothing"
+            (*place, "confidence"), "must not be set with test 'observed', which has no confidence"
         )
 
 
@@ -180,7 +183,7 @@ def _value(document: Document, place: Place, name: str) -> Any:
         "groups": "'all', a list of groups, or a mapping of columns to values",
         "label": "a label",
         "test": f"one of {', '.join(TESTS)}",
-        "confidence": "a number of at least 0.5 and below 1, as 0.95",
+        "confidence": "a number of at least 0.5 and below 1, such as 0.95",
         "min_count": "a whole number of at least 1",
         "small_groups": f"one of {', '.join(SMALL_GROUPS)}",
         "loss_bound": "a finite number above 0",

@@ -14,7 +14,7 @@ from sk_prunefair.acceptance.rows import BROKEN, FEW, KEPT, Row
 from sk_prunefair.promise.verdict import group_name, plain
 
 _SHOWN = ["name", "test", "group", "label", "limit", "measured", "bound", "n", "verdict"]
-_MOST = 3  # reasons in a sentence; the table has all
+_MOST = 3  # most reasons in a sentence; the table has all
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -27,10 +27,10 @@ class Acceptance:
         Whether all criteria are kept and no label is lost.
     criteria : pandas.DataFrame
         One row per criterion: ``name``, ``metric``, ``test`` ("proven" or "observed"),
-        ``confidence`` (NaN where it is observed), ``group`` (the one that decides; None: between
-        groups), ``label``, ``limit``, ``measured``, ``bound`` (what the metric may be there, at the
-        confidence; NaN where it is observed, or its test has a p-value alone), ``n``, ``p_value``
-        (NaN where the bound decides), ``verdict`` ("kept", "broken", "too few rows"), ``passed``,
+        ``confidence`` (NaN if it is observed), ``group`` (the deciding one; None for a comparison
+        of groups), ``label``, ``limit``, ``measured``, ``bound`` (its confidence
+        bound; NaN if it is observed, or its test has only a p-value), ``n``, ``p_value``
+        (NaN if the bound decides), ``verdict`` ("kept", "broken", "too few rows"), ``passed``,
         ``n_groups`` and ``n_too_few``, how many rows of `table` there are, and with too few rows.
     table : pandas.DataFrame
         The same columns, one row per criterion and group (and class, of recalls). ``passed`` is NA
@@ -63,7 +63,7 @@ class Acceptance:
 
     @property
     def has_labels(self) -> bool:
-        """Whether any criterion is of a label."""
+        """Whether any criterion has a label."""
         return any(label is not None for label in self.criteria["label"])
 
     @property
@@ -179,7 +179,7 @@ def _why(row: dict[Any, Any]) -> str:
     where = "between groups" if row["group"] is None else f"in group {group_name(row['group'])}"
     label = "" if row["label"] is None else f", label {row['label']!r}"
     if row["verdict"] == FEW and row["group"] is None and np.isnan(row["measured"]):
-        return f"{row['name']!r} has fewer than two groups to compare that have rows enough{label}"
+        return f"{row['name']!r} has fewer than two groups with enough rows to compare{label}"
     if row["verdict"] == FEW:
         return f"{row['name']!r} has too few rows {where}{label} ({row['n']:,})"
     may = "" if np.isnan(row["bound"]) else f", may be {row['bound']:.4g}"

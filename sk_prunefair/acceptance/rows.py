@@ -99,16 +99,16 @@ class Sample:
 
     @cached_property
     def levels(self) -> list[npt.NDArray[np.bool_]]:
-        """The rows of each level of control features; all of them where there are none."""
+        """The rows of each level of control features; all rows without control features."""
         codes, known = pd.factorize(self.report.samples["level"], use_na_sentinel=False)
         return [codes == code for code in range(len(known))]
 
     def large_groups(
         self, criterion: AcceptanceCriterion, counts: Mapping[int, int]
     ) -> tuple[list[int], list[Row]]:
-        """Return the groups that can be compared, and rows of those that have too few.
+        """Return the groups that can be compared, and the verdicts on those with too few rows.
 
-        `counts` has the rows of each group that the metric concerns.
+        `counts` has the number of rows of each group to which the metric applies.
         """
         few = [
             Row(self.names[group], None, np.nan, np.nan, count, np.nan, FEW)

@@ -1,4 +1,4 @@
-"""Figures that are shares: of which rows, and how many of them, group by group."""
+"""Compute metrics that are shares of rows, as counts by group."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Shares(NamedTuple):
     Parameters
     ----------
     hits, rows : ndarray of shape (n_groups,), dtype int64
-        Rows that count, of the rows that the share concerns.
+        Numerator and denominator of the share: counted rows, and rows that it applies to.
     """
 
     hits: Counts
@@ -41,7 +41,7 @@ class Shares(NamedTuple):
 
 
 def shares(sample: Sample, criterion: AcceptanceCriterion, groups: Sequence[int]) -> list[Shares]:
-    """Return the shares of the compressed model that a metric is made of.
+    """Return the shares of the compressed model from which a metric is computed.
 
     Parameters
     ----------
@@ -55,7 +55,8 @@ def shares(sample: Sample, criterion: AcceptanceCriterion, groups: Sequence[int]
     Returns
     -------
     list of Shares
-        By label that is positive and rate; of an accuracy gap by level of control features.
+        One for each positive label and rate; for an accuracy gap one for each level of control
+        features.
     """
     names = RATES[criterion.metric]
     if "accuracy" in names:
@@ -72,7 +73,7 @@ def shares(sample: Sample, criterion: AcceptanceCriterion, groups: Sequence[int]
 
 
 def positive_codes(sample: Sample, criterion: AcceptanceCriterion) -> list[int]:
-    """Return the code of the positive label; of several labels of which none is named, all."""
+    """Return the code of the positive label; all codes if there are several and none is named."""
     code = sample.label_code(criterion)
     if code is not None:
         return [code]
@@ -81,7 +82,7 @@ def positive_codes(sample: Sample, criterion: AcceptanceCriterion) -> list[int]:
 
 
 def positive_label(sample: Sample, criterion: AcceptanceCriterion) -> Any:
-    """Return the label that a metric is of, named or not; None where it is of none, or of all."""
+    """Return the positive label of a metric; None if it has none, or is a mean over all."""
     codes = positive_codes(sample, criterion) if criterion.kind.takes_label else []
     return sample.report.labels.tolist()[codes[0]] if len(codes) == 1 else None
 
@@ -89,7 +90,7 @@ def positive_label(sample: Sample, criterion: AcceptanceCriterion) -> Any:
 def _of_label(
     sample: Sample, name: str, code: int
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Return which rows count for a rate of a label, and which it concerns."""
+    """Return the rows of the numerator and of the denominator of a rate of a label."""
     is_given, is_of = sample.compressed.labels == code, sample.compressed.truth == code
     return {
         "selection_rate": (is_given, np.ones_like(is_of)),

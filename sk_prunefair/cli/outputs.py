@@ -105,8 +105,8 @@ def write_documents(
 ) -> None:
     """Write the documents on one audit into a folder, created if necessary.
 
-    Impact ratios are written where columns are called ``sex`` and ``race``, or as their kin, and
-    there are two labels; those of scores beside them, where the models give probabilities.
+    Impact ratios are written if there are columns ``sex`` and ``race``, or with similar names, and
+    two labels; those of scores as well, if the models give probabilities.
     """
     folder.mkdir(parents=True, exist_ok=True)
     data = facts.get("Data", facts.get("Predictions", "held-out samples"))

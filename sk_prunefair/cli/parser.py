@@ -161,8 +161,14 @@ def _add_promise(audit: argparse.ArgumentParser) -> None:
         "--criteria",
         nargs="+",
         metavar="NAME",
-        help="what may not fall instead: accuracy, balanced_accuracy, recall, tpr:LABEL, "
-        "fpr:LABEL, selection_rate:LABEL, loss",
+        help="values to test instead: accuracy, balanced_accuracy, recall, tpr:LABEL, fpr:LABEL, "
+        "selection_rate:LABEL, loss",
+    )
+    add(
+        "--max-violation",
+        type=float,
+        metavar="XI",
+        help="accepted fairness violation ξ, in addition",
     )
     add(
         "--harmless",
@@ -172,8 +178,8 @@ def _add_promise(audit: argparse.ArgumentParser) -> None:
     )
     add("--loss-bound", type=float, default=5.0, help="bound at which losses are clipped for ξ (5)")
     help_unlabelled = (
-        "rows without label, with the same columns but --label, or the same arrays but y: they "
-        "count for the promise on accuracy and selection rates, and for nothing else"
+        "rows without labels, with the same columns except --label, or the same arrays except y: "
+        "they are used for the promise on accuracy and selection rates only"
     )
     add("--unlabelled", nargs="+", type=Path, metavar="FILE", help=help_unlabelled)
     add("--confidence", type=float, default=0.95, help="confidence of the tests (0.95)")

@@ -41,32 +41,33 @@ def impact_ratios(
 ) -> ImpactRatios:
     r"""Return selection or scoring rates and impact ratios by sex, by race and ethnicity, and both.
 
-    The layout of 6 RCNY § 5-301, the rules of New York City's Local Law 144 of 2021 on automated
-    employment decision tools: for each category the number of people, how many are selected, the
-    selection rate and the impact ratio, its rate divided by that of the most selected category;
-    categories of less than 2 % of the data may be left out of the ratios, but stay named with
-    number and rate; and how many people are of no known category. Of a tool that scores, the rate
-    is the share of a category whose score is above the median of the whole sample.
+    The layout is that of 6 RCNY § 5-301, the rules of New York City's Local Law 144 of 2021 on
+    automated employment decision tools: for each category the number of people and of selected
+    people, the selection rate and the impact ratio, its rate divided by that of the most selected
+    category; categories of less than 2 % of the data may be left out of the ratios, but are listed
+    with number and rate; and the number of people of unknown category. For a tool with scores the
+    rate is the share of a category whose score is above the median of the whole sample.
 
     Parameters
     ----------
     report : FairnessReport
         The audit.
     sex, race : str or array-like of shape (n_samples,), default=None
-        A column of its sensitive features, or the category of each row. One of them at least.
+        A column of the sensitive features, or the category of each row. At least one is required.
     of : "labels" or "scores", default="labels"
-        Whether rates are of rows that get the positive label, or of rows whose probability of it is
-        above the median of all rows, those of unknown categories too; one at the median is not.
+        Whether rates are shares of rows with the positive label, or of rows whose probability of it
+        is above (not at) the median of all rows, those of unknown categories included.
     positive : label, default=None
-        What counts as selected, or is scored; None takes the larger one of two labels.
+        The label of selected rows, or the label whose probability is the score; None takes the
+        larger of two labels.
     model : "compressed" or "dense", default="compressed"
-        Whose answers are counted.
+        Model whose predictions are counted.
     unknown : str or iterable of str
-        Categories that mean "not known", in any case of letters.
+        Categories that mean "not known", in upper or lower case.
     exclude_below : float in [0, 1), default=0.02
-        Share of the rows below which a category is left out of the ratios; 0 leaves none out.
+        Share of the rows below which a category is left out of the ratios; with 0 none is.
     confidence : float in (0, 1), default=0.95
-        Of the intervals: all ratios of a table are in theirs at once.
+        Joint confidence of the intervals of all ratios of a table.
 
     Returns
     -------
@@ -76,8 +77,8 @@ def impact_ratios(
     Raises
     ------
     ValueError
-        If there is neither sex nor race, a column is not known, `positive` is no label or has to be
-        said, all rows are unknown, or scores are asked for that are not known.
+        If neither sex nor race is given, a column is not known, `positive` is not a label or must
+        be given, all rows are unknown, or scores are required that are not known.
 
     Notes
     -----
@@ -86,9 +87,9 @@ def impact_ratios(
 
     .. math:: [L_c / \max_j U_j, \; \min(1, U_c / \max_j L_j)]
 
-    wherever all those rates lie in theirs. Which category is the most selected one need not be
-    known for that. An interval of a scoring rate takes the median as given: it is of the share of
-    the category that scores above this value.
+    if all those rates lie in their intervals. For that it need not be known which category is the
+    most selected one. An interval of a scoring rate is conditional on the median: it is for the
+    share of the category that scores above this value.
 
     Examples
     --------
@@ -190,8 +191,7 @@ def _scores(outcome: Outcome, code: int, model: str) -> npt.NDArray[np.float64]:
     found = known_scores(outcome)
     if found is None:
         raise ValueError(
-            f"of='scores' needs the probabilities of the {model} model, of which only labels are "
-            "known"
+            f"of='scores' needs the probabilities of the {model} model; only its labels are known"
         )
     return found[:, code]
 

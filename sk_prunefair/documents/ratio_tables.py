@@ -34,11 +34,11 @@ class ImpactRatios:
     sex, race, intersections : pandas.DataFrame or None
         By category: ``count``, ``share`` (of the counted rows), ``selected``,
         ``selection_rate``, ``impact_ratio`` (NaN where the category is excluded, or nobody is
-        selected), its interval ``low`` to ``high``, and ``excluded``. Of scores ``above_median``
-        and ``scoring_rate`` in the place of ``selected`` and ``selection_rate``. None where its
-        columns were not given.
+        selected), its interval ``low`` to ``high``, and ``excluded``. For scores ``above_median``
+        and ``scoring_rate`` instead of ``selected`` and ``selection_rate``. None if its columns
+        were not given.
     positive : object
-        The label that counts as selected, or is scored.
+        The label of selected rows, or the label whose probability is the score.
     model : str
         Model whose predictions were counted.
     n_rows, n_unknown : int
@@ -46,11 +46,11 @@ class ImpactRatios:
     exclude_below : float
         Share of the rows below which a category is excluded.
     report : FairnessReport
-        What they were made of.
+        The report that they were computed from.
     median : float or None
-        Of the scores of all rows; None where labels are counted.
+        Median of the scores of all rows; None for labels.
     confidence : float
-        With which all ratios of a table are in their intervals.
+        Joint confidence of the intervals of all ratios of a table.
     """
 
     sex: pd.DataFrame | None
@@ -130,15 +130,16 @@ class ImpactRatios:
 
     def _ends(self, dataset: str) -> list[str]:
         limits = [
-            "Whether a tool is one that the rules concern, who has to audit it, and whether its "
-            "auditor is independent, is not said. The rules want the data's source explained, the "
-            "reason for each exclusion, and the dates of audit and release of the tool.",
-            "Intervals are of the rates that people like these would have. The rules ask for the "
-            "ratios of these people, without intervals.",
-            "Where a tool scores, the rules ask for scoring rates, which are not in these tables."
+            "This document does not state whether the rules apply to a tool, who has to audit it, "
+            "or whether the auditor is independent. The rules also require an explanation of the "
+            "data's source, the reason for each exclusion, and the dates of audit and release of "
+            "the tool.",
+            "Intervals are for the rates in the population that these people represent. The rules "
+            "require the ratios of these people, without intervals.",
+            "Scoring rates, which the rules require for tools with scores, are not in these tables."
             if self.median is None
-            else "The median is taken as given, and rows that score just it are not above it. It "
-            "is of all rows, those of unknown categories too.",
+            else "Intervals are conditional on the median, which is that of all rows, those of "
+            "unknown categories included; rows with exactly this score are not above it.",
             *scope(self.report, dataset),
         ]
         return [

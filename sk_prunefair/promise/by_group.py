@@ -63,13 +63,12 @@ def evidence_of_answers(
     labels: Any,
     confidence: float,
 ) -> list[Evidence]:
-    """Return what all rows of each group prove of a criterion that needs no labels."""
+    """Return the evidence of all rows of each group, for a criterion that needs no labels."""
     old, new, known = unlabelled.outcomes(labels, dense, compressed)
     if len(known) > len(labels):
         raise ValueError(
-            f"rows without label (unlabelled) have the answers {known[len(labels) :][:5]}, which "
-            f"are none of the labels of the report, {known[: len(labels)][:20]}; classes names "
-            "labels that no labelled row has"
+            f"the predictions of unlabelled have the labels {known[len(labels) :][:5]}, which the "
+            f"report lacks; it has {known[: len(labels)][:20]}. Pass classes with all labels"
         )
     every = np.concatenate([codes, unlabelled.codes(groups)])
     weights = np.ones(len(every), dtype=np.int64)
@@ -101,19 +100,19 @@ def evidence_of_answers(
 def rows_by_group(codes: Counts, n_groups: int) -> list[Counts]:
     """Return the rows of each group, in an order that does not depend on their values.
 
-    Bets need one; files are often sorted.
+    The betting test requires such an order; files are often sorted.
     """
     order = np.random.default_rng(0).permutation(len(codes))
     return [order[codes[order] == code] for code in range(n_groups)]
 
 
 def check_unlabelled(criteria: Sequence[Criterion]) -> None:
-    """Raise ValueError where rows without label would count for nothing."""
+    """Raise ValueError if no criterion uses rows without labels."""
     if not any(each.takes_unlabelled for each in criteria):
         raise ValueError(
-            "rows without label (unlabelled) count for 'accuracy' and 'selection_rate:<label>', or "
-            "a Criterion that needs no labels; the criteria are "
-            f"{[each.name for each in criteria][:10]}, which need labels"
+            "unlabelled needs a criterion that uses rows without labels: 'accuracy', "
+            "'selection_rate:<label>' or a Criterion with needs_labels=False; got "
+            f"{[each.name for each in criteria][:10]}"
         )
 
 

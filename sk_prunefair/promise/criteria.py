@@ -43,19 +43,19 @@ class Criterion:
     where_possible : bool, default=False
         Whether a group with too few rows for any proof is skipped instead of failed.
     of_answers : bool, default=False
-        Whether it is binary, concerns all rows, and changes in no row whose answer stays: then rows
-        without label say something about it.
+        Whether it is binary, concerns all rows, and changes only with the prediction: then rows
+        without labels are evidence on it.
     needs_labels : bool, default=True
-        Whether values are of the truth, too. Where they are of the answers alone, rows without
-        label count as those with one do; `values` must not look at the truth then.
+        Whether values depend on the labels. If they depend on the predictions only, rows without
+        labels count like labelled rows; `values` must not use the labels then.
     is_cost : bool, default=False
         Whether the table shows `scale` minus the mean, for a rate or a loss that may not rise.
 
     Raises
     ------
     ValueError
-        If it is said to be `of_answers`, or not to need labels, and cannot be: it is not binary in
-        the first case, or looks at the labels by `rows` or `by_class`.
+        If `of_answers` is True and it is not binary, or `of_answers` is True or `needs_labels` is
+        False and it uses the labels by `rows` or `by_class`.
 
     Examples
     --------
@@ -88,16 +88,16 @@ class Criterion:
         is_of_labels = self.rows is not None or self.by_class
         if self.of_answers and (is_of_labels or not self.is_binary):
             raise ValueError(
-                f"of_answers goes with is_binary, and neither rows nor by_class, in {self.name!r}"
+                f"{self.name!r}: of_answers=True needs is_binary=True, without rows and by_class"
             )
         if not self.needs_labels and is_of_labels:
             raise ValueError(
-                f"needs_labels=False goes with neither rows nor by_class, in {self.name!r}"
+                f"{self.name!r}: needs_labels=False cannot be combined with rows or by_class"
             )
 
     @property
     def takes_unlabelled(self) -> bool:
-        """Whether rows without label say something about it."""
+        """Whether rows without labels are evidence on it."""
         return self.of_answers or not self.needs_labels
 
     def concerned(self, truth: npt.NDArray[np.int64]) -> Rows:

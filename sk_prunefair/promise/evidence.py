@@ -43,8 +43,8 @@ class Evidence:
     changed : float
         Share of all these rows whose prediction changed; NaN if not used.
     by : str, default="labels"
-        What the test is of: "labels", "changes" (no row has a label), "both", or the "answers" of
-        all rows, where no label is needed.
+        Data of the test: "labels", "changes" (no row has a label), "both", or the "answers" (the
+        predictions) of all rows, for which no label is needed.
     """
 
     count: int

@@ -66,21 +66,21 @@ def judge(
     max_accuracy_drop : float in [0, 1), default=0.02
         Accepted loss of each criterion in each group.
     max_violation : float, default=None
-        What the fairness violation ξ may be, the largest difference between what two groups pay in
-        loss; of losses clipped to `loss_bound`. None: anything.
+        Accepted fairness violation ξ, the largest difference between the excessive risks of two
+        groups, with losses clipped to `loss_bound`. None sets no limit.
     confidence : float in [0.5, 1), default=0.95
         1 − α.
     criteria : str, callable, Criterion, iterable or mapping of them, default=None
-        What may not fall: ``"accuracy"``, ``"balanced_accuracy"`` (the mean of the recalls of the
-        classes that a group has), ``"recall"`` (of each class), ``"tpr:<label>"`` and
-        ``"fpr:<label>"`` (which may not rise), ``"selection_rate:<label>"`` (the share of answers
-        that are the label; name the other label too where it may not rise either), ``"loss"`` (may
-        not rise, clipped to `loss_bound`, in its unit), a function ``f(y_true, y_pred)`` that
-        returns a value in [0, 1] for each row, higher is better, or a `Criterion`. A mapping gives,
-        for each, what it may lose. None: the accuracy and, where a group has enough rows of a class
-        to prove anything, the recall of that class. Where it has not, the verdict says so, and the
-        promise is broken only if these rows prove that it is. What is named has to pass in every
-        group, however few its rows.
+        Values that may not fall: ``"accuracy"``, ``"balanced_accuracy"`` (the mean of the recalls
+        of the classes that a group has), ``"recall"`` (of each class), ``"tpr:<label>"`` and
+        ``"fpr:<label>"`` (which may not rise), ``"selection_rate:<label>"`` (the share of
+        predictions of the label; name the other label too if it may not rise either), ``"loss"``
+        (may not rise, clipped to `loss_bound`, in its unit), a function ``f(y_true, y_pred)`` that
+        returns a value in [0, 1] for each row, higher is better, or a `Criterion`. A mapping sets
+        the accepted loss of each. None means the accuracy and, if a group has enough rows of a
+        class for a proof, the recall of that class. Otherwise the verdict states this, and the
+        promise is broken only if these rows prove that it is. Criteria given by name must pass in
+        every group, with any number of rows.
     harmless : float, default=None
         δ: promise in addition that no group's accuracy drops by more than another's plus δ.
     loss_bound : float, default=5.0
@@ -91,10 +91,10 @@ def judge(
         Number of rows that each one represents; None means one. Criteria tested by betting then
         raise an error, as single rows are not known; only exact tests are possible.
     unlabelled : Unlabelled, default=None
-        Rows whose group is known and whose label is not. They count for the accuracy, by what
-        changed in them, and for selection rates like all other rows; for the rest labels alone do,
-        which the verdict says. A group may have such rows alone. Which rows have labels must not
-        depend on what they are.
+        Rows with known groups but without labels, used for the accuracy by their changed
+        predictions, and for selection rates like all other rows; other criteria use labels only,
+        which the verdict states. A group may have only such rows. Which rows have labels must not
+        depend on the labels.
 
     Returns
     -------
@@ -104,8 +104,8 @@ def judge(
     Raises
     ------
     ValueError
-        If an argument is malformed, a group has no row, losses are asked for that are not known,
-        or no criterion takes the rows without label.
+        If an argument is malformed, a group has no row, required losses are not known, or no
+        criterion uses the rows without labels.
     TypeError
         If a criterion is of an unknown kind.
 

@@ -41,7 +41,7 @@ def judge_changes(
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
         The group of each sample; columns intersect.
     max_accuracy_drop : float in [0, 1), default=0.02
-        What no group may lose.
+        Accepted loss of accuracy of each group.
     confidence : float in [0.5, 1), default=0.95
         1 − α.
     names : pair of str, default=("dense", "compressed")

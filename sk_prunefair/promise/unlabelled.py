@@ -54,7 +54,7 @@ class Unlabelled:
         return pd.Index(list(found), tupleize_cols=False)
 
     def codes(self, groups: pd.Index) -> Counts:
-        """Return the place of each row's group among the groups."""
+        """Return the position of each row's group among the groups."""
         place = {name: code for code, name in enumerate(groups)}
         codes, names = pd.factorize(self.group)
         return np.array([place[name] for name in names], dtype=np.int64)[codes]
@@ -68,9 +68,9 @@ class Unlabelled:
     def outcomes(
         self, labels: Sequence[Any] | npt.NDArray[Any], *labelled: Outcome
     ) -> tuple[Outcome, Outcome, list[Any]]:
-        """Return both models' answers to labelled rows, then to these, and what their codes are.
+        """Return both models' outcomes for labelled rows, then for these, and the codes' labels.
 
-        The truth of the rows without label is set to the dense answer: nobody may look at it.
+        The truth of rows without labels is set to the dense prediction, and must not be used.
         """
         answers = [self.dense.tolist(), self.compressed.tolist()]
         known = list(dict.fromkeys([*np.asarray(labels).tolist(), *answers[0], *answers[1]]))

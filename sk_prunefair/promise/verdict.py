@@ -33,12 +33,12 @@ class Verdict:
         rise), ``drop_bound`` (bound on the drop at the confidence, valid for each row), ``bound``
         (the promise), ``p_value``, ``passed`` (NA: not tested, too few rows), ``p_adjusted`` (of
         the group, adjusted for the number of groups), ``samples_needed`` and
-        ``samples_needed_most`` (rows that it would take, were the drop the least that the rows do
-        not refute, and were it what was seen; infinite where that drop is too large; NaN where it
-        passes). With rows without label also ``unlabelled`` (how many), ``changed`` (share of the
-        answers of all rows that changed) and ``evidence``: whether "labels", "changes" or "both"
-        are tested, or the "answers" of all rows, of which no label is needed; ``count`` is of
-        labelled rows then.
+        ``samples_needed_most`` (number of rows needed if the drop is the least that the rows do
+        not refute, and if it is the observed one; infinite if that drop is too large; NaN if it
+        passes). With rows without labels also ``unlabelled`` (their number), ``changed`` (share of
+        the predictions of all rows that changed) and ``evidence``: whether "labels", "changes" or
+        "both" are tested, or the "answers" (predictions) of all rows, for which no label is needed;
+        ``count`` is then the number of labelled rows.
     confidence : float
         1 − α.
     findings : tuple of str
@@ -180,7 +180,7 @@ def _remedy(row: pd.Series) -> str:
     if np.isinf(least):
         return "these rows show that it is worse than that"
     if np.isinf(most):
-        return f"some {least:,.0f} {rows} or more would be needed, were it less than seen"
+        return f"some {least:,.0f} {rows} or more would be needed, if it were smaller than observed"
     if most <= 1.1 * least:
         return f"some {most:,.0f} {rows} like these would be needed"
     return f"some {least:,.0f} to {most:,.0f} {rows} like these would be needed"

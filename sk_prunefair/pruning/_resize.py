@@ -73,7 +73,10 @@ def _batch_norm(name: str, layer: _BatchNorm) -> int:
 
 def _layer_norm(name: str, layer: nn.LayerNorm) -> int:
     if layer.weight.ndim > 1:
-        raise ValueError(f"kept must remove along one dimension only of {name!r}, got {layer}")
+        raise ValueError(
+            f"kept removes parts of {name!r}, but layer norm over several dimensions cannot be "
+            f"resized: {layer}"
+        )
     layer.normalized_shape = tuple(layer.weight.shape)
     return len(layer.weight)
 

@@ -29,10 +29,9 @@ class DocumentedReport(GroupHarm):
     def impact_ratios(self, **options: Any) -> Any:
         """Return rates of selection or of scores and impact ratios, as New York City asks for.
 
-        By sex, by race and ethnicity, and by both. Takes the options of
-        `sk_prunefair.documents.impact_ratios`: ``sex``, ``race``, ``of`` ("labels" or "scores"),
-        ``positive``, ``model``, ``unknown``, ``exclude_below`` and ``confidence``; returns its
-        `ImpactRatios`.
+        It has the options of `sk_prunefair.documents.impact_ratios`: ``sex``, ``race``, ``of``
+        ("labels" or "scores"), ``positive``, ``model``, ``unknown``, ``exclude_below`` and
+        ``confidence``; returns its `ImpactRatios`.
         """
         from sk_prunefair.documents import impact_ratios
 

@@ -92,12 +92,12 @@ class GroupHarm(GroupComparison):
         unlabelled : tuple of (dense_pred, compressed_pred, sensitive_features), default=None
             Rows with known groups but without labels, as both models' predictions for
             them: labels or probabilities. A group's accuracy falls by at most the share of its
-            answers that changed, and labels say how much of that is loss: both are tested
-            together, by `sk_prunefair.stats.changes.combined_p_value`, in a group without labelled
-            rows the share alone. For selection rates they count as labelled rows do. Of recalls
-            and all else labels alone decide, which the verdict says; where nothing takes these
-            rows, it is an error. Rows must be independent, and which have labels must not depend on
-            what they are.
+            predictions that changed, and labels tell which part of that is a loss: both are tested
+            together, by `sk_prunefair.stats.changes.combined_p_value`, and in a group without
+            labelled rows the share only. For selection rates they count like labelled rows. All
+            other criteria use labels only, which the verdict states; if no criterion uses these
+            rows, ValueError is raised. Rows must be independent, and which of them have labels must
+            not depend on the labels.
         **options : dict
             ``max_violation``, ``confidence``, ``criteria`` (the tested values), ``harmless`` and
             ``loss_bound``, as `sk_prunefair.promise.judge` takes them. A report from parts supports

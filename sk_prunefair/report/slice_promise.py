@@ -61,7 +61,8 @@ def judge_slices(
     max_features : {1, 2}, default=2
         Largest number of conditions of a rule.
     bins : int, default=4
-        Parts that a number with more values than that is cut into, with about as many rows each.
+        Number of intervals, with about equal numbers of rows, for a numeric feature with more
+        values.
     confidence : float in [0.5, 1), default=0.95
         1 − α.
     names : Names

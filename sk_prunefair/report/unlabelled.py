@@ -32,8 +32,8 @@ def as_unlabelled(given: Any, labels: npt.NDArray[Any], groups: pd.DataFrame) ->
     Raises
     ------
     ValueError
-        If it is no such tuple, lengths differ, labels are of another kind, groups are made of
-        other columns, or none of them is a group of the report.
+        If it is not such a tuple, lengths differ, labels are of another kind, groups have other
+        columns, or none of the groups is a group of the report.
 
     Examples
     --------
@@ -71,9 +71,9 @@ def as_unlabelled(given: Any, labels: npt.NDArray[Any], groups: pd.DataFrame) ->
     known = encode_groups(groups)[1].to_flat_index()
     if not known.isin(found.to_flat_index()).any():
         raise ValueError(
-            f"the sensitive_features of unlabelled are {found.to_flat_index()[:5].tolist()}, none "
-            f"of which is a group of the report, {known[:5].tolist()}; groups without any label "
-            "are judged by sk_prunefair.promise.judge_changes"
+            f"unlabelled must have a group of the report, such as {known[:5].tolist()}, got only "
+            f"{found.to_flat_index()[:5].tolist()}; for groups without labelled rows use "
+            "sk_prunefair.promise.judge_changes"
         )
     return Unlabelled(found.to_flat_index()[codes], dense, compressed)
 

@@ -63,14 +63,14 @@ class CompressionSearchCV(PromiseSearch):
         `FairnessReport`; for "onnx" and "int8" those of the file); multiply-accumulates, without
         those of removed weights; or a function of a model such as ``best_estimator_``.
     max_accuracy_drop, max_violation, loss_bound, criteria, confidence
-        As for `PruneRateSearchCV`: what is promised.
+        The promise, as for `PruneRateSearchCV`.
     procedure : {"pareto", "holm", "fixed_sequence"}, default="pareto"
-        How several candidates are tested without promising too much; see
+        Procedure that tests several candidates at a joint error rate; see
         `sk_prunefair.selection.decide`.
     order_share : float in (0, 0.9] or None, default=None
-        Of each group's held-out rows, the share that sets the order for "pareto", and tests
-        nothing. None takes rows of the training for it, so that all held-out rows test; with
-        ``cv="prefit"``, where there are none, 0.15.
+        Share of each group's held-out rows that sets the order for "pareto", and is not used for
+        tests. None takes rows of the training set for the order, so that all held-out rows are
+        tested; with ``cv="prefit"``, where there are none, it is 0.15.
     cv : float, "prefit", splitter or iterable, default=0.3
         Source of the held-out data, as for `PruneRateSearchCV`.
     finetune_epochs : int, default=None
@@ -113,11 +113,11 @@ class CompressionSearchCV(PromiseSearch):
 
     Notes
     -----
-    The cost must not depend on the labels of held-out rows. All procedures keep the error. Of what
-    knowing the truth would save, "pareto" saves 57 % in simulations with an order by rows of the
-    training and 46 % with ``order_share=0.15``, "holm" 52 %, and "fixed_sequence" 21 %
-    (``benchmarks/studies/decide/page_procedures.md``). Where the nets fit the rows of the training
-    perfectly, these say little on the order, and "holm" may find more. With "holm" and
+    The cost must not depend on the labels of held-out rows. All procedures keep the error rate. Of
+    the savings possible if the truth were known, "pareto" achieves 57 % in simulations with an
+    order by training rows and 46 % with ``order_share=0.15``, "holm" 52 %, and "fixed_sequence"
+    21 % (``benchmarks/studies/decide/page_procedures.md``). If the nets fit the training rows
+    perfectly, these are hardly informative for the order, and "holm" may find more. With "holm" and
     "fixed_sequence", ``cv="prefit"`` leaves no rows for "sparse", "onnx" and "int8".
     `PruneRateSearchCV` tests only rates, in their order, and trains only those that it tests.
 
@@ -209,8 +209,9 @@ class CompressionSearchCV(PromiseSearch):
         share = self._share_aside(can_train)
         if groups is not None and share:
             raise ValueError(
-                "groups: order_share would have rows of one group set the order and test; pass "
-                "order_share=None, or procedure='holm' or 'fixed_sequence'"
+                "order_share cannot be combined with groups, as rows of one group would be used "
+                "for the order and for the tests; pass order_share=None, or procedure='holm' or "
+                "'fixed_sequence'"
             )
         candidates = as_candidates(self.candidates, self.cost, can_train)
         promise = self._promised()

@@ -125,7 +125,7 @@ class Maker:
             raise
 
     def on_train(self, made: Sequence[Made], groups: pd.Index, random_state: Any) -> OrderRows:
-        """Return what all do on rows that were trained on, at most 5,000 of a group."""
+        """Return the outcomes of all candidates on training rows, at most 5,000 per group."""
         assert self.train is not None
         rng = check_random_state(random_state)
         frame = self.train[2]  # None where no groups were given: all rows are of one

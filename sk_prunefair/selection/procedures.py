@@ -73,14 +73,14 @@ class HeldOut:
 
 
 class OrderRows(NamedTuple):
-    """What the dense net and the candidates do on rows that set the order, and test nothing.
+    """Outcomes of the dense net and the candidates on rows that set the order, and are not tested.
 
     Parameters
     ----------
     dense : Outcome
-        Of the dense net, where a run has none of its own.
+        Outcome of the dense net, for runs without one.
     runs : sequence of Run
-        Of each candidate.
+        Run of each candidate.
     codes : ndarray of int
         The group of each row.
     """
@@ -114,7 +114,7 @@ class Decision(NamedTuple):
     def frame(
         self, names: Sequence[str], costs: Sequence[float], tables: Sequence[pd.DataFrame]
     ) -> pd.DataFrame:
-        """Return the tables of all candidates as one, with what became of each."""
+        """Return the tables of all candidates as one, with the verdict on each."""
         place = {i: position for position, i in enumerate(self.tested)}
         parts = [
             table.assign(
@@ -164,12 +164,12 @@ def decide(
     Parameters
     ----------
     procedure : {"pareto", "fixed_sequence", "holm"}
-        ``"pareto"``: each candidate's chance to pass is estimated on the rows that set the order;
-        those that are both dearer and less likely to pass than another are left out, and the others
-        tested on the test rows at the full level, from the likeliest to the cheapest, up to the
-        first that fails (Pareto testing: Laufer-Goldshtein et al., 2023). ``"fixed_sequence"``:
-        from the dearest to the cheapest, up to the first that fails. ``"holm"``: all, by Holm's
-        correction. The last two need no rows for an order.
+        ``"pareto"``: on the rows for the order, each candidate's probability to pass is estimated;
+        those that are more expensive and less likely to pass than another are left out, and the
+        others are tested on the test rows at the full level, from the likeliest to the cheapest, up
+        to the first that fails (Pareto testing: Laufer-Goldshtein et al., 2023).
+        ``"fixed_sequence"``: from the most expensive to the cheapest, up to the first that fails.
+        ``"holm"``: all, by Holm's correction. The last two need no rows for an order.
     promise : Promise
         The promise.
     costs : sequence of float
@@ -179,11 +179,11 @@ def decide(
     held_out : HeldOut
         The held-out rows.
     safe : collection of int
-        Candidates that pass by definition, as they are the dense net. What costs as much as one of
-        them is not tested.
+        Candidates that pass by definition, as they are the dense net. Candidates that
+        cost as much as one of them are not tested.
     order_rows : OrderRows, default=None
-        For ``"pareto"``: what candidates do on other rows, such as those of the training. The test
-        is valid whatever they are. None takes the order rows of `held_out`.
+        For ``"pareto"``: outcomes on other rows, such as training rows. The test is valid for any
+        rows. None takes the order rows of `held_out`.
 
     Returns
     -------
@@ -244,7 +244,12 @@ def _set_aside(runs: Sequence[Run], held_out: HeldOut) -> OrderRows:
 
 
 def _chance(promise: Promise, known: OrderRows, i: int, held_out: HeldOut) -> float:
-    """Return the logarithm of about the chance that all groups pass on the test rows."""
+    """Return the logarithm of the approximate probability that all groups pass on the test rows.
+
+    It is used only for the order, so it may be approximate: the accuracy only, shares of lost and
+    won rows from the order rows, mixed with those of all groups, and normal approximations of the
+    test.
+    """
     dense, pruned, codes = known.runs[i].dense or known.dense, known.runs[i].pruned, known.codes
     if label_findings(dense, pruned, held_out.labels):
         return -np.inf

@@ -50,7 +50,7 @@ class PruneRateSearchCV(PromiseSearch):
         Bound at which losses are clipped, in nats for cross entropy, if `max_violation` is given:
         for an unbounded mean a sample proves nothing. Larger bounds need more samples.
     criteria : str, callable, iterable or mapping of them, default=None
-        What else may not fall, as in `sk_prunefair.promise.judge`. None: the accuracy alone.
+        Further tested values, as in `sk_prunefair.promise.judge`. None tests the accuracy only.
     confidence : float in [0.5, 1), default=0.95
         Probability with which the promise is kept.
     cv : float, "prefit", splitter or iterable, default=0.3

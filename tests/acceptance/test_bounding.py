@@ -290,4 +290,4 @@ def test_accept_says_which_of_two_labels_was_the_positive_one(test):
 
 def test_accept_one_group_of_two_that_are_compared_is_said_to_be_the_reason():
     found, _ = judged(report_of(), "accuracy_gap", groups=["a"])
-    assert "has fewer than two groups to compare that have rows enough" in found.sentence
+    assert "has fewer than two groups with enough rows to compare" in found.sentence

@@ -67,7 +67,7 @@ def test_read_criteria_confidence_asks_for_proof_where_there_is_a_bound(shared, 
 
 
 def test_criterion_that_has_no_bound_cannot_be_proven():
-    with pytest.raises(ValueError, match="'a': auc has no bound, and can be 'observed' alone"):
+    with pytest.raises(ValueError, match="'a': auc has no bound; test must be 'observed'"):
         AcceptanceCriterion("a", "auc", 0.8, test="proven")
 
 
@@ -97,7 +97,7 @@ def test_schema_names_each_metric_and_key():
         ),
         (one(confidence=0.05), "confidence must be a number of at least 0.5"),  # that is α
         (one(metric="brier_score", limit=20), "limit must be at least 0 and below 2"),
-        (one(metric="brier_score", label=1), "label goes with recall_drop"),
+        (one(metric="brier_score", label=1), "label is accepted only with recall_drop"),
         (one(metric="fairness_violation", limit=20), r"below loss_bound \(5\), got 20"),
         (one(min_count=0), r"criteria\[0\].min_count must be a whole number of at least 1"),
         (one(min_count=True), "min_count must be a whole number"),
@@ -121,8 +121,11 @@ def test_schema_names_each_metric_and_key():
             one(metric="auc", test="proven"),
             "test must be 'observed' for auc, calibration_error, labels",
         ),
-        (one(metric="auc", confidence=0.9), "confidence does not go with auc, calibration_error"),
-        (one(test="observed", confidence=0.9), "confidence does not go with test 'observed'"),
+        (
+            one(metric="auc", confidence=0.9),
+            "confidence must not be set for auc, calibration_error",
+        ),
+        (one(test="observed", confidence=0.9), "confidence must not be set with test 'observed'"),
         (one(metric="fairness_violation", limit=0), "limit must be above 0"),
         (one(metric="excessive_risk", limit=6), r"below loss_bound \(5\)"),
         (one(metric="labels_lost", limit=1), "limit must be 0 or left out"),

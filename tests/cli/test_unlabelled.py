@@ -121,7 +121,7 @@ def test_cli_unlabelled_rows_are_said_to_count_for_the_promise_alone(tables, cap
     Path("c.json").write_text('{"criteria": [{"metric": "accuracy", "limit": 0.5}]}')
     options = ["--unlabelled", "u.csv", "--accept", "c.json", "--out", "a.html"]
     assert audit("--predictions", "t.csv", *ANSWERS, *options) == 0
-    said = "3,000 of u.csv, which count for the promise alone"
+    said = "3,000 of u.csv, used for the promise only"
     assert f"rows without label: {said}" in capsys.readouterr().out
     assert json.loads(Path("a.json").read_text())["facts"]["Rows without label"] == said
     assert said in Path("a.html").read_text("utf-8")
@@ -135,7 +135,7 @@ def test_cli_unlabelled_rows_count_for_selection_rates_and_not_for_recalls_alone
         (80, 1000, "answers")
     }
     assert audit(*shared, "--criteria", "recall", "fpr:1") == 2
-    assert "count for 'accuracy' and 'selection_rate:<label>'" in capsys.readouterr().err
+    assert "unlabelled needs a criterion that uses rows without labels" in capsys.readouterr().err
     rare = ["--criteria", "selection_rate:0", "--max-accuracy-drop", "0.001"]
     assert audit(*shared, *rare) == 1
     assert "over 80 rows and 1000 without label" in Path("j.xml").read_text()

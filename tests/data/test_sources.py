@@ -113,8 +113,8 @@ def test_field_array_takes_tensors_and_lists():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([[1, 2], [3]], r"X\['a'\] must be an array with rows of one length"),
-        (np.array([[1, 2], [3]], dtype=object), "rows of one length"),
+        ([[1, 2], [3]], r"X\['a'\] must be an array with rows of equal length"),
+        (np.array([[1, 2], [3]], dtype=object), "rows of equal length"),
         (np.array([None, None]), "an array of numbers, got dtype object"),
         (["x", "y"], "an array of numbers, got dtype <U1"),
         (5, r"an array of numbers, got dtype int64 and shape \(\)"),

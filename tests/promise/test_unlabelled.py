@@ -194,7 +194,7 @@ def test_promise_takes_probabilities_of_unlabelled_rows():
         ((MORE_DENSE, MORE_DENSE, MORE_GROUP[:5]), "sensitive_features of unlabelled has 5 rows"),
         ((MORE_DENSE, MORE_DENSE, np.stack([MORE_GROUP] * 2, 1)), "columns of the report"),
         ((np.full((3, 3), 1 / 3), [0, 1, 1], list("abc")), "3 columns of probabilities"),
-        ((MORE_DENSE, MORE_DENSE, MORE_GROUP == "a"), "none of which is a group of the report"),
+        ((MORE_DENSE, MORE_DENSE, MORE_GROUP == "a"), "unlabelled must have a group of the report"),
     ],
 )
 def test_promise_bad_unlabelled_rows_are_refused(given, word):

@@ -493,7 +493,11 @@ def test_shrink_module_bad_kept_raises(kept, message):
             {"weight": (index(0),), "bias": (index(0),)},
             "not a multiple of its 2 groups",
         ),
-        (nn.LayerNorm([2, 2]), {"weight": (index(0), None)}, "along one dimension only"),
+        (
+            nn.LayerNorm([2, 2]),
+            {"weight": (index(0), None)},
+            "over several dimensions cannot be resized",
+        ),
         (nn.BatchNorm1d(3), {"running_mean": (index(0),)}, "leaves 3 channels"),
         (nn.Embedding(3, 2), {"weight": (index(0), None)}, "rows of the embedding"),
         (nn.RMSNorm(3), {"weight": (index(0),)}, "RMSNorm cannot be resized"),

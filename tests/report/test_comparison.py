@@ -133,7 +133,7 @@ def test_plot_is_of_the_risk_or_else_of_the_accuracy():
     ("options", "message"),
     [
         ({"latency": pd.DataFrame({"a": [1]})}, "latency must be a DataFrame"),
-        ({"names": ("x",)}, "two different texts"),
+        ({"names": ("x",)}, "two different strings"),
         (
             {"control_features": {"sensitive_feature": [1] * 4}},
             "must have distinct column names",

@@ -93,7 +93,7 @@ def test_harm_of_parts_raises_where_samples_are_needed():
         "acceptance criteria need": lambda: parts.accept({"criteria": []}),
     }
     for what, ask in asked.items():
-        with pytest.raises(ValueError, match=f"{what} the samples one by one"):
+        with pytest.raises(ValueError, match=f"{what} single samples"):
             ask()
     # Sums are enough for exact tests of counts.
     whole = FairnessReport(

@@ -181,7 +181,7 @@ def test_as_probabilities_rows_are_made_to_sum_to_one():
     [
         ([[0.5, 0.52]], "whose rows sum to 1, got values from 0.5 to 0.52 and sums from 1.02"),
         ([[-1e-5, 1.0]], "whose rows sum to 1, got values from -1e-05 to 1"),
-        ([[2.0, -1.0]], "of logits, pass scipy.special.softmax"),
+        ([[2.0, -1.0]], "for logits, pass scipy.special.softmax"),
         ([[np.nan, 1.0]], "values that are not finite"),
         ([["a", "b"]], "p must hold probabilities in its 2 columns, got dtype <U1"),
     ],

@@ -6,7 +6,7 @@ Four files of one net, compared group by group.
 
 On Adult (groups: sex × race) and on Fashion-MNIST with a long tail (groups: the ten classes). All
 nets are ONNX files, run by ONNX Runtime on held-out rows: what is compared is what is shipped.
-Run ``python examples/audit_int8.py [folder with adult/ and fashion-mnist/]``; it takes the extra
+Run ``python examples/audit_int8.py [folder with adult/ and fashion_mnist/]``; it takes the extra
 ``onnx``.
 """
 
@@ -122,4 +122,4 @@ with tempfile.TemporaryDirectory() as folder:
 # What to take from it (one seed): eight bits change few answers, of all groups alike. It is the
 # pruning that moves accuracy between groups, and eight bits on top of it leave that as it is.
 
-# sphinx_gallery_thumbnail_path = "pictures/risk_digits.png"
+# sphinx_gallery_thumbnail_path = "pictures/gallery_audit_int8.png"

@@ -2,7 +2,7 @@
 How far can it be pruned?
 =========================
 
-When someone is hurt, who it is, and whether it can be shown.
+At which rate a group is harmed, which one, and whether the data can show it.
 
 Adult, groups race × sex. First the curve: what each rate does to each group of the test set, as
 seen. Then the promise: the largest rate at which no group loses more than three points of accuracy,
@@ -64,8 +64,8 @@ print("Accuracy lost on the test set, by rate\n", table.round(3).to_string(), "\
 promise = {"rates": rates, "max_accuracy_drop": 0.03, "confidence": 0.95, "cv": "prefit"}
 
 
-def search(name, features):
-    """Search for one kind of groups, and say what came of it."""
+def find_rate(name, features):
+    """Search for one kind of groups, and print what is found."""
     search = PruneRateSearchCV(pipe, **promise)
     try:
         with warnings.catch_warnings():  # of groups that are too small: the refusal names them
@@ -81,12 +81,12 @@ def search(name, features):
     print(best[columns].round(4).to_string(index=False), "\n")
 
 
-search("sex", groups["sex"])
-search("race × sex", groups)
+find_rate("sex", groups["sex"])
+find_rate("race × sex", groups)
 
 # %%
 # What to take from it: the observed drops alone would allow 0.8, to everybody. By sex, 0.7 is what
 # the data can show. By race × sex it can show nothing: a few dozen samples of the smallest groups
 # cannot tell no loss from one of three points; the search says so, and how many samples would.
 
-# sphinx_gallery_thumbnail_path = "pictures/curve_digits.png"
+# sphinx_gallery_thumbnail_path = "pictures/gallery_how_far.png"

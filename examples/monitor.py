@@ -1,6 +1,8 @@
 """
-A watch after release
-=====================
+After the release
+=================
+
+Monitor a pruned net: which group is harmed, and since when.
 
 Digits, a pruned net in production, and a batch of images every hour. At first all is as it was at
 release. Then the sensor of one site gets noisy, which the dense net bears better than the pruned

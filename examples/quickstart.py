@@ -2,7 +2,7 @@
 Quick start
 ===========
 
-Prune a net that reads digits, and see which digits pay for it.
+Prune a net that reads digits, and see which digits lose accuracy.
 
 Each digit is a group, as the paper does for image classes. Needs no download.
 Run ``python examples/quickstart.py``.

@@ -123,7 +123,9 @@ def find(app: Sphinx, env: Any, node: Any, text: Any) -> Any:
 
 
 def link(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Point docstrings that name a committed page at the page of the site."""
+    """Take a constant's comment as its docstring; link committed pages that docstrings name."""
+    if what == "data":
+        lines[:] = site_pages.comment_of(name)
     lines[:] = map(site_pages.docstring_links, lines)
 
 

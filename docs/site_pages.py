@@ -1,6 +1,8 @@
 """Pages of the site that are written from the package and from the committed benchmarks."""
 
+import inspect
 import re
+import sys
 from collections.abc import Hashable
 from functools import cache
 from importlib import import_module
@@ -187,6 +189,19 @@ def site_page(path: Path) -> str | None:
     if room in ROOMS:
         return f"/api/{'index' if room == 'sk_prunefair' else room}.rst"
     return None
+
+
+def comment_of(name: str) -> list[str]:
+    """Return the ``#:`` comment above a constant, from the file of its room that defines it."""
+    room, _, constant = name.rpartition(".")
+    import_module(room)
+    for file, module in sorted(sys.modules.items()):
+        if f"{file}.".startswith(f"{room}."):
+            comment = rf"((?:^#:.*\n)+){constant}\b"
+            found = re.search(comment, inspect.getsource(module), re.M)
+            if found:
+                return [line.removeprefix("#:").strip() for line in found[1].splitlines()]
+    return []
 
 
 def gallery_links(text: str) -> str:

@@ -64,6 +64,7 @@ def _practice(description: str, source: str, *, is_least: bool = False) -> Metri
     return Metric("practice", description, source, is_least=is_least, takes_label=True)
 
 
+#: What a criterion may limit, by name; the ``description`` of each says what it is.
 METRICS: dict[str, Metric] = {
     "accuracy_drop": _proven("accuracy that a group loses", "accuracy"),
     "recall_drop": _proven(

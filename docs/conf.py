@@ -125,7 +125,7 @@ def find(app: Sphinx, env: Any, node: Any, text: Any) -> Any:
 def link(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     """Take a constant's comment as its docstring; link committed pages that docstrings name."""
     if what == "data":
-        lines[:] = site_pages.comment_of(name)
+        lines[:] = site_pages.comment_of(name) or lines
     lines[:] = map(site_pages.docstring_links, lines)
 
 

@@ -1,4 +1,4 @@
-"""Run the examples and keep what they print, and a picture of their last report.
+"""Run the examples and keep what they print, and a picture of their groups.
 
 The site shows ``outputs/<example>.txt`` and ``pictures/gallery_<example>.png``, so that building it
 takes a minute and no data. Run ``python docs/site_outputs.py [example …]``; data sets are looked
@@ -40,8 +40,6 @@ ARGUMENTS: dict[str, list[str]] = {
     "several_processes": [],
     "optuna_search": [],
 }
-
-
 # What is drawn of an example's names, where that is not the groups of its last printed report.
 DISPLAYS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "how_far": lambda names: PruningCurveDisplay.from_frame(names["curve"]),

@@ -107,6 +107,10 @@ def test_docstring_links_of_a_committed_page_lead_to_it(site):
     assert line == "So (:doc:`poster </benchmarks/poster>`), :doc:`results </results>`."
 
 
+def test_readme_has_120_lines_at_most():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+
+
 def test_readme_names_every_extra():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     in_dev = {"docs", "test", "browser"}  # what `dev` installs beside tools, and users do not need

@@ -63,6 +63,10 @@ html_title = "sk_prunefair"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
+# Pages without pages below them have nothing to list beside the text.
+single_pages = ("start", "results", "mitigation", "glossary", "design", "changelog")
+html_sidebars: dict[str, list[str]] = {name: [] for name in single_pages}
+toc_object_entries_show_parents = "hide"
 html_theme_options = {
     "show_prev_next": True,
     "secondary_sidebar_items": ["page-toc"],
@@ -84,6 +88,7 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "download_all_examples": False,
     "min_reported_time": 1_000,
+    "write_computation_times": False,
     "show_memory": False,
     "plot_gallery": True,
     "abort_on_example_error": True,
@@ -117,9 +122,18 @@ def find(app: Sphinx, env: Any, node: Any, text: Any) -> Any:
     return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", name, node, text)
 
 
+def link(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Take a constant's comment as its docstring; link committed pages that docstrings name."""
+    if what == "data":
+        lines[:] = site_pages.comment_of(name) or lines
+    lines[:] = map(site_pages.docstring_links, lines)
+
+
 def read(app: Sphinx, name: str, content: list[str]) -> None:
     """Point links at pages of the site; add what long examples print to their pages."""
-    if name.startswith("gallery/"):
+    if name == "gallery/index":
+        content[0] = site_pages.gallery_links(content[0])
+    elif name.startswith("gallery/"):
         content[0] = site_pages.with_output(content[0], name.removeprefix("gallery/"), HERE)
     elif not name.startswith(("api/", "benchmarks/")):
         content[0] = site_pages.site_links(content[0], inside=f"docs/{Path(name).parent}")
@@ -128,6 +142,7 @@ def read(app: Sphinx, name: str, content: list[str]) -> None:
 def setup(app: Sphinx) -> None:
     """Write the pages that are made from the package and from the benchmarks."""
     app.connect("autodoc-skip-member", skip)
+    app.connect("autodoc-process-docstring", link)
     app.connect("source-read", read)
     app.connect("missing-reference", find)
     site_pages.write_api(HERE / "api")

@@ -1,6 +1,8 @@
 """Pages of the site that are written from the package and from the committed benchmarks."""
 
+import inspect
 import re
+import sys
 from collections.abc import Hashable
 from functools import cache
 from importlib import import_module
@@ -43,11 +45,12 @@ VERBS = [
     "load_params",
     "save_params",
 ]
-# The gallery's order, shortest first; what is not named comes last.
+# The gallery's order, shortest first, by processor time; what is not named comes last.
 EXAMPLES = [
     *("quickstart", "own_constraint", "tabular", "audit_page", "how_far", "pretrained"),
-    *("monitor", "transformer", "theory", "adult_pipeline", "audit_int8", "optuna_search"),
-    *("dask_sweep", "ray_sweep", "ray_tune", "several_processes", "faces"),
+    *("monitor", "theory", "optuna_search", "several_processes"),  # each under ten seconds
+    *("dask_sweep", "ray_sweep", "ray_tune", "audit_int8"),  # half a minute
+    *("transformer", "adult_pipeline", "faces"),
 ]
 SHORT_EXAMPLES = EXAMPLES[:2]
 
@@ -120,7 +123,7 @@ def room_page(room: str, title: str, *, new: list[str], elsewhere: list[str]) ->
     ]
     if new:
         table = "\n".join(f"   {name}" for name in new)
-        parts.append(f".. autosummary::\n   :toctree: generated\n\n{table}")
+        parts.append(f".. autosummary::\n   :toctree: generated\n   :nosignatures:\n\n{table}")
     if elsewhere:
         links = ", ".join(f":obj:`~{name}`" for name in elsewhere)
         parts.append(f"Also importable from here: {links}.")
@@ -152,7 +155,8 @@ def benchmark_name(page: Path) -> str:
 def site_links(text: str, *, inside: str) -> str:
     """Turn links of the repository into links of the site; those to other files into plain text.
 
-    A link to a room of the package, its folder or file, becomes one to its page of the API.
+    A link to a room of the package, its folder or file, becomes one to its page of the API. Anchors
+    stay; Sphinx warns of one that its page does not have.
 
     Parameters
     ----------
@@ -166,32 +170,69 @@ def site_links(text: str, *, inside: str) -> str:
         words, link = match.groups()
         if link.startswith(("http", "#")):
             return match.group()
-        path = (Path("/") / inside / link.split("#")[0]).resolve()
-        if path.parts[1] == "docs":
-            return f"[{words}](/{path.relative_to('/docs')})"
-        if path.parts[1] == "benchmarks" and path.suffix == ".md":
-            return f"[{words}](/benchmarks/{benchmark_name(path)})"
-        if path.parts[1] == "examples" and path.suffix == ".py":
-            return f"[{words}](/gallery/{path.stem})"
-        room = ".".join(path.with_suffix("").parts[1:])
-        if room in ROOMS:
-            return f"[{words}](/api/{'index' if room == 'sk_prunefair' else room}.rst)"
-        return words
+        file, mark, anchor = link.partition("#")
+        page = site_page((Path("/") / inside / file).resolve())
+        return f"[{words}]({page}{mark}{anchor})" if page else words
 
     return re.sub(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)", target, text)
 
 
+def site_page(path: Path) -> str | None:
+    """Return where the site has a file, whose path begins at the repository; None where nowhere."""
+    room = ".".join(path.with_suffix("").parts[1:])
+    if path.parts[1] == "docs":
+        return f"/{path.relative_to('/docs')}"
+    if path.parts[1] == "benchmarks" and path.suffix == ".md":
+        return f"/benchmarks/{benchmark_name(path)}.md"
+    if path.parts[1] == "examples" and path.suffix == ".py":
+        return f"/gallery/{path.stem}.rst"
+    if room in ROOMS:
+        return f"/api/{'index' if room == 'sk_prunefair' else room}.rst"
+    return None
+
+
+def comment_of(name: str) -> list[str]:
+    """Return the ``#:`` comment above a constant, from the file of its room that defines it."""
+    room, _, constant = name.rpartition(".")
+    import_module(room)
+    for file, module in sorted(sys.modules.items()):
+        if f"{file}.".startswith(f"{room}."):
+            comment = rf"((?:^#:.*\n)+){constant}\b"
+            found = re.search(comment, inspect.getsource(module), re.M)
+            if found:
+                return [line.removeprefix("#:").strip() for line in found[1].splitlines()]
+    return []
+
+
+def gallery_links(text: str) -> str:
+    """Turn links to the scripts, as the table beside them has them, into links to their pages."""
+    return re.sub(r"`(\w+) <\1\.py>`__", r":doc:`\1 </gallery/\1>`", text)
+
+
+def docstring_links(line: str) -> str:
+    """Turn the names of committed pages in a line of a docstring into links."""
+
+    def target(match: re.Match[str]) -> str:
+        page = Path(site_page(Path("/") / match[1]) or "").with_suffix("")
+        return f":doc:`{page.name} <{page}>`"
+
+    return re.sub(r"``?((?:docs|benchmarks)/[\w/]+\.md)``?", target, line)
+
+
 def with_output(text: str, name: str, docs: Path) -> str:
-    """Add to the page of an example what it printed last, and a picture of its groups."""
+    """Add to the page of an example what it printed last and its picture, where it has its own.
+
+    The short ones have run, and shown what they print, while the site was built.
+    """
     parts = []
     output = docs / "outputs" / f"{name}.txt"
-    if output.exists():
+    if output.exists() and name not in SHORT_EXAMPLES:
         shown = f".. literalinclude:: /outputs/{name}.txt\n   :language: text"
         parts.append(f"Output\n------\n\n{shown}\n")
     script = docs.parent / "examples" / f"{name}.py"
     thumbnail = script.exists() and re.search(r'thumbnail_path = "(.*)"', script.read_text())
-    if thumbnail:
-        parts.append(f".. image:: /{thumbnail[1]}\n   :alt: Groups, as this example has them\n")
+    if thumbnail and name in Path(thumbnail[1]).stem:
+        parts.append(f".. image:: /{thumbnail[1]}\n   :alt: What the example found, by group\n")
     footer = ".. _sphx_glr_download_"
     head, mark, tail = text.partition(footer)
     return "\n".join([head, *parts, "", mark + tail]) if mark else text

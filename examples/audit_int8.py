@@ -6,7 +6,7 @@ Four files of one net, compared group by group.
 
 On Adult (groups: sex × race) and on Fashion-MNIST with a long tail (groups: the ten classes). All
 nets are ONNX files, run by ONNX Runtime on held-out rows, as they would be deployed.
-Run ``python examples/audit_int8.py [folder with adult/ and fashion-mnist/]``; it needs the extra
+Run ``python examples/audit_int8.py [folder with adult/ and fashion_mnist/]``; it takes the extra
 ``onnx``.
 """
 
@@ -122,4 +122,4 @@ with tempfile.TemporaryDirectory() as folder:
 # Result (one seed): quantisation to 8 bits changes few predictions, equally in all groups. Pruning
 # shifts accuracy between groups, and quantisation on top of it does not change that.
 
-# sphinx_gallery_thumbnail_path = "pictures/risk_digits.png"
+# sphinx_gallery_thumbnail_path = "pictures/gallery_audit_int8.png"

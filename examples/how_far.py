@@ -2,7 +2,7 @@
 How far can it be pruned?
 =========================
 
-The rate at which groups are harmed, which groups, and whether the data can prove it.
+At which rate a group is harmed, which one, and whether the data can show it.
 
 Adult, groups race × sex. First the curve: the observed effect of each rate on each group of the
 test set. Then the promise: the largest rate at which no group loses more than three points of
@@ -64,8 +64,8 @@ print("Accuracy lost on the test set, by rate\n", table.round(3).to_string(), "\
 promise = {"rates": rates, "max_accuracy_drop": 0.03, "confidence": 0.95, "cv": "prefit"}
 
 
-def search(name, features):
-    """Search for one kind of groups, and print the result."""
+def find_rate(name, features):
+    """Search for one kind of groups, and print what is found."""
     search = PruneRateSearchCV(pipe, **promise)
     try:
         with warnings.catch_warnings():  # of groups that are too small: the refusal names them
@@ -81,8 +81,8 @@ def search(name, features):
     print(best[columns].round(4).to_string(index=False), "\n")
 
 
-search("sex", groups["sex"])
-search("race × sex", groups)
+find_rate("sex", groups["sex"])
+find_rate("race × sex", groups)
 
 # %%
 # Result: by the observed drops alone, 0.8 would be acceptable for all groups. By sex, the data can
@@ -90,4 +90,4 @@ search("race × sex", groups)
 # the smallest groups cannot distinguish no loss from one of three points; the error message has the
 # number of samples needed.
 
-# sphinx_gallery_thumbnail_path = "pictures/curve_digits.png"
+# sphinx_gallery_thumbnail_path = "pictures/gallery_how_far.png"

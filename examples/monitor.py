@@ -2,6 +2,8 @@
 Monitoring after release
 ========================
 
+Monitor a pruned net: which group is harmed, and since when.
+
 Digits, a pruned net in production, and a batch of images every hour. At first the data is the same
 as at release. Then the sensor of one site gets noisy, to which the dense net is more robust than
 the pruned one: the monitor reports the group and the time. Labels arrive later than predictions.

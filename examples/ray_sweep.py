@@ -2,7 +2,7 @@
 A search on Ray
 ===============
 
-The largest rate that harms no group, and a curve over seeds, on the workers of Ray.
+The largest rate that harms no group, searched on the workers of Ray.
 
 Without an argument Ray starts two workers on this machine; with an address, such as ``auto`` or
 ``ray://host:10001``, those of a cluster are used. joblib's backend for Ray starts new workers for

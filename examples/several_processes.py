@@ -54,4 +54,4 @@ def main() -> None:
 if __name__ == "__main__":
     main()
 
-# sphinx_gallery_thumbnail_path = "pictures/gallery_quickstart.png"
+# sphinx_gallery_thumbnail_path = "pictures/gallery_several_processes.png"

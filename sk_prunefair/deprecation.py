@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+__all__ = ["deprecated", "renamed_parameter"]
+
 P = ParamSpec("P")
 R = TypeVar("R")
 

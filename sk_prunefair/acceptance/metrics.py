@@ -93,6 +93,7 @@ def _summary(description: str, source: str, *, is_least: bool = False) -> Metric
     )
 
 
+#: What a criterion may limit, by name; the ``description`` of each says what it is.
 METRICS: dict[str, Metric] = {
     "accuracy_drop": _proven("accuracy that a group loses", "accuracy"),
     "recall_drop": _proven(

@@ -40,7 +40,7 @@ class EqualLossConstraint(Constraint):
 
     .. math:: \text{share}_a + \lambda_a / G, \qquad \lambda_a \leftarrow \operatorname{clip}\left(
         \lambda_a + \eta\,\frac{J_a - J \mp 2 s_a}{\max(J, J^{(1)})},\ -1,\
-        \text{max\_multiplier}\right),
+        \mathtt{max\_multiplier}\right),
 
     where :math:`J^{(1)}` is the loss of the first epoch: the signed Lagrangian
     :math:`J + \sum_a \lambda_a (J_a - J) / G`, normalised.

@@ -17,6 +17,7 @@ from sk_prunefair.plotting._common import (
 )
 from sk_prunefair.plotting._display import EstimatorDisplay
 
+#: The panels of `GroupTheoryDisplay`: columns of ``report.diagnostics`` with what the axes say.
 THEORY_PANELS = {
     "size": "samples",
     "gradient_norm": "gradient norm ‖g‖",

@@ -7,9 +7,9 @@ Prune a slim ResNet that predicts race, and see which groups lose accuracy.
 UTKFace holds 23,705 faces with age, gender and race; here race is the label and the group, as in
 the paper. The images are for non-commercial research and are not downloaded: get the "aligned and
 cropped" faces from the UTKFace project page and pass the folder, or a tar file's folder.
-Run ``python examples/faces.py FOLDER``; takes some minutes on two cores. The recipe was added after a
-first run on 8,000 larger images, where equal losses alone closed the gap (0.83 to 0.50) at the cost
-of accuracy (0.62 to 0.50).
+Run ``python examples/faces.py FOLDER``; takes some minutes on two cores. The recipe was added after
+a first run on 8,000 larger images, where equal losses alone closed the gap (0.83 to 0.50) at the
+cost of accuracy (0.62 to 0.50).
 """
 
 import sys

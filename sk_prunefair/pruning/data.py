@@ -33,7 +33,7 @@ class PruningData:
         of logits.
     initial : torch.nn.Module, default=None
         The net at initialisation, for criteria that look at that.
-    infer : callable, default=None
+    infer : callable, default=run
         From a module and X to the module's output, such as a classifier's own way; by default
         ``module(X)``, or ``module(**X)`` of a dict.
 

@@ -27,7 +27,7 @@ def recalibrate_batch_norm(module: nn.Module, batches: Iterable[Any], infer: Inf
         The net; its batch norms' buffers are changed in place.
     batches : iterable of torch.Tensor of shape (batch_size, ...)
         Features, or dicts of them, on the device of the net; two samples or more each.
-    infer : callable, default=None
+    infer : callable, default=run
         How the module is run on a batch; by default ``module(X)``, or ``module(**X)`` of a dict.
 
     Examples

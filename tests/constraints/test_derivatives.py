@@ -1,4 +1,4 @@
-"""What both constraints on derivatives do with their numbers, by hand: here those are the losses."""
+"""What both constraints on derivatives do with their numbers, here plain losses, by hand."""
 
 from __future__ import annotations
 

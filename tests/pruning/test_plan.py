@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -85,6 +86,13 @@ def test_unpack_plan_of_a_packed_one_is_the_same(make):
         for name, dims in plan.kept.items():
             for left, right in zip(dims, found.kept[name], strict=True):
                 assert (left is None and right is None) or torch.equal(left, right)
+
+
+def test_plans_are_shared_by_nets_and_cannot_be_changed():
+    dense = net()
+    for each in (WeightPlan({}, 0.4), channel_plan(dense), Pruned(dense)):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            each.masks = {}
 
 
 def test_unpack_plan_without_one_is_none_and_of_another_net_raises():

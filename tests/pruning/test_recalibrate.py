@@ -57,3 +57,24 @@ def test_recalibrate_before_fine_tuning_counts_and_without_data_raises(digits):
     with pytest.raises(ValueError, match="requires y"):
         clf.prune(0.5, X, finetune_epochs=1, recalibrate=True)
     assert clf.prune_rate_ == 0.9
+
+
+def test_recalibrate_error_puts_the_mode_back_and_no_graph_is_made():
+    net, found = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1, momentum=0.3)), []
+    net[0].eval()
+
+    def infer(module, X):
+        found.append((module[0].training, module[1].training, module(X).requires_grad))
+        if len(found) == 2:
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        recalibrate_batch_norm(net, torch.ones(4, 1).split(2), infer)
+    assert found == [(False, True, False)] * 2
+    assert (net.training, net[0].training, net[1].training) == (True, False, True)
+    assert net[1].momentum == 0.3
+
+
+def test_recalibrate_nets_without_averages_are_not_run():
+    plain = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1, track_running_stats=False))
+    recalibrate_batch_norm(plain, iter([torch.ones(2, 1)]), infer=None)

@@ -167,6 +167,13 @@ def test_check_request_rewind_epoch_is_one_of_the_dense_training():
         check_request(net, 1)
 
 
+def test_check_request_schedule_of_more_steps_than_epochs_is_refused():
+    net = fitted(callbacks=[("schedule", IterativePruning(3))])
+    check_request(net, 3)
+    with pytest.raises(ValueError, match="at most the epochs of fine-tuning, 2, got 3"):
+        check_request(net, 2)
+
+
 def test_find_schedule_is_the_only_one_and_none_without_epochs():
     both = [("one", IterativePruning(2)), ("two", GradualPruning())]
     net = fitted(callbacks=both[:1])

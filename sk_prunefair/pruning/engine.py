@@ -208,8 +208,7 @@ def _seen(net: CoreNet, data: GroupDataset | None) -> PruningData:
                 f"pruner={net.pruner!r} runs the net on a sample, but its shape is not known: "
                 "pass X"
             )
-        label = torch.zeros(1, dtype=torch.int64, device=net.device)
-        batches = [(torch.zeros(1, *inputs.shape, device=net.device), label, label)]
+        batches = [(torch.zeros(1, *inputs.shape, device=net.device), None, None)]
     return PruningData(
         batches, net.sample_losses, initial=net.snapshots_.get(0), infer=_inferring(net)
     )

@@ -74,6 +74,8 @@ def test_resize_norms_and_prelu_state_their_lengths():
     assert cut(nn.PReLU(3), weight=2).num_parameters == 2
     with pytest.raises(ValueError, match="leaves 3 channels of 'name', which its 2 groups do not"):
         cut(nn.GroupNorm(2, 6), weight=3, bias=3)
+    with pytest.raises(ValueError, match="can be cut over one dimension only"):
+        cut(nn.LayerNorm((3, 4)), weight=(2, 4), bias=(2, 4))
 
 
 @pytest.mark.parametrize("left", ["weight", "bias", "running_mean"])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sk_prunefair.pruning.channel_groups import _channel_dims, output_tensors
+from sk_prunefair.pruning.channel_groups import _channel_dims, output_tensors, traced_groups
 
 VECTORS = ("weight", "bias", "running_mean", "running_var")
 
@@ -47,6 +47,16 @@ def test_channel_dims_of_conv1d_of_transformers_are_the_other_way_round():
     layer = pytest.importorskip("transformers.pytorch_utils").Conv1D(4, 3)
     assert _channel_dims(layer, is_output=True) == {"weight": 1, "bias": 0}
     assert _channel_dims(layer, is_output=False) == {"weight": 0}
+
+
+def test_traced_groups_net_is_run_on_a_batch_of_one_sample_alone():
+    # A net may take a single sample without complaint, and compute something else.
+    pytest.importorskip("torch_pruning")
+    net, seen = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)), []
+    net.register_forward_pre_hook(lambda module, args: seen.append(tuple(args[0].shape)))
+    [group] = traced_groups(net, torch.zeros(1, 2))
+    assert group.size == 3
+    assert set(seen) == {(1, 2)}
 
 
 def test_output_tensors_of_nested_outputs_are_in_order():

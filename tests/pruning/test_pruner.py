@@ -15,6 +15,7 @@ from sk_prunefair.pruning import (
     FairGrapePruner,
     FairPrunePruner,
     MagnitudePruner,
+    PruningData,
     RandomPruner,
     ScorePruner,
     SnipPruner,
@@ -129,3 +130,15 @@ def test_get_pruner_of_anything_else_raises(given):
 def test_as_planner_needs_labels_a_sample_or_the_initial_net(name, needs):
     planner = as_planner(get_pruner(name))
     assert (planner.needs_data, planner.needs_example, planner.needs_initial) == needs
+
+
+def test_as_planner_of_channels_plans_what_the_pruner_keeps():
+    pytest.importorskip("torch_pruning")
+    net = nn.Sequential(nn.Linear(1, 4), nn.ReLU(), nn.Linear(4, 1))
+    data = PruningData([(torch.zeros(1, 1), None, None)])
+    plan = as_planner(ChannelPruner()).plan(net, 0.5, data)
+    kept = ChannelPruner().kept(net, 0.5, data)
+    assert plan.rate == 0.5
+    assert plan.kept.keys() == kept.keys()
+    assert torch.equal(plan.kept["0.bias"][0], kept["0.bias"][0])
+    assert int(plan.masks["0.bias"].sum()) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -30,6 +31,11 @@ def recalibrate_batch_norm(module: nn.Module, batches: Iterable[Any], infer: Inf
     infer : callable, default=run
         How the module is run on a batch; by default ``module(X)``, or ``module(**X)`` of a dict.
 
+    Raises
+    ------
+    ValueError
+        If there are no batches; the net is as it was.
+
     Examples
     --------
     >>> import torch
@@ -45,6 +51,10 @@ def recalibrate_batch_norm(module: nn.Module, batches: Iterable[Any], infer: Inf
     ]
     if not norms:
         return
+    batches = iter(batches)
+    first = next(batches, None)
+    if first is None:
+        raise ValueError("batches must hold two samples or more to measure on, got none")
     modes = {part: part.training for part in module.modules()}
     momenta = [norm.momentum for norm in norms]
     module.eval()
@@ -53,7 +63,7 @@ def recalibrate_batch_norm(module: nn.Module, batches: Iterable[Any], infer: Inf
             norm.reset_running_stats()
             norm.momentum = None  # a plain average over the batches
             norm.train()
-        for X in batches:
+        for X in itertools.chain([first], batches):
             infer(module, X)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):

@@ -78,3 +78,16 @@ def test_recalibrate_error_puts_the_mode_back_and_no_graph_is_made():
 def test_recalibrate_nets_without_averages_are_not_run():
     plain = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1, track_running_stats=False))
     recalibrate_batch_norm(plain, iter([torch.ones(2, 1)]), infer=None)
+
+
+def test_recalibrate_without_batches_or_on_one_sample_raises_and_changes_nothing(fitted, digits):
+    net = nn.BatchNorm1d(1)
+    net.running_mean.fill_(3.0)
+    with pytest.raises(ValueError, match="batches must hold two samples or more to measure on"):
+        recalibrate_batch_norm(net, iter([]))
+    assert net.running_mean.item() == 3.0
+    before = weights(fitted.prune(0.5).module_)
+    with pytest.raises(ValueError, match="batches must hold two samples or more to measure on"):
+        fitted.prune(0.8, digits[0][:1], recalibrate=True)
+    assert fitted.prune_rate_ == 0.5
+    assert all((weights(fitted.module_)[name] == value).all() for name, value in before.items())

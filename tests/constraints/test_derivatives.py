@@ -137,10 +137,14 @@ def test_derivative_constraint_max_samples_rows_are_run_again_without_moving_bat
 def test_derivative_constraint_gradient_of_a_pruned_net_is_zero_at_removed_weights():
     net = make_net()
     net.zeroed_ = {"1.weight": torch.tensor([[True, False], [False, True]])}
+    for parameter in net.module_.parameters():
+        parameter.data.fill_(1.0)
     constraint = begun(MeanLosses(layers="all"), net)
     constraint.on_batch_begin(net, batch=({"group": GROUP}, None), training=True)
-    output = sum((i + 1) * p.sum() for i, p in enumerate(net.module_.parameters()))
-    found = constraint._derivative(output, torch.tensor(1.0), create_graph=False)
+    parameters = enumerate(net.module_.parameters())
+    output = sum((i + 1) * p.square().sum() / 2 for i, p in parameters)
+    for factor in (2.0, 1.0):  # the graph is walked several times
+        found = constraint._derivative(output, torch.tensor(factor), create_graph=False)
     assert found.tolist() == [1.0] * 4 + [2.0] * 2 + [3.0, 0.0, 0.0, 3.0] + [4.0] * 2
 
 

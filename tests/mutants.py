@@ -135,7 +135,7 @@ def stages(path: Path) -> list[list[str]]:
         if test.stem == f"test_{path.stem.strip('_')}" or f"{room}.{path.stem} " in test.read_text()
     ]
     others = [test for test in of_room if test not in own]
-    others += [tests / name for name in ALSO.get(room, [])]
+    others += [tests / name for name in [*ALSO.get(room, []), "test_defaults.py"]]
     return [[str(path), *map(str, own)], list(map(str, others))]
 
 

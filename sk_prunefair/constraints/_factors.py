@@ -94,8 +94,6 @@ class RowFactors:
 
     def draws(self, group: torch.Tensor) -> torch.Tensor | None:
         """Return how often each row is drawn; None if all are drawn equally often."""
-        if self.by == "reweighting":
-            return None
         self.is_drawn = True
         return None if (self.drawn == self.drawn[0]).all() else self.drawn[group]
 

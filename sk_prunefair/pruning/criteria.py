@@ -38,6 +38,7 @@ class ScorePruner(BaseEstimator):
         Function of a module that returns a dict with one score per weight, by parameter name: a
         tensor of the parameter's shape, larger for more important. Parameters that are not in it
         are not pruned. A function of two parameters gets a `PruningData` as the second.
+        A classifier's module is in evaluation mode.
     scope : {"global", "layer"}, default="global"
         Whether scores are compared over the whole net, or the rate holds in each tensor.
     exclude : iterable of str, default=()

@@ -33,7 +33,7 @@ class PruningData:
         takes cross entropy of logits.
     initial : torch.nn.Module, default=None
         The net at initialisation, for criteria that use it.
-    infer : callable, default=None
+    infer : callable, default=run
         Function of a module and X that returns the module's output, such as a classifier's
         ``infer``; by default ``module(X)``, or ``module(**X)`` for a dict.
 

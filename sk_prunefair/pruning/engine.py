@@ -86,6 +86,7 @@ def make_plan(net: CoreNet, module: nn.Module, rate: float, data: GroupDataset |
     seen = None
     if pruner.needs_data or pruner.needs_example or pruner.needs_initial:
         seen = _seen(net, data)
+    module.eval()  # a score that runs it in training mode would move the averages of batch norms
     with seeded(net.seed_, _PRUNING, net.device):
         plan = pruner.plan(module, rate, seen)
     if net.ranks.count == 1:
@@ -207,8 +208,7 @@ def _seen(net: CoreNet, data: GroupDataset | None) -> PruningData:
                 f"pruner={net.pruner!r} runs the net on a sample, but its shape is not known: "
                 "pass X"
             )
-        label = torch.zeros(1, dtype=torch.int64, device=net.device)
-        batches = [(torch.zeros(1, *inputs.shape, device=net.device), label, label)]
+        batches = [(torch.zeros(1, *inputs.shape, device=net.device), None, None)]
     return PruningData(
         batches, net.sample_losses, initial=net.snapshots_.get(0), infer=_inferring(net)
     )
@@ -241,7 +241,9 @@ def _recalibrate(net: CoreNet, data: GroupDataset) -> None:
     # A last batch of one sample has no variance.
     size = len(data) if net.batch_size == -1 else max(net.batch_size, 2)
     parts = [part for part in order.split(size) if len(part) > 1]
-    batches = (X for part in parts for X, _ in net.get_iterator(data.subset(part)))
-    several = (X for X in batches if nested.n_rows(X) > 1)
-    recalibrate_batch_norm(net.module_, several, _inferring(net))
+    # Each in one piece, whatever the size of the batches that the net predicts in.
+    batches = (
+        nested.concatenate([X for X, _ in net.get_iterator(data.subset(part))]) for part in parts
+    )
+    recalibrate_batch_norm(net.module_, batches, _inferring(net))
     net.ranks.align(net.module_)

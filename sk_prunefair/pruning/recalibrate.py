@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,8 +28,13 @@ def recalibrate_batch_norm(module: nn.Module, batches: Iterable[Any], infer: Inf
         The net; its batch norms' buffers are changed in place.
     batches : iterable of torch.Tensor of shape (batch_size, ...)
         Features, or dicts of them, on the device of the net; two samples or more each.
-    infer : callable, default=None
+    infer : callable, default=run
         Function of a module and a batch; by default ``module(X)``, or ``module(**X)`` for a dict.
+
+    Raises
+    ------
+    ValueError
+        If there are no batches; the net is as it was.
 
     Examples
     --------
@@ -45,6 +51,10 @@ def recalibrate_batch_norm(module: nn.Module, batches: Iterable[Any], infer: Inf
     ]
     if not norms:
         return
+    batches = iter(batches)
+    first = next(batches, None)
+    if first is None:
+        raise ValueError("batches must hold two samples or more to measure on, got none")
     modes = {part: part.training for part in module.modules()}
     momenta = [norm.momentum for norm in norms]
     module.eval()
@@ -53,7 +63,7 @@ def recalibrate_batch_norm(module: nn.Module, batches: Iterable[Any], infer: Inf
             norm.reset_running_stats()
             norm.momentum = None  # a plain average over the batches
             norm.train()
-        for X in batches:
+        for X in itertools.chain([first], batches):
             infer(module, X)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):

@@ -578,6 +578,8 @@ def test_draw_factors_reach_two_rows_and_no_more_than_the_factor():
     found = draw_factors(np.array([40.0, 1.5, 5.0, 0.4]), shares, 32)
     # 2 / (32 · share) is 31.25, 6.25, 0.3 and 0.08.
     np.testing.assert_allclose(found, [31.25, 1.5, 1.0, 1.0])
+    # Rows that are not there are drawn once.
+    np.testing.assert_allclose(draw_factors(np.array([8.0, 1.0]), np.array([0.0, 1.0]), 32), 1.0)
 
 
 def test_equal_loss_by_auto_without_shuffling_weights_by_all_of_the_factor(digits):

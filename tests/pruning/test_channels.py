@@ -12,7 +12,7 @@ from torch import nn
 
 from sk_prunefair.modules import MLP, VGG19, ResNet18, ResNet50
 from sk_prunefair.pruning import apply_masks
-from sk_prunefair.pruning.channels import ChannelPruner
+from sk_prunefair.pruning.channels import ChannelPruner, _close
 from sk_prunefair.pruning.data import PruningData
 from sk_prunefair.pruning.shrink import check_kept, kept_masks, shrink_module
 
@@ -193,6 +193,34 @@ def test_channel_pruner_magnitude_by_hand():
         "0.bias": [[1]],
         "2.weight": [None, [1]],
     }
+
+
+def test_channel_pruner_magnitude_is_the_root_of_a_sum_of_squares():
+    net = nn.Sequential(nn.Linear(3, 2, bias=False), nn.ReLU(), nn.Linear(2, 1, bias=False))
+    with torch.no_grad():
+        net[0].weight.copy_(torch.tensor([[1.0, -1.0, 1.0], [1.6, 0.0, 0.0]]))
+        net[2].weight.zero_()
+    # 3 and 2.56; sums of absolute values say the same, sums of cubes and the largest do not.
+    assert ChannelPruner().kept(net, 0.5, pruning_data(3))["0.weight"][0].tolist() == [0]
+    with torch.no_grad():
+        net[0].weight[1, 0] = 1.8  # 3.24
+    assert ChannelPruner().kept(net, 0.5, pruning_data(3))["0.weight"][0].tolist() == [1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_close_allows_for_rounding_relative_to_the_largest_value_alone(dtype):
+    eps = torch.finfo(dtype).eps
+    right = torch.tensor([1e4, 1.0, torch.nan], dtype=dtype)
+    for change, expected in ((500 * eps * 1e4, True), (3000 * eps * 1e4, False)):
+        for place in (0, 1):
+            left = right.clone()
+            left[place] += change
+            assert _close(left, right) is expected
+    assert not _close(right.nan_to_num(), right)
+    assert _close(right[:0], right[:0])
+    whole = torch.tensor([10**7, 1])
+    assert _close(whole, whole.clone())
+    assert not _close(whole + 1, whole)
 
 
 def test_channel_pruner_taylor_by_hand():

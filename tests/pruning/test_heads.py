@@ -332,6 +332,43 @@ def test_channel_pruner_min_kept_heads_are_kept_whatever_the_rate():
         assert (output.in_features, first.out_features) == (3 * SIZE, INNER - round(0.9 * INNER))
 
 
+def attention(widths=(6, 6, 6), **stated):
+    """Return the layers of DistilBERT's attention, and what it states of its heads."""
+    names = ("q_lin", "k_lin", "v_lin")
+    net = nn.ModuleDict({name: nn.Linear(5, n) for name, n in zip(names, widths, strict=True)})
+    net["out_lin"] = nn.Linear(6, 5)
+    for name, value in stated.items():
+        setattr(net, name, value)
+    return net
+
+
+@pytest.mark.parametrize(
+    ("net", "size", "count"),
+    [
+        (attention(head_dim=2), 2, 3),
+        (attention(head_dim=2, n_heads=3), 2, 3),
+        (attention(attention_head_size=3, num_heads=2), 3, 2),
+        (attention(head_dim=6), 6, 1),
+        (attention(), 0, 0),  # no size
+        (attention(n_heads=3), 0, 0),
+        (attention(head_dim=2.0), 0, 0),
+        (attention(head_dim=-2), 0, 0),
+        (attention(head_dim=4), 0, 0),  # no whole heads
+        (attention(head_dim=2, n_heads=2), 0, 0),  # another number
+        (attention((6, 2, 6), head_dim=2), 0, 0),  # shared keys
+    ],
+)
+def test_attentions_state_size_and_number_of_heads_or_zeros(net, size, count):
+    [found] = attentions(nn.Sequential(net))
+    assert (found.head_size, found.n_heads) == (size, count)
+    assert found.inputs == ("0.q_lin", "0.k_lin", "0.v_lin")
+    assert has_attention(net) is any(
+        isinstance(value, int) and value > 0
+        for name, value in vars(net).items()
+        if name in ("head_dim", "attention_head_size", "n_heads", "num_heads")
+    )
+
+
 def test_head_groups_heads_that_share_keys_and_values_stay():
     torch.manual_seed(0)
     net = spread(llama(n_key_value_heads=2))

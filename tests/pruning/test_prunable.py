@@ -12,6 +12,7 @@ from torch.nn.utils import parametrizations, prune
 from torch.nn.utils import weight_norm as old_weight_norm
 
 from sk_prunefair.pruning import prunable_parameters
+from sk_prunefair.pruning.prunable import check_prunable, warn_of_left_out
 from tests.conftest import classifier
 
 
@@ -136,3 +137,45 @@ def test_prunable_parameters_leave_out_parametrizations():
     bare = net_of(Bare())
     assert "second.matrix" in prunable_parameters(bare, include=["second"])
     assert np.prod(bare.second.matrix.shape) == 400
+
+
+def bare_parameters(*names):
+    """Return a net with a layer, and with bare matrices beside it."""
+    net = nn.ModuleDict({"head": nn.Linear(2, 2), "part": nn.Module()})
+    for name in names:
+        owner, _, leaf = name.rpartition(".")
+        net.get_submodule(owner).register_parameter(leaf, nn.Parameter(torch.ones(2, 2)))
+    return net
+
+
+def warned(net, masks, excluded=()):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_of_left_out(net, masks, excluded)
+    return [str(each.message).partition(". P")[0].rpartition(": ")[2] for each in caught]
+
+
+def test_warn_of_left_out_names_five_at_most_and_none_that_is_excluded_or_pruned():
+    mask = torch.ones(2, 2, dtype=torch.bool)
+    masks, names = {"head.weight": mask}, ["a", "b", "c", "d"]
+    net = bare_parameters(*names, "part.e")
+    assert warned(net, masks) == ["a, b, c, d, part.e"]
+    assert warned(bare_parameters(*names, "e", "part.f"), masks) == ["a, b, c, d, e and others"]
+    assert warned(net, masks, iter(["a", "part"])) == ["b, c, d"]
+    assert warned(net, masks, ["par", "part.e", "b.c"]) == ["a, b, c, d"]
+    assert warned(net, masks | {"a": mask, "part.e": mask}) == ["b, c, d"]
+    assert warned(net, {"a": mask}) == ["b, c, d, part.e"]  # a plain weight is the user's choice
+    assert warned(net, {}) == []
+    assert warned(bare_parameters(), masks) == []
+
+
+def test_check_prunable_names_that_only_look_like_masks_are_fine():
+    net = bare_parameters("table_orig", "other", "part.weight_g", "part.other_v")
+    net.register_buffer("other_mask", torch.ones(2, 2))
+    check_prunable(net)
+    net.register_buffer("table_mask", torch.ones(2, 2))
+    with pytest.raises(ValueError, match=r"module '' was pruned .*prune\.remove\(layer, 'table'"):
+        check_prunable(net)
+    net = bare_parameters("part.weight_g", "part.weight_v")
+    with pytest.raises(ValueError, match=r"module 'part' .*remove_weight_norm\(layer, 'weight'"):
+        check_prunable(net)

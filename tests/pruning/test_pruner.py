@@ -15,6 +15,7 @@ from sk_prunefair.pruning import (
     FairGrapePruner,
     FairPrunePruner,
     MagnitudePruner,
+    PruningData,
     RandomPruner,
     ScorePruner,
     SnipPruner,
@@ -105,3 +106,39 @@ def test_pruner_options_of_a_fitted_net_hold_for_the_next_prune(fitted):
     with pytest.raises(ValueError, match="colour"):
         fitted.set_params(pruner__colour="red").prune(0.9)
     assert fitted.prune_rate_ == 0.5
+
+
+@pytest.mark.parametrize("given", ["nothing", 3, None, int, nn.Linear(2, 1).weight])
+def test_get_pruner_of_anything_else_raises(given):
+    with pytest.raises(ValueError, match=r"pruner must be one of \['channel_magnitude', "):
+        get_pruner(given)
+
+
+@pytest.mark.parametrize(
+    ("name", "needs"),
+    {
+        "magnitude": (False, False, False),
+        "random": (False, False, False),
+        "taylor": (True, False, False),
+        "fairgrape": (True, False, False),
+        "fairprune": (True, False, False),
+        "snip": (True, False, True),
+        "channel_magnitude": (False, True, False),
+        "channel_taylor": (True, True, False),
+    }.items(),
+)
+def test_as_planner_needs_labels_a_sample_or_the_initial_net(name, needs):
+    planner = as_planner(get_pruner(name))
+    assert (planner.needs_data, planner.needs_example, planner.needs_initial) == needs
+
+
+def test_as_planner_of_channels_plans_what_the_pruner_keeps():
+    pytest.importorskip("torch_pruning")
+    net = nn.Sequential(nn.Linear(1, 4), nn.ReLU(), nn.Linear(4, 1))
+    data = PruningData([(torch.zeros(1, 1), None, None)])
+    plan = as_planner(ChannelPruner()).plan(net, 0.5, data)
+    kept = ChannelPruner().kept(net, 0.5, data)
+    assert plan.rate == 0.5
+    assert plan.kept.keys() == kept.keys()
+    assert torch.equal(plan.kept["0.bias"][0], kept["0.bias"][0])
+    assert int(plan.masks["0.bias"].sum()) == 2

@@ -57,3 +57,37 @@ def test_recalibrate_before_fine_tuning_counts_and_without_data_raises(digits):
     with pytest.raises(ValueError, match="requires y"):
         clf.prune(0.5, X, finetune_epochs=1, recalibrate=True)
     assert clf.prune_rate_ == 0.9
+
+
+def test_recalibrate_error_puts_the_mode_back_and_no_graph_is_made():
+    net, found = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1, momentum=0.3)), []
+    net[0].eval()
+
+    def infer(module, X):
+        found.append((module[0].training, module[1].training, module(X).requires_grad))
+        if len(found) == 2:
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        recalibrate_batch_norm(net, torch.ones(4, 1).split(2), infer)
+    assert found == [(False, True, False)] * 2
+    assert (net.training, net[0].training, net[1].training) == (True, False, True)
+    assert net[1].momentum == 0.3
+
+
+def test_recalibrate_nets_without_averages_are_not_run():
+    plain = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1, track_running_stats=False))
+    recalibrate_batch_norm(plain, iter([torch.ones(2, 1)]), infer=None)
+
+
+def test_recalibrate_without_batches_or_on_one_sample_raises_and_changes_nothing(fitted, digits):
+    net = nn.BatchNorm1d(1)
+    net.running_mean.fill_(3.0)
+    with pytest.raises(ValueError, match="batches must hold two samples or more to measure on"):
+        recalibrate_batch_norm(net, iter([]))
+    assert net.running_mean.item() == 3.0
+    before = weights(fitted.prune(0.5).module_)
+    with pytest.raises(ValueError, match="batches must hold two samples or more to measure on"):
+        fitted.prune(0.8, digits[0][:1], recalibrate=True)
+    assert fitted.prune_rate_ == 0.5
+    assert all((weights(fitted.module_)[name] == value).all() for name, value in before.items())

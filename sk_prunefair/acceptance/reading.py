@@ -121,7 +121,9 @@ def _criterion(document: Document, place: Place, shared: dict[str, Any]) -> Acce
             f"is accepted only with {', '.join(taken)}, not with {found['metric']}",
         )
     if metric.kind == "labels" and found.get("groups", "all") != "all":
-        raise document.error((*place, "groups"), "must be 'all': labels_lost is of all rows")
+        raise document.error(
+            (*place, "groups"), "must be 'all': labels_lost is computed over all rows"
+        )
     _check_test(document, place, found)
     if "confidence" in shared | found and metric.has_bound:
         found.setdefault("test", "proven")

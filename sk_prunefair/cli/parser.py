@@ -161,8 +161,14 @@ def _add_promise(audit: argparse.ArgumentParser) -> None:
         "--criteria",
         nargs="+",
         metavar="NAME",
-        help="what may not fall instead: accuracy, balanced_accuracy, recall, tpr:LABEL, "
-        "fpr:LABEL, selection_rate:LABEL, loss",
+        help="values to test instead: accuracy, balanced_accuracy, recall, tpr:LABEL, fpr:LABEL, "
+        "selection_rate:LABEL, loss",
+    )
+    add(
+        "--max-violation",
+        type=float,
+        metavar="XI",
+        help="accepted fairness violation ξ, in addition",
     )
     add(
         "--harmless",

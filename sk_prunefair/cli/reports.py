@@ -78,7 +78,9 @@ def make_report(args: argparse.Namespace) -> Audit:
         if args.unlabelled:
             raise ValueError("--unlabelled cannot be combined with --chunk-rows")
         if args.net is not None:
-            raise ValueError("--chunk-rows goes with models or predictions, not with --net")
+            raise ValueError(
+                "--chunk-rows needs models or predictions and cannot be combined with --net"
+            )
     labelled = {path.resolve() for path in (*(args.data or ()), *(args.predictions or ()))}
     for path in args.unlabelled or ():
         if path.resolve() in labelled:
@@ -90,10 +92,10 @@ def make_report(args: argparse.Namespace) -> Audit:
     if args.predictions is not None:
         audit = _of_predictions(args)
     elif not args.data:
-        raise ValueError("--data must name what the models are compared on")
+        raise ValueError("--data must be given: the file of the rows to compare the models on")
     else:
         scores = [f"{name}_{kind}" for name in ("dense", "compressed") for kind in _PREDICTED]
-        _refuse(args, scores, "models, which are asked")
+        _refuse(args, scores, "models, which predict the labels")
         audit = _of_net(args) if args.net is not None else _of_models(args)
     if audit.unlabelled is None:
         return audit

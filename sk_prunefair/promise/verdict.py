@@ -180,7 +180,7 @@ def _remedy(row: pd.Series) -> str:
     if np.isinf(least):
         return "these rows show that it is worse than that"
     if np.isinf(most):
-        return f"some {least:,.0f} {rows} or more would be needed, were it less than seen"
+        return f"some {least:,.0f} {rows} or more would be needed, if it were smaller than observed"
     if most <= 1.1 * least:
         return f"some {most:,.0f} {rows} like these would be needed"
     return f"some {least:,.0f} to {most:,.0f} {rows} like these would be needed"

@@ -208,8 +208,11 @@ def test_accept_groups_are_chosen_by_list_and_pattern(report, groups, expected):
         ({"groups": {"sex": ["f", "g*"]}}, r"has 'g\*' as its 'sex', which is one of"),
         ({"groups": {"sex": [True, "f"]}}, "has True .*put them in quotes"),
         ({"metric": "recall_drop", "label": True}, "got True .*put them in quotes"),
-        ({"groups": ["A"]}, "a group has 2 values, of .*, got 'A'; a mapping names columns"),
-        ({"groups": {"age": 1}}, r"groups have the columns \['race', 'sex'\], got 'age'"),
+        ({"groups": ["A"]}, "a group must have 2 values, one for each of .* got 'A'"),
+        (
+            {"groups": {"age": 1}},
+            r"groups have the columns \['race', 'sex'\], got the unknown column 'age'",
+        ),
         ({"groups": [[True, "f"]]}, "no group of the data"),
         ({"metric": "recall_drop", "label": "yes"}, r"label must be one of \[0, 1\], got 'yes'"),
     ],

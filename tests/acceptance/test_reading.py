@@ -97,7 +97,7 @@ def test_schema_names_each_metric_and_key():
         ),
         (one(confidence=0.05), "confidence must be a number of at least 0.5"),  # that is α
         (one(metric="brier_score", limit=20), "limit must be at least 0 and below 2"),
-        (one(metric="brier_score", label=1), "label goes with recall_drop"),
+        (one(metric="brier_score", label=1), "label is accepted only with recall_drop"),
         (one(metric="fairness_violation", limit=20), r"below loss_bound \(5\), got 20"),
         (one(min_count=0), r"criteria\[0\].min_count must be a whole number of at least 1"),
         (one(min_count=True), "min_count must be a whole number"),

@@ -219,7 +219,7 @@ def test_cli_bad_options_exit_with_2_and_are_named(case, capsys, options, messag
             ["--max-accuracy-drop", 0.1, "--confidence", 1],
             "confidence must be a number in [0.5, 1)",
         ),
-        (["--max-violation", 0.1], "--max-violation goes with --max-accuracy-drop"),
+        (["--max-violation", 0.1], "--max-violation needs --max-accuracy-drop"),
         (["--curve", 1.5], "rates"),
     ],
 )

@@ -84,13 +84,13 @@ def _places(item: Any, known: pd.MultiIndex, name: str) -> list[int]:
 
 
 def _check_known(wanted: Any, column: Any, values: pd.Index, name: str) -> None:
-    """Raise ValueError where a value that is wanted of a column is none that the data has."""
+    """Raise ValueError if the data lacks a value of a column."""
     for each in wanted if isinstance(wanted, list | tuple) else [wanted]:
         if not any(_matches(each, value) for value in values):
             more = " and others" * (len(values) > _MOST_NAMED)
             raise ValueError(
-                f"criterion {name!r}: no group of the data has {_named(each)} as its {column!r}, "
-                f"which is one of {values[:_MOST_NAMED].tolist()}{more}"
+                f"criterion {name!r}: no group of the data has {_named(each)} as its {column!r}; "
+                f"its values are {values[:_MOST_NAMED].tolist()}{more}"
             )
 
 
@@ -121,7 +121,7 @@ def _named(item: Any) -> str:
 
 
 def quotes_hint(value: Any) -> str:
-    """Return what to do about a boolean that was meant as a text."""
+    """Return a hint for a boolean in place of a string."""
     if not isinstance(value, bool):
         return ""
     return " (YAML reads yes, no, on and off as that: put them in quotes)"

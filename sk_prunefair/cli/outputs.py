@@ -193,7 +193,7 @@ def _accepted(acceptance: Acceptance) -> Iterator[ElementTree.Element]:
     for row in acceptance.criteria[~acceptance.criteria["passed"]].to_dict("records"):
         if row["name"] not in failed:
             case = _case("acceptance", _text(row["name"]))
-            ElementTree.SubElement(case, "failure", message="no group has rows enough")
+            ElementTree.SubElement(case, "failure", message="no group has enough rows")
             yield case
 
 

@@ -86,7 +86,7 @@ class Unlabelled:
     def findings(
         self, labels: Sequence[Any] | npt.NDArray[Any], names: Names, *labelled: Outcome
     ) -> list[str]:
-        """Return what no average shows, of all rows; of those without label, unlike dense."""
+        """Return the label findings over all rows, with and without labels."""
         dense, compressed, known = self.outcomes(labels, *labelled)
         return label_findings(dense, compressed, known, names)
 

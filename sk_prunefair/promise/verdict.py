@@ -121,7 +121,7 @@ class Verdict:
         return f"no group is worse by more than {'; by more than '.join(parts)}{where}"
 
     def _unused(self) -> str:
-        """Return for what rows without label did not count, where there are such rows."""
+        """Return the criteria that do not use rows without labels, if there are such rows."""
         if "unlabelled" not in self.table:
             return ""
         is_used = self.table.groupby("criterion", sort=False)["unlabelled"].any()

@@ -7,6 +7,7 @@ run is stopped, and the same command goes on.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -53,6 +54,11 @@ def run_cells(
     for rows in tqdm(finished, total=len(waiting), desc=path.stem, disable=None):
         _append(pd.DataFrame(rows), path)
     return pd.read_csv(path)
+
+
+def grid(**values: Iterable[Any]) -> list[Cell]:
+    """Return a cell for each combination, the last of the names the fastest."""
+    return [dict(zip(values, each, strict=True)) for each in itertools.product(*values.values())]
 
 
 def out_path(script: str, given: Path | None, quick: bool) -> Path:

@@ -1,4 +1,4 @@
-"""The command line of a study: its options, its cells, its page."""
+"""The command line of a study or a timing: its options, its cells or rounds, its page."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ def options(
     methods: Iterable[str] = (),
     quick: str = "",
     n_jobs: int = 1,
+    rounds: int = 0,
 ) -> argparse.ArgumentParser:
-    """Return what reads the options that studies have in common.
+    """Return what reads the options that studies, or timings, have in common.
 
     Parameters
     ----------
@@ -33,12 +34,17 @@ def options(
         What ``--quick`` does; without it there is no such option.
     n_jobs : int, default=1
         Cells at a time, by default.
+    rounds : int, default=0
+        Of a timing, turns of each contender by default, in the place of cells.
     """
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     for name, known in (("--tasks", list(tasks)), ("--methods", list(methods))):
         if known:
             parser.add_argument(name, nargs="+", default=known, choices=known)
-    parser.add_argument("--n-jobs", type=int, default=n_jobs, help="cells at a time")
+    if rounds:
+        parser.add_argument("--rounds", type=int, default=rounds, help="turns of each contender")
+    else:
+        parser.add_argument("--n-jobs", type=int, default=n_jobs, help="cells at a time")
     parser.add_argument("--out", type=Path, help="the CSV; the page is written beside it")
     if quick:
         parser.add_argument("--quick", action="store_true", help=quick)
@@ -80,3 +86,16 @@ def run_study(
     rows = run_cells(todo, work, out, args.n_jobs)
     write_page(rows, page_path(out))
     return rows, out
+
+
+def keep_times(
+    script: str,
+    args: argparse.Namespace,
+    times: pd.DataFrame,
+    write_page: Callable[[pd.DataFrame, Path], None],
+) -> None:
+    """Write the rows of a timing, then the page that is made of them, and print it."""
+    out = out_path(script, args.out, args.quick)
+    times.to_csv(out, index=False, float_format="%.5g")
+    write_page(pd.read_csv(out), page_path(out))
+    print(page_path(out).read_text())

@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.lib.tasks import Split, Task
-from sk_prunefair import FairPrunedClassifier
+from sk_prunefair import (
+    Distillation,
+    EqualLossConstraint,
+    FairnessReport,
+    FairPrunedClassifier,
+)
 from sk_prunefair.constraints import Constraint
 from sk_prunefair.metrics import accuracy_gap_floor
 from sk_prunefair.pruning import MagnitudePruner
@@ -14,6 +19,11 @@ FINETUNE_EPOCHS = 3
 # Magnitudes of these small nets leave their output layers empty from 0.9 on, whatever the method.
 PRUNERS = {task: MagnitudePruner(min_kept=0.01) for task in ("digits", "compas", "adult")}
 Given = Constraint | list[Constraint] | None
+
+
+def recipe(**params: Any) -> list[Constraint]:
+    """Return what is recommended: equal losses, with parameters that differ, and distillation."""
+    return [EqualLossConstraint(**params), Distillation()]
 
 
 def dense_net(
@@ -62,13 +72,18 @@ def scores(clf: FairPrunedClassifier, split: Split) -> dict[str, float]:
     """Return what the tables show of one net on one split."""
     report = clf.fairness_report(split.X, split.y, sensitive_features=split.group)
     by_group = report.pruned.by_group
-    accuracy = report.pruned.overall["accuracy"]
     return {
-        "accuracy": accuracy,
+        "accuracy": report.pruned.overall["accuracy"],
         "balanced": by_group["accuracy"].mean(),
         "worst": by_group["accuracy"].min(),
         "best": by_group["accuracy"].max(),
         "gap": report.accuracy_gap["pruned"],
-        "floor": accuracy_gap_floor(accuracy, by_group["count"].to_numpy(), n_draws=2000),
+        "floor": floor(report),
         "xi": report.fairness_violation,
     }
+
+
+def floor(report: FairnessReport) -> float:
+    """Return the accuracy gap that equally good groups of these sizes would show."""
+    counts = report.pruned.by_group["count"].to_numpy()
+    return accuracy_gap_floor(report.pruned.overall["accuracy"], counts, n_draws=2000)

@@ -7,13 +7,13 @@ from a CSV that a benchmark wrote.
 from __future__ import annotations
 
 import argparse
-import textwrap
 from pathlib import Path
 
 import pandas as pd
 from scipy.stats import t
 
 from benchmarks.lib.harness import ROOT
+from benchmarks.lib.pages import by_hand, markdown, wrapped, write
 from benchmarks.lib.tables import with_excess
 from benchmarks.results.advice import choices, limits
 from benchmarks.results.data import peers, poster_nets, ratio, rows
@@ -29,7 +29,7 @@ NAMED = {"accuracy": "accuracy", "worst": "worst group", "excess": "excess gap",
 PAGE = ROOT / "docs" / "results.md"
 
 
-def harm() -> str:
+def harm() -> list[str]:
     """Say what pruning does without any constraint, one-shot and fine-tuned."""
     nets = poster_nets().reset_index()
     nets = nets[nets["model"] == "none"].assign(gap=nets["gap"].where(nets["predicts"]))
@@ -48,7 +48,7 @@ def harm() -> str:
         for name in ("gap_0.5", "gap_0.7", "gap_tuned")
         for values in [claims[name].dropna()]
     }
-    text = textwrap.fill(
+    text = wrapped(
         f"At high rates, yes. Of {len(claims)} slim nets (data × seed), pruned one-shot by "
         f"magnitude without any constraint, the gap is wider in {wider['gap_0.5']} that still "
         f"predict at 0.5, and in {wider['gap_0.7']} at 0.7 (the others are within five points of "
@@ -56,10 +56,9 @@ def harm() -> str:
         f"much of the accuracy, and at 0.9 leave a wider gap than before in {wider['gap_tuned']}. "
         "[`poster.md`](../benchmarks/studies/poster/page.md) has the poster's claims one by one, "
         "and where we "
-        "do not find them. At 0 → 0.5 → 0.7 → 0.9, the last fine-tuned:",
-        100,
+        "do not find them. At 0 → 0.5 → 0.7 → 0.9, the last fine-tuned:"
     )
-    return f"{text}\n\n{pd.DataFrame(lines).to_markdown(index=False)}"
+    return [text, markdown(pd.DataFrame(lines))]
 
 
 def tuned() -> str:
@@ -74,7 +73,7 @@ def tuned() -> str:
             if abs(change.mean()) > t.ppf(0.975, len(change) - 1) * change.sem():
                 clear.append(title)
         lines.append(line | {"clear of noise": ", ".join(clear) or "nothing"})
-    return pd.DataFrame(lines).to_markdown(index=False)
+    return markdown(pd.DataFrame(lines))
 
 
 def costs() -> str:
@@ -85,76 +84,31 @@ def costs() -> str:
         name: ratio(constraint_cost, name, "no constraint", data="digits")
         for name in ("accuracy gap", "equal gradient", "equal curvature")
     }
-    return textwrap.fill(
+    return wrapped(
         f"An epoch with equal losses takes {epoch_cost():.2f} times one without, and "
         f"{ratio(overhead, 'ours, equal loss', 'skorch, no constraint'):.2f} times one of plain "
         f"skorch (Adult). A step with `AccuracyGapConstraint` takes {steps['accuracy gap']:.1f}, "
         f"with `EqualGradientConstraint` {steps['equal gradient']:.1f} and with "
         f"`EqualCurvatureConstraint` {steps['equal curvature']:.1f} times one without (digits). A "
-        f"curve over ten rates costs {curve.min():.2f} to {curve.max():.2f} times its inference.",
-        100,
+        f"curve over ten rates costs {curve.min():.2f} to {curve.max():.2f} times its inference."
     )
 
 
-def page() -> str:
-    """Return the page."""
+def page() -> list[str]:
+    """Return the page, block by block."""
     field = pick_literal(with_excess(rows("field")))
     same = same_field_seeds(field)
     cells = [part.groupby("method", sort=False) for _, part in same.groupby(["task", "rate"])]
-    return f"""# Results, in five minutes
-
-The *recipe*, `EqualLossConstraint()` with `Distillation()`, is what we recommend; *ours* is the
-default before the one of today, without distillation (`benchmarks/lib/first_default.py`).
-[`mitigation.md`](mitigation.md) has why, and what each is worth.
-
-Written by `benchmarks/results/run.py`: every number comes from a CSV in
-[`benchmarks/`](../benchmarks), of held-out rows, mean over seeds; the pages there have the spreads.
-Digits and Fashion-MNIST are trained on a long tail of 20 : 1 and tested on as many of each class.
-*Excess gap* is the gap between the best and the worst group's accuracy, minus what chance alone
-would show between equally good groups of these sizes, of each seed at least 0; ξ is the fairness
-violation. Fine-tuning is three epochs; arrows go from no constraint to ours where nothing else is
-said.
-
-## Is there harm?
-
-{harm()}
-
-Where there is training data, fine-tune.
-
-## What to use when
-
-{choices(field)}
-
-The fine-tuned nets of no constraint / the default before / today's equal losses / the recipe.
-All are of seeds that nothing was decided by (so the figures above differ), five, of images three;
-*clear of noise* is a change from none to the recipe, seed by seed, that chance alone would show in
-one of twenty:
-
-{tuned()}
-
-## Beside the field's methods and fairlearn's
-
-Same nets, same epochs ([`field.md`](../benchmarks/studies/field/page.md) says what each is):
-literal Lagrangian dual, Balancing Act (*accuracy gap*), FairGRAPE, FairPrune, performance-weighted
-loss, distillation, Blakeney et al.'s two, group DRO, balanced draws, SUBG, JTT. Of ours there are
-five settings.
-
-{field_verdicts(cells)}
-Ours was developed on these data sets and seeds ([`mitigation.md`](mitigation.md) and
-[`constraints.md`](../benchmarks/studies/constraints/page.md) have seeds that nothing was decided
-by).
-{fairlearn()}
-## What it costs
-
-{costs()}
-
-## Where it does not help
-
-{limits(field)}
-"""
+    parts = [by_hand(PAGE), "## Is there harm?", *harm()]
+    parts += [by_hand(PAGE, "Where there is training data"), "## What to use when", choices(field)]
+    parts += [by_hand(PAGE, "The fine-tuned nets of"), tuned()]
+    parts += [by_hand(PAGE, "## Beside the field's", until="Share of"), *field_verdicts(cells)]
+    parts += [by_hand(PAGE, "Ours was developed", until="fairlearn's"), *fairlearn()]
+    parts += [by_hand(PAGE, "![Accuracy against"), "## What it costs", costs()]
+    return [*parts, "## Where it does not help", limits(field)]
 
 
-def fairlearn() -> str:
+def fairlearn() -> list[str]:
     """Say how fairlearn's methods fare once they are pruned."""
     found = same_seeds(peers())
     tuned = found[found["finetuned"] & (found["rate"] == 0.9)]
@@ -176,7 +130,7 @@ def fairlearn() -> str:
     columns["groups beside X"] = adult["needs_group"].first().map({True: "needed", False: "no"})
     table = pd.DataFrame(columns).reindex(tuned["method"].unique()).fillna("–")
     adversary = tuned[(tuned["task"] == "faces") & tuned["method"].str.startswith("adversarial")]
-    text = textwrap.fill(
+    text = wrapped(
         "fairlearn's methods, pruned to 0.9 and fine-tuned: each net of a reduction on the labels "
         "and weights it was trained on, thresholds found again, adversarial nets on the rows as "
         "they are. Reductions take six iterations where not said, fifty by fairlearn's default. "
@@ -186,17 +140,9 @@ def fairlearn() -> str:
         "method was not run. Costs are those on Adult; on the tables, race and sex are among the "
         "features, whatever is asked for beside X. Spreads, other rates, other measures and who is "
         "on the front: "
-        "[`fairlearn_baselines.md`](../benchmarks/studies/fairlearn_baselines/page.md).",
-        100,
-        break_on_hyphens=False,
+        "[`fairlearn_baselines.md`](../benchmarks/studies/fairlearn_baselines/page.md)."
     )
-    return f"""
-{text}
-
-{table.rename_axis("method").reset_index().to_markdown(index=False)}
-
-![Accuracy against excess gap of each method, by data set](pictures/fairlearn_baselines.png)
-"""
+    return [text, markdown(table.rename_axis("method"))]
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -204,7 +150,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=PAGE)
     args = parser.parse_args(argv)
-    args.out.write_text(page())
+    write(args.out, page())
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def run_cells(
     """
     cells = list(cells)
     done = _done(path, list(cells[0])) if cells else set()
-    waiting = [cell for cell in cells if tuple(map(str, cell.values())) not in done]
+    waiting = [cell for cell in cells if tuple(map(_text, cell.values())) not in done]
     finished = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
         joblib.delayed(_rows)(work, cell) for cell in waiting
     )
@@ -95,7 +95,15 @@ def _done(path: Path, keys: list[str]) -> set[tuple[str, ...]]:
     if not path.exists():
         return set()
     known = pd.read_csv(path, dtype=str, keep_default_na=False)
-    return set(known[keys].itertuples(index=False, name=None))
+    return {tuple(map(_text, row)) for row in known[keys].itertuples(index=False)}
+
+
+def _text(value: Any) -> str:
+    """Return a cell's value as it is compared: 0, 0.0 and "0" are one number."""
+    try:
+        return f"{float(value):.5g}"
+    except ValueError:
+        return str(value)
 
 
 def _append(rows: pd.DataFrame, path: Path) -> None:

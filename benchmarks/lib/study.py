@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import inspect
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def run_study(
     todo : list of dict
         The cells.
     work : callable
-        From a cell to its rows; of a study with a quick form it takes ``quick``.
+        From a cell to its rows; where a cell has a quick form, it takes ``quick``.
     write_page : callable
         Takes all rows and the page's path.
     part : str
@@ -81,7 +82,7 @@ def run_study(
     out = out_path(script, args.out, args.quick)
     if part and args.out is None:
         out = out.with_name(f"{out.stem}_{part}.csv")
-    if args.quick:
+    if args.quick and "quick" in inspect.signature(work).parameters:
         work = functools.partial(work, quick=True)
     rows = run_cells(todo, work, out, args.n_jobs)
     write_page(rows, page_path(out))

@@ -64,6 +64,12 @@ def markdown(frame: pd.DataFrame, **options: object) -> str:
     return str(frame.to_markdown(index=False, **options))
 
 
+def bare_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table of texts, each as wide as it is."""
+    lines = [f"| {' | '.join(row)} |".replace("|  |", "| |") for row in [heads, *rows]]
+    return "\n".join([lines[0], "|---" * len(heads) + "|", *lines[1:]])
+
+
 def wrapped(text: str) -> str:
     """Return a paragraph in lines of a hundred characters."""
     return textwrap.fill(text, 100, break_on_hyphens=False)

@@ -34,9 +34,9 @@ def options(
     quick : str
         What ``--quick`` does; without it there is no such option.
     n_jobs : int, default=1
-        Cells at a time, by default.
+        Cells at a time, by default; with 0 there is no such option, as timings run by themselves.
     rounds : int, default=0
-        Of a timing, turns of each contender by default, in the place of cells.
+        Turns of each contender of a timing, by default; with 0 there is no such option.
     """
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     for name, known in (("--tasks", list(tasks)), ("--methods", list(methods))):
@@ -44,8 +44,10 @@ def options(
             parser.add_argument(name, nargs="+", default=known, choices=known)
     if rounds:
         parser.add_argument("--rounds", type=int, default=rounds, help="turns of each contender")
-    else:
+    if n_jobs:
         parser.add_argument("--n-jobs", type=int, default=n_jobs, help="cells at a time")
+    else:
+        parser.set_defaults(n_jobs=1)
     parser.add_argument("--out", type=Path, help="the CSV; the page is written beside it")
     if quick:
         parser.add_argument("--quick", action="store_true", help=quick)
@@ -93,10 +95,11 @@ def keep_times(
     script: str,
     args: argparse.Namespace,
     times: pd.DataFrame,
-    write_page: Callable[[pd.DataFrame, Path], None],
+    write_page: Callable[[pd.DataFrame, Path], None] | None = None,
 ) -> None:
-    """Write the rows of a timing, then the page that is made of them, and print it."""
+    """Write the rows of a timing, then the page that is made of them, if any, and print it."""
     out = out_path(script, args.out, args.quick)
     times.to_csv(out, index=False, float_format="%.5g")
-    write_page(pd.read_csv(out), page_path(out))
-    print(page_path(out).read_text())
+    if write_page is not None:
+        write_page(pd.read_csv(out), page_path(out))
+        print(page_path(out).read_text())

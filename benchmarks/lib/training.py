@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+import torch
+from torch import nn
 
 from benchmarks.lib.tasks import Split, Task
 from sk_prunefair import (
@@ -59,6 +63,40 @@ def named(given: Given) -> list[tuple[str, Constraint]] | None:
     if isinstance(given, list):
         return [(type(each).__name__, each) for each in given]
     return None if given is None else [("constraint", given)]
+
+
+def bare_loop(
+    module: nn.Module,
+    X: torch.Tensor | dict[str, torch.Tensor],
+    y: torch.Tensor,
+    batch_size: int,
+    optimizer: torch.optim.Optimizer,
+    epochs: int = 1,
+) -> Callable[[], None]:
+    """Return a function that trains by hand, without groups, checks, callbacks or a history.
+
+    Rows may be on another device than the module; they are sent batch by batch.
+    """
+    device = next(module.parameters()).device
+
+    def send(values: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        return values[rows].to(device, non_blocking=True)
+
+    def train() -> None:
+        module.train()
+        for _ in range(epochs):
+            for rows in torch.randperm(len(y)).to(y.device).split(batch_size):
+                if isinstance(X, dict):
+                    scores = module(**{name: send(values, rows) for name, values in X.items()})
+                else:
+                    scores = module(send(X, rows))
+                # Nets of transformers return their scores by name.
+                scores = scores["logits"] if isinstance(scores, dict) else scores
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(scores, send(y, rows)).backward()
+                optimizer.step()
+
+    return train
 
 
 def prune(

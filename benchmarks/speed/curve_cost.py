@@ -8,8 +8,6 @@ it rewrites the CSV beside it.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from benchmarks.lib.timing import in_turns
 from sk_prunefair import FairPrunedClassifier
 from sk_prunefair.data.dataset import GroupDataset
 from sk_prunefair.modules import MLP, ResNet18
@@ -31,13 +30,6 @@ CASES: dict[str, tuple[int, tuple[int, ...], type[nn.Module], dict[str, Any]]] =
     "Adult's shape, MLP 256-128": (16_000, (108,), MLP, {"hidden": (256, 128)}),
     "UTKFace's shape, slim ResNet-18": (200, (3, 48, 48), ResNet18, {"width": 8}),
 }
-
-
-def seconds(work: Callable[[], Any]) -> float:
-    """Return the processor time of a call: one thread, and no other job on the machine counts."""
-    start = time.process_time()
-    work()
-    return time.process_time() - start
 
 
 def measure(case: str, n_groups: int) -> dict[str, Any]:
@@ -64,15 +56,9 @@ def measure(case: str, n_groups: int) -> dict[str, Any]:
     def curve() -> None:
         pruning_curve(clf, X, y, sensitive_features=groups, rates=RATES, verbose=0)
 
-    times = np.array([(seconds(passes), seconds(curve)) for _ in range(ROUNDS + 1)])[1:]
-    medians = np.median(times, axis=0)
-    return {
-        "case": case,
-        "groups": n_groups,
-        "passes_s": medians[0],
-        "curve_s": medians[1],
-        "ratio": medians[1] / medians[0],
-    }
+    medians = in_turns({"passes_s": passes, "curve_s": curve}, ROUNDS).median().to_dict()
+    ratio = medians["curve_s"] / medians["passes_s"]
+    return {"case": case, "groups": n_groups} | medians | {"ratio": ratio}
 
 
 def main() -> None:

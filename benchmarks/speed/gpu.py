@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from benchmarks.lib.harness import out_path
+from benchmarks.lib.training import bare_loop
 from benchmarks.speed import gpu_nets as nets
 from benchmarks.speed.gpu_bench import SECONDS, Bench
 from benchmarks.speed.gpu_page import write_page
@@ -65,17 +66,7 @@ def plain_loop(bench: Bench, X: np.ndarray, y: np.ndarray, where: str) -> Callab
     net = MLP(X.shape[1], 2).to(bench.device)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.05)
     Xt, yt = torch.from_numpy(X).to(where), torch.from_numpy(y).to(where)
-
-    def run() -> None:
-        for _ in range(EPOCHS):
-            for rows in torch.randperm(len(yt)).to(where).split(BATCH):
-                batch = Xt[rows].to(bench.device, non_blocking=True)
-                labels = yt[rows].to(bench.device, non_blocking=True)
-                optimizer.zero_grad()
-                nn.functional.cross_entropy(net(batch), labels).backward()
-                optimizer.step()
-
-    return run
+    return bare_loop(net, Xt, yt, BATCH, optimizer, EPOCHS)
 
 
 def epochs(bench: Bench) -> Iterator[Row]:

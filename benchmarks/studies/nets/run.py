@@ -18,18 +18,16 @@ loop written by hand, in turns. ``page.md`` is made of them.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from benchmarks.lib.harness import Cell, grid, out_path, page_path, run_cells
 from benchmarks.lib.study import options
 from benchmarks.lib.timing import in_turns, seconds
-from benchmarks.lib.training import FINETUNE_EPOCHS
-from benchmarks.studies.nets.cases import CASES, Case, classifier
+from benchmarks.lib.training import FINETUNE_EPOCHS, bare_loop
+from benchmarks.studies.nets.cases import CASES, classifier
 from benchmarks.studies.nets.page import write_page
 from sk_prunefair import FairPrunedClassifier
 from sk_prunefair.metrics import accuracy_gap_floor
@@ -94,32 +92,16 @@ def which_pruners_work(cell: Cell) -> list[dict[str, Any]]:
     return [found | {"seconds": took, "reason": reason}]
 
 
-def by_hand(case: Case, X: dict[str, Any], y: np.ndarray, module: nn.Module) -> Callable[[], None]:
-    """Return a function that trains one epoch in a bare loop."""
-    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3)
-    tensors = {name: torch.from_numpy(values) for name, values in X.items()}
-    labels = torch.from_numpy(y)
-
-    def epoch() -> None:
-        module.train()
-        for rows in torch.randperm(len(labels)).split(case.batch_size):
-            output = module(**{name: values[rows] for name, values in tensors.items()})
-            scores = output["logits"] if isinstance(output, dict) else output
-            loss = nn.functional.cross_entropy(scores, labels[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-    return epoch
-
-
 def what_an_epoch_costs(cell: Cell) -> list[dict[str, Any]]:
     """Return a row for each round of one epoch by hand and one of ours, in turns."""
     case = CASES[cell["net"]]
     (X, y, group), _ = case.load(0)
-    codes = np.unique(y, return_inverse=True)[1]
+    codes = torch.from_numpy(np.unique(y, return_inverse=True)[1])
+    tensors = {name: torch.from_numpy(values) for name, values in X.items()}
     clf = classifier(case, 0, max_epochs=1).fit(X, y, sensitive_features=group)
-    plain = by_hand(case, X, codes, classifier(case, 0, max_epochs=0).fit(X, y).module_)
+    module = classifier(case, 0, max_epochs=0).fit(X, y).module_
+    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3)
+    plain = bare_loop(module, tensors, codes, case.batch_size, optimizer)
     works = {"by_hand": plain, "ours": lambda: clf.partial_fit(X, y, sensitive_features=group)}
     return in_turns(works, ROUNDS).reset_index().to_dict("records")
 

@@ -246,10 +246,11 @@ def write_page(rows: pd.DataFrame, path: Path) -> None:
     least, most = faster.idxmin(), faster.idxmax()
     said = (
         f"Two processes pay where a step takes long beside its exchange: {faster[most]:.1f} times "
-        f"less work\neach for {most[0]} in batches of {most[1]:,}, and {1 / faster[least]:.1f} times "
-        f"*more* for\n{least[0]} in batches of {least[1]:,}. The difference of the weights is single "
-        "precision's rounding,\nas a sum over two ranks has another order; in double precision "
-        "(`tests/distributed`) both agree to\n1e-12, and ranks among each other agree bit for bit."
+        f"less work\neach for {most[0]} in batches of {most[1]:,}, and {1 / faster[least]:.1f} "
+        f"times *more* for\n{least[0]} in batches of {least[1]:,}. The difference of the weights is "
+        "single precision's rounding,\nas a sum over two ranks has another order; in double "
+        "precision (`tests/distributed`) both agree to\n1e-12, and ranks among each other agree "
+        "bit for bit."
     )
     parts = [by_hand(PAGE), _table(measured(rows)), said]
     parts += [by_hand(PAGE, "## A hundred nodes"), _table(collectives())]

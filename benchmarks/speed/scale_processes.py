@@ -146,6 +146,9 @@ def worker(path: Path, rounds: int, n_rows: int, nets: list[str], batches: list[
                 )
     if accelerator.is_main_process:
         pd.DataFrame(rows).to_csv(path, index=False, float_format="%.4g")
+    # A process that ends while the other still listens to it is aborted.
+    distributed.barrier()
+    distributed.destroy_process_group()
 
 
 def launch(options: list[str]) -> None:
@@ -247,8 +250,8 @@ def write_page(rows: pd.DataFrame, path: Path) -> None:
     said = (
         f"Two processes pay where a step takes long beside its exchange: {faster[most]:.1f} times "
         f"less work\neach for {most[0]} in batches of {most[1]:,}, and {1 / faster[least]:.1f} "
-        f"times *more* for\n{least[0]} in batches of {least[1]:,}. The difference of the weights is "
-        "single precision's rounding,\nas a sum over two ranks has another order; in double "
+        f"times *more* for\n{least[0]} in batches of {least[1]:,}. The difference of the weights "
+        "is single precision's rounding,\nas a sum over two ranks has another order; in double "
         "precision (`tests/distributed`) both agree to\n1e-12, and ranks among each other agree "
         "bit for bit."
     )

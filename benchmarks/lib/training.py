@@ -17,6 +17,7 @@ from sk_prunefair import (
 )
 from sk_prunefair.constraints import Constraint
 from sk_prunefair.metrics import accuracy_gap_floor
+from sk_prunefair.modules import MLP
 from sk_prunefair.pruning import MagnitudePruner
 
 FINETUNE_EPOCHS = 3
@@ -56,6 +57,12 @@ def dense_net(
         random_state=seed,
     )
     return clf.fit(train.X, train.y, sensitive_features=train.group)
+
+
+def of_one_epoch(module: type[nn.Module] = MLP, **params: Any) -> FairPrunedClassifier:
+    """Return a classifier for timings, not fitted: one epoch, all rows, nothing printed."""
+    shared = {"criterion": nn.CrossEntropyLoss, "max_epochs": 1, "train_split": None}
+    return FairPrunedClassifier(module, **shared | {"verbose": 0, "random_state": 0} | params)
 
 
 def named(given: Given) -> list[tuple[str, Constraint]] | None:

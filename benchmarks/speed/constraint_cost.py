@@ -15,23 +15,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
 from benchmarks.lib.pages import fill, markdown
 from benchmarks.lib.study import keep_times, options
-from benchmarks.lib.tasks import encoder
+from benchmarks.lib.tasks import Split, adult_at_once
 from benchmarks.lib.timing import as_rows, by_round, in_turns, spread
-from benchmarks.lib.training import named
+from benchmarks.lib.training import named, of_one_epoch
 from sk_prunefair import (
     AccuracyGapConstraint,
     EqualCurvatureConstraint,
     EqualGradientConstraint,
     EqualLossConstraint,
-    FairPrunedClassifier,
 )
 from sk_prunefair.constraints import Constraint
-from sk_prunefair.datasets import load_adult, load_digits
-from sk_prunefair.modules import MLP
+from sk_prunefair.datasets import load_digits
 
 BATCH_SIZE = 128
 N_ADULT = 5_000
@@ -39,22 +36,16 @@ NO_CONSTRAINT = "no constraint"
 EPOCHS, QUICK = {"digits": 4, "adult": 2}, {"digits": 1, "adult": 1}
 PAGE = Path(__file__).with_suffix(".md")
 
-Data = tuple[np.ndarray, np.ndarray, np.ndarray]
 
-
-def digits() -> Data:
+def digits() -> Split:
     """Return digits; the class is the group."""
     bunch = load_digits()
-    return bunch.data.astype(np.float32), bunch.target, bunch.target
+    return Split(bunch.data.astype(np.float32), bunch.target, bunch.target)
 
 
-def adult() -> Data:
-    """Return the first rows of Adult, encoded and scaled, with race × sex."""
-    bunch = load_adult()
-    X = encoder().fit_transform(bunch.data)[:N_ADULT].astype(np.float32)
-    sensitive = bunch.sensitive_features
-    group = sensitive.groupby(list(sensitive), observed=True).ngroup().to_numpy()
-    return X, np.asarray(bunch.target)[:N_ADULT], group[:N_ADULT]
+def adult() -> Split:
+    """Return the first rows of Adult; groups are race × sex."""
+    return adult_at_once().take(np.arange(N_ADULT))
 
 
 DATA = {"digits": digits, "adult": adult}
@@ -85,34 +76,19 @@ def contenders() -> dict[str, Constraint | None]:
     }
 
 
-def net(data: Data, constraint: Constraint | None) -> FairPrunedClassifier:
-    """Return a net after an epoch of training."""
-    X, y, group = data
-    clf = FairPrunedClassifier(
-        MLP,
-        criterion=nn.CrossEntropyLoss,
-        lr=0.05,
-        batch_size=BATCH_SIZE,
-        max_epochs=1,
-        train_split=None,
-        verbose=0,
-        random_state=0,
-        callbacks=named(constraint),
-    )
-    return clf.fit(X, y, sensitive_features=group)
-
-
 def measure(rounds: int, epochs: dict[str, int]) -> pd.DataFrame:
     """Time a fine-tuning of each in turn, all of prune's work included; seconds of a step."""
     tables = []
     for name, load in DATA.items():
-        X, y, group = data = load()
-        given = {"sensitive_features": group, "finetune_epochs": epochs[name]}
-        works = {
-            contender: functools.partial(net(data, constraint).prune, 0.5, X, y, **given)
-            for contender, constraint in contenders().items()
-        }
-        n_steps = epochs[name] * -(-len(y) // BATCH_SIZE)
+        data = load()
+        given = {"y": data.y, "sensitive_features": data.group}
+        works = {}
+        for contender, constraint in contenders().items():
+            clf = of_one_epoch(lr=0.05, batch_size=BATCH_SIZE, callbacks=named(constraint))
+            clf.fit(data.X, **given)
+            more = given | {"finetune_epochs": epochs[name]}
+            works[contender] = functools.partial(clf.prune, 0.5, data.X, **more)
+        n_steps = epochs[name] * -(-len(data.y) // BATCH_SIZE)
         tables.append(as_rows(in_turns(works, rounds, time.perf_counter) / n_steps, data=name))
     return pd.concat(tables)
 

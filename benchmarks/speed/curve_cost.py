@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from benchmarks.lib.timing import in_turns
-from sk_prunefair import FairPrunedClassifier
+from benchmarks.lib.training import of_one_epoch
 from sk_prunefair.data.dataset import GroupDataset
 from sk_prunefair.modules import MLP, ResNet18
 from sk_prunefair.selection import pruning_curve
@@ -26,9 +26,9 @@ RATES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
 ROUNDS = 5
 # Samples, their shape, the net, and its options. The numbers do not matter, their shapes do.
 CASES: dict[str, tuple[int, tuple[int, ...], type[nn.Module], dict[str, Any]]] = {
-    "Adult's shape, MLP 64-32": (16_000, (108,), MLP, {"hidden": (64, 32)}),
-    "Adult's shape, MLP 256-128": (16_000, (108,), MLP, {"hidden": (256, 128)}),
-    "UTKFace's shape, slim ResNet-18": (200, (3, 48, 48), ResNet18, {"width": 8}),
+    "Adult's shape, MLP 64-32": (16_000, (108,), MLP, {"module__hidden": (64, 32)}),
+    "Adult's shape, MLP 256-128": (16_000, (108,), MLP, {"module__hidden": (256, 128)}),
+    "UTKFace's shape, slim ResNet-18": (200, (3, 48, 48), ResNet18, {"module__width": 8}),
 }
 
 
@@ -38,15 +38,7 @@ def measure(case: str, n_groups: int) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     X = rng.standard_normal((n, *shape)).astype(np.float32)
     y, groups = rng.integers(0, 2, n), rng.integers(0, n_groups, n)
-    clf = FairPrunedClassifier(
-        module,
-        criterion=nn.CrossEntropyLoss,
-        max_epochs=1,
-        batch_size=256,
-        verbose=0,
-        random_state=0,
-        **{f"module__{name}": value for name, value in options.items()},
-    ).fit(X[:256], y[:256])
+    clf = of_one_epoch(module, batch_size=256, **options).fit(X[:256], y[:256])
     data = GroupDataset(X, y)
 
     def passes() -> None:

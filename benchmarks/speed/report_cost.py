@@ -20,14 +20,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 from tqdm import tqdm
 
 from benchmarks.lib.pages import bare_table, by_hand, write
 from benchmarks.lib.study import keep_times, options
 from benchmarks.lib.timing import alone, peak, seconds
-from sk_prunefair import FairnessReport, FairPrunedClassifier
-from sk_prunefair.modules import MLP
+from benchmarks.lib.training import of_one_epoch
+from sk_prunefair import FairnessReport
 
 PAGE = Path(__file__).with_suffix(".md")
 CASES = [(rows, groups) for rows in (100_000, 1_000_000) for groups in (10, 500)]
@@ -72,15 +71,8 @@ def measure(n_rows: int, n_groups: int) -> dict[str, float]:
     """Return the seconds of each step, and the peak of the memory, of one case."""
     torch.set_num_threads(1)
     X, given = drawn(n_rows, n_groups)
-    clf = FairPrunedClassifier(
-        MLP,
-        criterion=nn.CrossEntropyLoss,
-        module__hidden=(64, 32),
-        max_epochs=1,
-        batch_size=1024,
-        verbose=0,
-        random_state=0,
-    ).fit(X[:1024], given["y_true"][:1024])
+    clf = of_one_epoch(module__hidden=(64, 32), batch_size=1024)
+    clf.fit(X[:1024], given["y_true"][:1024])
     small = FairnessReport(**{name: values[:1000] for name, values in given.items()})
     small.to_html()  # what is imported late is imported
     str(small)

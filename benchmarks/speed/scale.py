@@ -33,14 +33,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from benchmarks.lib.harness import Cell
 from benchmarks.lib.study import options, run_study
 from benchmarks.lib.timing import alone, memory, seconds
+from benchmarks.lib.training import named, of_one_epoch
 from benchmarks.speed.scale_page import write_page
 from sk_prunefair import EqualLossConstraint, FairnessReport, FairPrunedClassifier, pruning_curve
-from sk_prunefair.modules import MLP
 
 GROUPS = (2, 50, 500, 10_000)
 PART_ROWS = 100_000
@@ -90,17 +89,9 @@ def slices(rows: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def make_net(**options: Any) -> FairPrunedClassifier:
     """Return the net of all cells, not fitted."""
-    given: dict[str, Any] = {
-        "module__hidden": (32,),
-        "criterion": nn.CrossEntropyLoss,
-        "callbacks": [("equal_loss", EqualLossConstraint(phase="before"))],
-        "max_epochs": 1,
-        "batch_size": 4096,
-        "train_split": None,
-        "verbose": 0,
-        "random_state": 0,
-    }
-    return FairPrunedClassifier(MLP, **(given | options))
+    constraint = named(EqualLossConstraint(phase="before"))
+    given: dict[str, Any] = {"module__hidden": (32,), "batch_size": 4096, "callbacks": constraint}
+    return of_one_epoch(**given | options)
 
 
 def times(n_rows: int, _: int) -> list[dict[str, Any]]:

@@ -23,13 +23,11 @@ import pandas as pd
 import psutil
 import torch
 from joblib.externals.loky import get_reusable_executor
-from torch import nn
 
 from benchmarks.lib.harness import Cell
 from benchmarks.lib.pages import by_hand, markdown, write
 from benchmarks.lib.study import options, run_study
-from sk_prunefair import FairPrunedClassifier
-from sk_prunefair.modules import MLP
+from benchmarks.lib.training import of_one_epoch
 from sk_prunefair.selection._nets import make_trial
 from sk_prunefair.selection._parallel import Job, run_jobs
 from sk_prunefair.selection._shipping import packed
@@ -63,16 +61,8 @@ def make(n_rows: int, n_columns: int) -> Any:
     rng = np.random.default_rng(0)
     X = rng.standard_normal((n_rows, n_columns)).astype(np.float32)
     y, groups = (X[:, 0] > 0).astype(int), rng.integers(0, 4, n_rows)
-    clf = FairPrunedClassifier(
-        MLP,
-        module__hidden=(64, 32),
-        criterion=nn.CrossEntropyLoss,
-        max_epochs=1,
-        batch_size=256,
-        train_split=None,
-        verbose=0,
-        random_state=0,
-    ).fit(X, y, sensitive_features=groups)
+    clf = of_one_epoch(module__hidden=(64, 32), batch_size=256)
+    clf.fit(X, y, sensitive_features=groups)
     half = n_rows // 2
     train = X[:half], y[:half], groups[:half]
     return make_trial(clf, X[half:], y[half:], train, finetune_epochs=1)

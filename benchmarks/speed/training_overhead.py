@@ -23,11 +23,10 @@ from torch import nn
 from benchmarks.lib.first_default import FirstDefault
 from benchmarks.lib.pages import markdown, wrapped, write
 from benchmarks.lib.study import keep_times, options
-from benchmarks.lib.tasks import encoder
+from benchmarks.lib.tasks import adult_at_once
 from benchmarks.lib.timing import as_rows, by_round, in_turns, spread
 from benchmarks.lib.training import bare_loop, named
 from sk_prunefair import FairPrunedClassifier
-from sk_prunefair.datasets import load_adult
 from sk_prunefair.modules import MLP
 
 BATCH_SIZE = 256
@@ -45,14 +44,6 @@ SKORCH = {
     "train_split": None,
     "verbose": 0,
 }
-
-
-def adult() -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
-    """Return Adult, encoded and scaled, with race and sex."""
-    bunch = load_adult()
-    X = encoder().fit_transform(bunch.data).astype(np.float32)
-    y = (bunch.target == np.unique(bunch.target)[1]).astype(np.int64)
-    return np.ascontiguousarray(X), y, bunch.sensitive_features
 
 
 def hand_written(X: np.ndarray, y: np.ndarray, group: np.ndarray) -> None:
@@ -133,8 +124,8 @@ def plain_skorch(X: np.ndarray, y: np.ndarray) -> None:
 
 def measure(rounds: int) -> pd.DataFrame:
     """Time all contenders in turn; one row per round and contender."""
-    X, y, sensitive = adult()
-    race_sex = sensitive.groupby(list(sensitive), observed=True).ngroup().to_numpy(copy=True)
+    adult = adult_at_once()
+    X, y, race_sex = adult.X, adult.y, adult.group
     rng = np.random.default_rng(0)
     random_groups = {n: rng.integers(0, n, len(y)) for n in (2, 10, 100, 500)}
     contenders: dict[str, Callable[[], None]] = {

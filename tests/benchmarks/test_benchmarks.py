@@ -33,15 +33,19 @@ PAGES = {
     "studies/poster/page_default": "studies.poster.page.write_default",
     "studies/poster/page_dual": "studies.poster.page.write_dual",
     "studies/monitor/page": "studies.monitor.run.write_page",
+    "studies/nets/page": "studies.nets.page.write_page",
+    "studies/promise/page": "studies.promise.run.write_page",
     "studies/promise_verdict/page": "studies.promise_verdict.run.write_page",
     "studies/promise_violation/page": "studies.promise_violation.run.write_page",
     "studies/pruners/page": "studies.pruners.run.write_table",
     "studies/recalibration/page": "studies.recalibration.run.write_table",
+    "speed/report_cost": "speed.report_cost.write_page",
     "speed/scale": "speed.scale_page.write_page",
     "speed/scale_processes": "speed.scale_processes.write_page",
     "speed/scale_sweeps": "speed.scale_sweeps.write_page",
     "studies/slices/page": "studies.slices.run.write_page",
     "speed/sparse": "speed.sparse.write_page",
+    "speed/structured": "speed.structured.write_page",
     "speed/theory": "speed.theory.write_page",
     "studies/unlabelled/page": "studies.unlabelled.run.write_page",
     "speed/training_overhead": "speed.training_overhead.write_page",
@@ -86,7 +90,7 @@ def test_field_committed_cell_is_reproduced(benchmark_module):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["sparse_blocks", "sparse_memory"])
-def test_sparse_quick_runs_write_nothing(name):
+def test_sparse_quick_runs_leave_committed_rows(name):
     path = BENCHMARKS / "speed" / f"{name}.csv"
     before = path.read_bytes()
     run_quick(f"speed.{name}")

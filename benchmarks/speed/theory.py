@@ -211,12 +211,12 @@ def write_page(times: pd.DataFrame, path: Path, bounds: pd.DataFrame | None = No
     path.write_text(fill(PAGE, [markdown(each) for each in tables]))
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Measure, print, write."""
     tasks = [*SIZES, *SMALL]
     parser = options(__doc__, tasks=tasks, n_jobs=0, rounds=5, quick="one round of tiny sizes")
     parser.add_argument("--gradients", action="store_true", help="leave all else as committed")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     args.out = out_path(__file__, args.out, args.quick)
     torch.set_num_threads(1)
     # curvlinops' dependencies speak of torch.jit; power iteration and quick runs need no warning.

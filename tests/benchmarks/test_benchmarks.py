@@ -45,7 +45,6 @@ PAGES = {
     "speed/scale_sweeps": "speed.scale_sweeps.write_page",
     "studies/slices/page": "studies.slices.run.write_page",
     "speed/sparse": "speed.sparse.write_page",
-    "speed/structured": "speed.structured.write_page",
     "speed/theory": "speed.theory.write_page",
     "studies/unlabelled/page": "studies.unlabelled.run.write_page",
     "speed/training_overhead": "speed.training_overhead.write_page",

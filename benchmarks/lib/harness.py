@@ -7,6 +7,7 @@ run is stopped, and the same command goes on.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -46,13 +47,18 @@ def run_cells(
     """
     cells = list(cells)
     done = _done(path, list(cells[0])) if cells else set()
-    waiting = [cell for cell in cells if tuple(map(str, cell.values())) not in done]
+    waiting = [cell for cell in cells if tuple(map(_text, cell.values())) not in done]
     finished = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
         joblib.delayed(_rows)(work, cell) for cell in waiting
     )
     for rows in tqdm(finished, total=len(waiting), desc=path.stem, disable=None):
         _append(pd.DataFrame(rows), path)
     return pd.read_csv(path)
+
+
+def grid(**values: Iterable[Any]) -> list[Cell]:
+    """Return a cell for each combination, the last of the names the fastest."""
+    return [dict(zip(values, each, strict=True)) for each in itertools.product(*values.values())]
 
 
 def out_path(script: str, given: Path | None, quick: bool) -> Path:
@@ -89,7 +95,15 @@ def _done(path: Path, keys: list[str]) -> set[tuple[str, ...]]:
     if not path.exists():
         return set()
     known = pd.read_csv(path, dtype=str, keep_default_na=False)
-    return set(known[keys].itertuples(index=False, name=None))
+    return {tuple(map(_text, row)) for row in known[keys].itertuples(index=False)}
+
+
+def _text(value: Any) -> str:
+    """Return a cell's value as it is compared: 0, 0.0 and "0" are one number."""
+    try:
+        return f"{float(value):.5g}"
+    except ValueError:
+        return str(value)
 
 
 def _append(rows: pd.DataFrame, path: Path) -> None:

@@ -7,15 +7,13 @@ the folder SK_PRUNEFAIR_DATA, and are asked for by name as the others are.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import cache, partial
-from pathlib import Path
 
 import numpy as np
 from scipy.io import loadmat
 
-from benchmarks.lib.tasks import Split, face_split
+from benchmarks.lib.tasks import Split, data_folder, face_split
 from sk_prunefair.datasets import load_digits, load_fashion_mnist, long_tailed
 
 LONG_TAIL = 20
@@ -35,15 +33,10 @@ def _digits(subset: str) -> Split:
     return whole.take(np.arange(1200) if subset == "train" else np.arange(1200, 1797))
 
 
-def _folder(name: str) -> Path:
-    root = Path(os.environ.get("SK_PRUNEFAIR_DATA", "~/sk_prunefair_data")).expanduser()
-    return root / name
-
-
 def _cifar10(subset: str) -> Split:
     """Read records of one byte of label and 3 × 32 × 32 bytes of image."""
     pattern = "data_batch_*.bin" if subset == "train" else "test_batch.bin"
-    files = sorted(_folder("cifar10").glob(f"**/{pattern}"))
+    files = sorted(data_folder("cifar10").glob(f"**/{pattern}"))
     if not files:
         raise FileNotFoundError(f"no {pattern} of CIFAR-10's binary version in cifar10/")
     records = np.concatenate([np.fromfile(path, dtype=np.uint8) for path in files])
@@ -54,7 +47,7 @@ def _cifar10(subset: str) -> Split:
 
 def _svhn(subset: str) -> Split:
     """Read images of shape (32, 32, 3, n) and labels from 1 to 10, where 10 is the digit 0."""
-    path = _folder("svhn") / f"{subset}_32x32.mat"
+    path = data_folder("svhn") / f"{subset}_32x32.mat"
     if not path.exists():
         raise FileNotFoundError(f"no {path.name} of SVHN in svhn/")
     content = loadmat(path)

@@ -15,12 +15,8 @@ NAMES = {
     "dp": "demographic parity",
     "eo": "equalized odds",
 }
-
-
-def written_by(study: str, doc: str | None) -> str:
-    """Return what a page says first: its script, and the second paragraph of its docstring."""
-    about = " ".join((doc or "").split("\n\n")[1].split())
-    return f"Written by `benchmarks/studies/{study}/run.py`. {about}"
+# What most tables show of nets.
+SCORES = ["accuracy", "balanced", "worst", "excess", "xi"]
 
 
 def with_excess(rows: pd.DataFrame) -> pd.DataFrame:

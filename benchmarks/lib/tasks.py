@@ -69,6 +69,12 @@ class SmallCNN(nn.Module):
         return self.layers(X)
 
 
+def data_folder(name: str) -> Path:
+    """Return where a data set lies that the package has no loader of."""
+    root = Path(os.environ.get("SK_PRUNEFAIR_DATA", "~/sk_prunefair_data")).expanduser()
+    return root / name
+
+
 def three_ways(data: Split, seed: int, valid: float, test: float) -> tuple[Split, Split, Split]:
     """Split by label × group into training, validation and test rows."""
     strata = data.y * (data.group.max() + 1) + data.group
@@ -124,6 +130,16 @@ def adult(seed: int) -> tuple[Split, Split, Split]:
     return train, valid, splits[1]
 
 
+def adult_at_once() -> Split:
+    """Return Adult's training rows, encoded, in groups of race × sex, for timings."""
+    bunch = _adult("train")
+    X = encoder().fit_transform(bunch.data).astype(np.float32)
+    sensitive = bunch.sensitive_features
+    group = sensitive.groupby(list(sensitive), observed=True).ngroup().to_numpy(copy=True)
+    y = (bunch.target == np.unique(bunch.target)[1]).astype(np.int64)
+    return Split(np.ascontiguousarray(X), y, group)
+
+
 def compas(seed: int) -> tuple[Split, Split, Split]:
     """COMPAS; groups are races, two of them tiny."""
     bunch = load_compas()
@@ -148,8 +164,7 @@ def german(seed: int) -> tuple[Split, Split, Split]:
 
 @cache
 def _bank() -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-    folder = Path(os.environ.get("SK_PRUNEFAIR_DATA", ".")) / "bank"
-    table = pd.read_csv(folder / "bank-full.csv.gz", sep=";")
+    table = pd.read_csv(data_folder("bank") / "bank-full.csv.gz", sep=";")
     names = np.where(table["age"] < 25, "< 25", "≥ 25, " + table["marital"].astype(str))
     group = np.unique(names.astype(str), return_inverse=True)[1]
     # The duration of the call is known only once it is over.

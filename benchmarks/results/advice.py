@@ -6,6 +6,7 @@ import textwrap
 
 import pandas as pd
 
+from benchmarks.lib.pages import markdown
 from benchmarks.results.data import credit, fine_tuned, mean, mix, poster_nets, ratio, rows
 from benchmarks.studies.constraints.page import DECIDED
 
@@ -126,7 +127,7 @@ def choices(field: pd.DataFrame) -> str:
         ),
     ]
     columns = ["where", "what", "measured, held-out"]
-    return pd.DataFrame(lines, columns=columns).to_markdown(index=False)
+    return markdown(pd.DataFrame(lines, columns=columns))
 
 
 def limits(field: pd.DataFrame) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from benchmarks.lib.harness import committed
 from benchmarks.lib.tables import with_excess
+from benchmarks.lib.timing import by_round, spread
 from benchmarks.studies.poster.page import summarise
 
 rows = functools.cache(committed)
@@ -27,8 +28,7 @@ def ratio(times: pd.DataFrame, over: str, under: str, **where: Any) -> float:
     """Return the median over rounds of two contenders' ratio within a round."""
     for name, value in where.items():
         times = times[times[name] == value]
-    wide = times.pivot(index="round", columns="contender", values="seconds")
-    return float((wide[over] / wide[under]).median())
+    return float(spread(by_round(times), over, under)["median"])
 
 
 @functools.cache

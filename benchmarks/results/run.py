@@ -7,13 +7,13 @@ from a CSV that a benchmark wrote.
 from __future__ import annotations
 
 import argparse
-import textwrap
 from pathlib import Path
 
 import pandas as pd
 from scipy.stats import t
 
 from benchmarks.lib.harness import ROOT
+from benchmarks.lib.pages import by_hand, markdown, wrapped, write
 from benchmarks.lib.tables import with_excess
 from benchmarks.results.advice import choices, limits
 from benchmarks.results.data import peers, poster_nets, ratio, rows
@@ -29,7 +29,7 @@ NAMED = {"accuracy": "accuracy", "worst": "worst group", "excess": "excess gap",
 PAGE = ROOT / "docs" / "results.md"
 
 
-def harm() -> str:
+def harm() -> list[str]:
     """Return the section on the harm of pruning without constraint, one-shot and fine-tuned."""
     nets = poster_nets().reset_index()
     nets = nets[nets["model"] == "none"].assign(gap=nets["gap"].where(nets["predicts"]))
@@ -48,19 +48,17 @@ def harm() -> str:
         for name in ("gap_0.5", "gap_0.7", "gap_tuned")
         for values in [claims[name].dropna()]
     }
-    text = textwrap.fill(
+    text = wrapped(
         f"At high rates, yes. Of {len(claims)} slim nets (data × seed), pruned one-shot by "
         f"magnitude without any constraint, the gap is wider in {wider['gap_0.5']} that still "
         f"predict at 0.5, and in {wider['gap_0.7']} at 0.7 (the others are within five points of "
         "guessing; their gaps have no meaning and are left out). Two epochs of fine-tuning restore "
         "much of the accuracy; at 0.9 the gap is then wider than before pruning in "
-        f"{wider['gap_tuned']}. "
-        "[`poster.md`](../benchmarks/studies/poster/page.md) checks the poster's claims one by "
-        "one, "
-        "including those that were not reproduced. At 0 → 0.5 → 0.7 → 0.9, the last fine-tuned:",
-        100,
+        f"{wider['gap_tuned']}. [`poster.md`](../benchmarks/studies/poster/page.md) checks the "
+        "poster's claims one by one, including those that were not reproduced. At 0 → 0.5 → 0.7 → "
+        "0.9, the last fine-tuned:"
     )
-    return f"{text}\n\n{pd.DataFrame(lines).to_markdown(index=False)}"
+    return [text, markdown(pd.DataFrame(lines))]
 
 
 def tuned() -> str:
@@ -75,7 +73,7 @@ def tuned() -> str:
             if abs(change.mean()) > t.ppf(0.975, len(change) - 1) * change.sem():
                 clear.append(title)
         lines.append(line | {"clear of noise": ", ".join(clear) or "nothing"})
-    return pd.DataFrame(lines).to_markdown(index=False)
+    return markdown(pd.DataFrame(lines))
 
 
 def costs() -> str:
@@ -86,75 +84,31 @@ def costs() -> str:
         name: ratio(constraint_cost, name, "no constraint", data="digits")
         for name in ("accuracy gap", "equal gradient", "equal curvature")
     }
-    return textwrap.fill(
+    return wrapped(
         f"An epoch with equal losses takes {epoch_cost():.2f} times one without, and "
         f"{ratio(overhead, 'ours, equal loss', 'skorch, no constraint'):.2f} times one of plain "
         f"skorch (Adult). A step with `AccuracyGapConstraint` takes {steps['accuracy gap']:.1f}, "
         f"with `EqualGradientConstraint` {steps['equal gradient']:.1f} and with "
         f"`EqualCurvatureConstraint` {steps['equal curvature']:.1f} times one without (digits). A "
-        f"curve over ten rates costs {curve.min():.2f} to {curve.max():.2f} times its inference.",
-        100,
+        f"curve over ten rates costs {curve.min():.2f} to {curve.max():.2f} times its inference."
     )
 
 
-def page() -> str:
-    """Return the page."""
+def page() -> list[str]:
+    """Return the page, block by block."""
     field = pick_literal(with_excess(rows("field")))
     same = same_field_seeds(field)
     cells = [part.groupby("method", sort=False) for _, part in same.groupby(["task", "rate"])]
-    return f"""# Results, in five minutes
-
-The *recipe*, `EqualLossConstraint()` with `Distillation()`, is recommended; *ours* is an earlier
-default, without distillation (`benchmarks/lib/first_default.py`). [`mitigation.md`](mitigation.md)
-has the reasons, and the effect of each part.
-
-Written by `benchmarks/results/run.py`: every number is computed from a CSV in
-[`benchmarks/`](../benchmarks), on held-out rows, as a mean over seeds; the pages there have the
-spreads. Digits and Fashion-MNIST are trained on a long tail of 20 : 1 and tested on balanced
-classes. *Excess gap* is the gap between the best and the worst group's accuracy, minus the gap
-expected by chance for equal groups of these sizes, for each seed at least 0; ξ is the fairness
-violation. Fine-tuning is three epochs; arrows go from no constraint to ours
-unless stated otherwise.
-
-## Is there harm?
-
-{harm()}
-
-If there is training data, fine-tune.
-
-## What to use when
-
-{choices(field)}
-
-Fine-tuned nets with no constraint / the earlier default / today's equal losses / the recipe. All
-seeds, five, for images three, were used for no choice (so the figures above differ); *clear of
-noise* lists changes from none to the recipe, seed by seed, with a p-value below 0.05:
-
-{tuned()}
-
-## Comparison with published methods and fairlearn
-
-Same nets, same epochs ([`field.md`](../benchmarks/studies/field/page.md) describes each): literal
-Lagrangian dual, Balancing Act (*accuracy gap*), FairGRAPE, FairPrune, performance-weighted loss,
-distillation, Blakeney et al.'s two methods, group DRO, balanced draws, SUBG, JTT. Ours has five
-settings.
-
-{field_verdicts(cells)}
-Ours was developed on these data sets and seeds ([`mitigation.md`](mitigation.md) and
-[`constraints.md`](../benchmarks/studies/constraints/page.md) have seeds that were used for no
-choice).
-{fairlearn()}
-## What it costs
-
-{costs()}
-
-## Where it does not help
-
-{limits(field)}
-"""
+    parts = [by_hand(PAGE), "## Is there harm?", *harm()]
+    parts += [by_hand(PAGE, "If there is training data"), "## What to use when", choices(field)]
+    parts += [by_hand(PAGE, "Fine-tuned nets with"), tuned()]
+    parts += [by_hand(PAGE, "## Comparison with", until="Share of"), *field_verdicts(cells)]
+    parts += [by_hand(PAGE, "Ours was developed", until="fairlearn's"), *fairlearn()]
+    parts += [by_hand(PAGE, "![Accuracy against"), "## What it costs", costs()]
+    return [*parts, "## Where it does not help", limits(field)]
 
 
-def fairlearn() -> str:
+def fairlearn() -> list[str]:
     """Return the section on fairlearn's methods after pruning."""
     found = same_seeds(peers())
     tuned = found[found["finetuned"] & (found["rate"] == 0.9)]
@@ -176,7 +130,7 @@ def fairlearn() -> str:
     columns["groups beside X"] = adult["needs_group"].first().map({True: "needed", False: "no"})
     table = pd.DataFrame(columns).reindex(tuned["method"].unique()).fillna("–")
     adversary = tuned[(tuned["task"] == "faces") & tuned["method"].str.startswith("adversarial")]
-    text = textwrap.fill(
+    text = wrapped(
         "fairlearn's methods, pruned to 0.9 and fine-tuned: each net of a reduction on the labels "
         "and weights it was trained on, thresholds optimised again, adversarial nets on the "
         "original rows. Reductions run six iterations unless stated otherwise, fifty by "
@@ -186,17 +140,9 @@ def fairlearn() -> str:
         "in a seed, or that the method was not run. Costs are those on Adult; on the tables, race "
         "and sex are among the features, with or without groups beside X. Spreads, other rates, "
         "other measures and the fronts: "
-        "[`fairlearn_baselines.md`](../benchmarks/studies/fairlearn_baselines/page.md).",
-        100,
-        break_on_hyphens=False,
+        "[`fairlearn_baselines.md`](../benchmarks/studies/fairlearn_baselines/page.md)."
     )
-    return f"""
-{text}
-
-{table.rename_axis("method").reset_index().to_markdown(index=False)}
-
-![Accuracy against excess gap of each method, by data set](pictures/fairlearn_baselines.png)
-"""
+    return [text, markdown(table.rename_axis("method"))]
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -204,7 +150,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=PAGE)
     args = parser.parse_args(argv)
-    args.out.write_text(page())
+    write(args.out, page())
 
 
 if __name__ == "__main__":

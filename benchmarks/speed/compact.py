@@ -8,44 +8,40 @@ the median of the rounds' ratios. It writes ``compact.csv`` and ``compact.md``.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import torch
 from torch import nn
 
+from benchmarks.lib.pages import fill, markdown
+from benchmarks.lib.study import keep_times, options
+from benchmarks.lib.timing import in_turns
 from sk_prunefair.export import load_compact, save_compact
 from sk_prunefair.modules import ResNet18
 from sk_prunefair.pruning import MagnitudePruner, apply_masks
 
 RATES = (0.5, 0.9, 0.99)
+ROUNDS = 15
+PAGE = Path(__file__).with_suffix(".md")
 
 
-def seconds(action: Callable[[], object]) -> float:
-    """Return how long something takes."""
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
-
-
-def measure(net: nn.Module, rate: float, rounds: int, folder: Path) -> list[dict[str, float]]:
+def measure(net: nn.Module, rate: float, rounds: int, folder: Path) -> pd.DataFrame:
     """Return sizes and times to load, round by round, of the net, which is pruned in place."""
     apply_masks(net, MagnitudePruner().masks(net, rate))
     plain, compact = folder / "net.pt", folder / "net.zip"
     torch.save(net.state_dict(), plain)
     save_compact(net, compact)
     target = ResNet18(n_classes=10)
+    works = {
+        "dense_s": lambda: target.load_state_dict(torch.load(plain, weights_only=True)),
+        "compact_s": lambda: load_compact(compact, target),
+    }
+    times = in_turns(works, rounds, time.perf_counter)
     sizes = {"dense_bytes": plain.stat().st_size, "compact_bytes": compact.stat().st_size}
-    rows = []
-    for number in range(-1, rounds):
-        ours = seconds(lambda: load_compact(compact, target))
-        dense = seconds(lambda: target.load_state_dict(torch.load(plain, weights_only=True)))
-        rows.append({"rate": rate, "round": number} | sizes | {"dense_s": dense, "compact_s": ours})
-    return rows[1:]  # the first warms up
+    return times.reset_index().assign(rate=rate, **sizes)
 
 
 def write_table(rows: pd.DataFrame, path: Path) -> None:
@@ -60,29 +56,19 @@ def write_table(rows: pd.DataFrame, path: Path) -> None:
             "time to load ÷": at["slower"].map("{:.2f}".format),
         }
     )
-    path.write_text(
-        "# The compact file of a ResNet-18\n\n`benchmarks/speed/compact.py`, random weights, "
-        "one thread, "
-        f"median of {rows['round'].nunique()} rounds. Targets: 0.10 of the dense file at 0.9, "
-        "0.015 at 0.99; loading at most 3 × the dense file's time.\n\n"
-        + table.reset_index().to_markdown(index=False)
-        + "\n"
-    )
+    path.write_text(fill(PAGE, [markdown(table)]))
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Measure and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".csv"))
-    args = parser.parse_args()
+    args = options(__doc__, n_jobs=0, quick="two rounds").parse_args(argv)
     torch.set_num_threads(1)
     torch.manual_seed(0)
     net = ResNet18(n_classes=10)
+    rounds = 2 if args.quick else ROUNDS
     with tempfile.TemporaryDirectory() as folder:
-        rows = [row for rate in RATES for row in measure(net, rate, args.rounds, Path(folder))]
-    pd.DataFrame(rows).to_csv(args.out, index=False, float_format="%.5g")
-    write_table(pd.read_csv(args.out), args.out.with_suffix(".md"))
+        times = [measure(net, rate, rounds, Path(folder)) for rate in RATES]
+    keep_times(__file__, args, pd.concat(times), write_table)
 
 
 if __name__ == "__main__":

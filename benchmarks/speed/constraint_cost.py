@@ -8,48 +8,47 @@ the ratios within a round are reported, because machines are noisy.
 
 from __future__ import annotations
 
-import argparse
+import functools
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
-from tqdm import tqdm
 
-from benchmarks.lib.tasks import encoder
+from benchmarks.lib.pages import fill, markdown
+from benchmarks.lib.study import keep_times, options
+from benchmarks.lib.tasks import Split, adult_at_once
+from benchmarks.lib.timing import as_rows, by_round, in_turns, spread
+from benchmarks.lib.training import named, of_one_epoch
 from sk_prunefair import (
     AccuracyGapConstraint,
     EqualCurvatureConstraint,
     EqualGradientConstraint,
     EqualLossConstraint,
-    FairPrunedClassifier,
 )
 from sk_prunefair.constraints import Constraint
-from sk_prunefair.datasets import load_adult, load_digits
-from sk_prunefair.modules import MLP
+from sk_prunefair.datasets import load_digits
 
 BATCH_SIZE = 128
 N_ADULT = 5_000
 NO_CONSTRAINT = "no constraint"
+EPOCHS, QUICK = {"digits": 4, "adult": 2}, {"digits": 1, "adult": 1}
+PAGE = Path(__file__).with_suffix(".md")
 
-Data = tuple[np.ndarray, np.ndarray, np.ndarray]
 
-
-def digits() -> Data:
+def digits() -> Split:
     """Return digits; the class is the group."""
     bunch = load_digits()
-    return bunch.data.astype(np.float32), bunch.target, bunch.target
+    return Split(bunch.data.astype(np.float32), bunch.target, bunch.target)
 
 
-def adult() -> Data:
-    """Return the first rows of Adult, encoded and scaled, with race × sex."""
-    bunch = load_adult()
-    X = encoder().fit_transform(bunch.data)[:N_ADULT].astype(np.float32)
-    sensitive = bunch.sensitive_features
-    group = sensitive.groupby(list(sensitive), observed=True).ngroup().to_numpy()
-    return X, np.asarray(bunch.target)[:N_ADULT], group[:N_ADULT]
+def adult() -> Split:
+    """Return the first rows of Adult; groups are race × sex."""
+    return adult_at_once().take(np.arange(N_ADULT))
+
+
+DATA = {"digits": digits, "adult": adult}
 
 
 def contenders() -> dict[str, Constraint | None]:
@@ -77,87 +76,47 @@ def contenders() -> dict[str, Constraint | None]:
     }
 
 
-def step_seconds(data: Data, constraint: Constraint | None, epochs: int) -> float:
-    """Return the mean time of a fine-tuning step, all of prune's work included."""
-    X, y, group = data
-    clf = FairPrunedClassifier(
-        MLP,
-        criterion=nn.CrossEntropyLoss,
-        lr=0.05,
-        batch_size=BATCH_SIZE,
-        max_epochs=1,
-        train_split=None,
-        verbose=0,
-        random_state=0,
-        callbacks=None if constraint is None else [("constraint", constraint)],
-    )
-    clf.fit(X, y, sensitive_features=group)
-    start = time.perf_counter()
-    clf.prune(0.5, X, y, sensitive_features=group, finetune_epochs=epochs)
-    return (time.perf_counter() - start) / sum(clf.history[1:, "train_batch_count"])
-
-
 def measure(rounds: int, epochs: dict[str, int]) -> pd.DataFrame:
-    """Time all contenders in turn; one row per data set, round and contender."""
-    data = {"digits": digits(), "adult": adult()}
-    rows = []
-    for number in tqdm(range(-1, rounds), disable=None):
-        for name, given in data.items():
-            for contender, constraint in contenders().items():
-                # The round before the first warms everything up.
-                took = step_seconds(given, constraint, 1 if number < 0 else epochs[name])
-                row = {"data": name, "contender": contender, "round": number, "seconds": took}
-                if number >= 0:
-                    rows.append(row)
-    return pd.DataFrame(rows)
+    """Time a fine-tuning of each in turn, all of prune's work included; seconds of a step."""
+    tables = []
+    for name, load in DATA.items():
+        data = load()
+        given = {"y": data.y, "sensitive_features": data.group}
+        works = {}
+        for contender, constraint in contenders().items():
+            clf = of_one_epoch(lr=0.05, batch_size=BATCH_SIZE, callbacks=named(constraint))
+            clf.fit(data.X, **given)
+            more = given | {"finetune_epochs": epochs[name]}
+            works[contender] = functools.partial(clf.prune, 0.5, data.X, **more)
+        n_steps = epochs[name] * -(-len(data.y) // BATCH_SIZE)
+        tables.append(as_rows(in_turns(works, rounds, time.perf_counter) / n_steps, data=name))
+    return pd.concat(tables)
 
 
 def ratios(times: pd.DataFrame) -> pd.DataFrame:
     """Return medians over rounds: milliseconds a step, and the ratio to no constraint."""
-    wide = times.pivot(index=["data", "round"], columns="contender", values="seconds")
-    relative = wide.div(wide[NO_CONSTRAINT], axis=0)
-    by_data = {
-        (name, column): values
-        for name in times["data"].unique()
-        for column, values in {
-            "ms": 1000 * wide.loc[name].median(),
-            "ratio": relative.loc[name].median(),
-            "min": relative.loc[name].min(),
-            "max": relative.loc[name].max(),
-        }.items()
-    }
-    return pd.DataFrame(by_data).loc[times["contender"].unique()]
+    by_data = {}
+    for name, part in times.groupby("data", sort=False):
+        wide = by_round(part)
+        found = {each: spread(wide, each, NO_CONSTRAINT) for each in wide}
+        told = pd.DataFrame(found).T.rename(columns={"median": "ratio"})
+        by_data[name] = told.assign(ms=1000 * wide.median())[["ms", "ratio", "min", "max"]]
+    return pd.concat(by_data, axis=1).loc[times["contender"].unique()]
 
 
 def write_table(times: pd.DataFrame, path: Path) -> None:
     """Write milliseconds a step and ratios."""
     shown = ratios(times).round(2)
     shown.columns = [f"{data}, {name}" for data, name in shown.columns]
-    path.write_text(
-        "# What the constraints cost\n\nWritten by `benchmarks/speed/constraint_cost.py` from "
-        "`constraint_cost.csv`: an MLP 128-64, batches of 128, ten groups; milliseconds of a "
-        "fine-tuning step on one thread, and the median, the smallest and the largest ratio to a "
-        "step without constraint within a round.\n\n"
-        + shown.rename_axis("constraint").reset_index().to_markdown(index=False)
-        + "\n"
-    )
+    path.write_text(fill(PAGE, [markdown(shown.rename_axis("constraint"))]))
 
 
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="two short rounds, nothing written")
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    epochs = {"digits": 1, "adult": 1} if args.quick else {"digits": 4, "adult": 2}
-    times = measure(min(args.rounds, 2) if args.quick else args.rounds, epochs)
-    if not args.quick:
-        out = Path(__file__).with_suffix(".csv")
-        times.to_csv(out, index=False, float_format="%.6f")
-        write_table(pd.read_csv(out), out.with_suffix(".md"))
-    print(ratios(times).round(2).to_string())
+def main(argv: list[str] | None = None) -> None:
+    """Measure, write, print."""
+    args = options(__doc__, n_jobs=0, rounds=7, quick="two short rounds").parse_args(argv)
+    torch.set_num_threads(1)
+    rounds, epochs = (2, QUICK) if args.quick else (args.rounds, EPOCHS)
+    keep_times(__file__, args, measure(rounds, epochs), write_table)
 
 
 if __name__ == "__main__":

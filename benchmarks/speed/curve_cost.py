@@ -8,8 +8,6 @@ it rewrites the CSV beside it.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from sk_prunefair import FairPrunedClassifier
+from benchmarks.lib.timing import in_turns
+from benchmarks.lib.training import of_one_epoch
 from sk_prunefair.data.dataset import GroupDataset
 from sk_prunefair.modules import MLP, ResNet18
 from sk_prunefair.selection import pruning_curve
@@ -27,17 +26,10 @@ RATES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
 ROUNDS = 5
 # Samples, their shape, the net, and its options. The numbers do not matter, their shapes do.
 CASES: dict[str, tuple[int, tuple[int, ...], type[nn.Module], dict[str, Any]]] = {
-    "Adult's shape, MLP 64-32": (16_000, (108,), MLP, {"hidden": (64, 32)}),
-    "Adult's shape, MLP 256-128": (16_000, (108,), MLP, {"hidden": (256, 128)}),
-    "UTKFace's shape, slim ResNet-18": (200, (3, 48, 48), ResNet18, {"width": 8}),
+    "Adult's shape, MLP 64-32": (16_000, (108,), MLP, {"module__hidden": (64, 32)}),
+    "Adult's shape, MLP 256-128": (16_000, (108,), MLP, {"module__hidden": (256, 128)}),
+    "UTKFace's shape, slim ResNet-18": (200, (3, 48, 48), ResNet18, {"module__width": 8}),
 }
-
-
-def seconds(work: Callable[[], Any]) -> float:
-    """Return the processor time of a call: one thread, and no other job on the machine counts."""
-    start = time.process_time()
-    work()
-    return time.process_time() - start
 
 
 def measure(case: str, n_groups: int) -> dict[str, Any]:
@@ -46,15 +38,7 @@ def measure(case: str, n_groups: int) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     X = rng.standard_normal((n, *shape)).astype(np.float32)
     y, groups = rng.integers(0, 2, n), rng.integers(0, n_groups, n)
-    clf = FairPrunedClassifier(
-        module,
-        criterion=nn.CrossEntropyLoss,
-        max_epochs=1,
-        batch_size=256,
-        verbose=0,
-        random_state=0,
-        **{f"module__{name}": value for name, value in options.items()},
-    ).fit(X[:256], y[:256])
+    clf = of_one_epoch(module, batch_size=256, **options).fit(X[:256], y[:256])
     data = GroupDataset(X, y)
 
     def passes() -> None:
@@ -64,15 +48,9 @@ def measure(case: str, n_groups: int) -> dict[str, Any]:
     def curve() -> None:
         pruning_curve(clf, X, y, sensitive_features=groups, rates=RATES, verbose=0)
 
-    times = np.array([(seconds(passes), seconds(curve)) for _ in range(ROUNDS + 1)])[1:]
-    medians = np.median(times, axis=0)
-    return {
-        "case": case,
-        "groups": n_groups,
-        "passes_s": medians[0],
-        "curve_s": medians[1],
-        "ratio": medians[1] / medians[0],
-    }
+    medians = in_turns({"passes_s": passes, "curve_s": curve}, ROUNDS).median().to_dict()
+    ratio = medians["curve_s"] / medians["passes_s"]
+    return {"case": case, "groups": n_groups} | medians | {"ratio": ratio}
 
 
 def main() -> None:

@@ -8,19 +8,17 @@ profile.
 from __future__ import annotations
 
 import cProfile
+import functools
 import pstats
-import time
 
 import torch
 
 from benchmarks.lib.tasks import MITIGATION_TASKS
-from sk_prunefair import Distillation, EqualLossConstraint, FairPrunedClassifier
+from benchmarks.lib.timing import in_turns
+from benchmarks.lib.training import named, recipe
+from sk_prunefair import Distillation, FairPrunedClassifier
 
-METHODS = {
-    "none": lambda: [],
-    "distillation": lambda: [("distillation", Distillation())],
-    "recipe": lambda: [("equal_loss", EqualLossConstraint()), ("distillation", Distillation())],
-}
+METHODS = {"none": lambda: None, "distillation": Distillation, "recipe": recipe}
 
 
 def main() -> None:
@@ -32,18 +30,17 @@ def main() -> None:
         given = {"y": train.y, "sensitive_features": train.group}
         params = task.params | {"max_epochs": 2, "random_state": 0}
         nets = {
-            method: FairPrunedClassifier(**params, callbacks=make()).fit(train.X, **given)
+            method: FairPrunedClassifier(**params, callbacks=named(make())).fit(train.X, **given)
             for method, make in METHODS.items()
         }
-        least = dict.fromkeys(METHODS, float("inf"))
-        for _ in range(4):
-            for method, clf in nets.items():
-                start = time.process_time()
-                clf.prune(0.9, train.X, **given, finetune_epochs=6)
-                least[method] = min(least[method], time.process_time() - start)
-        print(name, {method: round(value / least["none"], 2) for method, value in least.items()})
+        works = {
+            method: functools.partial(clf.prune, 0.9, train.X, **given, finetune_epochs=6)
+            for method, clf in nets.items()
+        }
+        least = in_turns(works, 4).min()
+        print(name, (least / least["none"]).round(2).to_dict())
         with cProfile.Profile() as profile:
-            nets["distillation"].prune(0.9, train.X, **given, finetune_epochs=6)
+            works["distillation"]()
         pstats.Stats(profile).sort_stats("cumtime").print_stats("distillation.py|run_backward|adam")
 
 

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from benchmarks.lib.harness import out_path
+from benchmarks.lib.training import bare_loop, named, of_one_epoch
 from benchmarks.speed import gpu_nets as nets
 from benchmarks.speed.gpu_bench import SECONDS, Bench
 from benchmarks.speed.gpu_page import write_page
@@ -46,17 +47,9 @@ def table(n_rows: int, n_features: int, n_groups: int) -> tuple[np.ndarray, np.n
 
 def classifier(bench: Bench, constrained: bool = True, **params: Any) -> FairPrunedClassifier:
     """Return an MLP 128–64, with equal losses or without."""
-    callbacks = [("equal_loss", EqualLossConstraint())] if constrained else None
-    defaults = {"lr": 0.05, "batch_size": BATCH, "train_split": None, "max_epochs": 1}
-    return FairPrunedClassifier(
-        MLP,
-        criterion=nn.CrossEntropyLoss,
-        callbacks=callbacks,
-        device=bench.device,
-        verbose=0,
-        random_state=0,
-        **defaults | params,
-    )
+    constraint = named(EqualLossConstraint() if constrained else None)
+    given = {"lr": 0.05, "batch_size": BATCH, "device": bench.device, "callbacks": constraint}
+    return of_one_epoch(**given | params)
 
 
 def plain_loop(bench: Bench, X: np.ndarray, y: np.ndarray, where: str) -> Callable[[], None]:
@@ -65,17 +58,7 @@ def plain_loop(bench: Bench, X: np.ndarray, y: np.ndarray, where: str) -> Callab
     net = MLP(X.shape[1], 2).to(bench.device)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.05)
     Xt, yt = torch.from_numpy(X).to(where), torch.from_numpy(y).to(where)
-
-    def run() -> None:
-        for _ in range(EPOCHS):
-            for rows in torch.randperm(len(yt)).to(where).split(BATCH):
-                batch = Xt[rows].to(bench.device, non_blocking=True)
-                labels = yt[rows].to(bench.device, non_blocking=True)
-                optimizer.zero_grad()
-                nn.functional.cross_entropy(net(batch), labels).backward()
-                optimizer.step()
-
-    return run
+    return bare_loop(net, Xt, yt, BATCH, optimizer, EPOCHS)
 
 
 def epochs(bench: Bench) -> Iterator[Row]:
@@ -235,14 +218,14 @@ def cells(bench: Bench) -> Iterator[Cell]:
     batches = [2] if bench.tiny else [64, 1, 512]
     forms = Forms(bench)
     for dtype, batch, name in itertools.product(dtypes, batches, nets.NETS):
-        told = {"part": "net", "case": name, "dtype": named(dtype), "batch": batch}
+        told = {"part": "net", "case": name, "dtype": precision(dtype), "batch": batch}
         yield told, lambda n=name, d=dtype, b=batch: forms.measure(n, d, b)
     for dtype, batch, rate in itertools.product([torch.float32, *dtypes], batches, (0.9, 0.95)):
-        told = {"part": "CSR", "case": f"{rate:g}", "dtype": named(dtype), "batch": batch}
+        told = {"part": "CSR", "case": f"{rate:g}", "dtype": precision(dtype), "batch": batch}
         yield told, lambda r=rate, d=dtype, b=batch: csr_forms(bench, r, d, b)
 
 
-def named(dtype: torch.dtype) -> str:
+def precision(dtype: torch.dtype) -> str:
     """Return the name of a precision."""
     return str(dtype).removeprefix("torch.")
 

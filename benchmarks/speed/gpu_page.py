@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 
 import pandas as pd
+
+from benchmarks.lib.pages import markdown, wrapped
 
 BASES = ("plain loop, rows on the CPU", "plain loop, rows on the card")
 PRECISIONS = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
@@ -31,29 +32,21 @@ def page(rows: pd.DataFrame) -> str:
         "# On a GPU",
         wrapped(
             f"Written by `benchmarks/speed/gpu.py` from `gpu.csv`: one {card}, torch {version}. "
-            "Nets by "
-            "configuration, random weights and data. Contenders turn by turn, the device idle "
-            "before and after each turn; medians, and of ratios those within a round. Memory is "
-            "the most that was allocated on the card at a time beyond what was there before, of "
+            "Nets by configuration, random weights and data. Contenders turn by turn, the device "
+            "idle before and after each turn; medians, and of ratios those within a round. Memory "
+            "is the most that was allocated on the card at a time beyond what was there before, of "
             "nets with their weights."
         ),
-        epochs(rows[rows["part"] == "epoch"]),
-        report(rows[rows["part"] == "report"]),
-        nets(rows[rows["part"] == "net"]),
-        csr(rows[rows["part"] == "CSR"]),
-        gone(rows),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def wrapped(text: str) -> str:
-    """Return a paragraph of a hundred columns."""
-    return textwrap.fill(text, 100, break_on_hyphens=False, break_long_words=False)
+    for name, make in {"epoch": epochs, "report": report, "net": nets, "CSR": csr}.items():
+        part = rows[rows["part"] == name].dropna(subset=["seconds"])
+        parts += [] if part.empty else make(part)
+    return "\n\n".join([*parts, *gone(rows)]) + "\n"
 
 
 def times(part: pd.DataFrame, base: str) -> pd.Series:
     """Return the median, over rounds, of each form's time over that of another."""
-    wide = part.dropna(subset=["seconds"]).pivot(index="round", columns="form", values="seconds")
+    wide = part.pivot(index="round", columns="form", values="seconds")
     return wide.div(wide[base], axis=0).median()
 
 
@@ -67,11 +60,8 @@ def megabytes(value: float) -> str:
     return "–" if pd.isna(value) else f"{value:,.0f}"
 
 
-def epochs(part: pd.DataFrame) -> str:
+def epochs(part: pd.DataFrame) -> list[str]:
     """Return the table of an epoch's cost."""
-    part = part.dropna(subset=["seconds"])
-    if part.empty:
-        return ""
     over = [times(part, base) for base in BASES]
     lines = [
         {
@@ -90,14 +80,11 @@ def epochs(part: pd.DataFrame) -> str:
         "of three epochs is counted in. Waits are those that the card's driver reports (on a CPU: "
         "numbers that were read); a few an epoch are its losses and groups."
     )
-    return f"## Training\n\n{text}\n\n{pd.DataFrame(lines).to_markdown(index=False)}"
+    return ["## Training", text, markdown(pd.DataFrame(lines))]
 
 
-def report(part: pd.DataFrame) -> str:
+def report(part: pd.DataFrame) -> list[str]:
     """Return a sentence on the report."""
-    part = part.dropna(subset=["seconds"])
-    if part.empty:
-        return ""
     median = part.groupby("form")["seconds"].median()
     most = part[part["form"] == "report"]["mb"].iloc[0]
     memory = "" if pd.isna(most) else f" and takes {megabytes(most)} MB of the card"
@@ -107,14 +94,11 @@ def report(part: pd.DataFrame) -> str:
         f"({median['predict']:.2f} s){memory}: MLP 128–64 on 20 features, both nets, batches of "
         "8192."
     )
-    return f"## A report\n\n{wrapped(text)}"
+    return ["## A report", wrapped(text)]
 
 
-def nets(part: pd.DataFrame) -> str:
+def nets(part: pd.DataFrame) -> list[str]:
     """Return the table of nets in their forms: how many times as fast as dense."""
-    part = part.dropna(subset=["seconds"])
-    if part.empty:
-        return ""
     lines = []
     for (case, dtype, batch), each in part.groupby(["case", "dtype", "batch"], sort=False):
         gains, by_form = 1 / times(each, "dense"), each.groupby("form")
@@ -132,14 +116,11 @@ def nets(part: pd.DataFrame) -> str:
         "`torch.sparse.to_sparse_semi_structured` in the linear layers, the two smaller of each "
         "four weights set to zero. BERT-base reads 128 tokens, images are 224×224."
     )
-    return f"## Nets\n\n{text}\n\n{pd.DataFrame(lines).to_markdown(index=False)}"
+    return ["## Nets", text, markdown(pd.DataFrame(lines))]
 
 
-def csr(part: pd.DataFrame) -> str:
+def csr(part: pd.DataFrame) -> list[str]:
     """Return the table of a layer as CSR."""
-    part = part.dropna(subset=["seconds"])
-    if part.empty:
-        return ""
     lines = []
     for (rate, dtype, batch), each in part.groupby(["case", "dtype", "batch"], sort=False):
         median = each.groupby("form")["seconds"].median()
@@ -156,10 +137,10 @@ def csr(part: pd.DataFrame) -> str:
         "One linear layer of BERT-base, 768 → 3072, 128 tokens a sample: torch's CSR product "
         "beside the dense one."
     )
-    return f"## Unstructured sparsity\n\n{text}\n\n{pd.DataFrame(lines).to_markdown(index=False)}"
+    return ["## Unstructured sparsity", text, markdown(pd.DataFrame(lines))]
 
 
-def gone(rows: pd.DataFrame) -> str:
+def gone(rows: pd.DataFrame) -> list[str]:
     """Return a list of what was not measured, and why."""
     told = rows[rows["note"].notna() & (rows["note"] != "")]
     keys = ["part", "case", "dtype", "batch", "note"]
@@ -170,4 +151,4 @@ def gone(rows: pd.DataFrame) -> str:
             for row in each[keys[:-1]].astype({"batch": "Int64"}).itertuples(index=False)
         ]
         lines.append(f"- {note}: {', '.join(names)}")
-    return "## What is missing\n\n" + "\n".join(lines) if lines else ""
+    return ["## What is missing", "\n".join(lines)] if lines else []

@@ -9,10 +9,8 @@ weights are removed where many tie. It writes ``masks.md``.
 
 from __future__ import annotations
 
-import argparse
 import copy
-import gc
-import multiprocessing
+import functools
 import statistics
 import time
 from pathlib import Path
@@ -22,11 +20,21 @@ from torch import nn
 from torch.nn.utils import prune
 from tqdm import tqdm
 
+from benchmarks.lib.harness import out_path, page_path
+from benchmarks.lib.pages import fill
+from benchmarks.lib.study import options
+from benchmarks.lib.timing import alone, peak, seconds
 from sk_prunefair.modules import ResNet18, ResNet50
 from sk_prunefair.pruning import MagnitudePruner, prunable_parameters
 
 NETS = {"ResNet-18": ResNet18, "ResNet-50": ResNet50}
 RATES = (0.5, 0.9, 0.99)
+ROUNDS = 5
+PAGE = Path(__file__).with_suffix(".md")
+HEAD = """\
+| net | weights | rate | seconds | ÷ torch's | peak memory ÷ weights \
+| removed of 16 distinct values (of those due) |
+|---|---:|---:|---:|---:|---:|---:|"""
 
 
 def build(name: str) -> nn.Module:
@@ -44,17 +52,14 @@ def torch_masks(net: nn.Module, rate: float) -> None:
     prune.global_unstructured(weights, pruning_method=prune.L1Unstructured, amount=rate)
 
 
-def seconds(name: str, rate: float, rounds: int) -> tuple[float, float]:
-    """Return the median seconds of ours and of torch's."""
+def medians(name: str, rate: float, rounds: int) -> tuple[float, float]:
+    """Return the median seconds of ours and of torch's, which changes a copy of the net."""
     net, ours, theirs = build(name), [], []
     for _ in range(rounds):
-        start = time.perf_counter()
-        MagnitudePruner().masks(net, rate)
-        ours.append(time.perf_counter() - start)
-        victim = copy.deepcopy(net)
-        start = time.perf_counter()
-        torch_masks(victim, rate)
-        theirs.append(time.perf_counter() - start)
+        work = functools.partial(MagnitudePruner().masks, net, rate)
+        ours.append(seconds(work, time.perf_counter))
+        work = functools.partial(torch_masks, copy.deepcopy(net), rate)
+        theirs.append(seconds(work, time.perf_counter))
     return statistics.median(ours), statistics.median(theirs)
 
 
@@ -63,18 +68,7 @@ def peak_ratio(name: str, rate: float) -> float:
     net = build(name)
     MagnitudePruner().masks(nn.Linear(10, 10), rate)  # imports and pools
     n_bytes = sum(4 * weight.numel() for weight in prunable_parameters(net).values())
-    gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts again
-    before = memory("VmHWM")
-    MagnitudePruner().masks(net, rate)
-    return (memory("VmHWM") - before) / n_bytes
-
-
-def memory(field: str) -> int:
-    """Return a line of the process's status, in bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (line,) = (line for line in lines if line.startswith(field))
-    return 1024 * int(line.split()[1])
+    return peak(lambda: MagnitudePruner().masks(net, rate)) / n_bytes
 
 
 def removed_under_ties(name: str, rate: float) -> tuple[int, int]:
@@ -87,36 +81,26 @@ def removed_under_ties(name: str, rate: float) -> tuple[int, int]:
     return sum(int((~mask).sum()) for mask in masks.values()), round(rate * n_weights)
 
 
-def main() -> None:
+def row(name: str, rate: float, rounds: int) -> str:
+    """Return a row of the table."""
+    ours, theirs = medians(name, rate, rounds)
+    most = alone(peak_ratio, name, rate)
+    removed, due = removed_under_ties(name, rate)
+    n_weights = sum(w.numel() for w in prunable_parameters(build(name)).values())
+    return (
+        f"| {name} | {n_weights:,} | {rate} | {ours:.3f} | {ours / theirs:.3f} | "
+        f"{most:.2f} | {removed:,} ({due:,}) |"
+    )
+
+
+def main(argv: list[str] | None = None) -> None:
     """Measure and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".md"))
-    args = parser.parse_args()
+    args = options(__doc__, n_jobs=0, quick="a ResNet-18, one round").parse_args(argv)
     torch.set_num_threads(1)
-    lines = [
-        "# Masks for large nets",
-        "",
-        "`benchmarks/speed/masks.py`, one thread, medians of "
-        f"{args.rounds} interleaved rounds. Targets: time ÷ torch's ≤ 0.12, memory ≤ 2 × the "
-        "weights, exact counts.",
-        "",
-        "| net | weights | rate | seconds | ÷ torch's | peak memory ÷ weights | removed of 16 "
-        "distinct values (of those due) |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    cases = [(name, rate) for name in NETS for rate in RATES]
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        for name, rate in tqdm(cases, disable=None):
-            ours, theirs = seconds(name, rate, args.rounds)
-            peak = pool.apply(peak_ratio, (name, rate))
-            removed, due = removed_under_ties(name, rate)
-            n_weights = sum(w.numel() for w in prunable_parameters(build(name)).values())
-            lines.append(
-                f"| {name} | {n_weights:,} | {rate} | {ours:.3f} | {ours / theirs:.3f} | "
-                f"{peak:.2f} | {removed:,} ({due:,}) |"
-            )
-    args.out.write_text("\n".join(lines) + "\n")
+    nets, rounds = (["ResNet-18"], 1) if args.quick else (NETS, ROUNDS)
+    rows = [row(name, rate, rounds) for name in tqdm(nets, disable=None) for rate in RATES]
+    table = "\n".join([HEAD, *rows])
+    page_path(out_path(__file__, args.out, args.quick)).write_text(fill(PAGE, [table]))
 
 
 if __name__ == "__main__":

@@ -5,30 +5,30 @@ of its own, on one thread. Seconds are of the processor, the median of several r
 short. Memory is the peak of the process beyond what it held before: rows, labels and losses.
 
 Run ``python -m benchmarks.speed.report_cost``: it replaces the rows named ``after`` in the CSV
-beside it and writes the page. ``--name before --draws 1`` with an older package on the path
-measures that one; the intervals are then extrapolated from one draw.
+beside it and writes the page. Those named ``before`` are of an older package, whose intervals were
+extrapolated from one draw.
 """
 
 from __future__ import annotations
 
-import argparse
-import subprocess
-import sys
-import time
+import functools
+import statistics
 from collections.abc import Callable
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from tqdm import tqdm
 
-from sk_prunefair import FairnessReport, FairPrunedClassifier
-from sk_prunefair.modules import MLP
+from benchmarks.lib.pages import bare_table, by_hand, write
+from benchmarks.lib.study import keep_times, options
+from benchmarks.lib.timing import alone, peak, seconds
+from benchmarks.lib.training import of_one_epoch
+from sk_prunefair import FairnessReport
 
-HERE = Path(__file__)
+PAGE = Path(__file__).with_suffix(".md")
 CASES = [(rows, groups) for rows in (100_000, 1_000_000) for groups in (10, 500)]
 STEPS = {
     "predict": "one `predict`",
@@ -43,32 +43,12 @@ STEPS = {
 SHORT = 0.5  # seconds: shorter steps are repeated
 
 
-def seconds(work: Callable[[], Any], rounds: int = 3) -> float:
-    """Return the processor time of a call: no other job on the machine counts."""
-    times = []
-    for _ in range(rounds):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-        if times[0] > 10 * SHORT:
-            break
-    return float(np.median(times))
-
-
-def memory(key: str) -> float:
-    """Return what Linux says of this process, in gigabytes: VmRSS, or VmHWM for the peak."""
-    [line] = [
-        each for each in Path("/proc/self/status").read_text().splitlines() if each.startswith(key)
-    ]
-    return int(line.split()[1]) / 1e6
-
-
-def peak(work: Callable[[], Any]) -> float:
-    """Return the gigabytes that a call takes at most, beyond those that were taken before."""
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
-    before = memory("VmRSS")
-    work()
-    return memory("VmHWM") - before
+def median_seconds(work: Callable[[], Any], rounds: int = 3) -> float:
+    """Return the processor time of a call, the median of several if it is short."""
+    times: list[float] = []
+    while len(times) < rounds and (not times or times[0] <= 10 * SHORT):
+        times.append(seconds(work))
+    return statistics.median(times)
 
 
 def drawn(n_rows: int, n_groups: int) -> tuple[np.ndarray, dict[str, Any]]:
@@ -87,25 +67,18 @@ def drawn(n_rows: int, n_groups: int) -> tuple[np.ndarray, dict[str, Any]]:
     }
 
 
-def measure(n_rows: int, n_groups: int, draws: int | None) -> dict[str, float]:
+def measure(n_rows: int, n_groups: int) -> dict[str, float]:
     """Return the seconds of each step, and the peak of the memory, of one case."""
     torch.set_num_threads(1)
     X, given = drawn(n_rows, n_groups)
-    clf = FairPrunedClassifier(
-        MLP,
-        criterion=nn.CrossEntropyLoss,
-        module__hidden=(64, 32),
-        max_epochs=1,
-        batch_size=1024,
-        verbose=0,
-        random_state=0,
-    ).fit(X[:1024], given["y_true"][:1024])
+    clf = of_one_epoch(module__hidden=(64, 32), batch_size=1024)
+    clf.fit(X[:1024], given["y_true"][:1024])
     small = FairnessReport(**{name: values[:1000] for name, values in given.items()})
     small.to_html()  # what is imported late is imported
     str(small)
-    found = {"predict": seconds(lambda: clf.predict(X))}
-    found["memory_gb"] = peak(lambda: str(FairnessReport(**given)))
-    found["report"] = seconds(lambda: FairnessReport(**given))
+    found = {"predict": median_seconds(lambda: clf.predict(X))}
+    found["memory_gb"] = peak(lambda: str(FairnessReport(**given))) / 1e9
+    found["report"] = median_seconds(lambda: FairnessReport(**given))
     # A report may keep what it was asked once: each step gets one of its own.
     fresh = [FairnessReport(**given) for _ in range(4)]
     steps: list[Callable[[FairnessReport], Any]] = [
@@ -115,69 +88,48 @@ def measure(n_rows: int, n_groups: int, draws: int | None) -> dict[str, float]:
         lambda report: report.to_html(),
     ]
     for step, report, name in zip(steps, fresh, list(STEPS)[2:6], strict=True):
-        found[name] = seconds(lambda step=step, report=report: step(report), rounds=1)
+        found[name] = seconds(functools.partial(step, report))
     for n_boot in (20, 200):
-        run = n_boot if draws is None else draws
-        options = {"n_boot": run, "ci_quantiles": [0.025, 0.975], "random_state": 0}
-        took = seconds(lambda options=options: FairnessReport(**given, **options).to_frame(), 1)
-        once = found["report"] + found["to_frame"]
-        found[f"intervals_{n_boot}"] = once + (took - once) * n_boot / run
+        told = given | {"n_boot": n_boot, "ci_quantiles": [0.025, 0.975], "random_state": 0}
+        found[f"intervals_{n_boot}"] = seconds(lambda told=told: FairnessReport(**told).to_frame())
     return found
 
 
-def page(table: pd.DataFrame) -> str:
-    """Return the results in Markdown."""
-    lines = [
-        "# What a report costs",
-        "",
-        "Processor seconds on one thread, by `benchmarks/speed/report_cost.py`: what they are of",
-        "is said there. *Before* is the last state of the package in which each report made",
-        "fairlearn's frames over all rows; its intervals are extrapolated from one draw.",
-    ]
+def write_page(table: pd.DataFrame, path: Path) -> None:
+    """Write a table for each case."""
+    parts = [by_hand(PAGE)]
     for (rows, groups), part in table.groupby(["rows", "groups"], sort=False):
         by_name = part.set_index("name")
         names = [name for name in ("before", "after") if name in by_name.index]
-        lines += ["", f"## {rows:,} rows, {groups} groups", "", f"| | {' | '.join(names)} |"]
-        lines.append("|---" * (len(names) + 1) + "|")
-        for key, words in STEPS.items():
-            cells = [_rounded(by_name.loc[name, key]) for name in names]
-            lines.append(f"| {words} | {' | '.join(cells)} |")
-        both = by_name["report"] + by_name["to_frame"]
-        cells = [f"{both[name] / by_name.loc[name, 'predict']:.1f}" for name in names]
-        lines.append(f"| report and `to_frame()` ÷ `predict` | {' | '.join(cells)} |")
-        cells = [f"{by_name.loc[name, 'memory_gb']:.2f} GB" for name in names]
-        lines.append(f"| peak memory of report and text | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        by_name = by_name.loc[names]
+        times = ((by_name["report"] + by_name["to_frame"]) / by_name["predict"]).map(
+            "{:.1f}".format
+        )
+        memory = by_name["memory_gb"].map("{:.2f} GB".format)
+        lines = [[words, *by_name[key].map(_rounded)] for key, words in STEPS.items()]
+        lines += [["report and `to_frame()` ÷ `predict`", *times]]
+        lines += [["peak memory of report and text", *memory]]
+        parts += [f"## {rows:,} rows, {groups} groups", bare_table(["", *names], lines)]
+    write(path, parts)
 
 
 def _rounded(value: float) -> str:
     return f"{value:,.0f} s" if value >= 100 else f"{value:.3g} s"
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Measure each case in a process of its own, and write the CSV and the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--name", choices=("before", "after"), default="after")
-    parser.add_argument("--draws", type=int, help="extrapolate intervals from so many draws")
-    parser.add_argument("--case", type=int, nargs=2, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.case:
-        print(pd.DataFrame([measure(*args.case, args.draws)]).to_csv(index=False))
-        return
-    rows = []
-    for case in CASES:
-        command = [sys.executable, "-m", "benchmarks.speed.report_cost", "--case", *map(str, case)]
-        command += ["--draws", str(args.draws)] * (args.draws is not None)
-        ran = subprocess.run(command, capture_output=True, text=True, check=True)
-        found = pd.read_csv(StringIO(ran.stdout)).iloc[0].to_dict()
-        rows.append({"name": args.name, "rows": case[0], "groups": case[1]} | found)
-        print(rows[-1], flush=True)
-    table, path = pd.DataFrame(rows), HERE.with_suffix(".csv")
-    if path.exists():
-        known = pd.read_csv(path)
-        table = pd.concat([known[known["name"] != args.name], table])
-    table.to_csv(path, index=False, float_format="%.4g")
-    HERE.with_suffix(".md").write_text(page(table), encoding="utf-8")
+    args = options(__doc__, n_jobs=0, quick="few rows").parse_args(argv)
+    cases = [(2000, 10)] if args.quick else CASES
+    found = [
+        {"name": "after", "rows": n, "groups": k} | alone(measure, n, k)
+        for n, k in tqdm(cases, disable=None)
+    ]
+    table = pd.DataFrame(found)
+    if not args.quick:
+        known = pd.read_csv(PAGE.with_suffix(".csv"))
+        table = pd.concat([known[known["name"] != "after"], table])
+    keep_times(__file__, args, table, write_page)
 
 
 if __name__ == "__main__":

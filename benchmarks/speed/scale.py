@@ -21,30 +21,26 @@ Run ``python -m benchmarks.speed.scale``: cells that are in ``scale.csv`` are no
 
 from __future__ import annotations
 
-import argparse
 import gc
+import itertools
 import os
-import subprocess
-import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
-from io import StringIO
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
-from torch import nn
 
-from benchmarks.lib.harness import ROOT, run_cells
+from benchmarks.lib.harness import Cell
+from benchmarks.lib.study import options, run_study
+from benchmarks.lib.timing import alone, memory, seconds
+from benchmarks.lib.training import named, of_one_epoch
 from benchmarks.speed.scale_page import write_page
 from sk_prunefair import EqualLossConstraint, FairnessReport, FairPrunedClassifier, pruning_curve
-from sk_prunefair.modules import MLP
 
-HERE = Path(__file__)
 GROUPS = (2, 50, 500, 10_000)
 PART_ROWS = 100_000
 CELLS = [
@@ -93,75 +89,52 @@ def slices(rows: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def make_net(**options: Any) -> FairPrunedClassifier:
     """Return the net of all cells, not fitted."""
-    given: dict[str, Any] = {
-        "module__hidden": (32,),
-        "criterion": nn.CrossEntropyLoss,
-        "callbacks": [("equal_loss", EqualLossConstraint(phase="before"))],
-        "max_epochs": 1,
-        "batch_size": 4096,
-        "train_split": None,
-        "verbose": 0,
-        "random_state": 0,
-    }
-    return FairPrunedClassifier(MLP, **(given | options))
+    constraint = named(EqualLossConstraint(phase="before"))
+    given: dict[str, Any] = {"module__hidden": (32,), "batch_size": 4096, "callbacks": constraint}
+    return of_one_epoch(**given | options)
 
 
-def seconds(work: Callable[[], Any]) -> float:
-    """Return the processor time of a call."""
-    gc.collect()
-    start = time.process_time()
-    work()
-    return time.process_time() - start
-
-
-def times(n_rows: int) -> list[dict[str, Any]]:
-    """Return the seconds of each step by number of groups, turn by turn."""
+def times(n_rows: int, _: int) -> list[dict[str, Any]]:
+    """Return the seconds of each step by number of groups, turn by turn, and sizes."""
     X = np.random.default_rng(1).standard_normal((n_rows, 8), dtype=np.float32)
-    small = report_of(drawn(1000, 2))
-    small.to_html()
+    report_of(drawn(1000, 2)).to_html()
     nets: dict[int, FairPrunedClassifier] = {}
     found = []
-    n_rounds = 3 if n_rows <= 1_000_000 else 1
-    for turn in range(n_rounds):
-        for groups in GROUPS:
-            rows = drawn(n_rows, groups)
-            y, s = rows["y_true"], rows["sensitive_features"]
-            if groups not in nets:
-                nets[groups] = make_net(max_epochs=0).fit(X, y, sensitive_features=s)
-            net = nets[groups]
-            took = {
-                "epoch": seconds(lambda: net.partial_fit(X, y, sensitive_features=s, epochs=1)),  # noqa: B023
-                "report": seconds(lambda: report_of(rows).to_frame()),  # noqa: B023
-            }
-            report = report_of(rows)
-            took["text"] = seconds(lambda: str(report))  # noqa: B023
-            took["parts"] = seconds(
-                lambda: FairnessReport.from_parts(slices(rows)).to_frame()  # noqa: B023
-            )
-            if turn == 0:
-                took["json"] = seconds(lambda: report.to_json(samples=False))  # noqa: B023
-                if n_rows <= 100_000:
-                    took["page"] = seconds(report.to_html)
-            found += [
-                {"turn": turn, "n_groups": groups, "step": step, "value": value}
-                for step, value in took.items()
-            ]
-            if turn == 0:
-                sizes = {"text_bytes": len(str(report))}
-                if n_rows <= 100_000:
-                    sizes["page_bytes"] = len(report.to_html().encode())
-                found += [
-                    {"turn": 0, "n_groups": groups, "step": step, "value": value}
-                    for step, value in sizes.items()
-                ]
+    for turn, groups in itertools.product(range(3 if n_rows <= 1_000_000 else 1), GROUPS):
+        rows = drawn(n_rows, groups)
+        y, s = rows["y_true"], rows["sensitive_features"]
+        if groups not in nets:
+            nets[groups] = make_net(max_epochs=0).fit(X, y, sensitive_features=s)
+        report = report_of(rows)
+        steps: dict[str, Callable[[], Any]] = {
+            "epoch": partial(nets[groups].partial_fit, X, y, sensitive_features=s, epochs=1),
+            "report": lambda rows=rows: report_of(rows).to_frame(),
+            "text": partial(str, report),
+            "parts": lambda rows=rows: FairnessReport.from_parts(slices(rows)).to_frame(),
+        }
+        if turn == 0:
+            steps["json"] = partial(report.to_json, samples=False)
+            if n_rows <= 100_000:
+                steps["page"] = report.to_html
+        values = {step: collected_seconds(work) for step, work in steps.items()}
+        if turn == 0:
+            values["text_bytes"] = len(str(report))
+        if "page" in steps:
+            values["page_bytes"] = len(report.to_html().encode())
+        told = {"turn": turn, "n_groups": groups}
+        found += [told | {"step": step, "value": value} for step, value in values.items()]
     return found
+
+
+def collected_seconds(work: Callable[[], Any]) -> float:
+    """Return the processor time of a call, once the garbage is collected."""
+    gc.collect()
+    return seconds(work)
 
 
 def private() -> float:
     """Return the megabytes that are this process's alone."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    [line] = [each for each in lines if each.startswith("RssAnon")]
-    return int(line.split()[1]) / 1024
+    return memory("RssAnon") / 2**20
 
 
 def most(work: Callable[[], Any]) -> float:
@@ -182,7 +155,7 @@ def most(work: Callable[[], Any]) -> float:
     return max(*found, private())
 
 
-def memory(n_rows: int, n_groups: int) -> list[dict[str, Any]]:
+def peaks(n_rows: int, n_groups: int) -> list[dict[str, Any]]:
     """Return the megabytes that each step takes beyond what was there before."""
 
     def steps(n_rows: int) -> Iterator[tuple[str, Callable[[], Any]]]:
@@ -234,7 +207,7 @@ def file(n_rows: int, n_groups: int) -> list[dict[str, Any]]:
 
 def audit(n_rows: int, n_groups: int) -> list[dict[str, Any]]:
     """Return seconds and all private memory of a report of parts, with what makes the parts."""
-    made = seconds(lambda: [None for _ in parts(n_rows // 100, n_groups)]) * 100
+    made = collected_seconds(lambda: [None for _ in parts(n_rows // 100, n_groups)]) * 100
     reports: list[FairnessReport] = []
     held: list[float] = []
 
@@ -243,50 +216,32 @@ def audit(n_rows: int, n_groups: int) -> list[dict[str, Any]]:
             most(lambda: reports.append(FairnessReport.from_parts(parts(n_rows, n_groups))))
         )
 
-    found = {"seconds": seconds(work) - made}
+    found = {"seconds": collected_seconds(work) - made}
     found |= {"private": held[0], "n_samples": reports[0].n_samples}
-    found["text"] = seconds(lambda: str(reports[0]))
+    found["text"] = collected_seconds(lambda: str(reports[0]))
     return [{"n_groups": n_groups, "step": step, "value": each} for step, each in found.items()]
 
 
-def measure(cell: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows of a cell, run in a process of its own."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "benchmarks.speed.scale", "--cell", *map(str, cell.values())],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        env=os.environ | {"MALLOC_MMAP_THRESHOLD_": "1000000", "PYTHONPATH": str(ROOT)},
-    )
-    return pd.read_csv(StringIO(ran.stdout)).to_dict("records")
+PARTS = {"time": times, "memory": peaks, "file": file, "audit": audit}
 
 
-def run_cell(part: str, n_rows: int, n_groups: int) -> pd.DataFrame:
+def run_cell(part: str, n_rows: int, n_groups: int) -> list[dict[str, Any]]:
     """Return what a cell measures, in this process."""
     torch.set_num_threads(1)
-    work = {
-        "time": lambda: times(n_rows),
-        "memory": lambda: memory(n_rows, n_groups),
-        "file": lambda: file(n_rows, n_groups),
-        "audit": lambda: audit(n_rows, n_groups),
-    }[part]
-    return pd.DataFrame({"turn": 0} | row for row in work())
+    return [{"turn": 0} | row for row in PARTS[part](n_rows, n_groups)]
 
 
-def main() -> None:
+def measure(cell: Cell) -> list[dict[str, Any]]:
+    """Return the rows of a cell, run in a process of its own."""
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = "1000000"  # the process reads it as it starts
+    return alone(run_cell, *cell.values())
+
+
+def main(argv: list[str] | None = None) -> None:
     """Run the cells that are missing, and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cell", nargs=3, help=argparse.SUPPRESS)
-    parser.add_argument("--page", action="store_true", help="write the page of the CSV alone")
-    args = parser.parse_args()
-    if args.cell:
-        part, rows, groups = args.cell
-        print(run_cell(part, int(rows), int(groups)).to_csv(index=False, float_format="%.5g"))
-        return
-    path = HERE.with_suffix(".csv")
-    if not args.page:
-        run_cells(CELLS, measure, path)
-    write_page(pd.read_csv(path), HERE.with_suffix(".md"))
+    args = options(__doc__, n_jobs=0, quick="few rows").parse_args(argv)
+    todo = [cell | {"rows": 2000} for cell in CELLS[:3]] if args.quick else CELLS
+    run_study(__file__, args, todo, measure, write_page)
 
 
 if __name__ == "__main__":

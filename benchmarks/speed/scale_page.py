@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-HERE = Path(__file__)
+from benchmarks.lib.pages import bare_table, by_hand, write
+
 STEPS = {
     "epoch": "one epoch, with its checks",
     "report": "report and `to_frame()`",
@@ -31,108 +32,76 @@ FILE = {
     "report": "report",
     "curve": "curve of two rates",
 }
-OTHERS = {
-    "scale_processes.md": "training on several processes",
-    "scale_sweeps.md": "sweeps on several workers",
-}
+PAGE = Path(__file__).with_name("scale.md")
 
 
 def write_page(table: pd.DataFrame, path: Path) -> None:
     """Write the page of the rows of the CSV."""
-    lines = [
-        "# Rows and groups: what grows",
-        "",
-        "By `benchmarks/speed/scale.py`, which says what is measured; figures are from",
-        "`scale.csv`. Other jobs ran on the machine: seconds are of the processor, which they slow",
-        "down by its shared memory and caches; ratios within a round suffer less. An epoch is one",
-        "with `EqualLossConstraint`, of a small net, so that the net does not hide what groups",
-        "cost.",
-        *_seconds(table[table["part"] == "time"]),
-        *_memory(table[table["part"] == "memory"]),
-        *_audit(table[table["part"] == "audit"]),
-        *_file(table[table["part"] == "file"]),
-    ]
-    known = {name: words for name, words in OTHERS.items() if (HERE.parent / name).exists()}
-    found = [f"[{words}]({name})" for name, words in known.items()]
-    if found:
-        lines += ["", f"Beside this: {', '.join(found)}."]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    parts = [by_hand(PAGE)]
+    makers = {"time": _seconds, "memory": _memory, "audit": _audit, "file": _file}
+    for name, make in makers.items():
+        part = table[table["part"] == name]
+        parts += [] if part.empty else make(part)
+    write(path, [*parts, by_hand(PAGE, "Beside this:")])
 
 
 def _seconds(table: pd.DataFrame) -> list[str]:
-    lines = []
-    for rows, part in table.groupby("rows"):
+    parts = []
+    for n_rows, part in table.groupby("rows"):
         seconds = part.groupby(["step", "n_groups"])["value"].median().unstack()
-        groups = list(seconds.columns)
-        heads = [f"{n:,} groups" for n in groups]
-        lines += ["", f"## {rows:,} rows: seconds, and times those of two groups", ""]
+        parts.append(f"## {n_rows:,} rows: seconds, and times those of two groups")
         if part["turn"].max() == 0:
-            lines += ["One round, two groups first, while other jobs went on.", ""]
-        lines += [f"| | {' | '.join(heads)} |", "|---" * (len(groups) + 1) + "|"]
+            parts.append("One round, two groups first, while other jobs went on.")
         by_turn = part.pivot_table(index=["step", "turn"], columns="n_groups", values="value")
-        ratios = by_turn.div(by_turn[groups[0]], axis=0).groupby("step").median()
-        for step, words in STEPS.items():
-            if step in seconds.index:
-                cells = [
-                    f"{seconds.loc[step, n]:.3g}"
-                    + (f" (× {ratios.loc[step, n]:.2f})" if n != groups[0] else "")
-                    for n in groups
-                ]
-                lines.append(f"| {words} | {' | '.join(cells)} |")
-        for step, words in SIZES.items():
-            if step in seconds.index:
-                cells = [f"{seconds.loc[step, n]:,.0f}" for n in groups]
-                lines.append(f"| {words} | {' | '.join(cells)} |")
+        first, *others = groups = list(seconds.columns)
+        ratios = by_turn.div(by_turn[first], axis=0).groupby("step").median()
+        lines = [
+            [words, f"{seconds.loc[step, first]:.3g}"]
+            + [f"{seconds.loc[step, n]:.3g} (× {ratios.loc[step, n]:.2f})" for n in others]
+            for step, words in STEPS.items()
+            if step in seconds.index
+        ]
+        lines += [
+            [words, *(f"{seconds.loc[step, n]:,.0f}" for n in groups)]
+            for step, words in SIZES.items()
+            if step in seconds.index
+        ]
+        parts.append(bare_table(["", *(f"{n:,} groups" for n in groups)], lines))
     slopes = _slopes(table[table["step"].isin(["epoch", "report", "parts"])])
-    if len(slopes):
-        lines += ["", "Slope of seconds over rows, log-log (1 is proportional):", ""]
-        lines += _slope_table(slopes, STEPS)
-    return lines
+    said = "Slope of seconds over rows, log-log (1 is proportional):"
+    return parts + ([said, _slope_table(slopes, STEPS)] if len(slopes) else [])
 
 
 def _memory(table: pd.DataFrame) -> list[str]:
-    if table.empty:
-        return []
-    lines = ["", "## Private memory beyond the rows themselves", ""]
-    lines += ["| rows | groups | " + " | ".join(MEMORY.values()) + " |", "|---" * 6 + "|"]
+    lines = []
     for (rows, groups), part in table.groupby(["rows", "n_groups"]):
         found = part.set_index("step")["value"]
         cells = [f"{found[s]:,.0f} MB ({found[s] * 2**20 / rows:,.0f} B a row)" for s in MEMORY]
-        lines.append(f"| {rows:,} | {groups:,} | {' | '.join(cells)} |")
-    lines += [
-        "",
-        "What a process has freed but not given back counts before a step, so that parts, each of",
-        "100,000 rows, may add nothing to it.",
-    ]
+        lines.append([f"{rows:,}", f"{groups:,}", *cells])
+    heading = "## Private memory beyond the rows themselves"
+    parts = [heading, bare_table(["rows", "groups", *MEMORY.values()], lines)]
+    parts.append(by_hand(PAGE, "What a process has freed", until="Slope"))
     slopes = _slopes(table[table["step"].isin(["epoch", "report"])])
-    if len(slopes):
-        lines += ["", "Slope of memory over rows, log-log:", "", *_slope_table(slopes, MEMORY)]
-    return lines
+    said = "Slope of memory over rows, log-log:"
+    return parts + ([said, _slope_table(slopes, MEMORY)] if len(slopes) else [])
 
 
 def _audit(table: pd.DataFrame) -> list[str]:
-    if table.empty:
-        return []
     found = table.set_index("step")["value"]
     return [
-        "",
         f"## {found['n_samples']:,.0f} rows, {table['n_groups'].iloc[0]} groups, in parts",
-        "",
-        f"`from_parts` takes {found['seconds']:,.0f} s of one thread beyond what makes the rows.",
-        f"The process holds {found['private']:,.0f} MB of private memory at most, with Python and",
+        f"`from_parts` takes {found['seconds']:,.0f} s of one thread beyond what makes the rows.\n"
+        f"The process holds {found['private']:,.0f} MB of private memory at most, with Python and\n"
         f"torch. `str(report)` then takes {found['text']:.2g} s.",
     ]
 
 
 def _file(table: pd.DataFrame) -> list[str]:
-    if table.empty:
-        return []
-    rows = table["rows"].iloc[0]
-    gigabytes = rows * 1024 / 1e9
-    lines = ["", f"## A file of {rows:,} × 256 numbers, {gigabytes:.2g} GB: private memory", ""]
-    lines += ["| | most, MB |", "|---|---|"]
-    found = table.set_index("step")["value"]
-    return lines + [f"| {words} | {found[step]:,.0f} |" for step, words in FILE.items()]
+    rows, found = table["rows"].iloc[0], table.set_index("step")["value"]
+    return [
+        f"## A file of {rows:,} × 256 numbers, {rows * 1024 / 1e9:.2g} GB: private memory",
+        bare_table(["", "most, MB"], ([words, f"{found[s]:,.0f}"] for s, words in FILE.items())),
+    ]
 
 
 def _slopes(table: pd.DataFrame) -> pd.DataFrame:
@@ -146,11 +115,10 @@ def _slopes(table: pd.DataFrame) -> pd.DataFrame:
     return pd.Series(found, dtype=float).unstack() if found else pd.DataFrame()
 
 
-def _slope_table(slopes: pd.DataFrame, words: dict[str, str]) -> list[str]:
-    heads = [f"{n:,} groups" for n in slopes.columns]
-    lines = [f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
-    for step, name in words.items():
-        if step in slopes.index:
-            cells = ["" if np.isnan(v) else f"{v:.2f}" for v in slopes.loc[step]]
-            lines.append(f"| {name} | {' | '.join(cells)} |")
-    return lines
+def _slope_table(slopes: pd.DataFrame, words: dict[str, str]) -> str:
+    lines = [
+        [name, *("" if np.isnan(v) else f"{v:.2f}" for v in slopes.loc[step])]
+        for step, name in words.items()
+        if step in slopes.index
+    ]
+    return bare_table(["", *(f"{n:,} groups" for n in slopes.columns)], lines)

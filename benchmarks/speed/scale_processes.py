@@ -2,10 +2,9 @@
 
 Run ``python -m benchmarks.speed.scale_processes``; it starts two gloo processes by
 ``torch.distributed.run``, writes ``scale_processes.csv`` and, from that and from arithmetic, the
-page
-``scale_processes.md``. Contenders take turns within one launch: the plain classifier on rank 0
-while
-rank 1 waits, the same with half of each batch (what a rank computes), and both ranks together.
+page ``scale_processes.md``. Contenders take turns within one launch: the plain classifier on rank 0
+while rank 1 waits, the same with half of each batch (what a rank computes), and both ranks
+together.
 """
 
 from __future__ import annotations
@@ -24,8 +23,12 @@ import numpy as np
 import pandas as pd
 from skorch.callbacks import Callback
 
-from benchmarks.lib.harness import out_path
+from benchmarks.lib.harness import out_path, page_path
+from benchmarks.lib.pages import by_hand, markdown, write
+from benchmarks.lib.study import options
+from benchmarks.lib.timing import seconds
 
+PAGE = Path(__file__).with_suffix(".md")
 N_ROWS, N_FEATURES, N_GROUPS = 8_192, 64, 10
 NETS = {"MLP 64": [64], "MLP 512–512": [512, 512], "MLP 1024–1024": [1024, 1024]}
 BATCHES = (256, 2048)
@@ -89,17 +92,12 @@ def worker(path: Path, rounds: int, n_rows: int, nets: list[str], batches: list[
         )
         return clf.fit(X[rows], y[rows], sensitive_features=group[rows])
 
-    def seconds(clf: Any, clock: str) -> float:
-        return clf.history[-1, clock]  # the second epoch: the first one warms up
-
     def reduction(n_values: int, dtype: torch.dtype) -> float:
         values = torch.ones(n_values, dtype=dtype)
         times = []
         for _ in range(12):
             distributed.barrier()
-            begun = time.perf_counter()
-            distributed.all_reduce(values)
-            times.append(time.perf_counter() - begun)
+            times.append(seconds(lambda: distributed.all_reduce(values), time.perf_counter))
         return statistics.median(times)
 
     rows = []
@@ -131,11 +129,12 @@ def worker(path: Path, rounds: int, n_rows: int, nets: list[str], batches: list[
                         "round": number,
                         "parameters": n_parameters,
                         "steps": alone.history[-1, "train_batch_count"],
-                        "one": seconds(alone, "dur"),
-                        "two": seconds(both, "dur"),
-                        "cpu_one": seconds(alone, "cpu"),
-                        "cpu_half": seconds(half, "cpu"),
-                        "cpu_two": seconds(both, "cpu"),
+                        # Of the second epoch: the first one warms up.
+                        "one": alone.history[-1, "dur"],
+                        "two": both.history[-1, "dur"],
+                        "cpu_one": alone.history[-1, "cpu"],
+                        "cpu_half": half.history[-1, "cpu"],
+                        "cpu_two": both.history[-1, "cpu"],
                         "all_reduce_gradients": gradients,
                         "all_reduce_sums": sums,
                         "multipliers_differ": float(
@@ -147,17 +146,19 @@ def worker(path: Path, rounds: int, n_rows: int, nets: list[str], batches: list[
                 )
     if accelerator.is_main_process:
         pd.DataFrame(rows).to_csv(path, index=False, float_format="%.4g")
+    # A process that ends while the other still listens to it is aborted.
+    distributed.barrier()
+    distributed.destroy_process_group()
 
 
-def launch(path: Path, options: list[str]) -> None:
+def launch(options: list[str]) -> None:
     """Run `worker` in two processes."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc_per_node", "2", "-m", "benchmarks.speed.scale_processes"]
-    command += ["--worker", "--out", str(path), *options]
+    command += ["--nproc_per_node", "2", "-m", "benchmarks.speed.scale_processes", *options]
     subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
 
-def measured(rows: pd.DataFrame) -> str:
+def measured(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the table of what was measured."""
     lines = []
     for (net, batch), part in rows.groupby(["net", "batch"], sort=False):
@@ -178,7 +179,7 @@ def measured(rows: pd.DataFrame) -> str:
                 "weights differ": f"{part['weights_differ'].max():.0e}",
             }
         )
-    return pd.DataFrame(lines).to_markdown(index=False, stralign="left", disable_numparse=True)
+    return pd.DataFrame(lines)
 
 
 def size(n_bytes: float) -> str:
@@ -189,7 +190,7 @@ def size(n_bytes: float) -> str:
     return f"{n_bytes:.0f} B"
 
 
-def collectives() -> str:
+def collectives() -> pd.DataFrame:
     """Return the table of bytes per collective operation, at a hundred nodes."""
     nodes, steps = NODES[-1], DATA // (NODES[-1] * ROWS)
     reduced, gathered, broadcast = 2 * (nodes - 1) / nodes, (nodes - 1) / nodes, 1.0
@@ -217,12 +218,10 @@ def collectives() -> str:
     ]
     names = ["what", "when", "groups", "bytes", "here", f"sent by each of {nodes}"]
     table = [(*rest, size(n), size(times * n)) for *rest, n, times in lines]
-    return pd.DataFrame(table, columns=names).to_markdown(
-        index=False, stralign="left", disable_numparse=True
-    )
+    return pd.DataFrame(table, columns=names)
 
 
-def groups_per_batch() -> str:
+def groups_per_batch() -> pd.DataFrame:
     """Return the table of what a batch of all nodes holds of a group."""
     lines = []
     for nodes in NODES:
@@ -241,88 +240,48 @@ def groups_per_batch() -> str:
                     "equal groups with two rows": f"{batch // 2:,}",
                 }
             )
-    return pd.DataFrame(lines).to_markdown(index=False, stralign="left", disable_numparse=True)
+    return pd.DataFrame(lines)
 
 
 def write_page(rows: pd.DataFrame, path: Path) -> None:
-    """Write the page."""
-    share = 4 * 8 * 10_000 / (4 * PARAMETERS)
+    """Write what was measured, and two tables of arithmetic."""
     faster = (rows["cpu_one"] / rows["cpu_two"]).groupby([rows["net"], rows["batch"]]).median()
     least, most = faster.idxmin(), faster.idxmax()
-    text = f"""# Several processes
+    said = (
+        f"Two processes pay where a step takes long beside its exchange: {faster[most]:.1f} times "
+        f"less work\neach for {most[0]} in batches of {most[1]:,}, and {1 / faster[least]:.1f} "
+        f"times *more* for\n{least[0]} in batches of {least[1]:,}. The difference of the weights "
+        "is single precision's rounding,\nas a sum over two ranks has another order; in double "
+        "precision (`tests/distributed`) both agree to\n1e-12, and ranks among each other agree "
+        "bit for bit."
+    )
+    parts = [by_hand(PAGE), _table(measured(rows)), said]
+    parts += [by_hand(PAGE, "## A hundred nodes"), _table(collectives())]
+    parts += [by_hand(PAGE, "The constraint is not what limits")]
+    parts += [by_hand(PAGE, "## When groups are the limit"), _table(groups_per_batch())]
+    write(path, [*parts, by_hand(PAGE, "On the other side")])
 
-Written by `benchmarks/speed/scale_processes.py` from `scale_processes.csv`: one epoch of the dense
-training with `EqualLossConstraint`, {N_ROWS:,} rows, {N_GROUPS} groups, batches of all ranks of the
-given size, one process beside two with gloo on one machine of two cores, one thread each. Medians,
-and ratios within a round. The machine was shared with others and very busy, some ten processes on
-the two cores: so the work of a process is its own time, of all its threads, and "times less" is how
-much faster two processes would be on cores of their own, but for waiting. "Times as fast" is by the
-clock on the wall, as it was. "Work of communication" is the part of a rank's work that is above
-that of one process with half of each batch; "waiting for gradients" is what as many all-reduces of
-the gradients' size take by themselves on the wall, which torch partly hides behind the backward
-pass. Multipliers and weights are those after two epochs, less those of the plain classifier.
 
-{measured(rows)}
-
-Two processes pay where a step takes long beside its exchange: {faster[most]:.1f} times less work
-each for {most[0]} in batches of {most[1]:,}, and {1 / faster[least]:.1f} times *more* for
-{least[0]} in batches of {least[1]:,}. The difference of the weights is single precision's rounding,
-as a sum over two ranks has another order; in double precision (`tests/distributed`) both agree to
-1e-12, and ranks among each other agree bit for bit.
-
-## A hundred nodes, by arithmetic
-
-One process a node, P = {PARAMETERS:,} parameters in single precision, {ROWS} rows a rank, {DATA:,}
-rows in all, ten classes. In a ring all-reduce each of R nodes sends 2 (R − 1) / R times the bytes,
-with a hundred nodes twice what it is with two; what grows is the latency, of 2 (R − 1) messages one
-after the other.
-
-{collectives()}
-
-The constraint is not what limits: with 10,000 groups its sums of an epoch are {share:.1%} of the
-gradients of one step. They are sums, so that nothing grows with the number of rows. Of the draws
-nothing is sent: every rank draws them itself from the same generator.
-
-## When groups are the limit
-
-What limits is what a batch holds of a group. With R ranks a batch has R times the rows, so a group
-that is rare on one process is less rare in a batch of all; `by="auto"` draws a group more often
-until it has two rows in the mean, and weights the rest, so draws are needed less the more nodes
-there are.
-
-{groups_per_batch()}
-
-On the other side, an epoch has fewer steps, and multipliers move once an epoch: {DATA:,} rows on
-{NODES[-1]} nodes are {math.ceil(DATA / (NODES[-1] * ROWS)):,} steps. Where an epoch gets shorter
-than some tens of steps, use fewer rows a rank or more epochs. The constraints on derivatives see a
-rank's own rows only: with {ROWS} rows a rank, {ROWS // 2} equal groups are as many as have two rows
-there, whatever the number of nodes.
-"""
-    path.write_text(text)
+def _table(frame: pd.DataFrame) -> str:
+    return markdown(frame, stralign="left", disable_numparse=True)
 
 
 def main(argv: list[str] | None = None) -> None:
     """Measure, and write CSV and page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--rows", type=int, default=N_ROWS)
-    parser.add_argument("--nets", nargs="+", choices=list(NETS), default=list(NETS))
-    parser.add_argument("--batches", nargs="+", type=int, default=list(BATCHES))
-    parser.add_argument("--quick", action="store_true", help="one net, one round")
+    parser = options(__doc__, n_jobs=0, rounds=7, quick="one net, one round")
     parser.add_argument("--page", action="store_true", help="write the page from the CSV alone")
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
-    if args.quick:
-        args.rounds, args.rows, args.nets, args.batches = 1, 512, ["MLP 64"], [256]
-    path = out_path(__file__, args.out, args.quick)
-    if args.worker:
-        worker(path, args.rounds, args.rows, args.nets, args.batches)
-        return
-    if not args.page:
-        options = ["--rounds", str(args.rounds), "--rows", str(args.rows), "--nets", *args.nets]
-        launch(path, [*options, "--batches", *map(str, args.batches)])
-    write_page(pd.read_csv(path), path.with_suffix(".md"))
+    if args.worker and args.quick:
+        worker(args.worker, 1, 512, ["MLP 64"], [256])
+    elif args.worker:
+        worker(args.worker, args.rounds, N_ROWS, list(NETS), list(BATCHES))
+    else:
+        path = out_path(__file__, args.out, args.quick)
+        if not args.page:
+            quick = ["--quick"] if args.quick else []
+            launch(["--worker", str(path), "--rounds", str(args.rounds), *quick])
+        write_page(pd.read_csv(path), page_path(path))
 
 
 if __name__ == "__main__":

@@ -4,15 +4,15 @@ One net is pruned at eight rates and fine-tuned for an epoch at each, through jo
 two workers. The time of the work itself is taken around it, in the worker; what is left of the
 processor time of all processes, those of the cluster included, is overhead: sending, scheduling,
 waiting. Backends take turns. Also counted: the bytes that are sent, against those of sending the
-data with each net. Run ``python -m benchmarks.speed.scale_sweeps [--quick]``: it rewrites the CSV
-and the page beside it; ``--page`` rewrites the page alone.
+data with each net. Run ``python -m benchmarks.speed.scale_sweeps [--quick]``: it goes on where it
+was stopped, and writes the page of its CSV.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,16 @@ import pandas as pd
 import psutil
 import torch
 from joblib.externals.loky import get_reusable_executor
-from torch import nn
 
-from sk_prunefair import FairPrunedClassifier
-from sk_prunefair.modules import MLP
+from benchmarks.lib.harness import Cell
+from benchmarks.lib.pages import by_hand, markdown, write
+from benchmarks.lib.study import options, run_study
+from benchmarks.lib.training import of_one_epoch
 from sk_prunefair.selection._nets import make_trial
 from sk_prunefair.selection._parallel import Job, run_jobs
 from sk_prunefair.selection._shipping import packed
 
-HERE = Path(__file__).parent
+PAGE = Path(__file__).with_suffix(".md")
 BACKENDS = ["in series", "loky", "threading", "Dask", "Ray"]
 RATES = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 SHAPES = [(5_000, 32), (100_000, 64)]
@@ -54,21 +55,14 @@ def times() -> dict[int, float]:
     return found
 
 
+@functools.lru_cache(maxsize=1)
 def make(n_rows: int, n_columns: int) -> Any:
     """Return a net trained for one epoch, with data to judge and to fine-tune it on."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((n_rows, n_columns)).astype(np.float32)
     y, groups = (X[:, 0] > 0).astype(int), rng.integers(0, 4, n_rows)
-    clf = FairPrunedClassifier(
-        MLP,
-        module__hidden=(64, 32),
-        criterion=nn.CrossEntropyLoss,
-        max_epochs=1,
-        batch_size=256,
-        train_split=None,
-        verbose=0,
-        random_state=0,
-    ).fit(X, y, sensitive_features=groups)
+    clf = of_one_epoch(module__hidden=(64, 32), batch_size=256)
+    clf.fit(X, y, sensitive_features=groups)
     half = n_rows // 2
     train = X[:half], y[:half], groups[:half]
     return make_trial(clf, X[half:], y[half:], train, finetune_epochs=1)
@@ -122,25 +116,14 @@ def measure(backend: str, n_jobs: int | None, trial: Any, rounds: int) -> list[d
     return rows
 
 
-def sent(trial: Any) -> dict[str, int]:
-    """Return the bytes of one sending, and of one with each net."""
-    once = sum(part.nbytes for part in packed(trial))
-    return {"bytes_once": once, "bytes_each": once * len(RATES)}
-
-
-def run(rounds: int, shapes: list[tuple[int, int]], out: Path) -> None:
-    """Measure all backends and write the rows."""
+def work(cell: Cell, quick: bool = False) -> list[dict[str, Any]]:
+    """Measure a backend on data of one shape; also the bytes that are sent, once and with each."""
     torch.set_num_threads(1)
-    rows = []
-    for shape in shapes:
-        trial = make(*shape)
-        for backend in BACKENDS:
-            with started(backend) as n_jobs:
-                found = measure(backend, n_jobs, trial, rounds)
-            named = {"rows": shape[0], "columns": shape[1], "backend": backend} | sent(trial)
-            rows += [named | row for row in found]
-            print(backend, shape, found[-1], flush=True)
-    pd.DataFrame(rows).to_csv(out, index=False, float_format="%.4g")
+    trial = make(cell["rows"], cell["columns"])
+    with started(cell["backend"]) as n_jobs:
+        found = measure(cell["backend"], n_jobs, trial, 1 if quick else 2)
+    once = sum(part.nbytes for part in packed(trial))
+    return [{"bytes_once": once, "bytes_each": once * len(RATES)} | row for row in found]
 
 
 def write_page(rows: pd.DataFrame, path: Path) -> None:
@@ -166,37 +149,25 @@ def write_page(rows: pd.DataFrame, path: Path) -> None:
                     "to start, once, s": f"{max(beside.iloc[0] - later.median(), 0):.1f}",
                 }
             )
-    table = pd.DataFrame(lines).to_markdown(index=False, disable_numparse=True)
-    n_rounds = int(rows["round"].max())
-    sent = "; ".join(sizes)
-    path.write_text(PAGE.format(n_rates=len(RATES), n_rounds=n_rounds, table=table, sizes=sent))
+    table = markdown(pd.DataFrame(lines), disable_numparse=True)
+    said = (
+        f"What is sent, once against with each net: {'; '.join(sizes)}. On one machine loky maps\n"
+        "it into memory, Ray keeps it in its store of objects, and Dask sends it to each worker "
+        "once."
+    )
+    write(path, [by_hand(PAGE), table, said, by_hand(PAGE, "Threads take turns")])
 
 
-PAGE = """\
-# Sweeps on several workers
-
-Written by `benchmarks/speed/scale_sweeps.py` from `scale_sweeps.csv`: one net (MLP 64-32) pruned at
-{n_rates} rates, one epoch of fine-tuning at each, two workers of one thread. Times are processor
-time of all processes; the work is measured in the worker, and overhead is all else. Medians over
-{n_rounds} sweeps after a first one, which also starts workers and imports torch in them. The
-machine was shared and busy: other processes take caches and memory bandwidth.
-
-{table}
-
-What is sent, once against with each net: {sizes}. On one machine loky maps
-it into memory, Ray keeps it in its store of objects, and Dask sends it to each worker once.
-
-Threads take turns, since torch's random generator is one for all of them: two are no faster than
-one. joblib's backend for Ray starts its workers anew for each sweep: its overhead holds two imports
-of torch, and its work the first calls of torch in them. It pays where a net trains for minutes. The
-numbers of a sweep are the same on every backend, bit for bit.
-"""
+def main(argv: list[str] | None = None) -> None:
+    """Run the cells that are missing, and write the page."""
+    args = options(__doc__, n_jobs=0, quick="few rows, one sweep").parse_args(argv)
+    todo = [
+        {"rows": n_rows, "columns": n_columns, "backend": backend}
+        for n_rows, n_columns in (SHAPES[:1] if args.quick else SHAPES)
+        for backend in BACKENDS
+    ]
+    run_study(__file__, args, todo, work, write_page)
 
 
 if __name__ == "__main__":
-    quick = "--quick" in sys.argv
-    out = HERE / ("scale_sweeps_quick.csv" if quick else "scale_sweeps.csv")
-    if "--page" not in sys.argv:
-        run(1 if quick else 2, SHAPES[:1] if quick else SHAPES, out)
-    if not quick:
-        write_page(pd.read_csv(out), HERE / "scale_sweeps.md")
+    main()

@@ -8,10 +8,8 @@ thread, time of the process, contenders turn by turn; medians of the ratios with
 
 from __future__ import annotations
 
-import argparse
 import copy
 import tempfile
-import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -24,7 +22,9 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
-from benchmarks.lib.harness import Cell, out_path, run_cells
+from benchmarks.lib.harness import Cell
+from benchmarks.lib.study import options, run_study
+from benchmarks.lib.timing import seconds
 from benchmarks.speed.sparse_page import (
     CASES,
     CHANNELS,
@@ -136,36 +136,29 @@ def work(cell: Cell) -> list[dict[str, Any]]:
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
         calls, told, X = contenders(cell, Path(folder))
-        start = time.process_time()
-        calls[MASKED](X)
-        once = time.process_time() - start
+        once = seconds(lambda: calls[MASKED](X))
         rounds = int(min(N_ROUNDS, max(3, SECONDS / once)))
-        seconds = seconds_of(list(calls.values()), X, n_rounds=rounds)
+        found = seconds_of(list(calls.values()), X, n_rounds=rounds)
     return [
         {"contender": name, "round": number, "seconds": each, "told": told.get(name, "")}
         for which, name in enumerate(calls)
-        for number, each in enumerate(seconds[:, which])
+        for number, each in enumerate(found[:, which])
     ] + [
         {"contender": name, "round": 0, "seconds": np.nan, "told": told[name]}
         for name in told.keys() - calls
     ]
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Measure what is not measured yet, and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, help="where rows go")
-    parser.add_argument("--quick", action="store_true", help="one net, nothing committed")
-    args = parser.parse_args()
-    cells = [
+    args = options(__doc__, n_jobs=0, quick="one net").parse_args(argv)
+    todo = [
         {"net": name, "batch": batch, "rate": rate}
         for name, batches in CASES.items()
         for batch, rates in batches.items()
         for rate in rates
     ]
-    out = out_path(__file__, args.out, args.quick)
-    times = run_cells(cells[:1] if args.quick else cells, work, out)
-    write_page(times, out.with_suffix(".md"))
+    run_study(__file__, args, todo[:1] if args.quick else todo, work, write_page)
 
 
 if __name__ == "__main__":

@@ -7,23 +7,22 @@ contenders turn by turn. The line it gives stands in ``sparse.md``.
 
 from __future__ import annotations
 
-import argparse
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 from torch import nn
 
+from benchmarks.lib.study import keep_times, options
+from benchmarks.lib.timing import by_round
 from sk_prunefair.export._sparse_forms import seconds_of
 from sk_prunefair.export.sparse_layers import SparseLinear
 
 BLOCKS = ((1, 4), (8, 8), (16, 16))
 RATES = (0.9, 0.95)
 BATCHES = (1, 64)
-OUT = Path(__file__).with_suffix(".csv")
 
 Call = Callable[[torch.Tensor], torch.Tensor]
 
@@ -78,27 +77,17 @@ def _error(call: Call, X: torch.Tensor) -> str | None:
     return None
 
 
-def gains(times: pd.DataFrame) -> pd.DataFrame:
-    """Return how many times as fast as dense each contender is, by rate and batch."""
-    keys = ["size", "rate", "batch"]
-    wide = times.pivot_table("seconds", [*keys, "round"], "contender", sort=False)
-    return wide.rdiv(wide["dense"], axis=0).groupby(keys).median()
-
-
-def main() -> None:
-    """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=2048)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--quick", action="store_true", help="a small layer, nothing written")
-    args = parser.parse_args()
+def main(argv: list[str] | None = None) -> None:
+    """Measure, write, and print how many times as fast as dense each is."""
+    args = options(__doc__, n_jobs=0, rounds=15, quick="a small layer").parse_args(argv)
     torch.set_num_threads(1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        times = pd.DataFrame(measure(64, 2) if args.quick else measure(args.size, args.rounds))
-    if not args.quick:
-        times.to_csv(OUT, index=False, float_format="%.7f")
-    print(gains(times).T.to_string())
+        times = pd.DataFrame(measure(64, 2) if args.quick else measure(2048, args.rounds))
+    keep_times(__file__, args, times)
+    keys = ["size", "rate", "batch"]
+    wide = by_round(times, *keys)
+    print(wide.rdiv(wide["dense"], axis=0).groupby(keys).median().T.to_string())
     print(times.dropna(subset="error")[["contender", "error"]].drop_duplicates().to_string())
 
 

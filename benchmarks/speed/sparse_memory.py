@@ -9,22 +9,17 @@ as resident beyond what stood there once everything was imported. The sentence i
 
 from __future__ import annotations
 
-import argparse
-import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
 from torch import nn
 
+from benchmarks.lib.study import keep_times, options
+from benchmarks.lib.timing import alone, peak
 from sk_prunefair.export import load_compact, load_sparse, save_compact, sparse_module
 
-OUT = Path(__file__).with_suffix(".csv")
-MODULE = "benchmarks.speed.sparse_memory"
 RATE, SIZE, DEPTH = 0.95, 4096, 4
 WAYS = ("load_compact, then sparse_module", "load_sparse")
 
@@ -45,47 +40,32 @@ def write(path: Path, size: int) -> int:
     return sum(p.numel() * p.element_size() for p in made.parameters())
 
 
-def _resident(key: str) -> int:
-    """Return what Linux says of this process: VmRSS is resident now, VmHWM was at the peak."""
-    lines = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
-    return 1024 * int(lines[key].split()[0])
-
-
-def peak(path: str, way: str, size: int) -> int:
-    """Return the bytes at the peak beyond those before."""
+def most(path: Path, way: str, size: int) -> int:
+    """Return the bytes at the peak beyond those before, in a process of its own."""
     torch.set_num_threads(1)
     X = torch.zeros(1, size)
     sparse_module(nn.Linear(2, 2), torch.zeros(1, 2))  # imports what is imported late
-    before = _resident("VmRSS")
-    if way == WAYS[0]:
-        sparse_module(load_compact(path, net(size)), X)
-    else:
-        with torch.device("meta"):
-            target = net(size)
-        load_sparse(path, target, X)
-    return _resident("VmHWM") - before
+
+    def work() -> None:
+        if way == WAYS[0]:
+            sparse_module(load_compact(path, net(size)), X)
+        else:
+            with torch.device("meta"):
+                target = net(size)
+            load_sparse(path, target, X)
+
+    return peak(work)
 
 
-def main() -> None:
-    """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a small net, nothing written")
-    parser.add_argument("--one", nargs=3, help="a file, a way and a size, for one process")
-    args = parser.parse_args()
-    if args.one:
-        print(json.dumps(peak(args.one[0], args.one[1], int(args.one[2]))))
-        return
-    size, rows = 64 if args.quick else SIZE, list[dict[str, Any]]()
+def main(argv: list[str] | None = None) -> None:
+    """Measure, write, print."""
+    args = options(__doc__, n_jobs=0, quick="a small net").parse_args(argv)
+    size = 64 if args.quick else SIZE
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.zip"
-        n_dense = write(path, size)
-        for way in WAYS:
-            command = [sys.executable, "-m", MODULE, "--one", str(path), way, str(size)]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            told = {"way": way, "bytes_dense": n_dense, "bytes_file": path.stat().st_size}
-            rows.append(told | {"bytes_peak": int(done.stdout.splitlines()[-1])})
-    if not args.quick:
-        pd.DataFrame(rows).to_csv(OUT, index=False)
+        told = {"bytes_dense": write(path, size), "bytes_file": path.stat().st_size}
+        rows = [{"way": w} | told | {"bytes_peak": alone(most, path, w, size)} for w in WAYS]
+    keep_times(__file__, args, pd.DataFrame(rows))
     print(pd.DataFrame(rows).to_string())
 
 

@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.lib.pages import by_hand, markdown, write
+from benchmarks.lib.timing import by_round
+
+PAGE = Path(__file__).with_name("sparse.md")
 DENSE, MASKED, SPARSE, CHANNELS = "dense", "masked", "sparse module", "channels"
 FLOAT, INT8, INT8_MASKED = "ONNX Runtime", "ONNX Runtime, int8", "ONNX Runtime, int8, masked"
 SIDE_BY_SIDE = (DENSE, MASKED, SPARSE, CHANNELS, FLOAT, INT8, INT8_MASKED)
@@ -84,10 +88,9 @@ def _int8_sentence(times: pd.DataFrame) -> str:
 
 
 def _block_sentence() -> str:
-    blocks = pd.read_csv(Path(__file__).with_name("sparse_blocks.csv"))
     keys = ["rate", "batch"]
-    wide = blocks.pivot_table("seconds", [*keys, "round"], "contender", sort=False)
-    plain = (wide["csr, no blocks"].to_numpy()[:, None] / wide).groupby(keys).median()
+    wide = by_round(pd.read_csv(PAGE.with_name("sparse_blocks.csv")), *keys)
+    plain = wide.rdiv(wide["csr, no blocks"], axis=0).groupby(keys).median()
     parts = [
         f"{plain[f'bsr, {size}'].min():.2f} to {plain[f'bsr, {size}'].max():.2f} times as fast "
         f"for {size}"
@@ -103,7 +106,7 @@ def _block_sentence() -> str:
 
 
 def _memory_sentence() -> str:
-    told = pd.read_csv(Path(__file__).with_name("sparse_memory.csv")).set_index("way")
+    told = pd.read_csv(PAGE.with_name("sparse_memory.csv")).set_index("way")
     share = told["bytes_peak"] / told["bytes_dense"]
     dense, sparse = share.iloc[0], share.loc["load_sparse"]
     return (
@@ -115,24 +118,8 @@ def _memory_sentence() -> str:
 
 def write_page(times: pd.DataFrame, path: Path) -> None:
     """Write the tables and how they were measured."""
-    settings = {"index": False, "disable_numparse": True}
-    path.write_text(
-        "# Pruned nets on a CPU\n\nWritten by `benchmarks/speed/sparse.py` from `sparse.csv`. "
-        "Nets by "
-        "configuration (BERT-base with 128 tokens a sample, ResNet-18 at 32×32), weights as they "
-        "are initialised, the smallest of each layer removed but those of the last; float32. One "
-        "thread. The machine was shared and busy: times are of the process, not of the clock on "
-        "the wall, contenders turn by turn, and ratios are medians of those within a round. Other "
-        "processes still take caches and memory bandwidth.\n\n## The sparse module\n\nThe speed of "
-        "`sparse_module(net, batch)` beside the same net with its zeros in dense weights.\n\n"
-        + sparse_table(times).to_markdown(**settings)
-        + "\n\nA net that was not faster as a whole stays dense: 1.00 there means that nothing was "
-        "gained. Tried and left out: scipy's CSR for one row, as with int32 indices torch's "
-        "product of a matrix and a vector was faster; `torch.nn.functional.linear` with a CSR "
-        "weight, which was slower than dense at 0.9.\n\n## Side by side\n\nHow many times as fast "
-        "as the dense net. Masked: zeros in dense weights, also in the file of ONNX Runtime. "
-        "Channels: so many removed that a layer between two others loses 0.9 of its weights; in "
-        "brackets what is left of all. int8: ONNX Runtime's static quantisation.\n\n"
-        + side_by_side(times).to_markdown(**settings)
-        + f"\n\n{_int8_sentence(times)}\n\n{_block_sentence()}\n\n{_memory_sentence()}\n"
-    )
+    tables = (markdown(f(times), disable_numparse=True) for f in (sparse_table, side_by_side))
+    parts = [by_hand(PAGE), by_hand(PAGE, "## The sparse module"), next(tables)]
+    parts += [by_hand(PAGE, "A net that was not faster"), by_hand(PAGE, "## Side by side")]
+    parts += [next(tables), _int8_sentence(times), _block_sentence(), _memory_sentence()]
+    write(path, parts)

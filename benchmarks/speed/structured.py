@@ -11,8 +11,9 @@ another matter; here is only what it buys.
 
 from __future__ import annotations
 
-import argparse
+import functools
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,9 +24,10 @@ import onnxruntime
 import pandas as pd
 import torch
 from torch import nn
-from tqdm import tqdm
 
-from benchmarks.lib.harness import out_path
+from benchmarks.lib.pages import fill, markdown
+from benchmarks.lib.study import keep_times, options
+from benchmarks.lib.timing import as_rows, by_round, in_turns
 from sk_prunefair.export import to_onnx
 from sk_prunefair.modules import ResNet18
 from sk_prunefair.pruning.channels import ChannelPruner
@@ -34,6 +36,7 @@ from sk_prunefair.pruning.shrink import shrink_module
 
 THREADS = (1, 2)
 SIZE = 32
+PAGE = Path(__file__).with_suffix(".md")
 BATCHES = (1, 64)
 TARGETS = [
     ("pruned, torch", "dense, torch", 1, 0.45),
@@ -44,13 +47,13 @@ TARGETS = [
 Runner = Callable[[torch.Tensor], object]
 
 
-def nets(width: int, rate: float) -> dict[str, nn.Module]:
-    """Return a dense net and the one without a share of its channels."""
+def nets(width: int) -> dict[str, nn.Module]:
+    """Return a dense net and the one without half of its channels."""
     torch.manual_seed(0)
     dense = ResNet18(10, width=width).eval()
     zeros = torch.zeros(1, dtype=torch.int64)
     data = PruningData([(torch.randn(1, 3, SIZE, SIZE), zeros, zeros)])
-    pruned = shrink_module(dense, ChannelPruner().kept(dense, rate, data))
+    pruned = shrink_module(dense, ChannelPruner().kept(dense, 0.5, data))
     return {"dense": dense, "pruned": pruned.eval()}
 
 
@@ -87,29 +90,19 @@ def measure(given: dict[str, nn.Module], folder: str, threads: int, rounds: int)
     """Time all contenders in turn; one row per batch size, round and contender."""
     torch.set_num_threads(threads)
     runners = contenders(given, folder, threads)
-    rows = []
+    tables = []
     for batch in BATCHES:
         X = torch.randn(batch, 3, SIZE, SIZE)
-        n_calls = 20 if batch == 1 else 1
-        for run in runners.values():
-            run(X)  # the first call allocates
-        for number in tqdm(range(rounds), desc=f"{threads} threads, batch {batch}", disable=None):
-            names = list(runners)
-            shift = number % len(names)
-            for name in names[shift:] + names[:shift]:
-                start = time.perf_counter()
-                for _ in range(n_calls):
-                    runners[name](X)
-                seconds = (time.perf_counter() - start) / n_calls
-                row = {"threads": threads, "batch": batch, "round": number, "contender": name}
-                rows.append(row | {"seconds": seconds})
-    return pd.DataFrame(rows)
+        works = {name: functools.partial(run, X) for name, run in runners.items()}
+        times = in_turns(works, rounds, time.perf_counter, calls=20 if batch == 1 else 1)
+        tables.append(as_rows(times, threads=threads, batch=batch))
+    return pd.concat(tables)
 
 
 def ratios(times: pd.DataFrame) -> pd.DataFrame:
     """Return medians of the ratios within a round, and the ratios of the fastest rounds."""
     keys = ["threads", "batch"]
-    wide = times.pivot(index=[*keys, "round"], columns="contender", values="seconds")
+    wide = by_round(times, *keys)
     fastest = wide.groupby(level=keys).min()
     rows = []
     for threads in times["threads"].unique():
@@ -127,32 +120,26 @@ def ratios(times: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--rate", type=float, default=0.5)
-    parser.add_argument("--quick", action="store_true", help="three rounds of a slim net")
-    parser.add_argument("--out", type=Path)
-    args = parser.parse_args()
-    args.out = out_path(__file__, args.out, args.quick)
-    width, rounds = (8, 3) if args.quick else (64, args.rounds)
-    given = nets(width, args.rate)
+def write_page(times: pd.DataFrame, path: Path, machine: str = "") -> None:
+    """Write ratios and milliseconds; what is said of the machine of another run is replaced."""
+    fastest = times.groupby(["contender", "threads", "batch"], sort=False)["seconds"].min() * 1e3
+    milliseconds = fastest.round(2).unstack(["threads", "batch"]).to_markdown()
+    text = fill(PAGE, [markdown(ratios(times).round(2)), milliseconds])
+    path.write_text(re.sub("The machine has .*", machine, text) if machine else text)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Measure, write, print."""
+    args = options(__doc__, n_jobs=0, quick="three rounds of a slim net").parse_args(argv)
+    width, rounds = (8, 3) if args.quick else (64, 25)
+    given = nets(width)
     with tempfile.TemporaryDirectory() as folder:
         times = pd.concat([measure(given, folder, threads, rounds) for threads in THREADS])
-    times.to_csv(args.out, index=False, float_format="%.4g")
-    fastest = times.groupby(["contender", "threads", "batch"], sort=False)["seconds"].min() * 1e3
-    args.out.with_suffix(".md").write_text(
-        "# What a net with fewer channels costs\n\nWritten by `benchmarks/speed/structured.py` "
-        "from "
-        f"`{args.out.name}`: a ResNet-18 of width {width} without {args.rate:.0%} of its channels, "
-        f"images of 3×{SIZE}×{SIZE}, {rounds} rounds; ratios within a round, and of the fastest. "
+    machine = (
         f"The machine has {os.cpu_count()} cores, its load over the last quarter of an hour, this "
-        f"run included, was {os.getloadavg()[2]:.1f}.\n\n"
-        f"{ratios(times).round(2).to_markdown(index=False)}\n\nMilliseconds per batch, fastest "
-        f"round:\n\n{fastest.round(2).unstack(['threads', 'batch']).to_markdown()}\n"
+        f"run included, was {os.getloadavg()[2]:.1f}."
     )
-    print(args.out.with_suffix(".md").read_text())
+    keep_times(__file__, args, times, functools.partial(write_page, machine=machine))
 
 
 if __name__ == "__main__":

@@ -13,11 +13,9 @@ Peak memory is what the child grows by.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import os
 import resource
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -31,11 +29,15 @@ from torch import nn
 from tqdm import tqdm
 
 from benchmarks.lib.harness import out_path
+from benchmarks.lib.pages import fill, markdown
+from benchmarks.lib.study import options
 from benchmarks.lib.tasks import TASKS
+from benchmarks.lib.timing import by_round, seconds, spread
 from sk_prunefair import FairPrunedClassifier
 from sk_prunefair.theory import group_gradient_norms, group_hessian_eigenvalues, risk_bounds
 from sk_prunefair.theory.grouped import GroupedNet
 
+PAGE = Path(__file__).with_suffix(".md")
 TOL = 1e-3
 POWER_ITERATIONS = 40  # more would only say that it does not converge
 RATES = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9)
@@ -126,17 +128,15 @@ def in_child(run: Callable[[], object], warm_up: bool) -> tuple[float, float]:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         if warm_up:
             run()
-        start = time.process_time()
-        run()
-        seconds = time.process_time() - start
+        took = seconds(run)
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-        os.write(write, f"{seconds} {grown / 1024}".encode())
+        os.write(write, f"{took} {grown / 1024}".encode())
         os._exit(0)
     os.close(write)
     with os.fdopen(read) as pipe:
-        seconds, grown = map(float, pipe.read().split())
+        took, grown = map(float, pipe.read().split())
     os.wait()
-    return seconds, grown
+    return took, grown
 
 
 def measure(
@@ -150,15 +150,15 @@ def measure(
         n_rounds = max(1, rounds // 3) if task == "faces_race" else rounds
         for number in tqdm(range(n_rounds), desc=title, disable=None):
             for name, run in todo.items():
-                seconds, grown = in_child(run, warm_up="eigenvalue" not in name)
-                row = {"task": title, "round": number, "contender": name, "seconds": seconds}
+                took, grown = in_child(run, warm_up="eigenvalue" not in name)
+                row = {"task": title, "round": number, "contender": name, "seconds": took}
                 rows.append(row | {"peak_mib": grown})
     return pd.DataFrame(rows)
 
 
 def ratios(times: pd.DataFrame) -> pd.DataFrame:
     """Return medians over rounds of the ratios within a round."""
-    wide = times.pivot(index=["task", "round"], columns="contender", values="seconds")
+    wide = by_round(times, "task")
     pairs = [(f"gradients of {n} groups", "plain pass", "≤ 1.2") for n in N_GROUPS]
     pairs += [
         ("eigenvalues", "eigenvalues, curvlinops + eigsh", "≤ 0.3"),
@@ -168,12 +168,9 @@ def ratios(times: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for task in times["task"].unique():
         for over, under, target in pairs:
-            ratio = (wide.loc[task, over] / wide.loc[task, under]).dropna()
-            if ratio.empty:
-                continue
-            spread = {"median": ratio.median(), "min": ratio.min(), "max": ratio.max()}
-            rows.append({"task": task, "ratio": f"{over} ÷ {under}", "target": target} | spread)
-    return pd.DataFrame(rows)
+            row = {"task": task, "ratio": f"{over} ÷ {under}", "target": target}
+            rows.append(row | spread(wide.loc[task], over, under))
+    return pd.DataFrame(rows).dropna()
 
 
 def rankings(sizes: dict[str, int]) -> pd.DataFrame:
@@ -208,30 +205,18 @@ def rankings(sizes: dict[str, int]) -> pd.DataFrame:
 def write_page(times: pd.DataFrame, path: Path, bounds: pd.DataFrame | None = None) -> None:
     """Write ratios and medians of the rows, and the bounds; None reads those that are there."""
     if bounds is None:
-        bounds = pd.read_csv(Path(__file__).with_name("theory_bounds.csv"))
+        bounds = pd.read_csv(PAGE.with_name("theory_bounds.csv"))
     medians = times.groupby(["task", "contender"], sort=False)[["seconds", "peak_mib"]].median()
-    path.write_text(
-        "# What group gradients and Hessians cost\n\nWritten by `benchmarks/speed/theory.py` from "
-        "`theory.csv`: one thread; medians over rounds, ratios within a round. Gradients and plain "
-        "passes bind net and data first; by the time of the processor.\n\n"
-        f"{ratios(times).round(2).to_markdown(index=False)}\n\n"
-        f"{medians.round(3).reset_index().to_markdown(index=False)}\n\n"
-        "## What Theorem 1's bound and the signed estimate say of the risk\n\nOne-shot magnitude "
-        "pruning, groups' training data, one seed.\n\n"
-        f"{bounds.round(3).to_markdown(index=False)}\n"
-    )
+    tables = [ratios(times).round(2), medians.round(3).reset_index(), bounds.round(3)]
+    path.write_text(fill(PAGE, [markdown(each) for each in tables]))
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="one round of tiny sizes")
-    parser.add_argument("--out", type=Path)
-    known = [*SIZES, *SMALL]
-    parser.add_argument("--tasks", nargs="+", default=known, choices=known)
+    tasks = [*SIZES, *SMALL]
+    parser = options(__doc__, tasks=tasks, n_jobs=0, rounds=5, quick="one round of tiny sizes")
     parser.add_argument("--gradients", action="store_true", help="leave all else as committed")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     args.out = out_path(__file__, args.out, args.quick)
     torch.set_num_threads(1)
     # curvlinops' dependencies speak of torch.jit; power iteration and quick runs need no warning.

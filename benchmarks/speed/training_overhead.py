@@ -9,9 +9,7 @@ up.
 
 from __future__ import annotations
 
-import argparse
-import textwrap
-import time
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,12 +19,14 @@ import pandas as pd
 import torch
 from skorch import NeuralNetClassifier
 from torch import nn
-from tqdm import tqdm
 
 from benchmarks.lib.first_default import FirstDefault
-from benchmarks.lib.tasks import encoder
+from benchmarks.lib.pages import markdown, wrapped, write
+from benchmarks.lib.study import keep_times, options
+from benchmarks.lib.tasks import adult_at_once
+from benchmarks.lib.timing import as_rows, by_round, in_turns, spread
+from benchmarks.lib.training import bare_loop, named
 from sk_prunefair import FairPrunedClassifier
-from sk_prunefair.datasets import load_adult
 from sk_prunefair.modules import MLP
 
 BATCH_SIZE = 256
@@ -35,17 +35,18 @@ BOUNDS = (-1.0, 4.0)
 FACTORS = (0.1, 50.0)
 STEP = 0.5
 POWER = 8
+EPOCHS = 3
+SKORCH = {
+    "criterion": nn.CrossEntropyLoss,
+    "lr": LR,
+    "batch_size": BATCH_SIZE,
+    "max_epochs": EPOCHS,
+    "train_split": None,
+    "verbose": 0,
+}
 
 
-def adult() -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
-    """Return Adult, encoded and scaled, with race and sex."""
-    bunch = load_adult()
-    X = encoder().fit_transform(bunch.data).astype(np.float32)
-    y = (bunch.target == np.unique(bunch.target)[1]).astype(np.int64)
-    return np.ascontiguousarray(X), y, bunch.sensitive_features
-
-
-def hand_written(X: np.ndarray, y: np.ndarray, group: np.ndarray, epochs: int) -> None:
+def hand_written(X: np.ndarray, y: np.ndarray, group: np.ndarray) -> None:
     """Train the same net with the same constraint in a bare tensor loop."""
     net = MLP(X.shape[1], 2)
     optimizer = torch.optim.SGD(net.parameters(), lr=LR)
@@ -55,7 +56,7 @@ def hand_written(X: np.ndarray, y: np.ndarray, group: np.ndarray, epochs: int) -
     shares = sizes / len(y)
     multipliers = torch.zeros(n_groups, dtype=torch.float64)
     first_loss = None
-    for _ in range(epochs):
+    for _ in range(EPOCHS):
         factors = (1 + multipliers / (n_groups * shares)).clamp(*FACTORS)
         order = draw(factors[gt])
         epoch_losses, average = [], None
@@ -94,110 +95,69 @@ def draw(weights: torch.Tensor) -> torch.Tensor:
     return order[torch.randperm(len(order))]
 
 
-def hand_written_without(X: np.ndarray, y: np.ndarray, epochs: int) -> None:
-    """Train the same net without any constraint in a bare tensor loop."""
+def hand_written_without(X: np.ndarray, y: np.ndarray) -> None:
+    """Train the same net without any constraint."""
     net = MLP(X.shape[1], 2)
     optimizer = torch.optim.SGD(net.parameters(), lr=LR)
-    Xt, yt = torch.from_numpy(X), torch.from_numpy(y)
-    for _ in range(epochs):
-        for rows in torch.randperm(len(y)).split(BATCH_SIZE):
-            loss = nn.functional.cross_entropy(net(Xt[rows]), yt[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+    bare_loop(net, torch.from_numpy(X), torch.from_numpy(y), BATCH_SIZE, optimizer, EPOCHS)()
 
 
 def ours(
-    X: np.ndarray,
-    y: np.ndarray,
-    group: np.ndarray,
-    epochs: int,
-    constrained: bool,
-    **params: Any,
+    X: np.ndarray, y: np.ndarray, group: np.ndarray, constrained: bool = True, **params: Any
 ) -> None:
     """Train with FairPrunedClassifier."""
-    callbacks = [("equal_loss", FirstDefault(step_size=STEP))] if constrained else None
-    FairPrunedClassifier(MLP, callbacks=callbacks, **skorch_options(epochs) | params).fit(
-        X, y, sensitive_features=group
-    )
+    constraint = FirstDefault(step_size=STEP) if constrained else None
+    clf = FairPrunedClassifier(MLP, callbacks=named(constraint), **SKORCH | params)
+    clf.fit(X, y, sensitive_features=group)
 
 
-def plain_skorch(X: np.ndarray, y: np.ndarray, epochs: int) -> None:
+def plain_skorch(X: np.ndarray, y: np.ndarray) -> None:
     """Train with skorch's own classifier, shuffled as ours is."""
     NeuralNetClassifier(
         MLP,
         module__n_features=X.shape[1],
         module__n_classes=2,
         iterator_train__shuffle=True,
-        **skorch_options(epochs),
+        **SKORCH,
     ).fit(X, y)
 
 
-def skorch_options(epochs: int) -> dict:
-    """Return what both skorch contenders are given."""
-    return {
-        "criterion": nn.CrossEntropyLoss,
-        "lr": LR,
-        "batch_size": BATCH_SIZE,
-        "max_epochs": epochs,
-        "train_split": None,
-        "verbose": 0,
-    }
-
-
-def seconds(run: Callable[[], None]) -> float:
-    """Return the time of the process in one call: others are busy on the machine."""
-    start = time.process_time()
-    run()
-    return time.process_time() - start
-
-
-def measure(rounds: int, epochs: int) -> pd.DataFrame:
+def measure(rounds: int) -> pd.DataFrame:
     """Time all contenders in turn; one row per round and contender."""
-    X, y, sensitive = adult()
-    race_sex = sensitive.groupby(list(sensitive), observed=True).ngroup().to_numpy(copy=True)
+    adult = adult_at_once()
+    X, y, race_sex = adult.X, adult.y, adult.group
     rng = np.random.default_rng(0)
     random_groups = {n: rng.integers(0, n, len(y)) for n in (2, 10, 100, 500)}
     contenders: dict[str, Callable[[], None]] = {
-        "hand-written loop": lambda: hand_written(X, y, race_sex, epochs),
-        "ours, equal loss": lambda: ours(X, y, race_sex, epochs, constrained=True),
-        "ours, no constraint": lambda: ours(X, y, race_sex, epochs, constrained=False),
-        "ours, set-up": lambda: ours(X, y, race_sex, 0, constrained=True),
-        "skorch, no constraint": lambda: plain_skorch(X, y, epochs),
-        "hand-written, no constraint": lambda: hand_written_without(X, y, epochs),
-        "ours, compiled": lambda: ours(X, y, race_sex, epochs, True, compile=True),
-        "ours, bfloat16": lambda: ours(X, y, race_sex, epochs, True, autocast="bfloat16"),
+        "hand-written loop": lambda: hand_written(X, y, race_sex),
+        "ours, equal loss": lambda: ours(X, y, race_sex),
+        "ours, no constraint": lambda: ours(X, y, race_sex, constrained=False),
+        "ours, set-up": lambda: ours(X, y, race_sex, max_epochs=0),
+        "skorch, no constraint": lambda: plain_skorch(X, y),
+        "hand-written, no constraint": lambda: hand_written_without(X, y),
+        "ours, compiled": lambda: ours(X, y, race_sex, compile=True),
+        "ours, bfloat16": lambda: ours(X, y, race_sex, autocast="bfloat16"),
     }
     for n, group in random_groups.items():
-        contenders[f"ours, {n} groups"] = lambda group=group: ours(X, y, group, epochs, True)
-    rows = []
-    for number in tqdm(range(-1, rounds), disable=None):
-        for name, run in contenders.items():
-            took = seconds(run)
-            if number >= 0:
-                rows.append({"contender": name, "round": number, "seconds": took / epochs})
-    return pd.DataFrame(rows)
+        contenders[f"ours, {n} groups"] = functools.partial(ours, X, y, group)
+    return as_rows(in_turns(contenders, rounds) / EPOCHS)
+
+
+TARGETS = (
+    ("ours, equal loss", "hand-written loop", 1.1),
+    ("ours, equal loss", "skorch, no constraint", 0.7),
+    ("ours, equal loss", "ours, no constraint", 1.15),
+    ("ours, 500 groups", "ours, 2 groups", 1.1),
+)
 
 
 def ratios(times: pd.DataFrame) -> pd.DataFrame:
-    """Return medians over rounds of the ratios within a round."""
-    wide = times.pivot(index="round", columns="contender", values="seconds")
-    pairs = [
-        ("ours, equal loss", "hand-written loop", 1.1),
-        ("ours, equal loss", "skorch, no constraint", 0.7),
-        ("ours, equal loss", "ours, no constraint", 1.15),
-        ("ours, 500 groups", "ours, 2 groups", 1.1),
-    ]
+    """Return medians over rounds of the ratios within a round, with targets."""
+    wide = by_round(times)
     return pd.DataFrame(
         {"ratio": f"{over} ÷ {under}"} | spread(wide, over, under) | {"target": target}
-        for over, under, target in pairs
+        for over, under, target in TARGETS
     )
-
-
-def spread(wide: pd.DataFrame, over: str, under: str) -> dict[str, float]:
-    """Return median, least and most of a ratio within the rounds."""
-    ratio = wide[over] / wide[under]
-    return {"median": ratio.median(), "min": ratio.min(), "max": ratio.max()}
 
 
 PAIRS = (
@@ -214,59 +174,46 @@ PAIRS = (
 
 def write_page(times: pd.DataFrame, path: Path) -> None:
     """Write the seconds of an epoch and their ratios."""
-    wide = times.pivot(index="round", columns="contender", values="seconds")
-    epochs = wide.median()[list(dict.fromkeys(times["contender"]))]
+    wide = by_round(times)
+    epochs = wide.median()[times["contender"].unique()]
     wide["ours, equal loss, once set up"] = wide["ours, equal loss"] - wide["ours, set-up"]
-    lines = []
-    for over, under in PAIRS:
-        found = spread(wide, over, under)
-        told = f"{found['min']:.2f} to {found['max']:.2f}"
-        line = {"an epoch of": over, "÷ one of": under, "median": f"{found['median']:.2f}"}
-        lines.append(line | {"least to most": told})
-    told = ", ".join(f"{name} {1000 * value:.0f}" for name, value in epochs.items())
+    found = {pair: spread(wide, *pair) for pair in PAIRS}
+    lines = [
+        {
+            "an epoch of": over,
+            "÷ one of": under,
+            "median": f"{ratio['median']:.2f}",
+            "least to most": f"{ratio['min']:.2f} to {ratio['max']:.2f}",
+        }
+        for (over, under), ratio in found.items()
+    ]
+    compiled, half = (found[pair]["median"] for pair in PAIRS[-2:])
     text = (
-        "Written by `benchmarks/speed/training_overhead.py` from `training_overhead.csv`: "
-        "Adult, MLP "
-        "128–64, batches of 256, SGD, equal losses over race × sex or over random groups (the "
+        "Written by `benchmarks/speed/training_overhead.py` from `training_overhead.csv`: Adult, "
+        "MLP 128–64, batches of 256, SGD, equal losses over race × sex or over random groups (the "
         "default before the one of today: all of a group's factor is drawn). *Hand-written* is "
         "the same algorithm in a bare loop over tensors, without any check, callback or history; "
         "what `fit` does once (*set-up*: checks, labels, groups, the net) is shared by three "
         f"epochs, and left out in *once set up*. One thread, {len(wide)} rounds, contenders turn "
         "by turn. The machine was shared and busy: times are of the process, ratios those within a "
         "round, as medians. Milliseconds an epoch: "
-    )
-    compiled, half = (
-        f"{spread(wide, name, 'ours, equal loss')['median']:.2f}"
-        for name in ("ours, compiled", "ours, bfloat16")
-    )
+    ) + ", ".join(f"{name} {1000 * value:.0f}" for name, value in epochs.items())
     options = (
         "On a CPU and a net this small, an epoch with `compile=True` (inductor, compiled in a "
-        f"round before) takes {compiled} times one without, and one with "
-        f'`autocast="bfloat16"` {half} '
-        "times one in single precision. Larger nets were not measured. Inductor needs a C++ "
-        'compiler; where there is none, `compile__backend="aot_eager"` runs, and saves no time.'
+        f"round before) takes {compiled:.2f} times one without, and one with "
+        f'`autocast="bfloat16"` {half:.2f} times one in single precision. Larger nets were not '
+        "measured. Inductor needs a C++ compiler; where there is none, "
+        '`compile__backend="aot_eager"` runs, and saves no time.'
     )
-    path.write_text(
-        f"# What groups cost in training\n\n{textwrap.fill(text + told + '.', 100)}\n\n"
-        f"{pd.DataFrame(lines).to_markdown(index=False)}\n\n{textwrap.fill(options, 100)}\n"
-    )
+    table = markdown(pd.DataFrame(lines))
+    write(path, ["# What groups cost in training", wrapped(f"{text}."), table, wrapped(options)])
 
 
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    times = measure(args.rounds, args.epochs)
-    path = Path(__file__).with_suffix(".csv")
-    times.to_csv(path, index=False, float_format="%.4f")
-    write_page(pd.read_csv(path), path.with_suffix(".md"))
-    print(times.groupby("contender")["seconds"].median().rename("s per epoch").round(3).to_string())
-    print()
-    print(ratios(times).round(2).to_string(index=False))
+def main(argv: list[str] | None = None) -> None:
+    """Measure, write, print."""
+    args = options(__doc__, n_jobs=0, rounds=7, quick="one round").parse_args(argv)
+    torch.set_num_threads(1)
+    keep_times(__file__, args, measure(1 if args.quick else args.rounds), write_page)
 
 
 if __name__ == "__main__":

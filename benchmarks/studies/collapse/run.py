@@ -8,25 +8,30 @@ leaves). Rows go to ``rows.csv``, the table to ``page.md``.
 
 from __future__ import annotations
 
-import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.lib.harness import Cell
+from benchmarks.lib.harness import Cell, grid
+from benchmarks.lib.pages import markdown, wrapped, write
 from benchmarks.lib.study import options, run_study
 from benchmarks.lib.tasks import TASKS
-from benchmarks.lib.training import PRUNERS, dense_net, prune, scores
-from sk_prunefair import Distillation, EqualLossConstraint
+from benchmarks.lib.training import PRUNERS, Given, dense_net, prune, recipe, scores
+from sk_prunefair import EqualLossConstraint
 
 STEPS = (0.001, 0.01, 0.1, 0.5, 1, 10)  # written as the CSV has them
 ROWS = (0, 1, 3, 8)
 RATES = (0.8, 0.9, 0.95)
 SEEDS = (10, 11, 12)
 SMALL = 9  # the class that is thinned
-METHODS = ("none", "equal losses", "recipe")
+METHODS: dict[str, Callable[[float], Given]] = {
+    "none": lambda step: None,
+    "equal losses": lambda step: EqualLossConstraint(step_size=step),
+    "recipe": lambda step: recipe(step_size=step),
+}
 
 HEAD = """Made by `python -m benchmarks.studies.collapse.run`: digits, ten classes that are ten
 groups, a long tail of 20 to 1, held-out rows, seeds {seeds}, three epochs of fine-tuning at
@@ -35,7 +40,6 @@ three or eight (its four, twice). The default step is 0.5. *Least*: the least, o
 seeds, of accuracy less that of no constraint on the same rows and seed; *mean*: its mean. {finite}
 With steps of 0.001 and 0.01 hardly anything acts: the least there is what chance makes of a net at
 0.95.
-
 """
 
 
@@ -48,12 +52,8 @@ def work(cell: Cell, quick: bool = False) -> list[dict[str, Any]]:
         # Where the long tail has fewer, they come again: a group of eight needs eight.
         rest = np.flatnonzero(train.group != SMALL)
         train = train.take(np.r_[rest, np.resize(own, cell["rows"])])
-    given: list[Any] = []
-    if cell["method"] != "none":
-        given.append(EqualLossConstraint(step_size=cell["step"]))
-    if cell["method"] == "recipe":
-        given.append(Distillation())
     params = {"pruner": PRUNERS["digits"]} | ({"max_epochs": 2} if quick else {})
+    given = METHODS[cell["method"]](cell["step"])
     clf = dense_net(task, (train, test), cell["seed"], given, **params)
     out = []
     for rate in RATES[:1] if quick else RATES:
@@ -66,13 +66,8 @@ def work(cell: Cell, quick: bool = False) -> list[dict[str, Any]]:
 
 def cells() -> list[Cell]:
     """Return all cells; without a constraint, there is no step."""
-    return [
-        {"method": method, "step": step, "rows": rows, "seed": seed}
-        for seed in SEEDS
-        for rows in ROWS
-        for method in METHODS
-        for step in (STEPS if method != "none" else (0,))
-    ]
+    todo = grid(seed=SEEDS, rows=ROWS, method=METHODS, step=(0, *STEPS))
+    return [cell for cell in todo if (cell["method"] == "none") == (cell["step"] == 0)]
 
 
 def write_page(rows: pd.DataFrame, path: Path) -> None:
@@ -89,9 +84,7 @@ def write_page(rows: pd.DataFrame, path: Path) -> None:
         rates=", ".join(map(str, rows["rate"].unique())),
         finite=f"All weights are finite in {int(rows['finite'].sum())} of {len(rows)} nets.",
     )
-    text = textwrap.fill(said, 100, break_on_hyphens=False)
-    shown = table.reset_index().to_markdown(index=False)
-    path.write_text(f"# No collapse\n\n{text}\n\nLeast / mean:\n\n{shown}\n")
+    write(path, ["# No collapse", wrapped(said), "Least / mean:", markdown(table)])
 
 
 def main(argv: list[str] | None = None) -> None:

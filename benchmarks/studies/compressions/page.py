@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.lib.pages import by_hand, write
 from benchmarks.lib.tables import mean_and_spread
 
 NAMES = {
@@ -36,49 +37,30 @@ COLUMNS = {
     "cev": "CEV",
     "sde": "SDE",
 }
-_HEAD = """# Which compression hurts whom
-
-Written by `benchmarks/studies/compressions/run.py` from `rows.csv`; its docstring says how. {seeds}
-seeds, held-out rows, mean ± standard deviation. Each net is compared with the dense net that it
-was made of, as an ONNX file, by `compare_models`. *Bytes* are those of the deflated file. *Most
-lost by a group* is the largest accuracy drop of any group (COMPAS has groups of ten rows, and it is
-noisy there); *gap widened by* the accuracy gap after, minus before; *answers changed* the share of
-rows; CEV and SDE are Blakeney et al.'s. Pruned nets were trained for three epochs more than the
-dense net: *trained longer* is that net after the same epochs, with all its weights. Where a net
-had not learned its rare classes (the long tail, UTKFace race), these epochs alone repair some of
-them, and ξ is large for that.
-
-"""
+PAGE = Path(__file__).with_name("page.md")
 
 
 def write_page(rows: pd.DataFrame, path: Path) -> None:
     """Write the page."""
     rows = rows.assign(widened=rows["gap"] - rows["gap_dense"])
-    parts = [_HEAD.format(seeds=_seeds(rows)), _in_short(rows), _same_size(rows)]
-    parts += [
-        f"## {NAMES[task]}\n\n{_table(rows[rows['task'] == task])}\n"
-        for task in dict.fromkeys(rows["task"])
-    ]
-    path.write_text("\n".join(parts))
+    parts = [by_hand(PAGE), "## In short", _in_short(rows)]
+    parts += [by_hand(PAGE, "## For the same size", until="About"), *_same_size(rows)]
+    for task in dict.fromkeys(rows["task"]):
+        parts += [f"## {NAMES[task]}", *_table(rows[rows["task"] == task])]
+    write(path, parts)
 
 
-def _seeds(rows: pd.DataFrame) -> str:
-    counts = rows.groupby("task")["seed"].nunique()
-    least, most = counts.min(), counts.max()
-    return str(most) if least == most else f"{least} to {most}"
-
-
-def _same_size(rows: pd.DataFrame) -> str:
+def _same_size(rows: pd.DataFrame) -> list[str]:
     """Return means over data sets and seeds of compressions to about the same size."""
-    lines = ["## For the same size\n", "Means over data sets (each seed's mean first).\n"]
-    names = [name for name in COLUMNS if name not in ("cev",)]
+    parts = []
+    names = [name for name in COLUMNS if name != "cev"]
     for size, kinds in SIZES.items():
         part = rows[rows["compression"].isin(kinds)]
         means = part.groupby(["compression", "task"])[names].mean().groupby("compression").mean()
         shown = means.loc[[kind for kind in kinds if kind in means.index]]
         table = shown.rename(columns=COLUMNS).to_markdown(floatfmt=".3f")
-        lines.append(f"About {size} of the bytes:\n\n{table}\n")
-    return "\n".join(lines)
+        parts += [f"About {size} of the bytes:", table]
+    return parts
 
 
 def _in_short(rows: pd.DataFrame) -> str:
@@ -109,22 +91,22 @@ def _in_short(rows: pd.DataFrame) -> str:
         "(convolutions) of the dense net's time; nets with weights removed take the same, and "
         "narrow nets alone take less."
     )
-    lines = [textwrap.fill(f"- {each}", 98, subsequent_indent="  ") for each in said]
-    return "\n".join(["## In short", "", *lines, ""])
+    return "\n".join(textwrap.fill(f"- {each}", 98, subsequent_indent="  ") for each in said)
 
 
-def _table(rows: pd.DataFrame) -> str:
+def _table(rows: pd.DataFrame) -> list[str]:
+    """Return a sentence on the dense net of a data set, and the table of its compressions."""
     order = list(dict.fromkeys(rows["compression"]))
     grouped = rows[rows["compression"] != "none"].groupby("compression")[list(COLUMNS)]
     table = mean_and_spread(grouped).loc[[name for name in order if name != "none"]]
     dense = rows[rows["compression"] == "none"][["accuracy", "gap", "worst"]].mean()
     who = rows.groupby("compression")["who_lost_most"].agg(lambda each: _often(each.astype(str)))
-    table = table.assign(who=who).rename(columns={"who": "which group, how often"})
-    table = table.rename(columns=COLUMNS)
-    return (
-        f"Dense net: accuracy {dense['accuracy']:.3f}, gap {dense['gap']:.3f}, worst group "
-        f"{dense['worst']:.3f}.\n\n{table.to_markdown()}"
+    table = table.rename(columns=COLUMNS).assign(**{"which group, how often": who})
+    said = ", ".join(
+        f"{name} {dense[column]:.3f}"
+        for column, name in (("accuracy", "accuracy"), ("gap", "gap"), ("worst", "worst group"))
     )
+    return [f"Dense net: {said}.", table.to_markdown()]
 
 
 def _often(groups: pd.Series) -> str:

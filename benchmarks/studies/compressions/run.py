@@ -16,9 +16,8 @@ has as many parameters as the net pruned to 0.9 has weights, and follows the den
 from __future__ import annotations
 
 import copy
-import statistics
+import functools
 import tempfile
-import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,15 +26,15 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from benchmarks.lib.harness import Cell
+from benchmarks.lib.harness import Cell, grid
 from benchmarks.lib.study import options, run_study
 from benchmarks.lib.tasks import TASKS, Split
-from benchmarks.lib.training import FINETUNE_EPOCHS, PRUNERS
+from benchmarks.lib.timing import in_turns, spread
+from benchmarks.lib.training import FINETUNE_EPOCHS, PRUNERS, floor
 from benchmarks.studies.compressions.page import write_page
 from benchmarks.studies.compressions.students import distilled_student, n_parameters
-from sk_prunefair import FairnessReport, FairPrunedClassifier, compare_models
+from sk_prunefair import FairPrunedClassifier, compare_models
 from sk_prunefair.export import to_onnx
-from sk_prunefair.metrics import accuracy_gap_floor
 
 SEEDS = (0, 1, 2)
 USED = ("adult", "compas", "fashion", "faces_race")
@@ -107,7 +106,7 @@ def row(name: str, dense: Path, compressed: Path, test: Split) -> dict[str, Any]
         "xi": report.fairness_violation,
         "gap_dense": report.accuracy_gap["dense"],
         "gap": report.accuracy_gap["compressed"],
-        "floor": _floor(report),
+        "floor": floor(report),
         "worst": report.pruned.by_group["accuracy"].min(),
         "most_lost": drops.max(),
         "who_lost_most": drops.idxmax(),
@@ -115,12 +114,6 @@ def row(name: str, dense: Path, compressed: Path, test: Split) -> dict[str, Any]
         "cev": report.class_errors.attrs["combined_error_variance"],
         "sde": report.class_errors.attrs["symmetric_distance_error"],
     }
-
-
-def _floor(report: FairnessReport) -> float:
-    frame = report.pruned.by_group
-    accuracy = report.pruned.overall["accuracy"]
-    return accuracy_gap_floor(accuracy, frame["count"].to_numpy(), n_draws=2000)
 
 
 def deflated(path: Path) -> int:
@@ -132,33 +125,23 @@ def latencies(dense: Path, compressed: Path, X: np.ndarray, rounds: int = 30) ->
     """Return the median of time ÷ the dense net's, batches of 1 and 64, rounds in turns."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    sessions = [
-        onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        for path in (dense, compressed)
-    ]
+    sessions = {
+        name: onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        for name, path in (("dense", dense), ("compressed", compressed))
+    }
     found = {}
-    for size in (1, 64):
+    for size, calls in ((1, 100), (64, 10)):
         batch = {"X": np.ascontiguousarray(X[:size], dtype=np.float32)}
-        repeats = 100 if size == 1 else 10
-        ratios = []
-        for _ in range(rounds):
-            of_dense, of_compressed = (_seconds(each, batch, repeats) for each in sessions)
-            ratios.append(of_compressed / of_dense)
-        found[f"batch_{size}"] = statistics.median(ratios)
+        works = {name: functools.partial(each.run, None, batch) for name, each in sessions.items()}
+        times = in_turns(works, rounds, calls=calls)
+        found[f"batch_{size}"] = spread(times, "compressed", "dense")["median"]
     return found
-
-
-def _seconds(session: Any, batch: dict[str, np.ndarray], repeats: int) -> float:
-    start = time.process_time()  # one thread; other programs do not count
-    for _ in range(repeats):
-        session.run(None, batch)
-    return time.process_time() - start
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run what is missing, then write the page."""
     args = options(__doc__, tasks=USED, quick="digits alone, tiny").parse_args(argv)
-    todo = [{"task": task, "seed": seed} for seed in SEEDS for task in args.tasks]
+    todo = grid(seed=SEEDS, task=args.tasks)
     # The slowest one last: what is there when a run is stopped is there for all seeds.
     todo.sort(key=lambda cell: cell["task"] == "faces_race")
     if args.quick:

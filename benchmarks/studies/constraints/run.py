@@ -17,14 +17,21 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.lib.first_default import FirstDefault
-from benchmarks.lib.harness import Cell
+from benchmarks.lib.harness import Cell, grid
 from benchmarks.lib.study import options, run_study
 from benchmarks.lib.tasks import TASKS
-from benchmarks.lib.training import FINETUNE_EPOCHS, PRUNERS, Given, dense_net, prune, scores
+from benchmarks.lib.training import (
+    FINETUNE_EPOCHS,
+    PRUNERS,
+    Given,
+    dense_net,
+    prune,
+    recipe,
+    scores,
+)
 from benchmarks.studies.constraints.page import write_tables
 from sk_prunefair import (
     AccuracyGapConstraint,
-    Distillation,
     EqualCurvatureConstraint,
     EqualGradientConstraint,
     EqualLossConstraint,
@@ -35,7 +42,7 @@ LITERAL_STEPS = (0.001, 0.01, 0.1, 1.0)
 
 METHODS: dict[str, Callable[[], Given]] = {
     "none": lambda: None,
-    "ours": lambda: FirstDefault(),
+    "ours": FirstDefault,
     **{
         f"literal {step:g}": lambda step=step: FirstDefault(violation="absolute", step_size=step)
         for step in LITERAL_STEPS
@@ -49,9 +56,12 @@ METHODS: dict[str, Callable[[], Given]] = {
     "equal curvature": EqualCurvatureConstraint,
     # Today's default, and with distillation; "ours" is the default before.
     "equal losses": EqualLossConstraint,
-    "recipe": lambda: [EqualLossConstraint(), Distillation()],
+    "recipe": recipe,
 }
 IMAGES = ("fashion", "faces_race", "faces_gender")
+# The studies ``mitigation`` and ``field`` have today's default and the recipe on images.
+NOT_ON_IMAGES = ("equal losses", "recipe", "equal gradient", "equal curvature")
+NOT_ON_IMAGES += ("literal 0.001", "literal 1")
 # Those whose comparison is repeated on seeds that no choice was made by.
 REPEATED = ("none", "ours", "literal 0.01", "literal 0.1", "equal losses", "recipe")
 
@@ -60,17 +70,7 @@ def n_seeds(task: str, method: str) -> int:
     """Return over how many seeds a method runs; a net takes minutes on images."""
     if task not in IMAGES:
         return 10 if method in REPEATED else 5
-    # Of images, the studies ``mitigation`` and ``field`` have today's default and the recipe.
-    if method in (
-        "equal losses",
-        "recipe",
-        "equal gradient",
-        "equal curvature",
-        "literal 0.001",
-        "literal 1",
-    ):
-        return 0
-    if (task, method) == ("faces_gender", "literal 0.01"):
+    if method in NOT_ON_IMAGES or (task, method) == ("faces_gender", "literal 0.01"):
         return 0
     return 1 if ", step" in method else 3
 
@@ -98,13 +98,8 @@ def work(cell: Cell, quick: bool = False) -> list[dict[str, Any]]:
 
 def cells(tasks: list[str], methods: list[str]) -> list[Cell]:
     """Return all cells, the first seed of everything before the second of anything."""
-    return [
-        {"task": task, "method": method, "seed": seed}
-        for seed in range(10)
-        for task in tasks
-        for method in methods
-        if seed < n_seeds(task, method)
-    ]
+    todo = grid(seed=range(10), task=tasks, method=methods)
+    return [cell for cell in todo if cell["seed"] < n_seeds(cell["task"], cell["method"])]
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.lib.pages import by_hand, markdown, write
 from benchmarks.lib.tables import NAMES, mean_and_spread, with_excess
 from benchmarks.studies.field.page import on_front
 from sk_prunefair.plotting._common import style
@@ -23,53 +24,21 @@ AIMS = {
 }
 SHOWN = ((0.0, False), (0.9, False), (0.9, True), (0.95, True))
 
-HEAD = """# fairlearn's methods, pruned
-
-*Equal losses*, alone and with FairGRAPE, are the default before the one of today, without
-distillation: `lib/first_default.py`. "equal losses, today" is `EqualLossConstraint()` as it is,
-"recipe" the same with `Distillation()`; those two did not run on Adult and faces.
-
-Written by `benchmarks/studies/fairlearn_baselines/run.py` from `rows.csv`: held-out test rows,
-mean ± standard deviation over seeds. *Balanced accuracy* is the mean over the two labels, *group
-mean* over the groups (balanced accuracy and the time of pruning are of one seed on faces). The
-excess gap is the accuracy gap minus what equally good groups of these sizes would show, of each
-seed at least 0; the last two are fairlearn's differences. COMPAS groups are races, two of them
-tiny; German's sex × age; Adult's race × sex; faces' races, with 2,000 images for training, gender
-the label.
-
-*Fit* is the time to train the dense nets, *prune* to prune them to 0.9 and fine-tune, ÷ that of
-plain (median), *kB* what the nets take at 0.9, *groups* whether the sensitive feature is asked for
-beside X to predict (on the tables, race and sex are among the features for all methods), *diverged*
-in how many seeds the training did; those are left out. *One label* counts the fine-tuned nets at
-0.9 and 0.95 that predict the same for all: on COMPAS two weights of 128 may be all that is left in
-an output layer. They stay in the means, where they lose accuracy and have no gap.
-
-A reduction is a mixture of nets, all of which are pruned and stored; ξ is that of the mixture's
-probabilities. Thresholds do not change probabilities: their ξ is that of the plain net. fairlearn's
-reductions take six iterations, where its default is fifty; that is tried for equalized odds on
-tables, where six cost it accuracy. Their bounded loss is the plain net's training error.
-Adversarial training and the correlation remover take rows of numbers, which images are made into.
-The adversary mostly fails with fairlearn's defaults (two differences between groups, of demographic
-parity and equalized odds, near 0 or near 1, by seed), on the ResNet's filters in particular.
-
-What is fine-tuned goes on with what it was trained on where that is rows and weights: each net of a
-reduction with its own labels and weights (on the rows as they are it unlearns what the reduction
-did), ours with its constraint; thresholds are found again afterwards; adversarial training does not
-go on, its nets are fine-tuned on the rows as they are.
-"""
+PAGE = Path(__file__).with_name("page.md")
 
 
 def write_page(rows: pd.DataFrame, path: Path) -> None:
     """Write the Markdown page of whatever cells there are."""
     rows = with_excess(rows)
-    parts = [HEAD, "\n## In short\n\n", fronts(rows)]
+    parts = [by_hand(PAGE), by_hand(PAGE, "## In short"), fronts(rows), *summary(same_seeds(rows))]
     for task, part in rows.groupby("task", sort=False):
-        parts.append(f"\n## {task} (seeds: {part['seed'].nunique()})\n\n{cost_table(part)}")
+        parts += [f"## {task} (seeds: {part['seed'].nunique()})", cost_table(part)]
         for rate, tuned in SHOWN:
             chosen = part[(part["rate"] == rate) & (part["finetuned"] == tuned)]
             how = "dense" if not rate else f"{rate}, {'fine-tuned' if tuned else 'one-shot'}"
-            parts.append(f"\n### {task}, {how}\n\n{table(chosen)}")
-    path.write_text("".join(parts))
+            table = mean_and_spread(chosen.groupby("method", sort=False)[COLUMNS])
+            parts += [f"### {task}, {how}", markdown(table)]
+    write(path, parts)
 
 
 def same_seeds(rows: pd.DataFrame) -> pd.DataFrame:
@@ -95,17 +64,10 @@ def fronts(rows: pd.DataFrame) -> str:
     by_method = pd.concat(found).groupby(level=0)
     share = by_method.mean().map("{:.2f}".format).reindex(rows["method"].unique())
     share.insert(0, "cells", by_method.size())
-    return (
-        "Share of a method's cells (data set × rate, fine-tuned) in which no other is better in\n"
-        "both measures, by means over the seeds that all methods have, noise or not; where the\n"
-        "training diverged in a seed, a method has no cell of that data set:\n\n"
-        + share.rename_axis("method").reset_index().to_markdown(index=False)
-        + "\n"
-        + summary(rows)
-    )
+    return markdown(share.rename_axis("method"))
 
 
-def summary(rows: pd.DataFrame) -> str:
+def summary(rows: pd.DataFrame) -> list[str]:
     """Say what becomes of what each of fairlearn's methods is for."""
     tuned = rows[(rows["rate"] == 0) | (rows["finetuned"] & (rows["rate"] == 0.9))]
     lines, kept = [], []
@@ -122,13 +84,12 @@ def summary(rows: pd.DataFrame) -> str:
                 kept.append(gain[0.9] > 0)
         if len(line) > 2:
             lines.append(line)
-    return (
-        "\nWhat each is meant to bring about, dense → at 0.9, fine-tuned; first the method's, then "
+    said = (
+        "What each is meant to bring about, dense → at 0.9, fine-tuned; first the method's, then "
         f"plain's (means\nover seeds). In {len(kept)} cells the dense nets have more of it than "
-        f"plain ones, and in {sum(kept)} of those so\nhave the pruned ones:\n\n"
-        + pd.DataFrame(lines).fillna("").to_markdown(index=False)
-        + "\n"
+        f"plain ones, and in {sum(kept)} of those so\nhave the pruned ones:"
     )
+    return [said, markdown(pd.DataFrame(lines).fillna(""))]
 
 
 def cost_table(part: pd.DataFrame) -> str:
@@ -148,7 +109,7 @@ def cost_table(part: pd.DataFrame) -> str:
             "groups": by_method["needs_group"].first().map({True: "needed", False: "no"}),
         }
     )
-    return shown.reindex(dense["method"].unique()).reset_index().to_markdown(index=False) + "\n"
+    return markdown(shown.reindex(dense["method"].unique()))
 
 
 def one_label(rows: pd.DataFrame) -> pd.Series:
@@ -164,12 +125,6 @@ def times_plain(rows: pd.DataFrame, column: str) -> pd.Series:
 
 def _n_missing(values: pd.Series) -> str:
     return f"{values.isna().sum()} of {len(values)}"
-
-
-def table(part: pd.DataFrame) -> str:
-    """Return mean ± standard deviation of each method, the mean alone of one seed."""
-    grouped = part.groupby("method", sort=False)[COLUMNS]
-    return mean_and_spread(grouped).reset_index().to_markdown(index=False) + "\n"
 
 
 def draw_figure(rows: pd.DataFrame, path: Path) -> None:

@@ -23,10 +23,11 @@ from fairlearn.metrics import demographic_parity_difference, equalized_odds_diff
 from sklearn.metrics import balanced_accuracy_score
 
 from benchmarks.lib.first_default import FirstDefault
-from benchmarks.lib.harness import ROOT, Cell, out_path
+from benchmarks.lib.harness import ROOT, Cell, grid, out_path
 from benchmarks.lib.study import options, run_study
 from benchmarks.lib.tasks import BINARY_TASKS, Split, Task
-from benchmarks.lib.training import FINETUNE_EPOCHS
+from benchmarks.lib.timing import seconds
+from benchmarks.lib.training import FINETUNE_EPOCHS, recipe
 from benchmarks.studies.fairlearn_baselines.methods import (
     Adversarial,
     Decorrelated,
@@ -41,7 +42,6 @@ from benchmarks.studies.fairlearn_baselines.methods import (
 from benchmarks.studies.fairlearn_baselines.page import draw_figure, write_page
 from sk_prunefair import (
     AccuracyGapConstraint,
-    Distillation,
     EqualCurvatureConstraint,
     EqualGradientConstraint,
     EqualLossConstraint,
@@ -76,7 +76,7 @@ METHODS: dict[str, Callable[[Task, int], Plain]] = {
     "adversarial, equalized odds": Adversarial,
     "correlation remover": Decorrelated,
     "equal losses, today": lambda task, seed: Plain(task, seed, EqualLossConstraint()),
-    "recipe": lambda task, seed: Plain(task, seed, [EqualLossConstraint(), Distillation()]),
+    "recipe": lambda task, seed: Plain(task, seed, recipe()),
 }
 QUICK = ("plain", "equal losses", "reduction, error-rate parity", "adversarial, equalized odds")
 
@@ -93,23 +93,20 @@ def work(cell: Cell, quick: bool = False) -> list[dict[str, Any]]:
         train, test = (split.take(np.arange(200)) for split in (train, test))
     method = METHODS[cell["method"]](task, cell["seed"])
     warm_up()
-    start = time.perf_counter()
     try:
-        method.fit(train)
+        shared = {"fit_seconds": seconds(lambda: method.fit(train), time.perf_counter)}
     except Diverged:
         empty = dict.fromkeys(ROW, np.nan) | {"needs_group": method.needs_group}
         return [{"rate": rate, "finetuned": bool(epochs)} | empty for rate, epochs in WAYS]
-    shared = {"fit_seconds": time.perf_counter() - start, "needs_group": method.needs_group}
+    shared |= {"needs_group": method.needs_group}
     rows, dense = [], losses(method, test)
     for rate, epochs in WAYS:
-        start = time.perf_counter()
         # At a rate of 0, this gives the dense net back.
-        method.prune(rate, epochs)
-        prune_seconds = time.perf_counter() - start
+        took = seconds(functools.partial(method.prune, rate, epochs), time.perf_counter)
         changes = losses(method, test) - dense
         row = {"rate": rate, "finetuned": bool(epochs), "xi": np.ptp(by_group(changes, test))}
         row |= scores(method.labels(test), test) | shared
-        row |= {"prune_seconds": prune_seconds, "bytes": method.n_bytes(test)}
+        row |= {"prune_seconds": took, "bytes": method.n_bytes(test)}
         rows.append(row | {"nets": len(method.nets)})
     return rows
 
@@ -153,13 +150,8 @@ def scores(labels: np.ndarray, split: Split) -> dict[str, float]:
 
 def cells(tasks: Iterable[str], methods: Iterable[str], seeds: int) -> list[Cell]:
     """Return the cells, the first seed of everything before the second of anything."""
-    return [
-        {"task": task, "method": method, "seed": seed}
-        for seed in range(seeds)
-        for task in tasks
-        for method in methods
-        if (task, method) != ("faces", LONG)
-    ]
+    todo = grid(seed=range(seeds), task=tasks, method=methods)
+    return [cell for cell in todo if (cell["task"], cell["method"]) != ("faces", LONG)]
 
 
 def main(argv: list[str] | None = None) -> None:

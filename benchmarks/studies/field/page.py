@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from pandas.api.typing import DataFrameGroupBy
 
+from benchmarks.lib.pages import by_hand, markdown, wrapped, write
 from benchmarks.lib.tables import NAMES, literal_steps, mean_and_spread, with_excess
 
 # Settings of this library, each of which is judged beside the published methods alone.
@@ -20,47 +20,7 @@ COMMONER = 0.549  # the share of COMPAS's commoner label, in any test split
 # What is compared, and whether more of it is better.
 MEASURES = {"accuracy": 1, "balanced": 1, "worst": 1, "excess": -1, "xi": -1}
 
-HEAD = """# The field's methods, same budget
-
-Written by `benchmarks/studies/field/run.py` from `rows.csv`: held-out test rows, mean ± standard
-deviation over seeds; every net is trained for the same epochs, pruned to the same rate and
-fine-tuned for three epochs. Ours are five settings: "recipe", `EqualLossConstraint()` with
-`Distillation()`, which is what we recommend; "equal losses", the first of the two alone; "ours",
-the default before (`lib/first_default.py`), and the same with FairGRAPE or with `by="reweighting"`.
-Published ones: "literal", the Lagrangian dual of Tran et al., the better of two step sizes by the
-validation rows (the smaller gap, among those within five points of the accuracy without
-constraint); "accuracy gap", Balancing Act's constraint; FairGRAPE and FairPrune, the criteria of
-those names; "performance weighted", the loss of Meyer and Wong; "distillation", on half the labels
-and half the dense net's answers; both of Blakeney et al., distillation (nine tenths the dense net's
-answers at a temperature of 4) and attention transfer; "group dro" of Sagawa et al.; "balanced
-draws" and "subg" of Idrissi et al., groups drawn alike, and as many rows of each as the smallest
-has; "jtt" of Liu et al., rows that a net is wrong on after a third of the epochs drawn 2, 5 or 20
-times as often, chosen as the literal step is (on Fashion-MNIST 5 times). "none, averaged" has the
-averaged weights that ours ends with. The *group mean* is the mean of the groups' accuracies; on
-digits and Fashion-MNIST, trained on a long tail of 20 : 1 and tested on as many of each class,
-accuracy is the same. The excess gap is the accuracy gap minus what equally good groups of these
-sizes would show, of each seed at least 0. **Bold**: no other method is better in both accuracy and
-worst group (†), or in both accuracy and excess gap (‡).
-
-Adapted to the budget: Balancing Act's multipliers are bounded by 1 and its objective divided by
-1 + Σ λ, its fine-tuning is of three epochs (its authors': tens); FairGRAPE prunes at once, or
-("iterative") in three steps along the fine-tuning, where its authors remove a tenth at a time and
-train in between; FairPrune, made for two groups, has factors for more that fall from the worst
-served to the best, scaled so that what all need is kept; performance weighting takes its authors'
-γ = 1 and least weight of 0.3. Group DRO, balanced draws, SUBG and JTT are methods of training: they
-act in the dense training and in the fine-tuning. SUBG repeats its rows, so that an epoch has as
-many steps as others' (on COMPAS these are a few dozen rows, and it fails there). Attention transfer
-takes a layer's squared activations on nets without convolutions.
-
-{one_label}
-
-To be read with this in mind: ours was developed on these data sets, the recipe's choices were made
-on these seeds, and test rows were seen on the way; `studies/mitigation/page.md` has seeds on which
-nothing was decided, without the peers. A data set's tables are of the seeds on which all methods
-have run; of Fashion-MNIST that is one, so that its four cells of the sixteen are noisy.
-"""
-
-
+PAGE = Path(__file__).with_name("page.md")
 WHY = (
     "On Adult it is how weights go that counts, by layer, by curvature and in steps, more than any "
     "constraint; a criterion or a schedule is the user's to add "
@@ -80,15 +40,16 @@ def write_page(rows: pd.DataFrame, path: Path) -> None:
         key: part.groupby("method", sort=False) for key, part in test.groupby(KEYS, sort=False)
     }
     means = {key: cell[list(MEASURES)].mean() for key, cell in cells.items()}
-    parts = [head(test), "\n## In short\n\n", verdicts(list(cells.values())), "\n"]
-    parts.append(off_the_front(means))
+    parts = [by_hand(PAGE, until="On COMPAS"), one_label(test)]
+    parts += [by_hand(PAGE, "To be read with this"), "## In short"]
+    parts += [*verdicts(list(cells.values())), off_the_front(means)]
     for (task, rate), cell in cells.items():
-        parts += [f"\n## {task}, {rate} (seeds: {cell['seed'].nunique().max()})\n\n", table(cell)]
-    path.write_text("".join(parts))
+        parts += [f"## {task}, {rate} (seeds: {cell['seed'].nunique().max()})", table(cell)]
+    write(path, parts)
 
 
-def head(test: pd.DataFrame) -> str:
-    """Return what the page is about, with the nets of COMPAS that predict one label."""
+def one_label(test: pd.DataFrame) -> str:
+    """Say how many nets on COMPAS predict one label."""
     compas = test[test["task"] == "compas"]
     same = compas[(compas["accuracy"] - COMMONER).abs() < 1e-3]
     counts = same.groupby(["method", "rate"]).size().unstack(fill_value=0)
@@ -96,13 +57,12 @@ def head(test: pd.DataFrame) -> str:
         f"{method} " + ", ".join(f"{n} at {rate}" for rate, n in row[row > 0].items())
         for method, row in counts.iterrows()
     )
-    one_label = (
+    return wrapped(
         "On COMPAS two weights of 128 may be all that is left in the output layer, and a net then "
         f"predicts one label for all (accuracy {COMMONER}, excess gap about "
         f"{same['excess'].mean():.3f}): by seed, of {compas['seed'].nunique()}, "
         f"{named or 'none'}. They stay in the means."
     )
-    return HEAD.format(one_label=textwrap.fill(one_label, 100, break_on_hyphens=False))
 
 
 def pick_literal(rows: pd.DataFrame) -> pd.DataFrame:
@@ -144,7 +104,7 @@ def table(cell: DataFrameGroupBy) -> str:
         front = on_front(means, against)
         name = NAMES[against]
         shown.loc[front, name] = "**" + shown.loc[front, name] + "** " + mark
-    return shown.reset_index().to_markdown(index=False) + "\n"
+    return markdown(shown)
 
 
 def off_the_front(cells: dict[Any, pd.DataFrame]) -> str:
@@ -162,8 +122,7 @@ def off_the_front(cells: dict[Any, pd.DataFrame]) -> str:
         if all(by):
             places.append(f"{task} at {rate} ({', '.join(sorted(set.union(*by)))})")
     named = "; ".join(places) or "nowhere"
-    text = f"The recipe is on neither front of three measures: {named}. {WHY}"
-    return textwrap.fill(text, 100, break_on_hyphens=False) + "\n"
+    return wrapped(f"The recipe is on neither front of three measures: {named}. {WHY}")
 
 
 def beside_published(means: pd.DataFrame, method: str) -> pd.DataFrame | None:
@@ -172,7 +131,7 @@ def beside_published(means: pd.DataFrame, method: str) -> pd.DataFrame | None:
     return means.drop(index=others, errors="ignore") if method in means.index else None
 
 
-def verdicts(groups: list[DataFrameGroupBy]) -> str:
+def verdicts(groups: list[DataFrameGroupBy]) -> list[str]:
     """Return in how many of the cells each is on a front, and ours as good as the best."""
     columns = list(MEASURES)
     cells = [(cell[columns].mean(), cell[columns].sem().fillna(0)) for cell in groups]
@@ -187,14 +146,14 @@ def verdicts(groups: list[DataFrameGroupBy]) -> str:
         },
         index=pd.Index(OURS[:3], name="compared by"),
     ).map("{:.2f}".format)
-    return (
+    said = (
         f"Share of the {len(cells)} cells (data set × rate) in which no other is as good in all of "
         "the measures\nand better in one. Ours (the first rows): each setting by itself beside the "
-        "published methods;\npublished ones: beside each other and the recipe.\n\n"
-        f"{fronts.reset_index().to_markdown(index=False, disable_numparse=True)}\n\n"
-        "And in which ours is within a standard error of the best constraint:\n\n"
-        f"{near.reset_index().to_markdown(index=False, disable_numparse=True)}\n"
+        "published methods;\npublished ones: beside each other and the recipe."
     )
+    second = "And in which ours is within a standard error of the best constraint:"
+    tables = (markdown(each, disable_numparse=True) for each in (fronts, near))
+    return [said, next(tables), second, next(tables)]
 
 
 # Fronts that a share is given of: what is compared.

@@ -23,7 +23,7 @@ from sklearn.base import clone
 from torch.nn import functional as F
 
 from benchmarks.lib.first_default import FirstDefault
-from benchmarks.lib.harness import Cell
+from benchmarks.lib.harness import Cell, grid
 from benchmarks.lib.study import options, run_study
 from benchmarks.lib.tasks import TASKS, Split
 from benchmarks.lib.training import FINETUNE_EPOCHS, prune, scores
@@ -182,11 +182,10 @@ def work(cell: Cell, quick: bool = False) -> list[dict[str, Any]]:
 def cells(tasks: list[str], seeds: int | None) -> list[Cell]:
     """Return the cells, the first seed of everything before the second of anything."""
     return [
-        {"task": task, "seed": seed, "method": method}
-        for seed in range(max(SEEDS.values()))
-        for task in tasks
-        for method in METHODS
-        if seed < (seeds or SEEDS[task]) and (task, method) not in LEFT_OUT
+        cell
+        for cell in grid(seed=range(max(SEEDS.values())), task=tasks, method=METHODS)
+        if cell["seed"] < (seeds or SEEDS[cell["task"]])
+        and (cell["task"], cell["method"]) not in LEFT_OUT
     ]
 
 

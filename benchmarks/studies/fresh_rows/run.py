@@ -14,32 +14,24 @@ from typing import Any
 import pandas as pd
 from skorch.dataset import ValidSplit
 
-from benchmarks.lib.harness import Cell
+from benchmarks.lib.harness import Cell, grid
+from benchmarks.lib.pages import by_hand, markdown, write
 from benchmarks.lib.study import options, run_study
-from benchmarks.lib.tables import mean_and_spread, with_excess
+from benchmarks.lib.tables import SCORES, mean_and_spread, with_excess
 from benchmarks.lib.tasks import TASKS
-from benchmarks.lib.training import PRUNERS, dense_net, prune, scores
-from sk_prunefair import Distillation, EqualLossConstraint
+from benchmarks.lib.training import PRUNERS, dense_net, prune, recipe, scores
 
 RATE = 0.98
 SEEDS = range(5)
-COLUMNS = ["accuracy", "balanced", "worst", "excess", "xi"]
-HEAD = """# Multipliers by fresh rows
-
-Made by `python -m benchmarks.studies.fresh_rows.run`: at 0.98, three epochs of fine-tuning, a fifth
-of the training rows held out of all trainings; multipliers move by the losses of the other rows
-(*train*) or of that fifth (*valid*). Held-out test rows, seeds of choices.
-
-"""
+PAGE = Path(__file__).with_name("page.md")
 
 
 def work(cell: Cell) -> list[dict[str, Any]]:
     """Train, prune, score."""
     task = TASKS[cell["task"]]
     train, _, test = task.load(cell["seed"])
-    given: list[Any] = []
-    if cell["multipliers"] != "none":
-        given = [EqualLossConstraint(multipliers_from=cell["multipliers"]), Distillation()]
+    source = cell["multipliers"]
+    given = None if source == "none" else recipe(multipliers_from=source)
     params = {"train_split": ValidSplit(5, stratified=True), "pruner": PRUNERS[cell["task"]]}
     clf = dense_net(task, (train, test), cell["seed"], given, **params)
     prune(clf, RATE, train)
@@ -50,21 +42,15 @@ def write_page(rows: pd.DataFrame, path: Path) -> None:
     """Write the table."""
     rows = with_excess(rows)
     n_seeds = rows.groupby("task")["seed"].nunique().to_dict()
-    table = mean_and_spread(rows.groupby(["task", "multipliers"], sort=False)[COLUMNS])
+    table = mean_and_spread(rows.groupby(["task", "multipliers"], sort=False)[SCORES])
     seeds = ", ".join(f"{task} {n}" for task, n in n_seeds.items())
-    shown = table.reset_index().to_markdown(index=False)
-    path.write_text(f"{HEAD}Seeds: {seeds}.\n\n{shown}\n")
+    write(path, [by_hand(PAGE, until="Seeds:"), f"Seeds: {seeds}.", markdown(table)])
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run what is missing, then write the table."""
     args = options(__doc__).parse_args(argv)
-    todo = [
-        {"task": task, "multipliers": name, "seed": seed}
-        for seed in SEEDS
-        for task in ("compas", "adult")
-        for name in ("none", "train", "valid")
-    ]
+    todo = grid(seed=SEEDS, task=("compas", "adult"), multipliers=("none", "train", "valid"))
     run_study(__file__, args, todo, work, write_page)
 
 

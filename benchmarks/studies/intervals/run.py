@@ -1,31 +1,21 @@
 """Do the intervals of a report cover? Groups with known truth, and other intervals.
 
-No nets: a sample's margin for its label is normal with deviation 2, its mean set by the group's
-accuracy; pruning takes 0.5 from it and adds normal noise of deviation 1. A sample is right where
-its margin is above 0, and its loss is the cross entropy log(1 + exp(−margin)), so that the truth of
-every figure is known. Gaps and ξ are of four groups of the same size: all alike, or the last one
-with an accuracy 0.1 lower, from which pruning takes 1.5. Nominal confidence 0.95.
-
-Run ``python -m benchmarks.studies.intervals.run``: some two minutes on one core. It rewrites the
-CSV and the page beside it; with ``--quick`` only a few draws are made.
+No nets: ``page.md`` says what is drawn. Run ``python -m benchmarks.studies.intervals.run``: some
+two minutes on one core; it goes on where it was stopped.
 """
 
 from __future__ import annotations
 
-import argparse
-import itertools
-import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import beta, binom, norm
-from tqdm import tqdm
 
-from benchmarks.lib.harness import out_path, page_path
-from benchmarks.lib.tables import written_by
+from benchmarks.lib.harness import Cell, grid
+from benchmarks.lib.pages import by_hand, markdown, wrapped, write
+from benchmarks.lib.study import options, run_study
 from sk_prunefair.stats.intervals import mean_interval
 from sk_prunefair.stats.tango import tango_interval
 from sk_prunefair.stats.wilson import wilson_interval
@@ -39,13 +29,14 @@ Z = float(norm.ppf(1 - ALPHA / 2))
 SPREAD, NOISE, TAKEN = 2.0, 1.0, 0.5
 ENOUGH = 0.93
 OURS = "the report's"
-TITLES = {
-    "accuracy": "Accuracy of a group (Wilson's, corrected near 0 and 1)",
-    "accuracy drop": "Accuracy change, paired (Tango's)",
-    "excessive risk": "Excessive risk (Student's, corrected for skewness)",
-    "accuracy gap": "Accuracy gap of four groups (of the groups' own, by Bonferroni's rule)",
-    "ξ": "ξ of four groups (of the groups' own, by Bonferroni's rule)",
+FIGURES = {
+    "accuracy": "## Accuracy of a group",
+    "accuracy drop": "## Accuracy change",
+    "excessive risk": "## Excessive risk",
+    "accuracy gap": "## Accuracy gap",
+    "ξ": "## ξ of four groups",
 }
+PAGE = Path(__file__).with_name("page.md")
 
 
 def draw(rng: np.random.Generator, means: np.ndarray, taken: np.ndarray, shape: Any) -> Ends:
@@ -151,8 +142,9 @@ def draws_of(n: int, rng: np.random.Generator) -> np.ndarray:
     return rng.multinomial(n, np.full(n, 1 / n), size=N_BOOT) / n
 
 
-def cell(accuracy: float, n: int, draws: int) -> Iterator[Row]:
-    """Yield how often each interval covers, for groups of one accuracy and size."""
+def work(cell: Cell, quick: bool = False) -> list[Row]:
+    """Return how often each interval covers, for groups of one accuracy and size."""
+    accuracy, n, draws, rows = cell["accuracy"], cell["n"], 20 if quick else 2000, []
     rng = np.random.default_rng([int(1000 * accuracy), n])
     level = 1 - ALPHA / N_GROUPS
     z = float(norm.ppf(1 - ALPHA / N_GROUPS / 2))
@@ -191,61 +183,21 @@ def cell(accuracy: float, n: int, draws: int) -> Iterator[Row]:
         for figure, truth, intervals in found:
             for rule, (low, high) in intervals.items():
                 covers = (low <= truth + 1e-9) & (truth <= high + 1e-9)
-                yield {
-                    "figure": figure,
-                    "case": case,
-                    "accuracy": accuracy,
-                    "n": n,
-                    "rule": rule,
-                    "draws": draws,
-                    "covers": covers.mean(),
-                    "width": np.median(high - low),
-                }
+                row = {"figure": figure, "case": case, "rule": rule, "draws": draws}
+                rows.append(row | {"covers": covers.mean(), "width": np.median(high - low)})
+    return rows
 
 
-def main() -> None:
-    """Draw, count, and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--quick", action="store_true", help="a few draws, to see that it runs")
-    parser.add_argument("--out", type=Path, default=None)
-    args = parser.parse_args()
-    path = out_path(__file__, args.out, args.quick)
-    cells = list(itertools.product(ACCURACIES, SIZES))
-    rows = [
-        row
-        for accuracy, n in tqdm(cells, disable=None)
-        for row in cell(accuracy, n, 20 if args.quick else 2000)
-    ]
-    pd.DataFrame(rows).to_csv(path, index=False, float_format="%.5g")
-    write_page(pd.read_csv(path), page_path(path))
-
-
-def write_page(results: pd.DataFrame, path: Path) -> None:
-    """Write the results in Markdown."""
-    lines = [
-        "# Do the intervals of a report cover?",
-        "",
-        written_by("intervals", __doc__),
-        "",
-        f"{results['draws'].iloc[0]:,} draws; three standard errors of a coverage of 0.95: "
-        f"{3 * np.sqrt(0.95 * 0.05 / results['draws'].iloc[0]):.3f}.",
-        "",
-        *textwrap.wrap(sentences(results), 100, break_on_hyphens=False),
-    ]
-    for figure, title in TITLES.items():
-        rows = results[results["figure"] == figure]
-        by_rule = _pivot(rows, "rule", "min")
-        words = "Lowest coverage over the accuracies" + " and both cases" * _is_gap(figure)
-        lines += ["", f"## {title}", "", f"{words}, by samples of a group:", "", by_rule]
-        ours = rows[rows["rule"] == OURS]
-        lines += ["", "The report's, by accuracy:", "", _pivot(ours, "accuracy", "min")]
-        widths = rows[rows["accuracy"] == 0.9]
-        lines += ["", "Median width at an accuracy of 0.9:", "", _pivot(widths, "rule", "width")]
-    path.write_text("\n".join(lines) + "\n")
-
-
-def _is_gap(figure: str) -> bool:
-    return figure in ("accuracy gap", "ξ")
+def write_page(rows: pd.DataFrame, path: Path) -> None:
+    """Write in short what covers, then three tables a figure."""
+    parts = [by_hand(PAGE, until="The report's"), wrapped(sentences(rows))]
+    for figure, heading in FIGURES.items():
+        of_figure = rows[rows["figure"] == figure]
+        ours, widths = (of_figure["rule"] == OURS), (of_figure["accuracy"] == 0.9)
+        parts += [by_hand(PAGE, heading), _pivot(of_figure, "rule", "min")]
+        parts += ["The report's, by accuracy:", _pivot(of_figure[ours], "accuracy", "min")]
+        parts += ["Median width at an accuracy of 0.9:", _pivot(of_figure[widths], "rule", "width")]
+    write(path, parts)
 
 
 def _pivot(rows: pd.DataFrame, index: str, what: str) -> str:
@@ -256,7 +208,7 @@ def _pivot(rows: pd.DataFrame, index: str, what: str) -> str:
     if index == "accuracy":
         table.index = [f"{each:g}" for each in table.index]
         table.index.name = "accuracy"
-    return str(table.reset_index().to_markdown(index=False, floatfmt=".3f"))
+    return markdown(table, floatfmt=".3f")
 
 
 def sentences(results: pd.DataFrame) -> str:
@@ -294,6 +246,12 @@ def _enough(accuracies: list[float], n: int) -> str:
     if not n:
         return f"at none of these sizes at an accuracy of {where}"
     return f"from {n} samples on at an accuracy of {where}"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run what is missing, then write the page."""
+    args = options(__doc__, quick="a few draws").parse_args(argv)
+    run_study(__file__, args, grid(accuracy=ACCURACIES, n=SIZES), work, write_page)
 
 
 if __name__ == "__main__":

@@ -16,30 +16,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.lib.harness import Cell
+from benchmarks.lib.harness import Cell, grid
+from benchmarks.lib.pages import by_hand, markdown, write
 from benchmarks.lib.study import options, run_study
-from benchmarks.lib.tables import mean_and_spread, with_excess
+from benchmarks.lib.tables import SCORES, mean_and_spread, with_excess
 from benchmarks.lib.tasks import TASKS
-from benchmarks.lib.training import dense_net, prune, scores
-from sk_prunefair import Distillation, EqualLossConstraint, mend_head
+from benchmarks.lib.training import dense_net, prune, recipe, scores
+from sk_prunefair import mend_head
 
 RATE = 0.9
 ROWS, STRENGTHS = (100, 300), (0.01, 0.1)
-CHOSEN, REPORTED = (0,), (10,)
-COLUMNS = ["accuracy", "balanced", "worst", "excess", "xi"]
-HEAD = """# The last layer again
-
-Made by `python -m benchmarks.studies.mend.run`: Fashion-MNIST, class = group, a long tail of 20 to
-1, pruned to 0.9 and fine-tuned; `mend_head` on so many held-out rows of each class (the training
-has 150 to 3,000). On the test set, of as many of each class, accuracy and group mean are the same.
-"""
+CHOSEN, REPORTED = 0, 10
+PAGE = Path(__file__).with_name("page.md")
 
 
 def work(cell: Cell) -> list[dict[str, Any]]:
     """Train, prune, and mend by every setting from the same pruned net."""
     task = TASKS["fashion"]
     train, valid, test = task.load(cell["seed"])
-    given = [EqualLossConstraint(), Distillation()] if cell["method"] == "recipe" else []
+    given = recipe() if cell["method"] == "recipe" else None
     clf = dense_net(task, (train, test), cell["seed"], given)
     prune(clf, RATE, train)
     before = copy.deepcopy(clf.module_.state_dict())
@@ -57,27 +52,20 @@ def work(cell: Cell) -> list[dict[str, Any]]:
 def write_page(rows: pd.DataFrame, path: Path) -> None:
     """Write means of all settings on the seeds of the choice and on the others."""
     rows = with_excess(rows)
-    parts = [HEAD]
-    for seeds, title in ((CHOSEN, "Chosen on seed"), (REPORTED, "Reported on seed")):
-        part = rows[rows["seed"].isin(seeds)]
+    parts = [by_hand(PAGE)]
+    for seed, title in ((CHOSEN, "Chosen on seed"), (REPORTED, "Reported on seed")):
+        part = rows[rows["seed"] == seed]
         if part.empty:
             continue
-        found = ", ".join(map(str, part["seed"].unique()))
-        by_setting = part.groupby(["method", "rows", "strength"], sort=False)[COLUMNS]
-        table = mean_and_spread(by_setting).reset_index().to_markdown(index=False)
-        parts.append(f"\n## {title} {found}\n\n{table}\n")
-    path.write_text("".join(parts))
+        by_setting = part.groupby(["method", "rows", "strength"], sort=False)[SCORES]
+        parts += [f"## {title} {seed}", markdown(mean_and_spread(by_setting))]
+    write(path, parts)
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run what is missing, then write the tables."""
     args = options(__doc__).parse_args(argv)
-    todo = [
-        {"method": method, "seed": seed}
-        for pair in zip(CHOSEN, REPORTED, strict=True)
-        for seed in pair
-        for method in ("none", "recipe")
-    ]
+    todo = grid(seed=(CHOSEN, REPORTED), method=("none", "recipe"))
     run_study(__file__, args, todo, work, write_page)
 
 

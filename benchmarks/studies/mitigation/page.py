@@ -7,27 +7,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.lib.tables import mean_and_spread, with_excess
+from benchmarks.lib.pages import by_hand, markdown, write
+from benchmarks.lib.tables import SCORES, mean_and_spread, with_excess
 
 KEYS = ["task", "rate"]
 # Data sets in which groups are classes, with a gap that training can close.
 GAPS = ("digits", "fashion", "faces_race")
 WORSE = {"excess": 1, "xi": 1, "balanced": -1, "accuracy": -1}  # sign of what is worse
-_HEAD = """# Repair before, preserve after
-
-Made by `python -m benchmarks.studies.mitigation.run`; its docstring says what the methods are.
-Held-out rows, seeds that nothing was decided by, three epochs of fine-tuning after pruning by
-magnitude. *Excess gap* is the accuracy gap beyond what equally good groups of these sizes would
-show; *group mean* the mean accuracy over groups.
-
-"""
+PAGE = Path(__file__).with_name("page.md")
 
 
 def write_page(rows: pd.DataFrame, path: Path) -> None:
     """Write the page."""
     rows = with_excess(rows)
-    parts = [_HEAD, _targets(rows), _cells(rows), _time(rows)]
-    path.write_text("\n".join(parts))
+    write(path, [by_hand(PAGE), *_targets(rows), *_cells(rows), *_time(rows)])
 
 
 def paired(rows: pd.DataFrame, method: str) -> pd.DataFrame:
@@ -77,28 +70,23 @@ def verdicts(cells: pd.DataFrame) -> dict[str, str]:
     return found
 
 
-def _targets(rows: pd.DataFrame) -> str:
+def _targets(rows: pd.DataFrame) -> list[str]:
     methods = [name for name in rows["method"].unique() if name != "none"]
     table = pd.DataFrame({name: verdicts(paired(rows, name)) for name in methods})
     n_seeds = rows.groupby("task")["seed"].nunique()
     seeds = ", ".join(f"{task} {n}" for task, n in n_seeds.items())
-    return f"## Against the targets\n\nSeeds: {seeds}.\n\n{table.to_markdown()}\n"
+    return ["## Against the targets", f"Seeds: {seeds}.", table.to_markdown()]
 
 
-def _cells(rows: pd.DataFrame) -> str:
-    columns = ["accuracy", "balanced", "worst", "excess", "xi"]
-    parts = ["## All cells\n"]
+def _cells(rows: pd.DataFrame) -> list[str]:
+    parts = ["## All cells"]
     for task, part in rows.groupby("task", sort=False):
-        table = mean_and_spread(part.groupby(["rate", "method"], sort=False)[columns])
-        table = table.reset_index().sort_values("rate", kind="stable")
-        parts.append(f"### {task}\n\n{table.to_markdown(index=False)}\n")
-    return "\n".join(parts)
+        table = mean_and_spread(part.groupby(["rate", "method"], sort=False)[SCORES])
+        parts += [f"### {task}", markdown(table.sort_index(level="rate", sort_remaining=False))]
+    return parts
 
 
-def _time(rows: pd.DataFrame) -> str:
+def _time(rows: pd.DataFrame) -> list[str]:
     seconds = rows.groupby(["task", "method", "seed"])["seconds"].sum().unstack("method")
     ratios = seconds.div(seconds["none"], axis=0).groupby(level="task").median()
-    return (
-        "## Time\n\nProcessor seconds of the prunings with fine-tuning beside none's, medians over "
-        f"seeds.\n\n{ratios.to_markdown(floatfmt='.2f')}\n"
-    )
+    return [by_hand(PAGE, "## Time"), ratios.to_markdown(floatfmt=".2f")]

@@ -12,15 +12,16 @@ Methods: ``none``; ``old default``, of ``lib/first_default.py``; ``equal losses`
 
 from __future__ import annotations
 
-import time
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from benchmarks.lib.first_default import FirstDefault
-from benchmarks.lib.harness import Cell
+from benchmarks.lib.harness import Cell, grid
 from benchmarks.lib.study import options, run_study
 from benchmarks.lib.tasks import MITIGATION_TASKS
-from benchmarks.lib.training import PRUNERS, Given, dense_net, prune, scores
+from benchmarks.lib.timing import seconds
+from benchmarks.lib.training import PRUNERS, Given, dense_net, prune, recipe, scores
 from benchmarks.studies.mitigation.page import write_page
 from sk_prunefair import Distillation, EqualLossConstraint
 
@@ -34,7 +35,7 @@ METHODS: dict[str, Callable[[], Given]] = {
     "old default": FirstDefault,
     "equal losses": EqualLossConstraint,
     "distillation": Distillation,
-    "recipe": lambda: [EqualLossConstraint(), Distillation()],
+    "recipe": recipe,
 }
 
 
@@ -48,22 +49,15 @@ def work(cell: Cell, quick: bool = False) -> list[dict[str, Any]]:
     clf = dense_net(task, (train, test), cell["seed"], given, **params)
     rows = []
     for rate in RATES[:2] if quick else RATES:
-        start = time.process_time()
-        prune(clf, rate, train)
-        seconds = time.process_time() - start
-        rows.append({"rate": rate} | scores(clf, test) | {"seconds": seconds})
+        took = seconds(functools.partial(prune, clf, rate, train))
+        rows.append({"rate": rate} | scores(clf, test) | {"seconds": took})
     return rows
 
 
 def cells(tasks: list[str], methods: list[str], seeds: tuple[int, ...]) -> list[Cell]:
     """Return all cells, the first seed of everything before the second of anything."""
-    return [
-        {"task": task, "method": method, "seed": seed}
-        for number, seed in enumerate(seeds)
-        for task in tasks
-        for method in methods
-        if number < (3 if task in IMAGES else 5)
-    ]
+    todo = grid(seed=seeds, task=tasks, method=methods)
+    return [cell for cell in todo if cell["task"] not in IMAGES or cell["seed"] in seeds[:3]]
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -73,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     todo = cells(args.tasks, args.methods, CHOSEN if args.choose else REPORTED)
     if args.quick:
-        todo = [{"task": "digits", "method": method, "seed": 10} for method in METHODS]
+        todo = grid(task=["digits"], method=METHODS, seed=[10])
     run_study(__file__, args, todo, work, write_page, part="chosen" if args.choose else "")
 
 

@@ -1,26 +1,21 @@
 """How often a monitor raises a false alarm over 100,000 batches, and how soon a true one.
 
-No nets: of each row it is drawn whether the dense or the compressed model alone has it right, from
-known shares. Six groups; the promise is two points. *Restarted bets* are what `GroupMonitor` uses.
-*Fixed-size test, repeated* looks after every batch at all rows of a group so far and raises an
-alarm where a one-sided test of the mean drop rejects at α / 6, as if it were the only look;
-*fixed-size test, last 2,000 rows* does that with a window.
-
-Run ``python -m benchmarks.studies.monitor.run``: some minutes on one core. It rewrites the CSV and
-the page beside it.
+No nets: ``page.md`` says what is drawn, and which tests are compared. Run ``python -m
+benchmarks.studies.monitor.run``: some minutes on one core; it goes on where it was stopped.
 """
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
-from tqdm import tqdm
 
-from benchmarks.lib.harness import out_path, page_path
+from benchmarks.lib.harness import Cell, grid
+from benchmarks.lib.pages import fill, markdown
+from benchmarks.lib.study import options, run_study
 from sk_prunefair.monitor.counts import BatchCounts
 from sk_prunefair.monitor.evidence import Evidence, log_thresholds
 
@@ -30,6 +25,8 @@ RULES = ["restarted bets", "fixed-size test, repeated", "fixed-size test, last 2
 # Shares of rows that are lost and won before the harm; what is lost more once it is there.
 CALM = {"drop of 0, 6 % differ": (0.03, 0.03), "drop of 2 points, 6 % differ": (0.04, 0.02)}
 HARM = 0.02  # beyond the limit
+STARTS = {f"harm from batch {start:,} on": start for start in (1, 100, 1_000, 10_000)}
+PAGE = Path(__file__).with_name("page.md")
 
 
 class Fixed:
@@ -89,19 +86,19 @@ def first_alarms(
     return first
 
 
-def level(name: str, n_batches: int, n_runs: int) -> list[dict[str, object]]:
+def level(name: str, n_batches: int, n_runs: int) -> list[dict[str, Any]]:
     """Return how often an alarm was raised where nothing was harmed."""
     first = first_alarms(CALM[name], n_batches + 1, n_batches, 20, n_runs, seed=0)
     marks = sorted({min(mark, n_batches) for mark in (100, 1_000, 10_000, 100_000)})
     return [
-        {"part": "level", "case": name, "batches": mark, "rule": rule, "runs": n_runs, "value": v}
+        {"batches": mark, "rule": rule, "runs": n_runs, "value": v, "kind": ""}
         for rule, batches in first.items()
         for mark in marks
         for v in [((batches > 0) & (batches <= mark)).any(axis=1).mean()]
     ]
 
 
-def delay(start: int, rows: int, n_batches: int, n_runs: int) -> list[dict[str, object]]:
+def delay(start: int, rows: int, n_batches: int, n_runs: int) -> list[dict[str, Any]]:
     """Return how many rows of the harmed group it took, and how often there was an alarm before."""
     name = "drop of 0, 6 % differ"
     first = first_alarms(CALM[name], start, start + n_batches, rows, n_runs, seed=start)
@@ -110,78 +107,42 @@ def delay(start: int, rows: int, n_batches: int, n_runs: int) -> list[dict[str, 
         one = batches[:, 0]
         early = ((batches > 0) & (batches < start)).any(axis=1)
         taken = np.where(one >= start, (one - start + 1) * rows, np.nan)
-        cell = {"part": "delay", "case": f"harm from batch {start:,} on", "batches": start}
+        told = {"batches": start, "rule": rule, "runs": n_runs}
         for quantile in (0.5, 0.9):
             waited = np.where(np.isnan(taken) & ~early, np.inf, taken)[~early]
             value = np.quantile(waited, quantile, method="higher") if len(waited) else np.nan
             kind = f"rows until the alarm, {quantile:g}"
-            found.append(cell | {"rule": rule, "runs": n_runs, "kind": kind, "value": value})
-        found.append(
-            cell | {"rule": rule, "runs": n_runs, "kind": "false alarm", "value": early.mean()}
-        )
+            found.append(told | {"value": value, "kind": kind})
+        found.append(told | {"value": early.mean(), "kind": "false alarm"})
     return found
 
 
+def work(cell: Cell, quick: bool = False) -> list[dict[str, Any]]:
+    """Draw runs of one case, without a harm or with one from some batch on."""
+    if cell["part"] == "level":
+        return level(cell["case"], *((60, 10) if quick else (100_000, 100)))
+    return delay(STARTS[cell["case"]], 50, *((20, 10) if quick else (400, 200)))
+
+
 def write_page(rows: pd.DataFrame, path: Path) -> None:
-    """Write the results as Markdown."""
-    levels = rows[rows["part"] == "level"]
-    shares = levels.pivot_table(
-        index=["case", "rule"], columns="batches", values="value", sort=False
-    )
-    shares = shares[sorted(shares.columns)].reset_index()
-    shares.columns = [f"{c:,}" if isinstance(c, int | np.integer) else c for c in shares.columns]
-    delays = rows[rows["part"] == "delay"]
-    table = delays.pivot_table(index=["case", "rule"], columns="kind", values="value", sort=False)
-    table = table.reset_index()
-    for column in [c for c in table if "rows until" in str(c)]:
+    """Write a table of false alarms and one of delays."""
+    levels, delays = (rows[rows["part"] == part] for part in ("level", "delay"))
+    keys = {"index": ["case", "rule"], "values": "value", "sort": False}
+    shares = levels.pivot_table(columns="batches", **keys).sort_index(axis=1)
+    shares = shares.rename(columns="{:,}".format)
+    table = delays.pivot_table(columns="kind", **keys)
+    for column in [name for name in table if "rows until" in name]:
         table[column] = table[column].map(lambda v: "–" if not np.isfinite(v) else f"{v:,.0f}")
     table["false alarm"] = table["false alarm"].map("{:.3f}".format)
-    intro = (__doc__ or "").split("\n\n")[1]
-    runs = int(levels["runs"].iloc[0])
-    path.write_text(
-        f"""# A monitor's level and delay
-
-Written by `benchmarks/studies/monitor/run.py`. {intro}
-
-## False alarms: share of {runs} runs with any alarm up to a batch
-
-At most 0.05 is promised, for ever. 20 rows of each group a batch.
-
-{shares.to_markdown(index=False, floatfmt=".3f")}
-
-## Delay: rows of the harmed group until the alarm
-
-One group loses four points from some batch on, two more than it may, and nothing before; 50 rows of
-each group a batch. Quantiles over the {int(delays["runs"].iloc[0])} runs without a false alarm
-before; *false alarm* is the share of runs with one.
-
-{table.to_markdown(index=False)}
-
-–: no alarm within 20,000 rows, in that share of the runs. A level that holds for ever has its
-price: the bets ask for several times the rows of a test without one, and for more the later the
-harm begins. Without it, repeated looks raise a false alarm sooner or later wherever a group is at
-its limit, and a test of all rows so far does not see a harm that begins late, which is a small part
-of them.
-"""
-    )
+    path.write_text(fill(PAGE, [markdown(shares, floatfmt=".3f"), markdown(table)]))
 
 
-def main() -> None:
-    """Draw, and write CSV and page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a few batches, written elsewhere")
-    parser.add_argument("--out", type=Path, help="the CSV")
-    args = parser.parse_args()
-    n_batches, n_runs = (60, 10) if args.quick else (100_000, 100)
-    starts = (1, 20) if args.quick else (1, 100, 1_000, 10_000)
-    path = out_path(__file__, args.out, args.quick)
-    rows: list[dict[str, object]] = []
-    for name in tqdm(CALM, disable=None):
-        rows += level(name, n_batches, n_runs)
-    for start in tqdm(starts, disable=None):
-        rows += delay(start, 50, 20 if args.quick else 400, 10 if args.quick else 200)
-    pd.DataFrame(rows).to_csv(path, index=False)
-    write_page(pd.read_csv(path), page_path(path))
+def main(argv: list[str] | None = None) -> None:
+    """Run what is missing, then write the page."""
+    args = options(__doc__, quick="a few batches").parse_args(argv)
+    starts = {name: start for name, start in STARTS.items() if not args.quick or start <= 20}
+    todo = grid(part=["level"], case=CALM) + grid(part=["delay"], case=starts)
+    run_study(__file__, args, todo, work, write_page)
 
 
 if __name__ == "__main__":

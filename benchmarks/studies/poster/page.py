@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr, t
 
+from benchmarks.lib.pages import by_hand, markdown, write
 from benchmarks.lib.tables import mean_and_spread
 
 RUN = ["task", "net"]
@@ -17,43 +19,7 @@ N_LABELS = {"faces_gender": 2}  # elsewhere there are as many as groups
 GAP_RATES = (0.3, 0.5, 0.7)
 RISK_RATES = (0.5, 0.7)
 HIGH = (0.9, 0.95)
-
-HEAD = """# The poster's claims, and what we measured
-
-Written by `benchmarks/studies/poster/run.py` from `rows.csv`: held-out test rows, mean ± standard
-deviation over seeds. The nets: {nets}; trained on some {n_train:,} images for six epochs and
-fine-tuned for two (ResNet-50: trained for twelve, of smaller batches, and pruned in each layer;
-even so it does not come back from 0.95, where its losses explode, and from 0.9 in every seed only
-without any constraint, so that it says little of *before*, *after* and *both*). What the poster
-shows for nets of full width, trained to convergence, need not hold for slim ones, and the other way
-round. faces_race and faces_age have the label as group, faces_gender has races as groups; fashion
-and fashion_tail (20 : 1) have the class as group, in the place of CIFAR-10 and SVHN, with test
-images in equal shares. ResNet-50 was given its own training and criterion after test rows of its
-first seed had been seen. Equal losses are those of `EqualLossConstraint` with `average=False`: its
-draws and bounded steps, not the authors' Lagrangian dual (`violation="absolute"`), of which
-`page_dual.md` has a beginning, so that claims on them are about ours. Today's default and the
-recipe are in `studies/mitigation/page.md`. The gap is as it is, noise and all.
-
-"As it says" counts runs and seeds with the poster's sign. *agrees*: on the poster's side by more
-than seeds may do by chance (one-sided t-test at 5 %, from three seeds on); *disagrees*: on the
-other side by as much. Rank correlations are over five groups (ten of clothes), and seeds say
-nothing of how few those are. The *group mean* is that of the groups' accuracies. A net for which it
-is within five points of guessing has a gap and a ξ by arithmetic, and is not counted in the claims
-on those after pruning.
-
-Where we disagree most: the poster explains excessive risk by gradients and Hessians, and we find
-that in fewer than half of the nets, the opposite most clearly on faces_age (gradients) and
-fashion_tail (both). The groups of the largest gradients seem to be those that the dense net has
-failed already (less accurate groups have larger gradients in all runs, and lose less), and what is
-lost is not lost again. Nor does a moderate rate always widen the gap.
-
-What else seems to stand behind the disagreements: a group that the constraint repairs leaves the
-corner where the dense net ignored it, and its gradient grows with that, so that ranges of gradients
-need not shrink; the same group then has a loss to lose, which ξ counts against *both*; groups that
-a net fails altogether (the smallest race) are far from every boundary in truth, near to all by
-f(1 - f); and where the group is not the label (faces_gender), the models' gaps differ by no more
-than their noise.
-"""
+PAGE = Path(__file__).with_name("page.md")
 CLAIMS = {
     **{
         f"gap_{rate}": (
@@ -121,50 +87,38 @@ CLAIMS = {
 # Those on equal losses, which depend on how losses are made equal.
 ON_EQUAL_LOSSES = [name for name in CLAIMS if name.startswith(("level", "after", "both"))]
 
-DUAL_HEAD = """# The poster's claims on equal losses, with the authors' dual
-
-Written by `benchmarks/studies/poster/run.py --dual` from `rows_dual.csv`: what `page.md` has of our
-equal losses, of the paper's Lagrangian dual, `EqualLossConstraint(violation="absolute",
-step_size=0.1)`, the step as in the comparison with fairlearn. Data, nets and words are those of
-`page.md`; *none* is the same model there and here.
-
-"""
-DEFAULT_HEAD = """# The poster's claims on equal losses, with today's default
-
-Written by `benchmarks/studies/poster/run.py --default` from `rows_default.csv`: what `page.md` has
-of equal losses as they were, of `EqualLossConstraint()` with the settings of today, and as a fifth
-model the *recipe*, *both* with `Distillation()` in the fine-tuning. Data, nets and words are those
-of `page.md`; *none* is the same model there and here.
-
-"""
-
 
 def write_page(rows: pd.DataFrame, path: Path) -> None:
     """Write claims and tables of whatever cells there are."""
     nets = summarise(rows)
-    claims = measure_all(rows, nets)
-    path.write_text(f"{head(rows)}\n## Claim by claim\n\n{claim_table(claims)}{net_tables(nets)}")
+    claims = claim_table(measure_all(rows, nets))
+    parts = [head(rows), "## Claim by claim", claims]
+    write(path, [*parts, *net_tables(nets)])
 
 
 def write_dual(rows: pd.DataFrame, path: Path) -> None:
     """Write the claims on equal losses and the tables, where the authors' dual makes them."""
-    nets = summarise(rows)
-    claims = measure_all(rows, nets)
-    path.write_text(DUAL_HEAD + claim_table(claims, ON_EQUAL_LOSSES) + net_tables(nets))
+    write_equal_losses(rows, path, "page_dual.md")
 
 
 def write_default(rows: pd.DataFrame, path: Path) -> None:
     """Write the same of today's default, and of the recipe."""
+    write_equal_losses(rows, path, "page_default.md")
+
+
+def write_equal_losses(rows: pd.DataFrame, path: Path, page: str) -> None:
+    """Write the claims on equal losses and the tables below what a page says of itself."""
     nets = summarise(rows)
-    claims = measure_all(rows, nets)
-    path.write_text(DEFAULT_HEAD + claim_table(claims, ON_EQUAL_LOSSES) + net_tables(nets))
+    claims = claim_table(measure_all(rows, nets), ON_EQUAL_LOSSES)
+    write(path, [by_hand(PAGE.with_name(page)), claims, *net_tables(nets)])
 
 
 def head(rows: pd.DataFrame) -> str:
     """Return what the page is about, with the sizes of the nets."""
     widths = rows.drop_duplicates(["net", "width"])
     nets = [f"{net} of width {width}" for net, width in zip(widths.net, widths.width, strict=True)]
-    return HEAD.format(nets=", ".join(nets), n_train=rows["n_train"].iloc[0])
+    said = f"The nets: {', '.join(nets)}; trained on some {rows['n_train'].iloc[0]:,} images"
+    return re.sub("The nets: .* images", said, by_hand(PAGE))
 
 
 def is_whole(rows: pd.DataFrame) -> bool:
@@ -256,7 +210,7 @@ def rank_correlation(a: pd.Series, b: pd.Series) -> float:
 def claim_table(claims: pd.DataFrame, names: Iterable[str] = CLAIMS) -> str:
     """Return, claim by claim and run by run, mean ± standard deviation and who is right."""
     if claims.empty:
-        return "No run is complete yet.\n"
+        return "No run is complete yet."
     lines = []
     for name in names:
         claim, what, sign = CLAIMS[name]
@@ -266,7 +220,7 @@ def claim_table(claims: pd.DataFrame, names: Iterable[str] = CLAIMS) -> str:
         for (task, net), part in claims.groupby(RUN, sort=False):
             line[f"{task}, {net}"] = verdict(part[name].dropna(), sign)
         lines.append(line)
-    return pd.DataFrame(lines).to_markdown(index=False) + "\n"
+    return markdown(pd.DataFrame(lines))
 
 
 def verdict(values: pd.Series, sign: int) -> str:
@@ -283,12 +237,13 @@ def verdict(values: pd.Series, sign: int) -> str:
     return f"{mean:+.2f} ± {spread:.2f} {word}"
 
 
-def net_tables(nets: pd.DataFrame) -> str:
-    """Return a table for each run."""
-    return "".join(
-        f"\n## {task}, {net} (seeds: {part.index.unique('seed').size})\n\n{net_table(part)}"
-        for (task, net), part in nets.groupby(RUN, sort=False)
-    )
+def net_tables(nets: pd.DataFrame) -> list[str]:
+    """Return a heading and a table for each run."""
+    parts = []
+    for (task, net), part in nets.groupby(RUN, sort=False):
+        parts.append(f"## {task}, {net} (seeds: {part.index.unique('seed').size})")
+        parts.append(net_table(part))
+    return parts
 
 
 def net_table(nets: pd.DataFrame) -> str:
@@ -296,4 +251,4 @@ def net_table(nets: pd.DataFrame) -> str:
     nets = nets.assign(way=np.where(nets["finetuned"], "fine-tuned", "one-shot"))
     grouped = nets.groupby(["way", "model", "rate"], sort=False)
     shown = mean_and_spread(grouped[["accuracy", "balanced", "worst", "gap", "xi"]], digits=2)
-    return shown.reset_index().to_markdown(index=False) + "\n"
+    return markdown(shown)

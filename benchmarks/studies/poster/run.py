@@ -30,6 +30,7 @@ from torch import nn
 
 from benchmarks.lib.harness import ROOT, Cell, out_path, page_path, run_cells
 from benchmarks.lib.image_tasks import GROUP_NAMES, IMAGES
+from benchmarks.lib.study import options
 from benchmarks.lib.tasks import Split
 from benchmarks.studies.poster.figures import draw_figures
 from benchmarks.studies.poster.page import write_default, write_dual, write_page
@@ -183,9 +184,8 @@ def cells(args: argparse.Namespace) -> list[Cell]:
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line; ``--quick`` is tiny in everything."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    tasks = list(dict.fromkeys(task for task, _ in RUNS))
-    parser.add_argument("--tasks", nargs="+", default=tasks, choices=list(IMAGES))
+    parser = options(__doc__, tasks=IMAGES, quick="tiny in everything")
+    parser.set_defaults(tasks=list(dict.fromkeys(task for task, _ in RUNS)))
     parser.add_argument("--nets", nargs="+", default=list(NETS), choices=list(NETS))
     parser.add_argument("--width", type=int, help="channels of the first stage; 64 as published")
     parser.add_argument("--size", type=int, default=32, help="of a face, in pixels")
@@ -194,9 +194,6 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--dual", action="store_true", help="the authors' method, not ours")
     parser.add_argument("--default", action="store_true", help="today's default and the recipe")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--n-jobs", type=int, default=1)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--out", type=Path)
     parser.add_argument("--pictures", type=Path, help="by default docs/pictures, or beside --out")
     args = parser.parse_args(argv)
     committed = out_path(__file__, None, quick=False)

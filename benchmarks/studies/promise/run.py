@@ -1,31 +1,27 @@
 """Is the promise kept? Draws of held-out data with known truth, and several rules to choose by.
 
-No nets: what two nets get right on the same samples is drawn from known shares, so that it is known
-which rates break the promise "no group's accuracy drops by more than 0.02". Each rule goes through
-the rates from small to large and stops before the first that it rejects. A draw is *broken* when a
-rate is chosen at which some group's true drop is beyond 0.02, and has *power* when the largest rate
-that keeps the promise is chosen.
-
-Run ``python -m benchmarks.studies.promise.run``: some minutes on one core. It rewrites the CSV and
-the page beside it.
+No nets: ``page.md`` says what is drawn, when a draw is *broken* and when it has *power*. Run
+``python -m benchmarks.studies.promise.run``: some minutes on one core; it goes on where it was
+stopped.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import beta, binom, norm
-from tqdm import tqdm
 
-from benchmarks.lib.tables import written_by
+from benchmarks.lib.harness import Cell, grid
+from benchmarks.lib.pages import fill, markdown
+from benchmarks.lib.study import options, run_study
 from sk_prunefair.selection import drop_p_value
 
-HERE = Path(__file__).parent
+PAGE = Path(__file__).with_name("page.md")
 MAX_DROP, LEVEL = 0.02, 0.05
 DRAWS = 5000
 Rule = Callable[[int, int, int], bool]
@@ -145,83 +141,43 @@ def chosen(counts: np.ndarray, sizes: list[int], rule: Rule) -> np.ndarray:
     return np.cumprod(passed.all(axis=1), axis=1).sum(axis=1)
 
 
-def main() -> None:
-    """Draw, decide, count, and write the tables."""
-    cells = [
-        cell
-        for cell in itertools.product(GROUPS, DROPS, WHO, SHARE_WON)
-        if len(GROUPS[cell[0]]) > 1 or cell[2] == "all"
-    ]
+def cells() -> list[Cell]:
+    """Return all cells; a single group is the last as well."""
+    todo = grid(groups=GROUPS, drops=DROPS, whose=WHO, changes=SHARE_WON)
+    return [cell for cell in todo if len(GROUPS[cell["groups"]]) > 1 or cell["whose"] == "all"]
+
+
+def work(cell: Cell) -> list[dict[str, Any]]:
+    """Draw, decide by each rule, and count."""
+    sizes, true = GROUPS[cell["groups"]], DROPS[cell["drops"]]
+    rng = np.random.default_rng([0, cells().index(cell)])
+    counts = draw(sizes, true, cell["whose"], SHARE_WON[cell["changes"]], rng)
+    n_kept = sum(drop <= MAX_DROP for drop in true)
     rows = []
-    for index, (groups, drops, who, changes) in enumerate(tqdm(cells, disable=None)):
-        sizes, true = GROUPS[groups], DROPS[drops]
-        counts = draw(sizes, true, who, SHARE_WON[changes], np.random.default_rng([0, index]))
-        n_kept = sum(drop <= MAX_DROP for drop in true)
-        for name, rule in RULES.items():
-            n_chosen = chosen(counts, sizes, rule)
-            rows.append(
-                {
-                    "groups": groups,
-                    "drops": drops,
-                    "whose": who,
-                    "changes": changes,
-                    "rule": name,
-                    "broken": (n_chosen > n_kept).mean(),
-                    "power": (n_chosen >= n_kept).mean() if n_kept else np.nan,
-                    "refused": (n_chosen == 0).mean(),
-                }
-            )
-    results = pd.DataFrame(rows)
-    results.to_csv(HERE / "rows.csv", index=False, float_format="%.5g")
-    (HERE / "page.md").write_text(page(results))
+    for name, rule in RULES.items():
+        n_chosen = chosen(counts, sizes, rule)
+        power = (n_chosen >= n_kept).mean() if n_kept else np.nan
+        row = {"rule": name, "broken": (n_chosen > n_kept).mean(), "power": power}
+        rows.append(row | {"refused": (n_chosen == 0).mean()})
+    return rows
 
 
-def page(results: pd.DataFrame) -> str:
-    """Return the results in Markdown."""
-    worst = results.groupby("rule", sort=False)["broken"].max()
-    lines = [
-        "# Is the promise kept?",
-        "",
-        written_by("promise", __doc__),
-        "",
-        f"Bound {MAX_DROP}, confidence {1 - LEVEL}: at most {LEVEL} of the draws may be broken. "
-        f"{DRAWS:,} draws per cell; a true share of {LEVEL} shows as "
-        f"{LEVEL - 3 * _error():.3f} to {LEVEL + 3 * _error():.3f} (three standard errors).",
-        "",
-        "The true drops at the five rates, from small to large; samples won at any rate: "
-        + ", ".join(f"{share} ({name})" for name, share in SHARE_WON.items())
-        + ".",
-        "",
-        *[f"- {name}: {', '.join(map(str, drops))}" for name, drops in DROPS.items()],
-        "",
-        "Verdicts on recalls, balanced accuracy and differences between groups: "
-        "[promise_verdict.md](../promise_verdict/page.md).",
-        "",
-        f"## The worst of the {len(results) // len(RULES)} cells",
-        "",
-        worst.rename("largest share of broken draws").to_frame().to_markdown(floatfmt=".3f"),
-    ]
+def write_page(rows: pd.DataFrame, path: Path) -> None:
+    """Write the worst of each rule, and two tables of all cells."""
+    worst = rows.groupby("rule", sort=False)["broken"].max()
+    tables = [worst.rename("largest share of broken draws").to_frame().to_markdown(floatfmt=".3f")]
     # Where nothing is near the bound on its far side, there is nothing to break, and the reverse.
-    parts = {
-        "broken": ("Share of broken draws", results["drops"].str.contains("over")),
-        "power": ("Power", results["drops"].str.contains("under")),
-    }
-    for value, (title, is_shown) in parts.items():
-        shown = results[is_shown]
-        table = shown.pivot_table(
-            index=["groups", "drops", "whose", "changes"], columns="rule", values=value, sort=False
-        )
-        lines += [
-            "",
-            f"## {title}",
-            "",
-            table.reset_index().to_markdown(index=False, floatfmt=".3f"),
-        ]
-    return "\n".join(lines) + "\n"
+    for value, where in (("broken", "over"), ("power", "under")):
+        shown = rows[rows["drops"].str.contains(where)]
+        keys = ["groups", "drops", "whose", "changes"]
+        table = shown.pivot_table(index=keys, columns="rule", values=value, sort=False)
+        tables.append(markdown(table, floatfmt=".3f"))
+    path.write_text(fill(PAGE, tables))
 
 
-def _error() -> float:
-    return float(np.sqrt(LEVEL * (1 - LEVEL) / DRAWS))
+def main(argv: list[str] | None = None) -> None:
+    """Run what is missing, then write the page."""
+    run_study(__file__, options(__doc__).parse_args(argv), cells(), work, write_page)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,9 @@
 """Is a verdict right? Draws of held-out rows with known truth, and other ways to judge them.
 
-No nets: on which rows two classifiers differ is drawn from known shares, so that it is known
-whether a promise is broken. Each rule approves a draw or does not. Where the truth is beyond what
-was promised, an approval is an error, of which at most 0.05 are allowed; elsewhere it is power.
-
-Run ``python -m benchmarks.studies.promise_verdict.run``: some minutes on one core. It rewrites the
-CSV and the page beside it.
+No nets: ``page.md`` says what is drawn and judged. Each rule approves a draw or does not. Where the
+truth is beyond what was promised, an approval is an error, of which at most 0.05 are allowed;
+elsewhere it is power. Run ``python -m benchmarks.studies.promise_verdict.run``: some minutes on one
+core; it goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -19,50 +17,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
-from tqdm import tqdm
 
-from benchmarks.lib.tables import written_by
+from benchmarks.lib.harness import Cell, grid
+from benchmarks.lib.pages import fill, markdown
+from benchmarks.lib.study import options, run_study
 from sk_prunefair.promise.evidence import rounds
 from sk_prunefair.promise.pairs import examine_pairs
 from sk_prunefair.stats.betting import mean_lower_bound, mean_p_value, mean_upper_bound
 from sk_prunefair.stats.combine import hochberg
 from sk_prunefair.stats.paired import drop_p_value, drop_upper_bound
 
-HERE = Path(__file__).parent
+PAGE = Path(__file__).with_name("page.md")
 LEVEL, BOUND = 0.05, 0.05
 MARGIN = 0.1  # between groups
 OVER, FINE = 0.051, 0.005  # true drops: just over the bound, and well below it
 Row = dict[str, Any]
 Sizes = list[int]
-PARTS = {
-    "verdict": (
-        "The verdict: no group's accuracy, nor its recall of a class, falls by more than 0.05",
-        "Two classes. *Rare recall*: in the last group alone, the recall of the rarer class falls "
-        "by 0.051. *All recalls*: all of all groups do. *None*: nothing falls by more than 0.005. "
-        "Each row of a class is won with 0.005. Accuracy alone is what a search of rates tests.",
-    ),
-    "groups": (
-        "Statements about single groups: their accuracy falls by no more than 0.05",
-        "Every second group loses 0.051, the others 0.005. Errors: draws in which any of the "
-        "former is approved; power: the share of the latter that is.",
-    ),
-    "harmless": (
-        "No group's accuracy falls by more than another's plus 0.1",
-        "All groups lose 0.01, the last one 0.111 (beyond) or 0.03 (within); samples won: 0.002 "
-        "(few changes), 0.05 (many changes).",
-    ),
-    "balanced": (
-        "The balanced accuracy falls by no more than 0.05",
-        "In all classes each row is won with 0.01. The rarest class loses so much that the mean "
-        "falls by 0.051 (beyond), or all lose 0.015 (within).",
-    ),
-    "ξ": (
-        "No group pays more than another by 0.2 nats, of losses clipped at four",
-        "The last group pays 0.201 (beyond) or 0.02 (within): two nats for a few rows.",
-    ),
-}
-
-
 upper_bound = functools.cache(drop_upper_bound)
 
 
@@ -105,7 +75,7 @@ def verdict(draws: int) -> Iterator[Row]:
         # Beyond counts only what is tested: the recalls of a class that has rows enough.
         is_beyond = truth != "none" and bool(needed[-1, 2])
         case = f"{name}, rarer class {share:g}"
-        yield from _rows("verdict", case, truth, rules, is_beyond=is_beyond)
+        yield from _rows(case, truth, rules, is_beyond=is_beyond)
 
 
 def single_groups(draws: int) -> Iterator[Row]:
@@ -131,8 +101,8 @@ def single_groups(draws: int) -> Iterator[Row]:
         approved = {rule: each <= LEVEL for rule, each in rules.items()}
         wrong = {rule: each[:, harmed].any(axis=1) for rule, each in approved.items()}
         right = {rule: each[:, ~harmed] for rule, each in approved.items()}
-        yield from _rows("groups", name, "half beyond", wrong, is_beyond=True)
-        yield from _rows("groups", name, "half within", right, is_beyond=False)
+        yield from _rows(name, "half beyond", wrong, is_beyond=True)
+        yield from _rows(name, "half within", right, is_beyond=False)
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -161,7 +131,7 @@ def harmless(draws: int) -> Iterator[Row]:
             for rule, approves in HARMLESS.items():
                 passed.setdefault(rule, []).append(approves(found))
         case = f"{name}, {changes}"
-        yield from _rows("harmless", case, truth, passed, is_beyond=truth == "beyond")
+        yield from _rows(case, truth, passed, is_beyond=truth == "beyond")
 
 
 Found = list[tuple[int, int, int]]
@@ -230,7 +200,7 @@ def balanced(draws: int) -> Iterator[Row]:
             spread = np.sqrt(np.mean([r.var() / len(r) for r in rows]) / len(rows))
             mean = float(np.mean([r.mean() for r in rows]))
             passed["normal"].append(mean + norm.ppf(1 - LEVEL) * spread <= BOUND)
-        yield from _rows("balanced", name, truth, passed, is_beyond=truth == "beyond")
+        yield from _rows(name, truth, passed, is_beyond=truth == "beyond")
 
 
 def violation(draws: int) -> Iterator[Row]:
@@ -257,7 +227,7 @@ def violation(draws: int) -> Iterator[Row]:
             drop = np.array([each.mean() for each in rows])
             variance = np.array([each.var() / len(each) for each in rows])
             passed["normal"].append(_normal_below(drop, variance, margin))
-        yield from _rows("ξ", name, truth, passed, is_beyond=truth == "beyond")
+        yield from _rows(name, truth, passed, is_beyond=truth == "beyond")
 
 
 def _normal_below(means: np.ndarray, variances: np.ndarray, margin: float) -> bool:
@@ -270,45 +240,43 @@ def _all_below(excess: np.ndarray, margin: float) -> bool:
     return bool(excess.max() <= margin)
 
 
-def _rows(
-    part: str, case: str, truth: str, rules: dict[str, Any], *, is_beyond: bool
-) -> Iterator[Row]:
+def _rows(case: str, truth: str, rules: dict[str, Any], *, is_beyond: bool) -> Iterator[Row]:
     for rule, approved in rules.items():
-        row = {"part": part, "case": case, "truth": truth, "rule": rule}
+        row = {"case": case, "truth": truth, "rule": rule}
         yield row | {"is_beyond": is_beyond, "draws": len(approved), "approved": np.mean(approved)}
 
 
-def main() -> None:
-    """Draw, judge, count, and write the table."""
-    parts = {verdict: 1000, single_groups: 2000, harmless: 100, balanced: 100, violation: 400}
-    rows: list[Row] = []
-    for part, draws in tqdm(parts.items(), disable=None):
-        rows += part(draws)
-    results = pd.DataFrame(rows)
-    results.to_csv(HERE / "rows.csv", index=False, float_format="%.5g")
-    write_page(pd.read_csv(HERE / "rows.csv"), HERE / "page.md")
+# What is judged, and how many draws.
+PARTS: dict[str, tuple[Callable[[int], Iterator[Row]], int]] = {
+    "verdict": (verdict, 1000),
+    "groups": (single_groups, 2000),
+    "harmless": (harmless, 100),
+    "balanced": (balanced, 100),
+    "ξ": (violation, 400),
+}
 
 
-def write_page(results: pd.DataFrame, path: Path) -> None:
-    """Write the results in Markdown."""
-    lines = [
-        "# Is a verdict right?",
-        "",
-        written_by("promise_verdict", __doc__),
+def work(cell: Cell) -> list[Row]:
+    """Draw, judge and count."""
+    part, draws = PARTS[cell["part"]]
+    return list(part(draws))
+
+
+def write_page(rows: pd.DataFrame, path: Path) -> None:
+    """Write, part by part, tables of what was approved though beyond, and of power."""
+    tables = [
+        rows[(rows["part"] == part) & (rows["is_beyond"] == is_beyond)].pivot_table(
+            index=["case", "truth"], columns="rule", values="approved", sort=False
+        )
+        for part in PARTS
+        for is_beyond in (True, False)
     ]
-    for part, (title, words) in PARTS.items():
-        rows = results[results["part"] == part]
-        draws = rows["draws"].iloc[0]
-        error = 3 * float(np.sqrt(LEVEL * (1 - LEVEL) / draws))
-        lines += ["", f"## {title}", "", f"{words} {draws:,} draws; three standard errors of a "]
-        lines[-1] += f"share of {LEVEL}: {error:.3f}."
-        for is_beyond, name in ((True, "Approved though beyond"), (False, "Power")):
-            shown = rows[rows["is_beyond"] == is_beyond]
-            table = shown.pivot_table(
-                index=["case", "truth"], columns="rule", values="approved", sort=False
-            ).reset_index()
-            lines += ["", f"**{name}**", "", table.to_markdown(index=False, floatfmt=".3f")]
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text(fill(PAGE, [markdown(each, floatfmt=".3f") for each in tables]))
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run what is missing, then write the page."""
+    run_study(__file__, options(__doc__).parse_args(argv), grid(part=PARTS), work, write_page)
 
 
 if __name__ == "__main__":

@@ -1,30 +1,28 @@
 """Is the promise on the fairness violation kept? Draws of losses with known truth, three rules.
 
-No nets: by how much pruning changes the loss of a sample is drawn from known distributions, so that
-the true ξ is known. Each rule passes a draw, or not, for the promise "ξ is at most 0.2". A draw is
-*broken* when it passes though the true ξ is beyond that. Changes are either rare and large, a share
-of the samples losing two nats, or common and small; losses are clipped at four.
-
-Run ``python -m benchmarks.studies.promise_violation.run``: some minutes on one core. It rewrites
-the CSV and the page beside it.
+No nets: ``page.md`` says what is drawn, and when a draw is *broken*. Changes are either rare and
+large, a share of the samples losing two nats, or common and small; losses are clipped at four. Run
+``python -m benchmarks.studies.promise_violation.run``: some minutes on one core; it goes on where
+it was stopped.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
-from tqdm import tqdm
 
-from benchmarks.lib.tables import written_by
+from benchmarks.lib.harness import Cell, grid
+from benchmarks.lib.pages import fill, markdown
+from benchmarks.lib.study import options, run_study
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.selection.promise import Promise
 
-HERE = Path(__file__).parent
+PAGE = Path(__file__).with_name("page.md")
 MAX_VIOLATION, LEVEL, LOSS_BOUND = 0.2, 0.05, 4.0
 DRAWS = 400
 # Sizes of the groups; the last pays, the others do not.
@@ -81,51 +79,33 @@ def normal(changes: np.ndarray, codes: np.ndarray) -> bool:
 
 
 RULES = {"ours: bets": ours, "naive: observed ξ": naive, "normal intervals": normal}
+CELLS = grid(**{"groups": GROUPS, "true ξ": VIOLATIONS, "changes": CHANGES})
 
 
-def main() -> None:
-    """Draw, judge, count, and write the table."""
-    cells = list(itertools.product(GROUPS, VIOLATIONS, CHANGES))
-    rows = []
-    for index, (groups, true, changes) in enumerate(tqdm(cells, disable=None)):
-        sizes, rng = GROUPS[groups], np.random.default_rng([1, index])
-        codes = np.repeat(np.arange(len(sizes)), sizes)
-        passed = dict.fromkeys(RULES, 0)
-        for _ in range(DRAWS):
-            means = [0.0] * (len(sizes) - 1) + [VIOLATIONS[true]]
-            drawn = [CHANGES[changes](rng, n, m) for n, m in zip(sizes, means, strict=True)]
-            for name, rule in RULES.items():
-                passed[name] += rule(np.concatenate(drawn), codes)
-        shares = {name: count / DRAWS for name, count in passed.items()}
-        rows.append({"groups": groups, "true ξ": true, "changes": changes} | shares)
-    results = pd.DataFrame(rows)
-    results.to_csv(HERE / "rows.csv", index=False)
-    write_page(results, HERE / "page.md")
+def work(cell: Cell) -> list[dict[str, Any]]:
+    """Draw, judge by each rule, and count."""
+    sizes, rng = GROUPS[cell["groups"]], np.random.default_rng([1, CELLS.index(cell)])
+    codes = np.repeat(np.arange(len(sizes)), sizes)
+    means = [0.0] * (len(sizes) - 1) + [VIOLATIONS[cell["true ξ"]]]
+    passed = dict.fromkeys(RULES, 0)
+    for _ in range(DRAWS):
+        sample = CHANGES[cell["changes"]]
+        drawn = np.concatenate([sample(rng, n, m) for n, m in zip(sizes, means, strict=True)])
+        for name, rule in RULES.items():
+            passed[name] += rule(drawn, codes)
+    return [{name: count / DRAWS for name, count in passed.items()}]
 
 
-def write_page(results: pd.DataFrame, path: Path) -> None:
-    """Write the results in Markdown."""
-    over = results["true ξ"] == "just over"
-    error = 3 * float(np.sqrt(LEVEL * (1 - LEVEL) / DRAWS))
-    lines = [
-        "# Is the promise on ξ kept?",
-        "",
-        written_by("promise_violation", __doc__),
-        "",
-        f"Confidence {1 - LEVEL}: at most {LEVEL} of the draws may be broken; {DRAWS} draws per "
-        f"cell, three standard errors {error:.3f}. The true ξ: "
-        + ", ".join(f"{name} {value}" for name, value in VIOLATIONS.items())
-        + ".",
-        "",
-        "## Share of broken draws",
-        "",
-        results[over].drop(columns="true ξ").to_markdown(index=False, floatfmt=".3f"),
-        "",
-        "## Share of draws that pass where they may",
-        "",
-        results[~over].to_markdown(index=False, floatfmt=".3f"),
-    ]
-    path.write_text("\n".join(lines) + "\n")
+def write_page(rows: pd.DataFrame, path: Path) -> None:
+    """Write a table of broken draws, and one of those that pass where they may."""
+    is_over = rows["true ξ"] == "just over"
+    tables = [rows[is_over].drop(columns="true ξ"), rows[~is_over]]
+    path.write_text(fill(PAGE, [markdown(each, floatfmt=".3f") for each in tables]))
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run what is missing, then write the page."""
+    run_study(__file__, options(__doc__).parse_args(argv), CELLS, work, write_page)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,10 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.lib.harness import Cell
+from benchmarks.lib.harness import Cell, grid
+from benchmarks.lib.pages import by_hand, markdown, write
 from benchmarks.lib.study import options, run_study
-from benchmarks.lib.tables import mean_and_spread, with_excess
+from benchmarks.lib.tables import SCORES, mean_and_spread, with_excess
 from benchmarks.lib.tasks import TASKS, Split
 from benchmarks.lib.training import FINETUNE_EPOCHS, dense_net, prune, scores
 from sk_prunefair import FairPrunedClassifier
@@ -23,7 +24,6 @@ from sk_prunefair.pruning import GradualPruning, IterativePruning
 
 RATES = (0.9, 0.95)
 SEEDS = 3
-COLUMNS = ["accuracy", "balanced", "worst", "excess", "xi"]
 GROUP_AWARE = ["magnitude", "fairgrape", "fairprune"]
 OTHERS = ["layer_magnitude", "random", "taylor", "snip"]
 SCHEDULES = {
@@ -31,14 +31,7 @@ SCHEDULES = {
     "magnitude, gradual": ("magnitude", GradualPruning()),
     "fairgrape, iterative": ("fairgrape", IterativePruning(3)),
 }
-
-HEAD = f"""# Criteria side by side
-
-Written by `benchmarks/studies/pruners/run.py` from `rows.csv`: held-out test rows, mean ± standard
-deviation over the seeds; per task and seed all criteria prune the same dense net. The excess gap is
-the accuracy gap minus what equally good groups of these sizes would show, of each seed at least 0.
-Fine-tuning takes {FINETUNE_EPOCHS} epochs; iterative and gradual pruning spread over those.
-"""
+PAGE = Path(__file__).with_name("page.md")
 
 
 @functools.lru_cache(maxsize=1)
@@ -71,25 +64,23 @@ def work(cell: Cell) -> list[dict[str, Any]]:
 def cells(tasks: list[str]) -> list[Cell]:
     """Return the cells, those of the group-aware criteria first, all of a net in one go."""
     return [
-        {"task": task, "seed": seed, "pruner": pruner}
+        cell
         for task in tasks
         for pruners in (GROUP_AWARE, [*OTHERS, *SCHEDULES])
-        for seed in range(SEEDS)
-        for pruner in pruners
+        for cell in grid(task=[task], seed=range(SEEDS), pruner=pruners)
     ]
 
 
 def write_table(rows: pd.DataFrame, path: Path) -> None:
     """Write mean ± standard deviation over seeds."""
     rows = with_excess(rows)
-    parts = [HEAD]
+    parts = [by_hand(PAGE)]
     for (task, rate, tuned), part in rows.groupby(["task", "rate", "finetuned"]):
         how = f"{FINETUNE_EPOCHS} epochs of fine-tuning" if tuned else "one-shot"
-        parts.append(f"\n## {task}, rate {rate}, {how} (seeds: {part['seed'].nunique()})\n\n")
-        by_pruner = part.groupby("pruner", sort=False)[COLUMNS]
-        shown = mean_and_spread(by_pruner).rename_axis("criterion")
-        parts.append(shown.reset_index().to_markdown(index=False) + "\n")
-    path.write_text("".join(parts))
+        parts.append(f"## {task}, rate {rate}, {how} (seeds: {part['seed'].nunique()})")
+        by_pruner = part.groupby("pruner", sort=False)[SCORES]
+        parts.append(markdown(mean_and_spread(by_pruner).rename_axis("criterion")))
+    write(path, parts)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -11,13 +11,15 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.lib.harness import Cell
+from benchmarks.lib.harness import Cell, grid
+from benchmarks.lib.pages import by_hand, write
 from benchmarks.lib.study import options, run_study
 from benchmarks.lib.training import scores
 from benchmarks.studies.pruners.run import trained
 
 RATES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
 SEEDS = 3
+PAGE = Path(__file__).with_name("page.md")
 
 
 def work(cell: Cell) -> list[dict[str, Any]]:
@@ -35,31 +37,24 @@ def work(cell: Cell) -> list[dict[str, Any]]:
 
 def write_table(rows: pd.DataFrame, path: Path) -> None:
     """Write means over seeds, and by how much recalibration changes each of them."""
-    lines = [
-        "# Batch norm measured again",
-        "",
-        "`benchmarks/studies/recalibration/run.py`; magnitude, one-shot, "
-        "without fine-tuning; test rows, mean "
-        f"over {SEEDS} seeds of: with the averages of the dense net → with new ones from the "
-        "training data.",
-    ]
+    parts = [by_hand(PAGE)]
     names = {"accuracy": "accuracy", "worst": "worst group", "gap": "accuracy gap", "xi": "ξ"}
     for task, part in rows.groupby("task", sort=False):
-        lines += ["", f"## {task}", "", "| rate | " + " | ".join(names.values()) + " |"]
-        lines += ["|---:|" + "---:|" * len(names)]
+        lines = ["| rate | " + " | ".join(names.values()) + " |", "|---:|" + "---:|" * len(names)]
         means = part.groupby(["rate", "recalibrated"])[list(names)].mean()
         for rate in RATES:
             old, new = means.loc[(rate, False)], means.loc[(rate, True)]
             shown = [f"{old[name]:.3f} → {new[name]:.3f}" for name in names]
             lines.append(f"| {rate} | " + " | ".join(shown) + " |")
-    path.write_text("\n".join(lines) + "\n")
+        parts += [f"## {task}", "\n".join(lines)]
+    write(path, parts)
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run what is missing, then write the table."""
     args = options(__doc__, tasks=("fashion", "faces_race")).parse_args(argv)
-    cells = [{"task": task, "seed": seed} for seed in range(SEEDS) for task in args.tasks]
-    run_study(__file__, args, cells, work, write_table)
+    todo = grid(seed=range(SEEDS), task=args.tasks)
+    run_study(__file__, args, todo, work, write_table)
 
 
 if __name__ == "__main__":

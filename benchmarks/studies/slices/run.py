@@ -1,31 +1,27 @@
 """Does `harmed_slices` find what is planted, and nothing where nothing is? Draws of known truth.
 
-No nets: what two nets get right on the same rows is drawn from known shares. Six numeric features,
-one of them with missing values, and four categorical ones of 2, 4, 5 and 8 values. Everywhere some
-share of the answers changes, half of them for the better. A planted slice of 5 % of the rows loses
-ten points more. It is *found* in a draw where some reported rule shares more than half of its
-rows, and of the slice's. Where nothing is planted, any reported rule is false.
-
-Run ``python -m benchmarks.studies.slices.run``: some ten minutes on one core. It rewrites the CSV
-and the page beside it.
+No nets: ``page.md`` says what is drawn, and when a slice is *found*. Run ``python -m
+benchmarks.studies.slices.run``: some ten minutes on one core; it goes on where it was stopped.
 """
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from benchmarks.lib.harness import out_path, page_path
+from benchmarks.lib.harness import Cell, grid
+from benchmarks.lib.pages import by_hand, write
+from benchmarks.lib.study import options, run_study
 from sk_prunefair.report.slices import harmed_slices
 
 CHANGED = [0.02, 0.03, 0.04]
 DROPS = [0.05, 0.1, 0.2]
 SIZES = [2000, 6000, 20_000]
 DRAWS, NULL_DRAWS = 100, 200
+PAGE = Path(__file__).with_name("page.md")
 KINDS = ["a value", "a bound", "an interval", "a bound and a value"]
 NULLS = ["alike everywhere", "five points lost everywhere", "a slice where a fifth changes"]
 
@@ -67,8 +63,9 @@ def draw_harm(changed: np.ndarray, extra: np.ndarray, rng: np.random.Generator) 
     return np.where(u < changed / 2 + extra, 1, np.where(u > 1 - changed / 2, -1, 0))
 
 
-def work(kind: str, n: int, changed: float, drop: float, seed: int) -> dict[str, object]:
+def work(cell: Cell) -> list[dict[str, Any]]:
     """Return what is found in one draw."""
+    kind, n, changed, drop, seed = cell.values()
     rng = np.random.default_rng([seed, n, round(1000 * changed), round(1000 * drop)])
     frame = table(n, rng)
     shares, extra, rows = np.full(n, changed), np.zeros(n), np.zeros(n, dtype=bool)
@@ -81,8 +78,7 @@ def work(kind: str, n: int, changed: float, drop: float, seed: int) -> dict[str,
         shares[slice_rows(frame, KINDS[3], rng)] = 0.2
     found = harmed_slices(frame, draw_harm(shares, extra, rng), random_state=seed)
     shared = [is_match(frame, rule, rows) for rule in found["rule"]]
-    cell = {"kind": kind, "rows": n, "changed": changed, "drop": drop, "seed": seed}
-    return cell | {"n_rules": len(found), "found": any(shared)}
+    return [{"n_rules": len(found), "found": any(shared)}]
 
 
 def is_match(frame: pd.DataFrame, rule: str, rows: np.ndarray) -> bool:
@@ -101,19 +97,18 @@ def condition_rows(frame: pd.DataFrame, condition: str) -> np.ndarray:
     return frame.eval(condition.replace(" = ", " == ")).to_numpy()
 
 
-def cells(quick: bool) -> list[tuple[str, int, float, float, int]]:
-    """Return all draws: kind, rows, share that changes, drop, seed."""
-    draws, null_draws = (1, 1) if quick else (DRAWS, NULL_DRAWS)
-    listed = [
-        (kind, 6000, share, 0.1, s) for kind in KINDS for share in CHANGED for s in range(draws)
+def cells(draws: int, null_draws: int) -> list[Cell]:
+    """Return all draws."""
+    sizes = grid(kind=KINDS[3:], rows=SIZES, changed=[0.03], drop=DROPS, seed=range(draws))
+    return [
+        *grid(kind=KINDS, rows=[6000], changed=CHANGED, drop=[0.1], seed=range(draws)),
+        *(cell for cell in sizes if (cell["rows"], cell["drop"]) != (6000, 0.1)),
+        *grid(kind=NULLS, rows=[6000], changed=[0.03], drop=[0.0], seed=range(null_draws)),
     ]
-    others = [(n, drop) for n in SIZES for drop in DROPS if (n, drop) != (6000, 0.1)]
-    listed += [(KINDS[3], n, 0.03, drop, s) for n, drop in others for s in range(draws)]
-    return listed + [(kind, 6000, 0.03, 0.0, s) for kind in NULLS for s in range(null_draws)]
 
 
 def write_page(rows: pd.DataFrame, path: Path) -> None:
-    """Write the results as Markdown."""
+    """Write a table of what is found where nothing is planted, and two of what is planted."""
     planted, null = rows[rows["kind"].isin(KINDS)], rows[rows["kind"].isin(NULLS)]
     usual = planted[(planted["rows"] == 6000) & (planted["drop"] == 0.1)]
     by_kind = usual.pivot_table(index="kind", columns="changed", values="found", sort=False)
@@ -123,46 +118,26 @@ def write_page(rows: pd.DataFrame, path: Path) -> None:
     false = false.agg(["mean", "size"]).set_axis(["draws with a slice", "draws"], axis=1)
     false["draws"] = false["draws"].map(str)
     extra = (planted["n_rules"] - planted["found"]).clip(lower=0) > 0
-    intro = "\n\n".join((__doc__ or "").split("\n\n")[:2])
-    path.write_text(
-        f"""# Are harmed slices found?
-
-Written by `benchmarks/studies/slices/run.py`. {intro}
-
-## Nothing planted, 6,000 rows, 3 % of the answers changed
-
-At most 0.05 of the draws may report a slice.
-
-{false.to_markdown(floatfmt=".3f")}
-
-## Share of draws in which the slice is found, by the share of answers that change anywhere
-
-6,000 rows, of which the slice's 300 lose ten points. Over all of these cells it is found in
-{usual["found"].mean():.3f} of {len(usual):,} draws.
-
-{by_kind.to_markdown(floatfmt=".2f")}
-
-## A bound and a value, by the number of rows and the drop
-
-3 % of the answers change anywhere.
-
-{by_size.to_markdown(floatfmt=".2f")}
-
-In {extra.mean():.3f} of all draws with a slice, something is reported that does not match it.
-"""
+    hits = (
+        "6,000 rows, of which the slice's 300 lose ten points. Over all of these cells it is found "
+        f"in\n{usual['found'].mean():.3f} of {len(usual):,} draws."
     )
+    others = (
+        f"In {extra.mean():.3f} of all draws with a slice, something is reported that does not "
+        "match it."
+    )
+    parts = [by_hand(PAGE), by_hand(PAGE, "## Nothing planted"), false.to_markdown(floatfmt=".3f")]
+    parts += [by_hand(PAGE, "## Share of draws", until="6,000 rows"), hits]
+    parts += [by_kind.to_markdown(floatfmt=".2f"), by_hand(PAGE, "## A bound and a value")]
+    parts += [by_size.to_markdown(floatfmt=".2f"), others]
+    write(path, parts)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Draw, search, and write the rows and the page."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="one draw of each cell")
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args(argv)
-    out = out_path(__file__, options.out, options.quick)
-    rows = pd.DataFrame([work(*cell) for cell in tqdm(cells(options.quick), disable=None)])
-    rows.to_csv(out, index=False)
-    write_page(rows, page_path(out))
+    """Run what is missing, then write the page."""
+    args = options(__doc__, quick="one draw of each cell").parse_args(argv)
+    todo = cells(1, 1) if args.quick else cells(DRAWS, NULL_DRAWS)
+    run_study(__file__, args, todo, work, write_page)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,15 @@
 """A promise without labels: how often it errs, when it is tight, and what labels add.
 
 Run ``python -m benchmarks.studies.unlabelled.run`` (minutes on one core; it takes up again where it
-stopped).
-Two kinds of cells: draws of counts with known truth, one group, a promise of two points at 0.95
-(``kind`` edge: the drop is just what may not be lost; safe: it is less), and a net on Adult,
-compressed in several ways. Each promise is asked of all changes, of a part of the labels, and of
-both. Rows go to ``rows.csv`` and ``rows_nets.csv``, the page to
-``page.md``. Data is looked for in the folder SK_PRUNEFAIR_DATA.
+stopped). Two kinds of cells: draws of counts with known truth, one group, a promise of two points
+at 0.95 (``kind`` edge: the drop is just what may not be lost; safe: it is less), and a net on
+Adult, compressed in several ways. Each promise is asked of all changes, of a part of the labels,
+and of both. Rows go to ``rows.csv`` and ``rows_nets.csv``, the page to ``page.md``. Data is looked
+for in the folder SK_PRUNEFAIR_DATA.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binom
 
-from benchmarks.lib.harness import Cell, out_path, page_path, run_cells
+from benchmarks.lib.harness import Cell, run_cells
+from benchmarks.lib.pages import by_hand, markdown, write
+from benchmarks.lib.study import options, run_study
 from benchmarks.lib.tasks import TASKS
 from sk_prunefair import Distillation, FairPrunedClassifier, compare_models
 from sk_prunefair.export import to_onnx
@@ -44,34 +44,7 @@ COMPRESSIONS = (
 )
 PARTS = (200, 1000)
 LEAST = 149  # rows that prove a drop below two points where nothing changed
-NETS = Path(__file__).with_name("rows_nets.csv")
-HEAD = """# A promise without labels
-
-Made by `python -m benchmarks.studies.unlabelled.run`. A group's accuracy falls by at most the share
-of its answers that changed; *changes* refutes a drop of two points by that alone (exact binomial
-test, no label), *labels* by the exact paired test of the labelled rows, *both* by all rows
-(`sk_prunefair.stats.changes.combined_p_value`, the test of `report.promise(unlabelled=…)`), each at
-0.95. *both* is what is used wherever there are rows of both kinds: nobody picks the best of three.
-
-- **Tight where fewer answers change than may be lost.** int8 is proven without any label in every
-  group of Adult that has 149 rows, as are some groups of nets pruned to 0.5, or fine-tuned, of
-  whose answers at most some 1 % change.
-- **Not tight where more change.** Pruned at once to 0.8 and 0.9, from 2 % to 25 % of the answers
-  change, and no group is proven by changes; then labels decide.
-- **Both gain most over labels where about as many change as may be lost**, labels are few and
-  other rows many: of 200 labels and 20,000 rows without, with 2.1 % changed and three in ten of
-  these a loss on balance, it passes in 0.46 of the draws in the place of 0.30; with 1.6 % always.
-  Where three times as many change it adds nothing.
-- **It costs power where unlabelled rows are few**: a part of the level goes to changes. With 1,000
-  labels, 2,000 rows without and 3 % changed, balanced, it passes in 0.85 where labels alone always
-  do; a group of 808 rows of Adult, 200 of them labelled, in 0.48 in the place of 0.68. There, leave
-  the unlabelled rows out, and decide so before looking.
-
-The weights of *both* were chosen by its power in small simulations on a grid like this one, with
-other draws; its validity does not depend on them. The one net of Adult had been looked at before
-the last change of the weights.
-
-"""
+FOLDER = Path(__file__).parent
 
 
 def one_draw(rng: Any, cell: Cell, known: dict[Any, Any]) -> tuple[bool, ...]:
@@ -129,12 +102,12 @@ def cells_of_counts() -> list[Cell]:
     return cells
 
 
-def compress(task: str, folder: Path) -> list[dict[str, Any]]:
+def compress(cell: Cell) -> list[dict[str, Any]]:
     """Train one net, compress it in every way; return per group what can be proven."""
-    found = TASKS[task].load(0)
-    train, test = found[0], found[-1]
+    task = TASKS[cell["task"]]
+    train, _, test = task.load(0)
     clf = FairPrunedClassifier(
-        **TASKS[task].params,
+        **task.params,
         classes=sorted(set(train.y.tolist())),
         callbacks=[("distillation", Distillation())],
         random_state=0,
@@ -143,9 +116,10 @@ def compress(task: str, folder: Path) -> list[dict[str, Any]]:
     rows = []
     for name in COMPRESSIONS:
         if name == "int8":
-            path = folder / f"{task}_int8.onnx"
-            to_onnx(clf, path, quantize="int8", calibration=train.X[:500])
-            report = compare_models(clf, path, test.X, test.y, sensitive_features=test.group)
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "int8.onnx"
+                to_onnx(clf, path, quantize="int8", calibration=train.X[:500])
+                report = compare_models(clf, path, test.X, test.y, sensitive_features=test.group)
         else:
             kind, rate = name.split()
             given = (train.X, train.y) if kind == "fine-tuned" else ()
@@ -189,60 +163,41 @@ def _split(rng: Any, places: Any, part: int, changed: Any, harm: Any) -> tuple[b
     return _passes(counts, (len(rest), int(changed[rest].sum())))[1:]
 
 
-def write_page(counts: pd.DataFrame, path: Path) -> None:
-    """Write the tables; those of nets from their committed rows."""
-    columns = ["labelled", "unlabelled", "share", "loss", "changes", "labels", "both"]
+def write_page(counts: pd.DataFrame, path: Path, nets: Path = FOLDER / "rows_nets.csv") -> None:
+    """Write the tables of counts, and that of nets."""
+    page, passes = FOLDER / "page.md", ["changes", "labels", "both"]
+    columns = ["labelled", "unlabelled", "share", "loss", *passes]
     edge, safe = (counts[counts["kind"] == kind] for kind in ("edge", "safe"))
-    nets = pd.read_csv(NETS).sort_values(["compression", "n"], ascending=[True, False])
-    largest = edge[["changes", "labels", "both"]].max()
+    of_nets = pd.read_csv(nets).sort_values(["compression", "n"], ascending=[True, False])
+    largest = ", ".join(f"{name} {edge[name].max():.3f}" for name in passes)
     draws = int(edge["draws"].iloc[0])
-    parts = [
-        f"{HEAD}## Where the drop is two points: how often each passes",
-        f"{draws} draws a row; a twentieth is allowed, in {len(edge)} cells up to "
-        f"{binom.isf(0.05 / len(edge), draws, 0.05) / draws:.3f} by chance. Largest: changes "
-        f"{largest['changes']:.3f}, labels {largest['labels']:.3f}, both {largest['both']:.3f}. "
-        "*share*: of answers that change; *loss*: of those, lost minus won.",
-        _markdown(edge[columns]),
-        "## Where it is less: how often each passes",
-        f"{int(safe['draws'].iloc[0])} draws a row.",
-        _markdown(safe[columns]),
-        "## Nets",
-        "Adult, one net, seed 0, groups of race × sex of the test set with 149 rows and more (no "
-        "fewer can prove anything; those of digits have some 70). *changed*: share of answers; "
-        "*drop*: of accuracy; *changes*: whether the promise is proven without any label (1: yes); "
-        "*labels 200*: how often 200 labelled rows prove it (40 draws of which these are); *both "
-        "200*: with the group's other rows unlabelled; nothing where a group has not twice as "
-        "many. Pruned nets are pruned at once by magnitude; fine-tuned ones for three epochs with "
-        "distillation.",
-        _markdown(nets[nets["n"] >= LEAST].drop(columns="task")),
-    ]
-    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    by_chance = binom.isf(0.05 / len(edge), draws, 0.05) / draws
+    said = (
+        f"{draws} draws a row; a twentieth is allowed, in {len(edge)} cells up to {by_chance:.3f} "
+        f"by chance. Largest: {largest}. "
+        "*share*: of answers that change; *loss*: of those, lost minus won."
+    )
+    parts = [by_hand(page), "## Where the drop is two points: how often each passes", said]
+    parts += [_markdown(edge[columns]), by_hand(page, "## Where it is less")]
+    parts += [_markdown(safe[columns]), by_hand(page, "## Nets")]
+    write(path, [*parts, _markdown(of_nets[of_nets["n"] >= LEAST].drop(columns="task"))])
 
 
 def _markdown(frame: pd.DataFrame) -> str:
     shown = frame.astype(object).map(
         lambda value: f"{value:.3g}" if isinstance(value, float) else value
     )
-    return shown.where(frame.notna(), "").to_markdown(index=False, disable_numparse=True)
+    return markdown(shown.where(frame.notna(), ""), disable_numparse=True)
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run what is missing, then write the page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few draws of few cells, no net")
-    parser.add_argument("--out", type=Path)
-    args = parser.parse_args(argv)
-    out = out_path(__file__, args.out, args.quick)
+    args = options(__doc__, quick="few draws of few cells").parse_args(argv)
     cells = cells_of_counts()
     if args.quick:
         cells = [cell | {"draws": 20} for cell in cells[::9]]
-    counts = run_cells(cells, simulate, out)
-    if not NETS.exists():
-        with tempfile.TemporaryDirectory() as folder:
-            frame = pd.DataFrame(compress("adult", Path(folder)))
-        frame.insert(0, "task", "adult")
-        frame.to_csv(NETS, index=False, float_format="%.5g")
-    write_page(counts, page_path(out))
+    run_cells([{"task": "adult"}], compress, FOLDER / "rows_nets.csv")
+    run_study(__file__, args, cells, simulate, write_page)
 
 
 if __name__ == "__main__":

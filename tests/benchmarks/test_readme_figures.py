@@ -163,6 +163,25 @@ def test_accuracy_gap(of):
     assert f"({compas:.3f} accuracy after fine-tuning)" in TEXT
 
 
+def test_decisions():
+    rows = committed("decide").query("cost == 'bytes'")
+    assert (rows.groupby("way").size() == 18).all()
+    assert rows["task"].nunique() == 6
+    by_way = rows.groupby("way")[["bytes", "none"]].mean()
+    ours, today = by_way.loc["CompressionSearchCV"], by_way.loc["PruneRateSearchCV"]
+    holm = by_way.loc['CompressionSearchCV, "holm"']
+    text = (
+        f"It shipped {ours['bytes']:.2f} of the dense net's bytes in the mean, `PruneRateSearchCV` "
+        f"{today['bytes']:.2f}, Holm's correction {holm['bytes']:.2f}; it returned nothing in "
+        f"{ours['none']:.0%} of the draws, against {today['none']:.0%} and {holm['none']:.0%}"
+    )
+    assert text.replace("%", " %") in TEXT
+    broken = committed("decide").groupby("way")["broken"].max()
+    assert broken["CompressionSearchCV"] == 0
+    assert broken["by eye: magnitude 0.9"] == 1
+    assert f"in up to {broken['by the observed drop']:.0%}".replace("%", " %") in TEXT
+
+
 def test_promises():
     broken = committed("promise").groupby("rule")["broken"].max() * 100
     ours, naive = broken["ours: exact, paired"], broken["naive: observed drop"]

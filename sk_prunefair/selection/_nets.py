@@ -162,7 +162,8 @@ def fit_dense(data: Data, estimator: Any, n_threads: int, params: Mapping[str, A
     """Fit a clone, unpruned, with further parameters for its classifier."""
     X, y, groups = data
     front, classifier = split_steps(clone(estimator))
-    classifier.set_params(prune_rate=None, **params)
+    # Copies, as of the estimator: a callback of the user's learns.
+    classifier.set_params(prune_rate=None, **{k: clone(v, safe=False) for k, v in params.items()})
     with _like_the_caller(n_threads):
         if front is not None:
             X = front.fit_transform(X, y)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.validation import check_is_fitted
@@ -16,7 +18,7 @@ from sk_prunefair.data.sources import count_rows
 from sk_prunefair.kept import KeptFolder
 from sk_prunefair.promise import Promise
 from sk_prunefair.requests import Request
-from sk_prunefair.selection._nets import Data, sliceable, split_steps
+from sk_prunefair.selection._nets import Data, known_labels, sliceable, split_steps
 from sk_prunefair.selection.hold_out import fit_dense_part
 
 
@@ -65,6 +67,8 @@ class PromiseSearch(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         n_samples = count_rows(X)
         if y is not None:
             check_length(y, n_samples, "y")
+        if y is not None and self.criteria is not None and not isinstance(self.criteria, Iterator):
+            promise.check_criteria(self._labels(y))
         frame = as_group_frame(
             ["all"] * n_samples if sensitive_features is None else sensitive_features, n_samples
         )
@@ -80,10 +84,19 @@ class PromiseSearch(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             folder=folder,
         )
 
+    def _labels(self, y: Any) -> Any:
+        """Return the labels as far as they are known before any training."""
+        classifier = split_steps(self.estimator)[1]
+        if isinstance(self.cv, str) and self.cv == "prefit":
+            return known_labels(classifier)
+        classes = getattr(classifier, "classes", None)
+        return pd.unique(pd.Series(np.ravel(y))) if classes is None else classes
+
     def _keep_estimator(self, best: Any) -> None:
         self.best_estimator_ = best
         self.classes_ = best.classes_
         for name in ("n_features_in_", "feature_names_in_"):
+            self.__dict__.pop(name, None)  # of the fit before
             if hasattr(best, name):
                 setattr(self, name, getattr(best, name))
 

@@ -14,9 +14,9 @@ from sk_prunefair.checks import check_choice, check_number
 from sk_prunefair.data.groups import encode_groups
 from sk_prunefair.data.sources import take_rows
 from sk_prunefair.promise import NoRateError, Promise
-from sk_prunefair.selection._nets import known_labels
+from sk_prunefair.selection._nets import known_labels, split_steps
 from sk_prunefair.selection._search import PromiseSearch
-from sk_prunefair.selection.candidates import Candidate, as_candidates
+from sk_prunefair.selection.candidates import Candidate, as_candidates, check_parameters_of
 from sk_prunefair.selection.costs import check_cost, costs_of
 from sk_prunefair.selection.making import Made, Maker
 from sk_prunefair.selection.procedures import (
@@ -51,7 +51,8 @@ class CompressionSearchCV(PromiseSearch):
           ``pruner__min_kept`` or ``callbacks``. Those that matter before pruning, such as
           ``callbacks``, take a dense training of their own. ``{}`` is the dense net.
         - a function from a copy of the fitted dense estimator to a classifier, or to anything else
-          that `sk_prunefair.compare_models` takes, for X as ``fit`` gets it.
+          that `sk_prunefair.compare_models` takes, for X as ``fit`` gets it; each to an object of
+          its own.
 
         A dict of lists is a grid, as for `sklearn.model_selection.ParameterGrid`. None: magnitude
         and FairGRAPE at five rates, with and without three epochs of fine-tuning, and, where the
@@ -73,7 +74,7 @@ class CompressionSearchCV(PromiseSearch):
     cv : float, "prefit", splitter or iterable, default=0.3
         Where the held-out data comes from, as for `PruneRateSearchCV`.
     finetune_epochs : int, default=None
-        Where a candidate does not say. None takes the estimator's.
+        Of candidates that are pruned and do not say. None takes the estimator's.
     latency : dict, default=None
         For ``cost="latency"``: ``batch_size`` (1 unless given), ``threads`` (1), ``n_rounds``
         (200 at most) and ``seconds`` (10).
@@ -208,10 +209,12 @@ class CompressionSearchCV(PromiseSearch):
         share = self._share_aside(can_train)
         if groups is not None and share:
             raise ValueError(
-                "groups: order_share would have rows of one group set the order and test; pass "
-                "order_share=None, or procedure='holm' or 'fixed_sequence'"
+                "groups: held-out rows that set the order may be of one group with rows that test; "
+                + ("pass order_share=None, or " if can_train else "with cv='prefit' pass ")
+                + "procedure='holm' or 'fixed_sequence'"
             )
         candidates = as_candidates(self.candidates, self.cost, can_train)
+        check_parameters_of(candidates, split_steps(self.estimator)[1])
         promise = self._promised()
         fitted, test, train = self._fit_dense_part(promise, X, y, sensitive_features, groups)
         codes, names = encode_groups(test[2])
@@ -228,6 +231,8 @@ class CompressionSearchCV(PromiseSearch):
         runs = [each.run for each in made]
         is_by_train = self.procedure == "pareto" and not share
         on_train = maker.on_train(made, names, self.random_state) if is_by_train else None
+        is_own = callable(self.cost)
+        maker.check_unchanged([each for each in made if is_own or each.candidate.is_function])
         decision = decide(self.procedure, promise, costs, runs, held_out, safe, on_train)
         level = 1 - self.confidence
         tables = [

@@ -68,7 +68,7 @@ def costs_of(
 def _own(cost: Callable[[Any], float], made: Made) -> float:
     try:
         return float(cost(made.given))
-    except (TypeError, ValueError) as error:
+    except Exception as error:
         error.add_note(f"cost of the candidate {made.candidate.name}")
         raise
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -38,7 +39,7 @@ def fit_dense_part(
     Parameters
     ----------
     estimator : FairPrunedClassifier or Pipeline that ends in one
-        Cloned and fitted, unpruned, on one part of the data; with ``cv="prefit"`` as it is.
+        Cloned and fitted, unpruned, on one part of the data; with ``cv="prefit"`` copied.
     data : tuple of X, y and a frame of groups
         With ``cv="prefit"`` all held out.
     cv : float, "prefit", splitter or iterable
@@ -69,7 +70,10 @@ def fit_dense_part(
                 "cv='prefit' all data is held out; got both"
             )
         check(data[2])
-        return estimator, data, None
+        # A copy, and its dense net: a function of the user's may change the one or the other.
+        fitted = copy.deepcopy(estimator)
+        split_steps(fitted)[1].prune(0.0)
+        return fitted, data, None
     if data[1] is None and not is_dataset(data[0]):
         raise ValueError("the search requires y to be passed, but the target y is None")
     (X, y, groups), test = hold_out(data, cv, random_state, units)
@@ -118,13 +122,29 @@ def _split(
             f"{accepted}, got {len(splits)} splits, each with a net of its own: none of them "
             "would be the one that is returned"
         )
-    fit_on, test_on = splits[0]
+    fit_on, test_on = (_as_rows(rows, len(codes)) for rows in splits[0])
+    n_both, n_again = len(np.intersect1d(fit_on, test_on)), len(test_on) - len(np.unique(test_on))
+    if n_both or n_again:
+        raise ValueError(
+            "cv must hold out rows that are not trained on, and each of them once, or no test of "
+            f"them means what it says; got {n_both} rows on both sides, and {n_again} repeated ones"
+        )
     if units is not None and np.isin(units[fit_on], units[test_on]).any():
         raise ValueError(
             "groups: the splitter has rows of one group on both sides; take one that keeps them "
             "together, such as GroupShuffleSplit(1)"
         )
     return fit_on, test_on
+
+
+def _as_rows(given: Any, n_samples: int) -> npt.NDArray[np.int64]:
+    """Return rows as numbers from 0, be they given as such, as a mask or counted from the end."""
+    rows = np.asarray(given)
+    rows = rows if len(rows) else rows.astype(np.int64)
+    try:
+        return np.arange(n_samples, dtype=np.int64)[rows]
+    except IndexError as error:
+        raise ValueError(f"cv must yield rows of {n_samples}, or masks of them: {error}") from error
 
 
 def _check_units(units: Any, n_samples: int) -> npt.NDArray[np.int64]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.utils import Tags, get_tags
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sk_prunefair.checks import check_length
@@ -20,6 +21,8 @@ from sk_prunefair.promise import Promise
 from sk_prunefair.requests import Request
 from sk_prunefair.selection._nets import Data, known_labels, sliceable, split_steps
 from sk_prunefair.selection.hold_out import fit_dense_part
+
+_PROBA = "predict_proba"
 
 
 class PromiseSearch(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
@@ -62,6 +65,8 @@ class PromiseSearch(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     ) -> tuple[Any, Data, Data | None]:
         """Return the fitted estimator, what to judge on, and what to fine-tune on, if anything."""
         split_steps(self.estimator)
+        for name in [each for each in vars(self) if each.endswith("_")]:
+            delattr(self, name)  # a fit that fails leaves nothing of the one before
         given = Request(sliceable(X), y, sensitive_features, None)
         X, y, sensitive_features = given.X, sliceable(given.y), given.sensitive_features
         n_samples = count_rows(X)
@@ -96,7 +101,6 @@ class PromiseSearch(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.best_estimator_ = best
         self.classes_ = best.classes_
         for name in ("n_features_in_", "feature_names_in_"):
-            self.__dict__.pop(name, None)  # of the fit before
             if hasattr(best, name):
                 setattr(self, name, getattr(best, name))
 
@@ -113,9 +117,10 @@ class PromiseSearch(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         ndarray of shape (n_samples,)
             Labels from ``classes_``.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "best_estimator_")
         return self.best_estimator_.predict(X)
 
+    @available_if(lambda self: hasattr(vars(self).get("best_estimator_", self.estimator), _PROBA))
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """Return the probability of each class by the net that is kept.
 
@@ -129,7 +134,7 @@ class PromiseSearch(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         ndarray of shape (n_samples, n_classes), dtype float64
             Columns in the order of ``classes_``.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "best_estimator_")
         return self.best_estimator_.predict_proba(X)
 
     def __sklearn_tags__(self) -> Tags:

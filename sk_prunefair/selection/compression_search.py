@@ -203,7 +203,7 @@ class CompressionSearchCV(PromiseSearch):
             If an argument is malformed, a candidate cannot be made, or a group has no held-out
             sample.
         """
-        check_cost(self.cost)
+        check_cost(self.cost, self.latency)
         check_choice("procedure", self.procedure, PROCEDURES)
         can_train = not (isinstance(self.cv, str) and self.cv == "prefit")
         share = self._share_aside(can_train)

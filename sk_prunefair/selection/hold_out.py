@@ -19,7 +19,14 @@ from sklearn.model_selection import (
 from sk_prunefair.data.groups import as_group_frame, encode_groups
 from sk_prunefair.data.inputs import is_dataset
 from sk_prunefair.kept import KeptFolder
-from sk_prunefair.selection._nets import Data, fit_all, split_steps, splittable, take_data
+from sk_prunefair.selection._nets import (
+    Data,
+    fit_all,
+    split_steps,
+    splittable,
+    take_data,
+    with_classifier,
+)
 
 
 def fit_dense_part(
@@ -71,9 +78,8 @@ def fit_dense_part(
             )
         check(data[2])
         # A copy, and its dense net: a function of the user's may change the one or the other.
-        fitted = copy.deepcopy(estimator)
-        split_steps(fitted)[1].prune(0.0)
-        return fitted, data, None
+        front, classifier = split_steps(copy.deepcopy(estimator))
+        return with_classifier(estimator, front, classifier.prune(0.0)), data, None
     if data[1] is None and not is_dataset(data[0]):
         raise ValueError("the search requires y to be passed, but the target y is None")
     (X, y, groups), test = hold_out(data, cv, random_state, units)

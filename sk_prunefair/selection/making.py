@@ -242,7 +242,8 @@ class Maker:
         own = as_model(model, candidate.name, _BATCH)(X)
         before, after = self._outcomes(dense, own, candidate.name)
         if not hasattr(model, "predict"):
-            model = ModelClassifier(model, self.classifier.classes_)
+            has_scores = own.scores is not None
+            model = ModelClassifier(model, self.classifier.classes_, has_scores)
         return Made(candidate, model, Run(after, None, before))
 
     def _outcomes(self, dense: Prediction, own: Prediction, name: str) -> tuple[Outcome, Outcome]:

@@ -11,12 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from sk_prunefair import CompressionSearchCV, EqualLossConstraint, NoRateError, PruneRateSearchCV
+from sk_prunefair.compare import compare_models
 from sk_prunefair.plotting import CompressionSearchDisplay
 from sk_prunefair.pruning import MagnitudePruner
 from sk_prunefair.selection.candidates import as_candidates, default_candidates
@@ -338,6 +341,8 @@ def test_as_candidates_names_are_distinct_and_the_dense_net_is_known():
         ({"cost": "money"}, ValueError, "cost must be one of"),
         ({"cost": lambda model: np.nan}, ValueError, "cost of 0.1 must be finite"),
         ({"procedure": "hope"}, ValueError, "procedure must be one of"),
+        ({"latency": {"batch_sizes": 4}}, ValueError, "latency must have keys among batch_size,"),
+        ({"latency": 4}, ValueError, "latency must be None or a dict"),
         ({"order_share": 0}, ValueError, "order_share must be"),
         ({"confidence": 95}, ValueError, "confidence must be"),
     ],
@@ -466,7 +471,7 @@ def test_search_leaves_callbacks_and_pruners_of_candidates_as_they_are(digits):
     assert search.best_candidate_["pruner"] is pruner
 
 
-def test_search_fitted_again_forgets_the_names_of_the_features_before(prefit):
+def test_search_fitted_again_forgets_the_fit_before(prefit):
     _, X, y, group = prefit
     frame = pd.DataFrame(X).add_prefix("pixel ")
     search = CompressionSearchCV(classifier(max_epochs=2), [{}], **OPTIONS)
@@ -474,6 +479,23 @@ def test_search_fitted_again_forgets_the_names_of_the_features_before(prefit):
     search.fit(X[:, :40], y, sensitive_features=group)
     assert search.n_features_in_ == 40
     assert not hasattr(search, "feature_names_in_")
+    search.set_params(candidates=[{"prune_rate": 0.9}], max_accuracy_drop=0.0)
+    with pytest.raises(NoRateError):
+        search.fit(X, y)
+    with pytest.raises(NotFittedError):  # what another promise was kept by does not stay
+        search.predict(X)
+
+
+def test_search_frozen_classifiers_are_taken_as_fitted_and_never_trained(prefit):
+    clf, X, y, group = prefit
+    candidate = {"prune_rate": 0.2, "pruner": "random"}
+    frozen, own = (
+        search_of((each, X, y, group), [candidate], max_accuracy_drop=0.3)
+        for each in (FrozenEstimator(clf), clf)
+    )
+    pd.testing.assert_frame_equal(frozen.results_, own.results_)
+    with pytest.raises(TypeError, match="estimator is frozen"):
+        CompressionSearchCV(FrozenEstimator(clf), [{}]).fit(X, y)
 
 
 def test_search_mistakes_are_told_before_anything_is_trained(digits, monkeypatch):
@@ -489,6 +511,29 @@ def test_search_mistakes_are_told_before_anything_is_trained(digits, monkeypatch
         ):
             with pytest.raises(ValueError, match="criteria"):
                 search.fit(X, y, sensitive_features=group)
+
+
+def test_search_of_a_function_of_labels_has_no_probabilities(prefit):
+    clf, X, y, _ = prefit
+    search = CompressionSearchCV(clf, [lambda dense: dense.prune(0.1).predict], lambda model: 1.0)
+    assert hasattr(search, "predict_proba")
+    search.set_params(cv="prefit", max_accuracy_drop=0.1).fit(X, y)
+    assert not hasattr(search, "predict_proba")
+    report = compare_models(clf, search, X, y, sensitive_features=y)  # by its labels
+    assert report.pruned.overall["accuracy"] == search.score(X, y)
+
+
+def test_search_bytes_of_a_pipeline_that_a_function_returns_are_known(prefit):
+    clf, X, y, group = prefit
+
+    def pruned(dense):
+        dense[-1].prune(0.2)
+        return dense
+
+    pipe = Pipeline([("scale", FunctionTransformer()), ("net", clf)])
+    search = search_of((pipe, X, y, group), [{"prune_rate": 0.2}, pruned])
+    costs = search.results_.groupby("candidate")["cost"].first()
+    assert costs["0.2"] == costs["pruned"]
 
 
 def test_search_errors_of_a_cost_and_of_fine_tuning_without_data_name_the_candidate(prefit):

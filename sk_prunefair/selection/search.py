@@ -54,8 +54,9 @@ class PruneRateSearchCV(PromiseSearch):
         Probability with which the promise is kept.
     cv : float, "prefit", splitter or iterable, default=0.3
         Where the held-out data comes from: a share of X, drawn within each group; "prefit" holds
-        all of X out, which the fitted estimator must not have seen; or a splitter with a single
-        split, or a `TimeSeriesSplit`, whose last split is taken. Several folds are refused, as each
+        all of X out, which the fitted estimator must not have seen; or a splitter or an iterable
+        with a single split, of which no row is on both sides, nor held out twice, or a
+        `TimeSeriesSplit`, whose last split is taken. Several folds are refused, as each
         has a net of its own: over folds only the average of their nets could be promised anything,
         which nobody ships. Nor is the net refitted.
     finetune_epochs : int, default=None
@@ -98,7 +99,9 @@ class PruneRateSearchCV(PromiseSearch):
 
     The promise is about the populations that the held-out groups are drawn from, one sample
     independent of the other, and about this net; a group that is absent is promised nothing. Rows
-    of one person are not independent, `groups` or not: hold one of each out. At least some
+    of one person are not independent, `groups` or not: hold one of each out. Nor are copies of a
+    row, such as `sklearn.ensemble.BaggingClassifier` draws. A fit that fails leaves the search
+    unfitted. At least some
     3 / `max_accuracy_drop` samples per group are needed, see `sk_prunefair.required_samples`.
 
     Examples

@@ -61,14 +61,16 @@ def check_columns(predictions: tuple[Any, ...], y: Any, classes: Any) -> None:
     classes : array-like or None
         If they are given, all is well.
     """
-    shapes = [np.shape(each) for each in predictions]
-    widths = [shape[1] if len(shape) == 2 else 1 for shape in shapes]
-    if classes is not None or max(widths) == 1:
+    if classes is not None:
         return
-    named = zip(("dense_pred", "compressed_pred"), predictions, widths, strict=True)
-    labels = [("y", y), *((name, each) for name, each, width in named if width == 1)]
-    n_columns = min(width for width in widths if width > 1)
-    for name, values in labels:
+    labels, n_columns = {"y": y}, 0
+    for name, given in zip(("dense_pred", "compressed_pred"), predictions, strict=True):
+        shape = np.shape(given)
+        if len(shape) < 2 or shape[1] == 1:
+            labels[name] = given
+        elif as_prediction(given, name).classes is None:  # else a table names its columns
+            n_columns = shape[1]
+    for name, values in labels.items() if n_columns else ():
         known = _values(values).dropna()
         strange = known[~known.isin(range(n_columns))]
         if len(strange):

@@ -84,6 +84,12 @@ def parameters(monitor: WrittenMonitor) -> dict[str, Any]:
 def to_json(monitor: WrittenMonitor, path: str | PathLike[str] | None = None) -> str:
     """Return the state of a monitor as JSON, and write it to a file."""
     record = monitor._record
+    for group in () if record.groups is None else record.groups:
+        if _group(_plain(group)) != group:
+            raise ValueError(
+                "groups must be strings, numbers or booleans to be written as JSON, got "
+                f"{group!r}; pickle takes all of them"
+            )
     held = {
         "format": FORMAT,
         "parameters": parameters(monitor),
@@ -135,14 +141,7 @@ def from_json(make: Callable[..., M], document: str | PathLike[str]) -> M:
 def _groups(groups: pd.Index | None) -> dict[str, Any] | None:
     if groups is None:
         return None
-    values = [_plain(group) for group in groups]
-    for group, value in zip(groups, values, strict=True):
-        if _group(value) != group:
-            raise ValueError(
-                "groups must be strings, numbers or booleans to be written as JSON, got "
-                f"{group!r}; pickle takes all of them"
-            )
-    return {"names": list(groups.names), "values": values}
+    return {"names": list(groups.names), "values": [_plain(group) for group in groups]}
 
 
 def _index(held: dict[str, Any] | None) -> pd.Index | None:

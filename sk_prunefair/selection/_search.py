@@ -19,7 +19,7 @@ from sk_prunefair.data.sources import count_rows
 from sk_prunefair.kept import KeptFolder
 from sk_prunefair.promise import Promise
 from sk_prunefair.requests import Request
-from sk_prunefair.selection._nets import Data, known_labels, sliceable, split_steps
+from sk_prunefair.selection._nets import Data, sliceable, split_steps
 from sk_prunefair.selection.hold_out import fit_dense_part
 
 _PROBA = "predict_proba"
@@ -72,8 +72,9 @@ class PromiseSearch(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         n_samples = count_rows(X)
         if y is not None:
             check_length(y, n_samples, "y")
-        if y is not None and self.criteria is not None and not isinstance(self.criteria, Iterator):
-            promise.check_criteria(self._labels(y))
+        labels = None if y is None else self._labels(y)
+        if labels is not None and not isinstance(self.criteria, Iterator | None):
+            promise.check_criteria(labels)
         frame = as_group_frame(
             ["all"] * n_samples if sensitive_features is None else sensitive_features, n_samples
         )
@@ -93,7 +94,7 @@ class PromiseSearch(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         """Return the labels as far as they are known before any training."""
         classifier = split_steps(self.estimator)[1]
         if isinstance(self.cv, str) and self.cv == "prefit":
-            return known_labels(classifier)
+            return getattr(classifier, "classes_", None)
         classes = getattr(classifier, "classes", None)
         return pd.unique(pd.Series(np.ravel(y))) if classes is None else classes
 

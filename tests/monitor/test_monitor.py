@@ -189,6 +189,10 @@ def test_monitor_probabilities_of_other_labels_need_classes():
             GroupMonitor().update(scores, scores, sensitive_features=["a", "b"], y=y)
     with pytest.raises(ValueError, match="compressed_pred holds 2"):  # changed without any label
         GroupMonitor().update(scores, [1, 2], sensitive_features=["a", "b"])
+    monitor = GroupMonitor()  # a table names its columns
+    named = pd.DataFrame(scores, columns=["no", "yes"])
+    monitor.update(named, ["no", "no"], sensitive_features=["a", "b"], y=["no", "yes"])
+    assert monitor.table_["accuracy_drop"].tolist() == [0, 1]
     report = FairnessReport.from_predictions(
         ["no", "yes"], ["no", "yes"], ["no", "no"], sensitive_features=["a", "b"]
     )
@@ -315,6 +319,7 @@ def test_monitor_groups_that_json_cannot_hold_are_refused_there():
     monitor.update([0, 1], [0, 1], sensitive_features=days)
     with pytest.raises(ValueError, match=r"to be written as JSON, got Timestamp"):
         monitor.to_json()
+    assert GroupMonitor(groups=days).merged(GroupMonitor(groups=days)).groups_.equals(days)
     again = pickle.loads(pickle.dumps(monitor))
     again.update([0, 1], [0, 1], sensitive_features=days)
     assert again.table_["rows"].tolist() == [2, 2]

@@ -420,6 +420,12 @@ def test_rate_search_bad_data_raises(digits, changes, message):
         PruneRateSearchCV(classifier(), random_state=0).fit(**(arguments | changes))
 
 
+def test_rate_search_criteria_of_an_unfitted_estimator_wait_for_the_error(digits):
+    search = PruneRateSearchCV(classifier(), cv="prefit", criteria="recall")
+    with pytest.raises(NotFittedError):
+        search.fit(*digits[:2])
+
+
 def test_rate_search_unfitted_or_other_estimators_raise(prefit):
     clf, X, y, group = prefit
     with pytest.raises(NotFittedError):

@@ -108,7 +108,8 @@ def _split(
 ) -> tuple[Any, Any]:
     if units is not None:
         units = _check_units(units, len(codes))
-    if isinstance(cv, float) and 0 < cv < 1:
+    if isinstance(cv, float | np.floating) and 0 < cv < 1:
+        cv = float(cv)
         rows = np.arange(len(codes))
         if units is not None:
             splitter = GroupShuffleSplit(1, test_size=cv, random_state=random_state)
@@ -116,9 +117,18 @@ def _split(
             return fit_on, test_on
         # By group alone: within a group the samples stay independent, which the test asks for.
         stratify = codes if np.bincount(codes).min() > 1 else None
-        return train_test_split(rows, test_size=cv, random_state=random_state, stratify=stratify)
+        try:
+            return train_test_split(
+                rows, test_size=cv, random_state=random_state, stratify=stratify
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"cv={cv:g} of {len(codes):,} rows cannot leave rows of each of "
+                f"{codes.max() + 1:,} groups on both sides: merge small groups, or hold more or "
+                f"less data out ({error})"
+            ) from error
     accepted = "cv must be a share in (0, 1), 'prefit', or a splitter with a single split"
-    if isinstance(cv, (int, float, str)) or cv is None:
+    if isinstance(cv, int | float | np.number | str) or cv is None:
         raise ValueError(f"{accepted}, got {cv!r}")
     splits = list(check_cv(cv, y, classifier=True).split(splittable(X), y, units))
     if isinstance(cv, TimeSeriesSplit):

@@ -420,6 +420,19 @@ def test_rate_search_bad_data_raises(digits, changes, message):
         PruneRateSearchCV(classifier(), random_state=0).fit(**(arguments | changes))
 
 
+def test_rate_search_a_share_that_many_groups_cannot_be_split_by_is_named(digits):
+    X, y, _ = digits
+    group = np.arange(len(y)) // 40
+    with pytest.raises(ValueError, match=r"cv=0\.01 of 1,797 rows cannot leave rows .* 45 groups"):
+        PruneRateSearchCV(classifier(), cv=0.01).fit(X, y, sensitive_features=group)
+    options = {"rates": [0.1], "max_accuracy_drop": 0.5, "random_state": 0}
+    one, other = (
+        PruneRateSearchCV(classifier(max_epochs=2), cv=cv, **options).fit(X, y)
+        for cv in (0.25, np.float32(0.25))
+    )
+    pd.testing.assert_frame_equal(one.results_, other.results_)
+
+
 def test_rate_search_criteria_of_an_unfitted_estimator_wait_for_the_error(digits):
     search = PruneRateSearchCV(classifier(), cv="prefit", criteria="recall")
     with pytest.raises(NotFittedError):

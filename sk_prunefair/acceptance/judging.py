@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
@@ -86,7 +86,7 @@ def accept(
     """
     if isinstance(criteria, str | PathLike | Mapping):
         criteria = read_criteria(criteria)
-    given = tuple(criteria)
+    given = tuple(criteria) if isinstance(criteria, Iterable) else ()
     if not given or not all(isinstance(each, AcceptanceCriterion) for each in given):
         raise TypeError(
             "criteria must be a file, a mapping, or criteria as read_criteria returns them, got "

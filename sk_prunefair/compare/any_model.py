@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.metaestimators import available_if
 
 from sk_prunefair.compare.models import as_model
 
@@ -20,6 +21,8 @@ class ModelClassifier(ClassifierMixin, BaseEstimator):
         A torch module of logits, a function from X to probabilities or labels, the path of a file.
     classes : array-like of shape (n_classes,)
         Labels of the columns of scores, if the model has none.
+    gives_scores : bool, default=True
+        Whether the model returns more than labels; without scores there is no ``predict_proba``.
 
     Examples
     --------
@@ -28,9 +31,10 @@ class ModelClassifier(ClassifierMixin, BaseEstimator):
     ['yes', 'yes']
     """
 
-    def __init__(self, model: Any, classes: npt.ArrayLike) -> None:
+    def __init__(self, model: Any, classes: npt.ArrayLike, gives_scores: bool = True) -> None:
         self.model = model
         self.classes = classes
+        self.gives_scores = gives_scores
 
     @property
     def classes_(self) -> npt.NDArray[Any]:
@@ -45,6 +49,7 @@ class ModelClassifier(ClassifierMixin, BaseEstimator):
         columns = self.classes_ if said.classes is None else said.classes
         return np.asarray(columns)[np.asarray(said.scores).argmax(axis=1)]
 
+    @available_if(lambda self: self.gives_scores)
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """Return the probability of each class; AttributeError if the model returns labels only."""
         said = as_model(self.model, "model", 256)(X)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,17 +61,58 @@ def check_columns(predictions: tuple[Any, ...], y: Any, classes: Any) -> None:
     classes : array-like or None
         If given, nothing is checked.
     """
-    shapes = [np.shape(each) for each in predictions]
-    widths = [shape[1] for shape in shapes if len(shape) == 2 and shape[1] > 1]
-    if y is None or classes is not None or not widths:
+    if classes is not None:
         return
-    known = pd.Series(np.asarray(y, dtype=object).reshape(-1)).dropna()
-    strange = known[~known.isin(range(min(widths)))]
-    if len(strange):
-        raise ValueError(
-            f"y holds {strange.iloc[0]!r}, but without classes the {min(widths)} columns of "
-            "probabilities stand for the integers from 0; pass classes to the monitor"
+    labels, n_columns = {"y": y}, 0
+    for name, given in zip(("dense_pred", "compressed_pred"), predictions, strict=True):
+        shape = np.shape(given)
+        if len(shape) < 2 or shape[1] == 1:
+            labels[name] = given
+        elif as_prediction(given, name).classes is None:  # else a table names its columns
+            n_columns = shape[1]
+    for name, values in labels.items() if n_columns else ():
+        known = _values(values).dropna()
+        strange = known[~known.isin(range(n_columns))]
+        if len(strange):
+            raise ValueError(
+                f"{name} holds {strange.iloc[0]!r}, but without classes the {n_columns} columns of "
+                "probabilities stand for the integers from 0; pass classes to the monitor"
+            )
+
+
+def check_classes(answers: dict[str, npt.NDArray[Any]], y: Any, classes: Any) -> None:
+    """Raise ValueError where labels are of another kind than the classes; warn of unknown ones.
+
+    Parameters
+    ----------
+    answers : dict of str to ndarray of shape (n_samples,)
+        Labels that the models give, by argument.
+    y : array-like of shape (n_samples,) or None
+        True labels; None, NaN and NA are unknown.
+    classes : array-like or None
+        Without them nothing is checked.
+    """
+    if classes is None:
+        return
+    as_labels_of_one_kind(classes, dict(answers), same_length=False, of="classes")
+    known = _values(y).dropna()
+    strange = known[~known.isin(np.asarray(classes).tolist())].unique().tolist()
+    if strange:
+        warnings.warn(
+            f"y holds the labels {strange[:5]}, which are none of the classes, "
+            f"{np.asarray(classes).tolist()[:20]}: both models are wrong there, so that such rows "
+            "speak against a loss; pass None for a label that is not known",
+            UserWarning,
+            stacklevel=4,
         )
+
+
+def _values(y: Any) -> pd.Series:
+    """Return labels as a column of objects; what a mask hides is missing."""
+    y = [] if y is None else y
+    array = np.asarray(y, dtype=object)
+    values = pd.Series(array.reshape(-1), dtype=object)
+    return values.mask(np.ma.getmaskarray(y).reshape(-1)) if np.ma.isMaskedArray(y) else values
 
 
 def count_batch(
@@ -94,17 +136,18 @@ def count_batch(
         Number of groups.
     """
     check_same_length(compressed, "compressed_pred", dense, "dense_pred")
-    as_labels_of_one_kind(dense, {"compressed_pred": compressed})
+    as_labels_of_one_kind(dense, {"compressed_pred": compressed}, of="dense_pred")
     is_known = np.zeros(len(dense), dtype=bool)
     difference = np.zeros(len(dense), dtype=np.int64)
     if y is not None:
-        values = pd.Series(np.asarray(y, dtype=object).reshape(-1))
+        values = _values(y)
         check_same_length(values.to_numpy(), "y", dense, "dense_pred")
         is_known = values.notna().to_numpy()
         if is_known.any():
             truth, a, b = as_labels_of_one_kind(
                 values[is_known].to_numpy(),
                 {"dense_pred": dense[is_known], "compressed_pred": compressed[is_known]},
+                of="y",
             )
             difference[is_known] = (truth == a).astype(int) - (truth == b).astype(int)
 

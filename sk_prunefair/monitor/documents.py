@@ -1,4 +1,4 @@
-"""Convert a monitor to JSON, and back."""
+"""Check the parameters of a monitor; convert it to JSON, and back."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from sk_prunefair.checks import check_number
 from sk_prunefair.monitor.record import Record
 from sk_prunefair.monitor.trace import Trace
 from sk_prunefair.report.figures import plain
@@ -34,6 +35,36 @@ class WrittenMonitor(Protocol):
 M = TypeVar("M", bound=WrittenMonitor)
 
 
+def check_parameters(monitor: WrittenMonitor, groups: Any) -> None:
+    """Raise an error where a parameter is malformed."""
+    for name in ("max_accuracy_drop", "max_changed", "max_share_shift"):
+        value = getattr(monitor, name)
+        above = None if name == "max_accuracy_drop" else 0
+        check_number(name, value, least=0, above=above, most=1 - 1e-6, or_none=True)
+    check_number("confidence", monitor.confidence, above=0, most=1 - 1e-6)
+    if (monitor.max_accuracy_drop, monitor.max_changed, monitor.max_share_shift) == (None,) * 3:
+        raise ValueError(
+            "max_accuracy_drop, max_changed or max_share_shift must be given, got none"
+        )
+    if monitor.max_share_shift is not None and monitor.shares is None:
+        raise ValueError("max_share_shift needs the shares at release; pass shares")
+    if monitor.shares is not None:
+        _check_shares(monitor.shares)
+        if groups is not None and list(groups) != monitor.shares.index.tolist():
+            raise ValueError("shares and groups must hold the same groups; pass one of them")
+
+
+def _check_shares(shares: Any) -> None:
+    if not isinstance(shares, pd.Series):
+        raise TypeError(f"shares must be a pandas Series by group, got {type(shares).__name__}")
+    values = shares.to_numpy(dtype=float)
+    if not shares.index.is_unique or not (values >= 0).all() or abs(values.sum() - 1) > 1e-6:
+        raise ValueError(
+            "shares must have one value >= 0 per group, which sum to 1, got "
+            f"{shares.head(10).to_dict()} with a sum of {values.sum():.6g}"
+        )
+
+
 def parameters(monitor: WrittenMonitor) -> dict[str, Any]:
     """Return the parameters as plain values."""
     classes, shares = monitor.classes, monitor.shares
@@ -53,9 +84,16 @@ def parameters(monitor: WrittenMonitor) -> dict[str, Any]:
 def to_json(monitor: WrittenMonitor, path: str | PathLike[str] | None = None) -> str:
     """Return the state of a monitor as JSON, and write it to a file."""
     record = monitor._record
+    for group in () if record.groups is None else record.groups:
+        if _group(_plain(group)) != group:
+            raise ValueError(
+                "groups must be strings, numbers or booleans to be written as JSON, got "
+                f"{group!r}; pickle takes all of them"
+            )
     held = {
         "format": FORMAT,
         "parameters": parameters(monitor),
+        "parts": sorted(record.parts),
         "n_batches": record.n_batches,
         "groups": _groups(record.groups),
         "counts": record.counts.tolist(),
@@ -90,6 +128,7 @@ def from_json(make: Callable[..., M], document: str | PathLike[str]) -> M:
         given["groups"] = known
     monitor = make(**given)
     record = monitor._record
+    record.parts = set(held.get("parts", ()))  # older documents have none
     record.n_batches = held["n_batches"]
     record.groups = _index(held["groups"])
     record.counts = np.array(held["counts"], dtype=np.int64).reshape(len(held["counts"]), -1)

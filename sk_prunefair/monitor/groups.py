@@ -10,8 +10,10 @@ _KINDS = {
     "integer": "numbers",
     "floating": "numbers",
     "mixed-integer-float": "numbers",
+    "decimal": "numbers",
     "boolean": "booleans",
     "string": "strings",
+    "datetime": "dates",
 }
 
 
@@ -23,6 +25,8 @@ def shares_of(report: Any) -> pd.Series:
     report : FairnessReport
         With or without control features.
     """
+    if not hasattr(report, "sensitive_features") or not hasattr(report, "dense"):
+        raise TypeError(f"report must be a FairnessReport, got {type(report).__name__}")
     counts = report.dense.by_group["count"]
     if report.control_features is not None:
         counts = counts.groupby(level=list(report.sensitive_features.columns)).sum()
@@ -67,7 +71,7 @@ the monitor do, got strings, such as '0'
     for level, name in enumerate(known.names):
         one, other = groups.get_level_values(level), known.get_level_values(level)
         found, expected = _kind(one), _kind(other)
-        if found and expected and found != expected:
+        if len(one) and len(other) and found != expected:
             raise ValueError(
                 f"sensitive_features must hold {expected} in column {name!r}, such as "
                 f"{other.tolist()[0]!r}, as the groups of the monitor do, got {found}, such as "
@@ -95,5 +99,6 @@ def _are_named(*indexes: pd.Index) -> bool:
     return not any(name is None or str(name).startswith("sensitive_feature_") for name in names)
 
 
-def _kind(values: Any) -> str | None:
-    return _KINDS.get(pd.api.types.infer_dtype(values.tolist(), skipna=False))
+def _kind(values: Any) -> str:
+    kind = pd.api.types.infer_dtype(values.tolist(), skipna=False)
+    return _KINDS.get(kind, kind)

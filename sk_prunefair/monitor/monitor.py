@@ -10,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sk_prunefair.checks import check_number
 from sk_prunefair.data.groups import as_group_frame, encode_groups
 from sk_prunefair.monitor import documents
-from sk_prunefair.monitor.counts import check_columns, count_batch, labels_of
+from sk_prunefair.monitor.counts import check_classes, check_columns, count_batch, labels_of
 from sk_prunefair.monitor.evidence import Evidence
 from sk_prunefair.monitor.groups import shares_of
-from sk_prunefair.monitor.record import ALARM_COLUMNS, Record, check_shares
+from sk_prunefair.monitor.record import ALARM_COLUMNS, Record
 
 
 class GroupMonitor:
@@ -111,7 +110,7 @@ class GroupMonitor:
         self.shares = shares
         self.max_share_shift = max_share_shift
         self.classes = None if classes is None else np.asarray(classes)
-        self._check()
+        documents.check_parameters(self, groups)
         known = shares.index if shares is not None else groups
         self._record = Record(
             Evidence(max_accuracy_drop, max_changed, max_share_shift),
@@ -195,6 +194,11 @@ class GroupMonitor:
         -------
         pandas.DataFrame
             The new alarms.
+
+        Raises
+        ------
+        ValueError
+            As for `update`, or if a group would have more labels than rows.
         """
         return self._take(dense_pred, compressed_pred, sensitive_features, y, are_new=False)
 
@@ -215,7 +219,8 @@ class GroupMonitor:
         Raises
         ------
         ValueError
-            If the parameters differ.
+            If the parameters differ, or if rows of one are known to be among those of the other:
+            it is the same monitor, a copy of it that has rows, or was merged with it before.
         """
         mine, theirs = documents.parameters(self), documents.parameters(other)
         if mine != theirs:
@@ -282,19 +287,6 @@ class GroupMonitor:
         if not are_new:
             none = np.zeros_like(counts.rows)
             counts = counts._replace(rows=none, changed=none)
+            self._record.check_labelled(counts, groups)
+        check_classes({"dense_pred": dense, "compressed_pred": compressed}, y, self.classes)
         return pd.DataFrame(self._record.take(counts, groups), columns=ALARM_COLUMNS)
-
-    def _check(self) -> None:
-        for name in ("max_accuracy_drop", "max_changed", "max_share_shift"):
-            value = getattr(self, name)
-            above = None if name == "max_accuracy_drop" else 0
-            check_number(name, value, least=0, above=above, most=1 - 1e-6, or_none=True)
-        check_number("confidence", self.confidence, above=0, most=1 - 1e-6)
-        if (self.max_accuracy_drop, self.max_changed, self.max_share_shift) == (None,) * 3:
-            raise ValueError(
-                "max_accuracy_drop, max_changed or max_share_shift must be given, got none"
-            )
-        if self.max_share_shift is not None and self.shares is None:
-            raise ValueError("max_share_shift needs the shares at release; pass shares")
-        if self.shares is not None:
-            check_shares(self.shares)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import uuid
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,10 @@ class Record:
         self.counts = np.zeros((len(BatchCounts._fields), 0), dtype=np.int64)
         self.alarms: list[dict[str, Any]] = []
         self.trace = Trace()
+        self.parts: set[str] = set()  # whose rows these are; a copy has those of the original
         if known is not None:
+            if not known.is_unique:
+                raise ValueError(f"groups must be distinct, got {known.tolist()[:20]}")
             self._add(known, np.zeros(len(known)) if shares is None else shares)
             self.n_known = len(known)
 
@@ -58,6 +62,21 @@ class Record:
         """Raise ValueError unless groups have the same columns as those so far."""
         if self.groups is not None:
             check_groups(groups, self.groups)
+
+    def check_labelled(self, counts: BatchCounts, groups: pd.Index) -> None:
+        """Raise ValueError where a group would have more labels than rows."""
+        known = pd.Index([]) if self.groups is None else self.groups
+        held = BatchCounts(*np.hstack([self.counts, np.zeros((len(self.counts), 1), np.int64)]))
+        at = known.get_indexer(in_order(groups, known)) if len(known) else np.full(len(groups), -1)
+        [beyond] = np.nonzero(held.labelled[at] + counts.labelled > held.rows[at])
+        if len(beyond):
+            first = beyond[0]
+            raise ValueError(
+                f"update_labels has {counts.labelled[first]:,} labels of group "
+                f"{groups.tolist()[first]!r}, but of its {held.rows[at][first]:,} rows so far "
+                f"{held.labelled[at][first]:,} have one already; labels count once, for rows that "
+                "update was given without"
+            )
 
     def places(self, groups: pd.Index) -> npt.NDArray[np.int64]:
         """Return the positions of groups among those so far; new ones are added."""
@@ -78,6 +97,7 @@ class Record:
 
     def take(self, counts: BatchCounts, groups: pd.Index) -> list[dict[str, Any]]:
         """Add the counts of a batch of these groups; return the new alarms."""
+        self.parts = self.parts or {uuid.uuid4().hex}
         places = self.places(groups)
         everywhere = np.zeros_like(self.counts)
         everywhere[:, places] = np.array(counts)
@@ -153,8 +173,13 @@ class Record:
 
     def merged(self, other: Record) -> Record:
         """Return the record of the rows of both, without alarms."""
+        if self.parts & other.parts:
+            raise ValueError(
+                "monitors must have no rows in common, but one is the other, a copy of it, or was "
+                "merged with it before; their rows would count twice"
+            )
         both = copy.deepcopy(self)
-        both.alarms, both.trace = [], Trace()
+        both.alarms, both.trace, both.parts = [], Trace(), self.parts | other.parts
         if other.groups is not None:
             both.check(other.groups)
             places = both.places(other.groups)
@@ -168,15 +193,3 @@ class Record:
 def _share(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Divide; NaN if there are no rows."""
     return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
-
-
-def check_shares(shares: Any) -> None:
-    """Raise an error unless `shares` are shares of groups."""
-    if not isinstance(shares, pd.Series):
-        raise TypeError(f"shares must be a pandas Series by group, got {type(shares).__name__}")
-    values = shares.to_numpy(dtype=float)
-    if not shares.index.is_unique or not (values >= 0).all() or abs(values.sum() - 1) > 1e-6:
-        raise ValueError(
-            "shares must have one value >= 0 per group, which sum to 1, got "
-            f"{shares.head(10).to_dict()} with a sum of {values.sum():.6g}"
-        )

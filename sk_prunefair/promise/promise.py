@@ -13,7 +13,7 @@ import pandas as pd
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.promise._bounds import check_promise
 from sk_prunefair.promise.counts import prove
-from sk_prunefair.promise.criteria import losses_of
+from sk_prunefair.promise.criteria import as_criteria, losses_of
 from sk_prunefair.promise.findings import label_findings
 from sk_prunefair.promise.judging import judge
 from sk_prunefair.promise.verdict import Verdict, group_name
@@ -97,6 +97,12 @@ class Promise:
         frame["findings"] = "; ".join(label_findings(dense, pruned, labels))
         frame["passed"] &= frame["findings"] == ""
         return frame
+
+    def check_criteria(self, labels: Any) -> None:
+        """Raise an error where `criteria` are malformed, or name none of these labels."""
+        as_criteria(
+            self.criteria, labels, max_drop=self.max_accuracy_drop, loss_bound=self.loss_bound
+        )
 
     def keeps(
         self,

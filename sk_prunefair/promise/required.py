@@ -161,7 +161,9 @@ def _least(drop: float, lost: float, won: float, level: float, power: float) -> 
 
 def _chances(drop: float, accuracy: Any, disagreement: Any, expected: Any) -> tuple[Any, Any]:
     """Return the probabilities that a row is lost and won, checked."""
-    truth = _check_array("expected_drop", expected, -1, drop, "below max_accuracy_drop")
+    truth = _check_array(
+        "expected_drop", expected, -1, drop, f"[-1, {drop:g}), below max_accuracy_drop"
+    )
     right = None if accuracy is None else _check_array("accuracy", accuracy, 0, 1 + 1e-12, "[0, 1]")
     if disagreement is None:
         if right is None:

@@ -144,11 +144,16 @@ class Verdict:
                 f"predictions changed, over {row['unlabelled']:,} rows without labels{may}, where "
                 f"{row['bound']:g} was promised; {_remedy_by_changes(row)}{others}"
             )
-        seen = "has no row for" if np.isnan(row["drop"]) else f"is worse by {row['drop']:.3f} in"
+        if np.isnan(row["drop"]):
+            return (
+                f"group {group_name(row['group'])} has no row for {row['criterion']}, which was "
+                f"promised not to be worse by {row['bound']:g}; {_remedy(row)}{others}"
+            )
         more = f" and {row['unlabelled']:,} without labels" if row.get("unlabelled", 0) else ""
         return (
-            f"group {group_name(row['group'])} {seen} {row['criterion']}, over {row['count']:,} "
-            f"rows{more}{may}, where {row['bound']:g} was promised; {_remedy(row)}{others}"
+            f"group {group_name(row['group'])} is worse by {row['drop']:.3f} in "
+            f"{row['criterion']}, over {row['count']:,} rows{more}{may}, where {row['bound']:g} "
+            f"was promised; {_remedy(row)}{others}"
         )
 
     def _not_tested(self) -> list[str]:

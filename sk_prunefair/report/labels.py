@@ -19,12 +19,16 @@ _WIDEST: dict[str, type[np.generic]] = {"b": np.bool_, "i": np.int64, "f": np.fl
 
 
 def as_labels_of_one_kind(
-    y_true: npt.ArrayLike, predictions: dict[str, npt.ArrayLike], same_length: bool = True
+    y_true: npt.ArrayLike,
+    predictions: dict[str, npt.ArrayLike],
+    same_length: bool = True,
+    of: str = "y_true",
 ) -> list[npt.NDArray[Any]]:
     """Return labels and predictions as arrays, or raise ValueError if they cannot be compared.
 
     Whole numbers are integers, for any dtype. Booleans are compared with numbers, as in Python;
     numbers with a fractional part, such as probabilities, are not predictions of integers.
+    `of` is the name of `y_true` in errors.
 
     >>> as_labels_of_one_kind([0, 1], {"dense_pred": [0.0, 1.0]})
     [array([0, 1]), array([0., 1.])]
@@ -34,13 +38,13 @@ def as_labels_of_one_kind(
     ValueError: dense_pred must hold labels as y_true does: y_true has integers, dense_pred has \
 fractions, such as 0.2; probabilities have shape (n_samples, n_classes)
     """
-    truth = _checked(y_true, "y_true")
-    of_truth = _kind_of_all(truth, "y_true")
+    truth = _checked(y_true, of)
+    of_truth = _kind_of_all(truth, of)
     arrays = [_plain(truth)]
     for name, values in predictions.items():
         labels = _checked(values, name)
         if same_length:
-            check_same_length(labels, name, truth, "y_true")
+            check_same_length(labels, name, truth, of)
         of_labels = _kind_of_all(labels, name)
         if not _can_be_compared(of_truth, of_labels):
             hint = (
@@ -49,7 +53,7 @@ fractions, such as 0.2; probabilities have shape (n_samples, n_classes)
                 else ""
             )
             raise ValueError(
-                f"{name} must hold labels as y_true does: y_true has {of_truth}, {name} has "
+                f"{name} must hold labels as {of} does: {of} has {of_truth}, {name} has "
                 f"{of_labels}, such as {_first(labels, of_labels)!r}{hint}"
             )
         arrays.append(_plain(labels))

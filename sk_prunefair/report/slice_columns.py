@@ -92,10 +92,10 @@ def binned_columns(features: Any, n_samples: int, max_bins: int = MAX_BINS) -> l
     ((30.0, 47.0), ('is missing',), [0, 1, 2, 3])
     """
     frame = _as_frame(features)
-    if len(frame) != n_samples:
-        raise ValueError(f"features has {len(frame)} rows, but harm has {n_samples} values")
     if frame.shape[1] == 0:
         raise ValueError("features must have at least one column, got none")
+    if len(frame) != n_samples:
+        raise ValueError(f"features has {len(frame)} rows, but the data has {n_samples}")
     if not frame.columns.is_unique:
         raise ValueError(f"features must have distinct column names, got {frame.columns.tolist()}")
     columns = [_binned(frame[name], str(name), max_bins) for name in frame]

@@ -115,6 +115,8 @@ def judge_slices(
         min_rows = int(10 * rows_if_unchanged(max_accuracy_drop, confidence))
     check_count("min_rows", min_rows, or_else=" or None")
     columns = binned_columns(features, len(dense.truth), bins)
+    if not columns:
+        raise ValueError("features must tell rows apart, got columns of one value each")
     before, after = dense.is_right, compressed.is_right
     flags = np.stack([np.ones_like(before), before & ~after, after & ~before, before, after])
     found = [

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from scipy.sparse import issparse
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import indexable
 from torch import nn
@@ -150,6 +151,8 @@ def split_steps(estimator: Any) -> tuple[Pipeline | None, Any]:
     if isinstance(estimator, Pipeline):
         front = estimator[:-1] if len(estimator.steps) > 1 else None
         classifier = estimator.steps[-1][1]
+    if isinstance(classifier, FrozenEstimator):
+        classifier = classifier.estimator
     if not hasattr(classifier, "prune"):
         raise TypeError(
             "estimator must be a FairPrunedClassifier or a Pipeline that ends in one, got "
@@ -162,7 +165,10 @@ def fit_dense(data: Data, estimator: Any, n_threads: int, params: Mapping[str, A
     """Fit a clone, unpruned, with further parameters for its classifier."""
     X, y, groups = data
     front, classifier = split_steps(clone(estimator))
-    classifier.set_params(prune_rate=None, **params)
+    if classifier is split_steps(estimator)[1]:  # a clone of a frozen one is itself
+        raise TypeError("estimator is frozen and cannot be trained; pass the estimator inside it")
+    # Copies, as of the estimator: training changes a user's callback.
+    classifier.set_params(prune_rate=None, **{k: clone(v, safe=False) for k, v in params.items()})
     with _with_caller_settings(n_threads):
         if front is not None:
             X = front.fit_transform(X, y)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from numbers import Number
 from typing import Any
 
+from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
 
 from sk_prunefair.checks import check_choice, check_epochs, check_rate
@@ -47,6 +48,8 @@ class Candidate:
     def is_dense(self) -> bool:
         """Whether it is the trained dense net itself, without pruning and further training."""
         says = {name: value for name, value in self.params.items() if name != "pruner"}
+        if says.get("finetune_epochs") is None:
+            says.pop("finetune_epochs", None)
         defaults = {"prune_rate": 0, "finetune_epochs": 0, "form": "masked"}
         return not self.is_function and all(
             name in defaults and says[name] == defaults[name] for name in says
@@ -102,9 +105,24 @@ def as_candidates(candidates: Any, cost: Any, can_train: bool) -> list[Candidate
             f"{candidates!r}"
         )
     if not given:
-        raise ValueError("candidates must hold at least one, got none")
+        raise ValueError(
+            "candidates must hold at least one, got none; of an iterator, make a list: it is empty "
+            "after the first fit"
+        )
     names: dict[str, int] = {}
     return [Candidate(_distinct(_name(each), names), each) for each in given]
+
+
+def check_parameters_of(candidates: Iterable[Candidate], classifier: Any) -> None:
+    """Raise ValueError where the classifier has no parameter of a name, before any training."""
+    for each in candidates:
+        params = each.training | each.pruning
+        try:
+            if params:
+                clone(classifier).set_params(**params)
+        except Exception as error:
+            error.add_note(f"candidate: {each.name}")
+            raise
 
 
 def default_candidates(cost: Any, can_train: bool) -> list[dict[str, Any]]:

@@ -14,9 +14,9 @@ from sk_prunefair.checks import check_choice, check_number
 from sk_prunefair.data.groups import encode_groups
 from sk_prunefair.data.sources import take_rows
 from sk_prunefair.promise import NoRateError, Promise
-from sk_prunefair.selection._nets import known_labels
+from sk_prunefair.selection._nets import known_labels, split_steps
 from sk_prunefair.selection._search import PromiseSearch
-from sk_prunefair.selection.candidates import Candidate, as_candidates
+from sk_prunefair.selection.candidates import Candidate, as_candidates, check_parameters_of
 from sk_prunefair.selection.costs import check_cost, costs_of
 from sk_prunefair.selection.making import Made, Maker
 from sk_prunefair.selection.procedures import (
@@ -52,7 +52,8 @@ class CompressionSearchCV(PromiseSearch):
           ``pruner__min_kept`` or ``callbacks``. Parameters with an effect before pruning, such as
           ``callbacks``, need a separate dense training. ``{}`` is the dense net.
         - a function of a copy of the fitted dense estimator that returns a classifier, or anything
-          else that `sk_prunefair.compare_models` takes, for the X of ``fit``.
+          else that `sk_prunefair.compare_models` takes, for the X of ``fit``; a new object for each
+          candidate.
 
         A dict of lists is a grid, as for `sklearn.model_selection.ParameterGrid`. None: magnitude
         and FairGRAPE at five rates, with and without three epochs of fine-tuning, and, if the
@@ -74,7 +75,7 @@ class CompressionSearchCV(PromiseSearch):
     cv : float, "prefit", splitter or iterable, default=0.3
         Source of the held-out data, as for `PruneRateSearchCV`.
     finetune_epochs : int, default=None
-        Epochs of candidates that do not set it. None takes the estimator's.
+        Epochs of candidates that are pruned and do not set it. None takes the estimator's.
     latency : dict, default=None
         For ``cost="latency"``: ``batch_size`` (1 unless given), ``threads`` (1), ``n_rounds``
         (200 at most) and ``seconds`` (10).
@@ -203,17 +204,18 @@ class CompressionSearchCV(PromiseSearch):
             If an argument is malformed, a candidate cannot be made, or a group has no held-out
             sample.
         """
-        check_cost(self.cost)
+        check_cost(self.cost, self.latency)
         check_choice("procedure", self.procedure, PROCEDURES)
         can_train = not (isinstance(self.cv, str) and self.cv == "prefit")
         share = self._share_aside(can_train)
         if groups is not None and share:
             raise ValueError(
-                "order_share cannot be combined with groups, as rows of one group would be used "
-                "for the order and for the tests; pass order_share=None, or procedure='holm' or "
-                "'fixed_sequence'"
+                "groups: rows of one group would be used for the order and for the tests; "
+                + ("pass order_share=None, or " if can_train else "with cv='prefit' pass ")
+                + "procedure='holm' or 'fixed_sequence'"
             )
         candidates = as_candidates(self.candidates, self.cost, can_train)
+        check_parameters_of(candidates, split_steps(self.estimator)[1])
         promise = self._promised()
         fitted, test, train = self._fit_dense_part(promise, X, y, sensitive_features, groups)
         codes, names = encode_groups(test[2])
@@ -230,6 +232,8 @@ class CompressionSearchCV(PromiseSearch):
         runs = [each.run for each in made]
         is_by_train = self.procedure == "pareto" and not share
         on_train = maker.on_train(made, names, self.random_state) if is_by_train else None
+        is_own = callable(self.cost)
+        maker.check_unchanged([each for each in made if is_own or each.candidate.is_function])
         decision = decide(self.procedure, promise, costs, runs, held_out, safe, on_train)
         level = 1 - self.confidence
         tables = [

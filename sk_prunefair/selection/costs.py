@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 from torch import nn
 
 from sk_prunefair.checks import check_choice
@@ -20,13 +21,19 @@ from sk_prunefair.selection._nets import split_steps
 from sk_prunefair.selection.making import Made
 
 COSTS = ("latency", "bytes", "macs")
+LATENCY = ("batch_size", "threads", "n_rounds", "seconds")
 _SUMMARY = {"bytes": "bytes_stored", "macs": "macs_pruned"}
 
 
-def check_cost(cost: Any) -> None:
-    """Raise ValueError unless a cost is known or a function."""
+def check_cost(cost: Any, latency: Any = None) -> None:
+    """Raise ValueError unless a cost is known or a function, and how to measure it is."""
     if not callable(cost):
         check_choice("cost", cost, COSTS)
+    if latency is not None and not isinstance(latency, Mapping):
+        raise ValueError(f"latency must be None or a dict, got {latency!r}")
+    unknown = [key for key in latency or () if key not in LATENCY]
+    if unknown:
+        raise ValueError(f"latency must have keys among {', '.join(LATENCY)}, got {unknown}")
 
 
 def costs_of(
@@ -68,7 +75,7 @@ def costs_of(
 def _own(cost: Callable[[Any], float], made: Made) -> float:
     try:
         return float(cost(made.given))
-    except (TypeError, ValueError) as error:
+    except Exception as error:
         error.add_note(f"cost of the candidate {made.candidate.name}")
         raise
 
@@ -97,7 +104,9 @@ def _net(made: Made) -> nn.Module | None:
 
 
 def _counted(made: Made, cost: str, X: Any) -> float:
-    front, net = split_steps(made.model) if made.classifier else (None, made.given)
+    given = made.given
+    is_net = isinstance(given, Pipeline) and hasattr(given.steps[-1][1], "prune")
+    front, net = split_steps(given) if made.classifier or is_net else (None, given)
     if cost == "bytes" and isinstance(getattr(made.served, "module_", None), OnnxModule):
         return float(len(made.served.module_.content))
     if made.classifier is None and not hasattr(net, "masks_"):

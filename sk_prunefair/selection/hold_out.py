@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,14 @@ from sklearn.model_selection import (
 from sk_prunefair.data.groups import as_group_frame, encode_groups
 from sk_prunefair.data.inputs import is_dataset
 from sk_prunefair.kept import KeptFolder
-from sk_prunefair.selection._nets import Data, fit_all, split_steps, splittable, take_data
+from sk_prunefair.selection._nets import (
+    Data,
+    fit_all,
+    split_steps,
+    splittable,
+    take_data,
+    with_classifier,
+)
 
 
 def fit_dense_part(
@@ -38,7 +46,7 @@ def fit_dense_part(
     Parameters
     ----------
     estimator : FairPrunedClassifier or Pipeline that ends in one
-        Estimator that is cloned and fitted, unpruned, on one part of the data; used as it is with
+        Estimator that is cloned and fitted, unpruned, on one part of the data; copied with
         ``cv="prefit"``.
     data : tuple of X, y and a frame of groups
         With ``cv="prefit"`` all of it is held out.
@@ -70,7 +78,9 @@ def fit_dense_part(
                 "out all data; got both"
             )
         check(data[2])
-        return estimator, data, None
+        # A copy, and its dense net: a function of the user's may change the one or the other.
+        front, classifier = split_steps(copy.deepcopy(estimator))
+        return with_classifier(estimator, front, classifier.prune(0.0)), data, None
     if data[1] is None and not is_dataset(data[0]):
         raise ValueError("the search requires y to be passed, but the target y is None")
     (X, y, groups), test = hold_out(data, cv, random_state, units)
@@ -99,7 +109,8 @@ def _split(
 ) -> tuple[Any, Any]:
     if units is not None:
         units = _check_units(units, len(codes))
-    if isinstance(cv, float) and 0 < cv < 1:
+    if isinstance(cv, float | np.floating) and 0 < cv < 1:
+        cv = float(cv)
         rows = np.arange(len(codes))
         if units is not None:
             splitter = GroupShuffleSplit(1, test_size=cv, random_state=random_state)
@@ -107,9 +118,18 @@ def _split(
             return fit_on, test_on
         # By group only: within a group the samples stay independent, as the test requires.
         stratify = codes if np.bincount(codes).min() > 1 else None
-        return train_test_split(rows, test_size=cv, random_state=random_state, stratify=stratify)
+        try:
+            return train_test_split(
+                rows, test_size=cv, random_state=random_state, stratify=stratify
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"cv={cv:g} of {len(codes):,} rows cannot leave rows of each of "
+                f"{codes.max() + 1:,} groups on both sides: merge small groups, or hold more or "
+                f"less data out ({error})"
+            ) from error
     accepted = "cv must be a share in (0, 1), 'prefit', or a splitter with a single split"
-    if isinstance(cv, (int, float, str)) or cv is None:
+    if isinstance(cv, int | float | np.number | str) or cv is None:
         raise ValueError(f"{accepted}, got {cv!r}")
     splits = list(check_cv(cv, y, classifier=True).split(splittable(X), y, units))
     if isinstance(cv, TimeSeriesSplit):
@@ -119,13 +139,29 @@ def _split(
             f"{accepted}, got {len(splits)} splits, which would train as many nets where one is "
             "returned"
         )
-    fit_on, test_on = splits[0]
+    fit_on, test_on = (_as_rows(rows, len(codes)) for rows in splits[0])
+    n_both, n_again = len(np.intersect1d(fit_on, test_on)), len(test_on) - len(np.unique(test_on))
+    if n_both or n_again:
+        raise ValueError(
+            "cv must hold out rows that are not trained on, and each of them once, or no test of "
+            f"them means what it says; got {n_both} rows on both sides, and {n_again} repeated ones"
+        )
     if units is not None and np.isin(units[fit_on], units[test_on]).any():
         raise ValueError(
             "cv must keep rows with the same value of groups on one side of the split; use a "
             "splitter such as GroupShuffleSplit(1)"
         )
     return fit_on, test_on
+
+
+def _as_rows(given: Any, n_samples: int) -> npt.NDArray[np.int64]:
+    """Return rows as numbers from 0, be they given as such, as a mask or counted from the end."""
+    rows = np.asarray(given)
+    rows = rows if len(rows) else rows.astype(np.int64)
+    try:
+        return np.arange(n_samples, dtype=np.int64)[rows]
+    except IndexError as error:
+        raise ValueError(f"cv must yield rows of {n_samples}, or masks of them: {error}") from error
 
 
 def _check_units(units: Any, n_samples: int) -> npt.NDArray[np.int64]:

@@ -19,6 +19,7 @@ from torch import nn
 from sk_prunefair.compare.any_model import ModelClassifier
 from sk_prunefair.compare.models import as_model
 from sk_prunefair.data.groups import encode_groups
+from sk_prunefair.data.inputs import is_dataset
 from sk_prunefair.data.sources import count_rows, take_rows
 from sk_prunefair.export import OnnxModule, sparse_module, to_onnx
 from sk_prunefair.latency.compare import first_rows
@@ -135,22 +136,54 @@ class Maker:
         rows = np.concatenate([rng.permutation(each)[:_ORDER_ROWS] for each in of_groups])
         X, y, _ = take_data(self.train, rows)
         dense = make_trial(self.fitted, X, y).dense()
-        runs = []
-        for each in made:
-            labels = _codes(self.classifier.classes_, each.model.predict(X), each.candidate.name)
-            runs.append(Run(Outcome(None, labels, dense.truth)))
+        runs = [
+            Run(Outcome(None, self._labels(each.given, each.candidate.name, X), dense.truth))
+            for each in made
+        ]
         return OrderRows(dense, runs, codes[rows])
+
+    def check_unchanged(self, made: Sequence[Made]) -> None:
+        """Raise ValueError where a candidate no longer answers as it did when it was tested.
+
+        So it is where a function changes what another one returned, or a cost what it is given.
+        What draws its answers at random is let through, and so are items, which may be augmented at
+        random.
+        """
+        X = self.test[0]
+        for each in made if not is_dataset(X) else ():
+            tested, name = each.run.pruned.labels, each.candidate.name
+            now = self._labels(each.given, name, X)
+            if (now != tested).any() and (now == self._labels(each.given, name, X)).all():
+                raise ValueError(
+                    f"the candidate {name!r} was changed after it was tested, and "
+                    f"{(now != tested).sum()} of its {len(now)} answers with it; a function must "
+                    "return an object of its own, a changed copy of what it is given, and a cost "
+                    "must change nothing"
+                )
+
+    def _labels(self, model: Any, name: str, X: Any) -> Any:
+        said = as_model(model, name, _BATCH)(X)
+        classes = np.asarray(self.classifier.classes_)
+        if said.labels is None:
+            known = classes if said.classes is None else np.asarray(said.classes)
+            return _codes(classes, known[np.asarray(said.scores).argmax(axis=1)], name)
+        return _codes(classes, np.asarray(said.labels), name)
 
     def _net(self, candidate: Candidate) -> Made:
         estimator, trial = self._trained(candidate.training)
-        net = copy.deepcopy(trial.classifier).set_params(**candidate.pruning)
-        epochs = candidate.params.get("finetune_epochs", trial.finetuning["finetune_epochs"])
+        net = copy.deepcopy(trial.classifier).set_params(**copy.deepcopy(candidate.pruning))
+        rate = float(candidate.params.get("prune_rate", 0.0))
+        epochs = candidate.params.get("finetune_epochs")
+        if epochs is None:  # the dense net as it is, where nothing is pruned
+            epochs = trial.finetuning["finetune_epochs"] if rate else 0
+        elif epochs and self.train is None:
+            raise ValueError(
+                f"finetune_epochs={epochs} needs data to train on, which cv='prefit' leaves none of"
+            )
         trial = replace(
             trial, classifier=net, finetuning=trial.finetuning | {"finetune_epochs": epochs}
         )
-        run = trial.pruned(
-            float(candidate.params.get("prune_rate", 0.0)), self.n_threads, keep_net=False
-        )
+        run = trial.pruned(rate, self.n_threads, keep_net=False)
         if candidate.training:  # a user's model is compared with the user's dense net
             run = run._replace(dense=None)
         form = candidate.params.get("form", "masked")
@@ -209,7 +242,8 @@ class Maker:
         own = as_model(model, candidate.name, _BATCH)(X)
         before, after = self._outcomes(dense, own, candidate.name)
         if not hasattr(model, "predict"):
-            model = ModelClassifier(model, self.classifier.classes_)
+            has_scores = own.scores is not None
+            model = ModelClassifier(model, self.classifier.classes_, has_scores)
         return Made(candidate, model, Run(after, None, before))
 
     def _outcomes(self, dense: Prediction, own: Prediction, name: str) -> tuple[Outcome, Outcome]:

@@ -55,8 +55,9 @@ class PruneRateSearchCV(PromiseSearch):
         Probability with which the promise is kept.
     cv : float, "prefit", splitter or iterable, default=0.3
         Source of the held-out data: a share of X, drawn within each group; "prefit" holds
-        all of X out, which the estimator must not have been fitted on; or a splitter with a single
-        split, or a `TimeSeriesSplit`, whose last split is taken. Several folds are not accepted, as
+        all of X out, which the estimator must not have been fitted on; or a splitter or an iterable
+        with a single split, where no row is on both sides or held out twice, or a
+        `TimeSeriesSplit`, whose last split is taken. Several folds are not accepted, as
         each trains another net: the promise would hold only for the average of the nets,
         not for one that can be used. The net is not refitted either.
     finetune_epochs : int, default=None
@@ -101,7 +102,9 @@ class PruneRateSearchCV(PromiseSearch):
 
     The promise concerns the populations that the held-out groups are drawn from, one sample
     independent of the other, and this net; it does not cover absent groups. Rows
-    of one person are not independent, with or without `groups`: hold out one of each. At least
+    of one person are not independent, with or without `groups`: hold out one of each. Nor are
+    copies of a row, such as those drawn by `sklearn.ensemble.BaggingClassifier`. A fit that fails
+    leaves the search unfitted. At least
     about 3 / `max_accuracy_drop` samples per group are needed, see `sk_prunefair.required_samples`.
 
     Examples

@@ -322,6 +322,8 @@ def test_accept_takes_what_read_criteria_returned(report):
     assert report.accept(read_criteria(limits)).kept
     with pytest.raises(TypeError, match="criteria must be a file, a mapping, or criteria as"):
         report.accept([{"metric": "accuracy"}])
+    with pytest.raises(TypeError, match=r"criteria must be a file, .* got None"):
+        report.accept(None)
 
 
 @pytest.mark.parametrize("index", [range(5, 45), ["x"] * 40])

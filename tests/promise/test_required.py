@@ -92,7 +92,7 @@ def test_required_samples_of_an_accuracy_are_those_of_the_most_it_allows():
         ({"disagreement": [0.1, 0.1], "accuracy": [0.9] * 3}, "one value per group"),
         (
             {"disagreement": 0.1, "expected_drop": 0.02},
-            "expected_drop must be .* below max_accuracy_drop",
+            r"expected_drop must be .* in \[-1, 0\.02\), below max_accuracy_drop, got 0\.02",
         ),
         ({"disagreement": 0.005, "expected_drop": 0.01}, "at least expected_drop"),
         ({"disagreement": 0.5, "accuracy": 0.99}, "too large for accuracy=0.99"),

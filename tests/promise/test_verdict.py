@@ -61,6 +61,13 @@ def test_sentence_says_how_many_rows_it_would_take(needed, words):
     )
 
 
+def test_sentence_of_a_group_without_rows_names_what_was_promised():
+    rows = table(drop=[np.nan] * 3, drop_bound=[1.0] * 3, samples_needed=[11.0] * 3)
+    found = Verdict(kept=False, binding_group="b", table=rows, confidence=0.9)
+    assert "group 'b' has no row for accuracy, which was promised not to be wo" in found.sentence
+    assert "may be by" not in found.sentence
+
+
 def test_sentence_counts_the_groups_that_fail():
     rows = table(passed=pd.array([False, False, None], dtype="boolean"))
     found = Verdict(kept=False, binding_group="b", table=rows, confidence=0.9)

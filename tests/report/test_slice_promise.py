@@ -130,6 +130,14 @@ def test_judge_slices_features_of_another_length_are_refused():
         judge_slices(FEATURES[:10], *outcomes(np.zeros(N, dtype=bool)), [0, 1])
 
 
+@pytest.mark.parametrize(
+    ("features", "words"), [({}, "at least one column"), ({"a": np.ones(N)}, "tell rows apart")]
+)
+def test_judge_slices_features_that_make_no_rule_are_refused(features, words):
+    with pytest.raises(ValueError, match=words):
+        judge_slices(features, *outcomes(np.zeros(N, dtype=bool)), [0, 1])
+
+
 @pytest.mark.slow
 def test_judge_slices_errs_as_often_as_it_may_where_numbers_are_cut_by_the_rows():
     # One quarter of a number loses just what may not be lost, the rest nothing.

@@ -180,7 +180,7 @@ def test_harmed_slices_max_features_bounds_the_conditions(max_features):
     [
         ({"harm": np.full(50, 0.5)}, "harm must be -1, 0 or 1.*got 0.5"),
         ({"harm": np.r_[np.nan, np.zeros(49)]}, "harm must be"),
-        ({"harm": np.zeros(49)}, "features has 50 rows, but harm has 49"),
+        ({"harm": np.zeros(49)}, "features has 50 rows, but the data has 49"),
         ({"harm": []}, "harm must hold at least one value"),
         ({"features": np.zeros((50, 0))}, "at least one column"),
         ({"features": pd.DataFrame(np.zeros((50, 2)), columns=["a", "a"])}, "distinct"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import pickle
 import unittest
@@ -10,13 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from sk_prunefair import CompressionSearchCV, EqualLossConstraint, NoRateError, PruneRateSearchCV
+from sk_prunefair.compare import compare_models
 from sk_prunefair.plotting import CompressionSearchDisplay
+from sk_prunefair.pruning import MagnitudePruner
 from sk_prunefair.selection.candidates import as_candidates, default_candidates
 from sk_prunefair.selection.making import Maker
 from tests.conftest import assert_same_weights, classifier
@@ -338,6 +343,8 @@ def test_as_candidates_names_are_distinct_and_the_dense_net_is_known():
         ({"cost": "money"}, ValueError, "cost must be one of"),
         ({"cost": lambda model: np.nan}, ValueError, "cost of 0.1 must be finite"),
         ({"procedure": "hope"}, ValueError, "procedure must be one of"),
+        ({"latency": {"batch_sizes": 4}}, ValueError, "latency must have keys among batch_size,"),
+        ({"latency": 4}, ValueError, "latency must be None or a dict"),
         ({"order_share": 0}, ValueError, "order_share must be"),
         ({"confidence": 95}, ValueError, "confidence must be"),
     ],
@@ -369,8 +376,174 @@ def test_search_rows_of_one_person_neither_order_nor_tear_apart(digits):
     search = CompressionSearchCV(classifier(), [{"prune_rate": 0.1}], **OPTIONS)
     with pytest.raises(ValueError, match="pass order_share=None"):
         search.fit(X, y, sensitive_features=group, groups=person)
+    prefit = CompressionSearchCV(classifier(max_epochs=1).fit(X, y), cv="prefit")
+    with pytest.raises(ValueError, match="with cv='prefit' pass procedure='holm'"):
+        prefit.fit(X, y, sensitive_features=group, groups=person)
     search.set_params(order_share=None).fit(X, y, sensitive_features=group, groups=person)
     assert search.results_["count"].sum() % 5 in (0, len(y) % 5)
+
+
+def test_search_what_is_returned_untested_is_the_dense_net_itself(digits):
+    X, y, group = digits
+    tuned = classifier(max_epochs=3, finetune_epochs=2)
+    for own in (None, 2):  # the estimator's, the search's
+        search = CompressionSearchCV(tuned, [{}, {"prune_rate": 0.95}], finetune_epochs=own)
+        search.set_params(cost="bytes", random_state=0).fit(X, y, sensitive_features=group)
+        dense = search.results_[search.results_["candidate"] == "dense"]
+        assert search.best_candidate_ == {}
+        assert dense[["n_lost", "n_won"]].to_numpy().tolist() == [[0, 0], [0, 0]]
+        assert len(search.best_estimator_.history) == 3
+    said = search.set_params(candidates=[{"finetune_epochs": 2}], max_accuracy_drop=0.1)
+    said.fit(X, y, sensitive_features=group)
+    assert said.results_["order"].notna().all()  # another net, which is tested
+    assert len(said.best_estimator_.history) == 5
+
+
+def test_search_of_a_pruned_net_compares_functions_with_its_dense_one(prefit):
+    clf, X, y, group = prefit
+    pruned = copy.deepcopy(clf).prune(0.9)
+
+    def half(dense):
+        assert dense.prune_rate_ == 0.0
+        return dense.prune(0.9).module_
+
+    def of_the_users(dense):
+        return pruned.prune(0.9).module_
+
+    dicts = search_of((clf, X, y, group), [{"prune_rate": 0.9}, {}])
+    for function in (half, of_the_users):
+        search = search_of((pruned, X, y, group), [function, {}], cost=lambda model: 1.0)
+        columns = ["n_lost", "n_won", "accuracy_dense"]
+        pd.testing.assert_frame_equal(search.results_[columns], dicts.results_[columns])
+    assert pruned.prune_rate_ == 0.9
+
+
+def test_search_candidates_that_change_after_their_test_are_refused(prefit):
+    clf = prefit[0]
+    shared = copy.deepcopy(clf)
+
+    def low(dense):
+        return shared.prune(0.1)
+
+    def high(dense):
+        return shared.prune(0.9)
+
+    with pytest.raises(ValueError, match=r"'low' was changed after it was tested, and .* of its"):
+        search_of(prefit, [low, high], cost="bytes")
+    with pytest.raises(ValueError, match=r"'0\.1' was changed after it was tested"):
+        search_of(prefit, [{"prune_rate": 0.1}], cost=lambda model: -model.prune(0.9).prune_rate_)
+
+    def drawn(dense):
+        rng = np.random.default_rng(0)
+        return lambda X: np.where(rng.random(len(X)) < 0.05, 0, clf.predict(X))
+
+    assert search_of(prefit, [drawn], cost=lambda model: 1.0, max_accuracy_drop=0.3)
+
+
+def test_search_functions_that_answer_by_a_column_of_labels_set_the_order_as_others_do(digits):
+    X, y, group = digits
+
+    class Column:
+        def __init__(self, net):
+            self.net, self.classes_ = net, net.classes_
+
+        def predict(self, X):
+            return self.net.predict(X)[:, None]
+
+        def predict_proba(self, X):
+            return self.net.predict_proba(X)
+
+    options = {"cost": lambda model: 1.0, "max_accuracy_drop": 0.3, "random_state": 0}
+    flat, column = (
+        CompressionSearchCV(classifier(), [kind], **options).fit(X, y, sensitive_features=group)
+        for kind in (lambda dense: dense.prune(0.3), lambda dense: Column(dense.prune(0.3)))
+    )
+    columns = ["n_lost", "n_won", "kept"]
+    pd.testing.assert_frame_equal(flat.results_[columns], column.results_[columns])
+
+
+def test_search_leaves_callbacks_and_pruners_of_candidates_as_they_are(digits):
+    X, y, group = digits
+    constraint, pruner = EqualLossConstraint(), MagnitudePruner(min_kept=0.1)
+    before = vars(constraint).keys(), dict(vars(pruner))
+    given = {"callbacks": [("loss", constraint)], "pruner": pruner, "prune_rate": 0.2}
+    search = CompressionSearchCV(classifier(), [given], **OPTIONS)
+    search.fit(X, y, sensitive_features=group)
+    assert (vars(constraint).keys(), vars(pruner)) == before
+    assert search.best_candidate_["pruner"] is pruner
+
+
+def test_search_fitted_again_forgets_the_fit_before(prefit):
+    _, X, y, group = prefit
+    frame = pd.DataFrame(X).add_prefix("pixel ")
+    search = CompressionSearchCV(classifier(max_epochs=2), [{}], **OPTIONS)
+    search.fit(frame, y, sensitive_features=group)
+    search.fit(X[:, :40], y, sensitive_features=group)
+    assert search.n_features_in_ == 40
+    assert not hasattr(search, "feature_names_in_")
+    search.set_params(candidates=[{"prune_rate": 0.9}], max_accuracy_drop=0.0)
+    with pytest.raises(NoRateError):
+        search.fit(X, y)
+    with pytest.raises(NotFittedError):  # what another promise was kept by does not stay
+        search.predict(X)
+
+
+def test_search_frozen_classifiers_are_taken_as_fitted_and_never_trained(prefit):
+    clf, X, y, group = prefit
+    candidate = {"prune_rate": 0.2, "pruner": "random"}
+    frozen, own = (
+        search_of((each, X, y, group), [candidate], max_accuracy_drop=0.3)
+        for each in (FrozenEstimator(clf), clf)
+    )
+    pd.testing.assert_frame_equal(frozen.results_, own.results_)
+    with pytest.raises(TypeError, match="estimator is frozen"):
+        CompressionSearchCV(FrozenEstimator(clf), [{}]).fit(X, y)
+
+
+def test_search_mistakes_are_told_before_anything_is_trained(digits, monkeypatch):
+    X, y, group = digits
+    monkeypatch.setattr(type(classifier()), "fit", pytest.fail)
+    for name in ("no_such", "prune_rate", "finetune_epochs"):
+        with pytest.raises(ValueError, match=name):
+            CompressionSearchCV(classifier(), [{name: -1}]).fit(X, y)
+    for criteria in ("accurate", {"tpr:77": 0.1}, {"recall": 2}, []):
+        for search in (
+            CompressionSearchCV(classifier(), [{}], criteria=criteria),
+            PruneRateSearchCV(classifier(), criteria=criteria),
+        ):
+            with pytest.raises(ValueError, match="criteria"):
+                search.fit(X, y, sensitive_features=group)
+
+
+def test_search_of_a_function_of_labels_has_no_probabilities(prefit):
+    clf, X, y, _ = prefit
+    search = CompressionSearchCV(clf, [lambda dense: dense.prune(0.1).predict], lambda model: 1.0)
+    assert hasattr(search, "predict_proba")
+    search.set_params(cv="prefit", max_accuracy_drop=0.1).fit(X, y)
+    assert not hasattr(search, "predict_proba")
+    report = compare_models(clf, search, X, y, sensitive_features=y)  # by its labels
+    assert report.pruned.overall["accuracy"] == search.score(X, y)
+
+
+def test_search_bytes_of_a_pipeline_that_a_function_returns_are_known(prefit):
+    clf, X, y, group = prefit
+
+    def pruned(dense):
+        dense[-1].prune(0.2)
+        return dense
+
+    pipe = Pipeline([("scale", FunctionTransformer()), ("net", clf)])
+    search = search_of((pipe, X, y, group), [{"prune_rate": 0.2}, pruned])
+    costs = search.results_.groupby("candidate")["cost"].first()
+    assert costs["0.2"] == costs["pruned"]
+
+
+def test_search_errors_of_a_cost_and_of_fine_tuning_without_data_name_the_candidate(prefit):
+    with pytest.raises(KeyError) as error:
+        search_of(prefit, [{"prune_rate": 0.1}], cost=lambda model: {}["price"])
+    assert error.value.__notes__ == ["cost of the candidate 0.1"]
+    with pytest.raises(ValueError, match="which cv='prefit' leaves none of"):
+        search_of(prefit, [{"prune_rate": 0.1, "finetune_epochs": 2}])
 
 
 def test_search_of_other_estimators_raises(prefit):

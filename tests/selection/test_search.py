@@ -106,7 +106,7 @@ def test_rate_search_stops_at_the_first_rate_that_fails(prefit, monkeypatch):
     monkeypatch.setattr(type(clf), "prune", counted)
     search = search_prefit((clf, X, y, group), rates=[0.2, 0.5, 0.9])
     assert search.results_["rate"].unique().tolist() == [0.2, 0.5]
-    assert asked == [0.2, 0.5]  # 0.9 would have passed, and is not even pruned
+    assert asked == [0.0, 0.2, 0.5]  # 0.9 would have passed, and is not even pruned
     assert search.best_rate_ == 0.2
 
 
@@ -285,6 +285,43 @@ def test_rate_search_splitter_holds_out_what_it_judges_by(digits):
     assert counts.to_dict() == pd.Series(group[test]).value_counts().to_dict()
 
 
+@pytest.mark.parametrize("kind", ["lists", "masks", "int32", "from the end"])
+def test_rate_search_rows_of_an_iterable_are_the_same_however_they_are_given(digits, kind):
+    X, y, group = digits
+    fit_on, test_on = np.arange(900), np.arange(900, len(y))
+    split = {
+        "lists": (fit_on.tolist(), test_on.tolist()),
+        "masks": (np.arange(len(y)) < 900, np.arange(len(y)) >= 900),
+        "int32": (fit_on.astype(np.int32), test_on.astype(np.int32)),
+        "from the end": (fit_on, test_on - len(y)),
+    }[kind]
+    items = TensorDataset(torch.tensor(X), torch.tensor(y))
+    for data in ((X, y), (items, None)):
+        search = PruneRateSearchCV(
+            classifier(max_epochs=2), rates=[0.1], max_accuracy_drop=0.5, cv=[split]
+        ).fit(*data, sensitive_features=group)
+        is_right = search.best_estimator_.prune(0.0).predict(X[900:]) == y[900:]
+        expected = [is_right[group[900:] == each].mean() for each in ("other", "round")]
+        np.testing.assert_allclose(search.results_["accuracy_dense"], expected)
+
+
+@pytest.mark.parametrize(
+    ("fit_on", "test_on", "message"),
+    [
+        (range(1000), range(900, 1797), "100 rows on both sides, and 0 repeated"),
+        (range(900), [*range(900, 1797)] * 3, "0 rows on both sides, and 1794 repeated"),
+        (range(-1797, 0), range(1797), "1797 rows on both sides"),
+        (range(900), range(900, 2000), "must yield rows of 1797"),
+        (range(1797), [], "have none"),
+    ],
+)
+def test_rate_search_rows_that_would_prove_nothing_raise(digits, fit_on, test_on, message):
+    X, y, group = digits
+    search = PruneRateSearchCV(classifier(), cv=[(list(fit_on), list(test_on))])
+    with pytest.raises(ValueError, match=message):
+        search.fit(X, y, sensitive_features=group)
+
+
 def test_rate_search_share_held_out_is_drawn_within_groups_and_seeded(digits):
     X, y, group = digits
     options = {"rates": [0.1, 0.3], "max_accuracy_drop": 0.1, "cv": 0.4, "random_state": 0}
@@ -381,6 +418,25 @@ def test_rate_search_bad_data_raises(digits, changes, message):
     arguments = {"X": digits[0][:200], "y": digits[1][:200], "sensitive_features": digits[2][:200]}
     with pytest.raises(ValueError, match=message):
         PruneRateSearchCV(classifier(), random_state=0).fit(**(arguments | changes))
+
+
+def test_rate_search_a_share_that_many_groups_cannot_be_split_by_is_named(digits):
+    X, y, _ = digits
+    group = np.arange(len(y)) // 40
+    with pytest.raises(ValueError, match=r"cv=0\.01 of 1,797 rows cannot leave rows .* 45 groups"):
+        PruneRateSearchCV(classifier(), cv=0.01).fit(X, y, sensitive_features=group)
+    options = {"rates": [0.1], "max_accuracy_drop": 0.5, "random_state": 0}
+    one, other = (
+        PruneRateSearchCV(classifier(max_epochs=2), cv=cv, **options).fit(X, y)
+        for cv in (0.25, np.float32(0.25))
+    )
+    pd.testing.assert_frame_equal(one.results_, other.results_)
+
+
+def test_rate_search_criteria_of_an_unfitted_estimator_wait_for_the_error(digits):
+    search = PruneRateSearchCV(classifier(), cv="prefit", criteria="recall")
+    with pytest.raises(NotFittedError):
+        search.fit(*digits[:2])
 
 
 def test_rate_search_unfitted_or_other_estimators_raise(prefit):

@@ -55,7 +55,7 @@ def test_onnx_model_of_a_classifier_of_named_columns_takes_them_in_any_order(tmp
     expected = clf.predict_proba(frame)
     for form in (frame, frame[["c", "a", "b"]], frame.to_numpy(), pd.DataFrame(frame.to_numpy())):
         np.testing.assert_allclose(model.predict_proba(form), expected, atol=1e-6)
-    with pytest.raises(ValueError, match=r"\['b'\] are missing, \['d'\] are not known"):
+    with pytest.raises(ValueError, match=r"\['b'\] are missing, \['d'\] are unknown"):
         model.predict(frame.rename(columns={"b": "d"}))
 
 
@@ -139,7 +139,7 @@ def test_onnx_model_inputs_by_name_tokens_and_numbers(tmp_path):
         ValueError, match=r"values that int64 can represent for the input 'tokens', got \d\.5"
     ):
         model.predict(by_name | {"tokens": tokens + 0.5})
-    with pytest.raises(ValueError, match=r"\['numbers'\] are missing, \['number'\] are not known"):
+    with pytest.raises(ValueError, match=r"\['numbers'\] are missing, \['number'\] are unknown"):
         model.predict({"tokens": tokens, "number": numbers})
     with pytest.raises(ValueError, match="arrays of one length"):
         model.predict(by_name | {"tokens": tokens[:3]})

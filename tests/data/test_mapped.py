@@ -74,7 +74,7 @@ def test_report_without_samples_equals_the_one_with(tmp_path, table, rows, monke
     assert len(found.samples) < 400 == found.n_samples
     with pytest.raises(ValueError, match="diagnostics, which need the samples"):
         net.fairness_report(X, words, **given, samples=False, diagnostics=True)
-    with pytest.raises(ValueError, match="sensitive_features .* must be given"):
+    with pytest.raises(ValueError, match=r"sensitive_features .* must be given"):
         net.fairness_report(X, words, samples=False)
     items = list(zip(torch.tensor(X), words.tolist(), group.tolist(), strict=True))
     of_items = net.fairness_report(Listed(items), samples=False)

@@ -123,13 +123,17 @@ def test_begin_pruned_goes_on_with_the_moments_of_the_dense_training_alone():
     begin_pruned(net, WeightPlan(), start)  # weights of another epoch
     assert moments(net) == {}
     restore_dense(net)
-    net.set_params(pruner="channel_magnitude")
-    begin_pruned(net, make_plan(net, net.module_, 0.5, net.get_dataset(X, Y)))  # other shapes
-    assert moments(net) == {}
-    restore_dense(net)
     net.optimizer = torch.optim.Adagrad
     begin_pruned(net, WeightPlan())
     assert "exp_avg" not in moments(net)[0]
+
+
+def test_begin_pruned_weights_of_other_shapes_begin_without_moments():
+    pytest.importorskip("torch_pruning")
+    net = fitted(optimizer=torch.optim.Adam).set_params(pruner="channel_magnitude")
+    assert moments(net)
+    begin_pruned(net, make_plan(net, net.module_, 0.5, net.get_dataset(X, Y)))
+    assert moments(net) == {}
 
 
 def test_restore_dense_of_a_loaded_net_makes_an_optimizer_for_it(tmp_path):

@@ -25,7 +25,7 @@ from sk_prunefair.export import OnnxModule, sparse_module, to_onnx
 from sk_prunefair.latency.compare import first_rows
 from sk_prunefair.losses import takes_one_logit
 from sk_prunefair.outcome import Outcome
-from sk_prunefair.report.predictions import Prediction, answers
+from sk_prunefair.report.predictions import answers
 from sk_prunefair.selection._nets import (
     Data,
     Run,
@@ -137,8 +137,7 @@ class Maker:
         X, y, _ = take_data(self.train, rows)
         dense = make_trial(self.fitted, X, y).dense()
         runs = [
-            Run(Outcome(None, self._labels(each.given, each.candidate.name, X), dense.truth))
-            for each in made
+            Run(self._outcome(each.given, each.candidate.name, X, dense.truth)) for each in made
         ]
         return OrderRows(dense, runs, codes[rows])
 
@@ -152,8 +151,9 @@ class Maker:
         X = self.test[0]
         for each in made if not is_dataset(X) else ():
             tested, name = each.run.pruned.labels, each.candidate.name
-            now = self._labels(each.given, name, X)
-            if (now != tested).any() and (now == self._labels(each.given, name, X)).all():
+            asked = (each.given, name, X, self.dense.truth)
+            now = self._outcome(*asked).labels
+            if (now != tested).any() and (now == self._outcome(*asked).labels).all():
                 raise ValueError(
                     f"the candidate {name!r} was changed after it was tested, and "
                     f"{(now != tested).sum()} of its {len(now)} answers with it; a function must "
@@ -161,13 +161,12 @@ class Maker:
                     "must change nothing"
                 )
 
-    def _labels(self, model: Any, name: str, X: Any) -> Any:
-        said = as_model(model, name, _BATCH)(X)
+    def _outcome(self, model: Any, name: str, X: Any, truth: Any) -> Outcome:
+        """Run a model on rows of X; return its outcome in the codes of the classifier."""
         classes = np.asarray(self.classifier.classes_)
-        if said.labels is None:
-            known = classes if said.classes is None else np.asarray(said.classes)
-            return _codes(classes, known[np.asarray(said.scores).argmax(axis=1)], name)
-        return _codes(classes, np.asarray(said.labels), name)
+        prediction = as_model(model, name, _BATCH)(X)
+        _, [found] = answers(classes[truth], {name: prediction}, classes)
+        return Outcome(found.losses, _codes(classes, found.labels, name), truth)
 
     def _net(self, candidate: Candidate) -> Made:
         estimator, trial = self._trained(candidate.training)
@@ -236,24 +235,14 @@ class Maker:
     def _own(self, candidate: Candidate) -> Made:
         """Call a user's function, and run both models on the same rows."""
         assert not isinstance(candidate.given, dict)
-        X = self.test[0]
+        X, truth = self.test[0], self.dense.truth
         model = candidate.given(copy.deepcopy(self.fitted))  # type: ignore[operator]
-        dense = as_model(self.fitted, "dense", _BATCH)(X)
-        own = as_model(model, candidate.name, _BATCH)(X)
-        before, after = self._outcomes(dense, own, candidate.name)
+        before = self._outcome(self.fitted, "dense", X, truth)
+        after = self._outcome(model, candidate.name, X, truth)
         if not hasattr(model, "predict"):
-            has_scores = own.scores is not None
+            has_scores = after.losses is not None
             model = ModelClassifier(model, self.classifier.classes_, has_scores)
         return Made(candidate, model, Run(after, None, before))
-
-    def _outcomes(self, dense: Prediction, own: Prediction, name: str) -> tuple[Outcome, Outcome]:
-        """Return both predictions as outcomes, in the codes of the classifier."""
-        classes, codes = np.asarray(self.classifier.classes_), self.dense.truth
-        _, found = answers(classes[codes], {"dense": dense, name: own}, classes)
-        before, after = (
-            Outcome(each.losses, _codes(classes, each.labels, name), codes) for each in found
-        )
-        return before, after
 
 
 def _codes(classes: Any, labels: Any, name: str) -> Any:

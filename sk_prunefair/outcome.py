@@ -66,6 +66,26 @@ class Outcome:
         return len(np.unique(self.labels)) == 1 and len(np.unique(self.truth)) > 1
 
 
+def paired_counts(
+    dense: Outcome, pruned: Outcome, codes: npt.NDArray[np.int64], n_groups: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return by group the numbers of rows, and of rows that one net alone gets right: lost, won.
+
+    Examples
+    --------
+    >>> truth = np.array([0, 1, 1])
+    >>> dense, pruned = (Outcome(None, np.array(each), truth) for each in ([0, 1, 0], [1, 1, 1]))
+    >>> [each.tolist() for each in paired_counts(dense, pruned, np.array([0, 0, 1]), 2)]
+    [[2, 1], [1, 0], [0, 1]]
+    """
+    before, after = dense.is_right, pruned.is_right
+    count, lost, won = (
+        np.bincount(codes, each, n_groups).astype(np.int64)
+        for each in (None, before & ~after, after & ~before)
+    )
+    return count, lost, won
+
+
 def lost_labels(dense: Outcome, pruned: Outcome) -> list[int]:
     """Return the labels that the dense net predicts for some sample, and the pruned net for none.
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sk_prunefair.outcome import Outcome
+from sk_prunefair.outcome import Outcome, paired_counts
 from sk_prunefair.promise._bounds import check_promise
 from sk_prunefair.promise.counts import prove
 from sk_prunefair.promise.criteria import as_criteria, losses_of
@@ -118,7 +118,7 @@ class Promise:
             return bool(table["passed"].all())
         if label_findings(dense, pruned, labels):
             return False
-        count, lost, won = _sums(dense, pruned, codes, len(groups))[0]
+        count, lost, won = paired_counts(dense, pruned, codes, len(groups))
         level = 1 - self.confidence
         bounds = np.full(len(count), self.max_accuracy_drop)
         return bool((drop_p_values(count, lost, won, bounds, level / 20) <= level).all())
@@ -126,7 +126,8 @@ class Promise:
     def _judge_drops(
         self, dense: Outcome, pruned: Outcome, codes: npt.NDArray[np.int64], n_groups: int
     ) -> dict[str, Any]:
-        (count, lost, won), right = _sums(dense, pruned, codes, n_groups)
+        count, lost, won = paired_counts(dense, pruned, codes, n_groups)
+        right = np.bincount(codes, dense.is_right, n_groups).astype(np.int64)
         counts = list(zip(count.tolist(), lost.tolist(), won.tolist(), strict=True))
         proofs = prove(counts, self.max_accuracy_drop, self.confidence)
         p_value = np.array([proof.p_value for proof in proofs])
@@ -134,8 +135,8 @@ class Promise:
             "count": count,
             "n_lost": lost,
             "n_won": won,
-            "accuracy_dense": right[0] / count,
-            "accuracy_pruned": right[1] / count,
+            "accuracy_dense": right / count,
+            "accuracy_pruned": (right - lost + won) / count,
             "accuracy_drop": (lost - won) / count,
             "drop_bound": [proof.drop_bound for proof in proofs],
             "p_value": p_value,
@@ -240,16 +241,6 @@ class Promise:
         said = ", ".join(f"{group_name(row['group'])}: {_amount(row)}" for row in rows)
         more = f" and {fails.sum() - len(rows)} more" if fails.sum() > len(rows) else ""
         return f" (samples needed by the other groups: {said}{more})" if rows else ""
-
-
-def _sums(
-    dense: Outcome, pruned: Outcome, codes: npt.NDArray[np.int64], n_groups: int
-) -> tuple[list[npt.NDArray[np.int64]], list[npt.NDArray[np.int64]]]:
-    """Return by group the numbers of rows, lost and won; and of rows correct before and after."""
-    before, after = dense.is_right, pruned.is_right
-    values = (np.ones(len(codes)), before & ~after, after & ~before, before, after)
-    sums = [np.bincount(codes, each, n_groups).astype(np.int64) for each in values]
-    return sums[:3], sums[3:]
 
 
 def _remedy(row: Any) -> str:

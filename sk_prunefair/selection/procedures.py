@@ -17,7 +17,7 @@ import pandas as pd
 from scipy.stats import norm
 from sklearn.utils import check_random_state
 
-from sk_prunefair.outcome import Outcome
+from sk_prunefair.outcome import Outcome, paired_counts
 from sk_prunefair.promise import Promise
 from sk_prunefair.promise.findings import label_findings
 from sk_prunefair.selection._nets import Run
@@ -254,13 +254,11 @@ def _chance(promise: Promise, known: OrderRows, i: int, held_out: HeldOut) -> fl
     if label_findings(dense, pruned, held_out.labels):
         return -np.inf
     n_groups = len(held_out.groups)
-    n_order = np.bincount(codes, minlength=n_groups)
+    n_order, *changed = paired_counts(dense, pruned, codes, n_groups)
     n_test = np.bincount(held_out.codes[held_out.test], minlength=n_groups)
-    before, after = dense.is_right, pruned.is_right
     lost, won = (
-        (np.bincount(codes, changed, n_groups) + _PRIOR * (changed.sum() + 0.5) / (len(codes) + 1))
-        / (n_order + _PRIOR)
-        for changed in (before & ~after, after & ~before)
+        (each + _PRIOR * (each.sum() + 0.5) / (len(codes) + 1)) / (n_order + _PRIOR)
+        for each in changed
     )
     drop, variance = lost - won, lost + won - (lost - won) ** 2
     # The part of the bound that remains after the margin of the test.

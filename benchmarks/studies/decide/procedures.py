@@ -15,19 +15,20 @@ and the page beside it.
 from __future__ import annotations
 
 import argparse
-import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.lib.harness import Cell, page_path, run_cells
+from benchmarks.lib.harness import Cell, grid, page_path, run_cells
+from benchmarks.lib.pages import fill, markdown
 from sk_prunefair.outcome import Outcome
 from sk_prunefair.promise import Promise
 from sk_prunefair.selection._nets import Run
 from sk_prunefair.selection.procedures import HeldOut, OrderRows, decide, split_rows
 
+PAGE = Path(__file__).with_name("page_procedures.md")
 MAX_DROP, CONFIDENCE = 0.02, 0.95
 DRAWS = 100
 N_CANDIDATES = (12,)
@@ -109,31 +110,14 @@ def work(cell: Cell, n_draws: int = DRAWS) -> list[dict[str, Any]]:
 
 
 def write_page(rows: pd.DataFrame, path: Path) -> None:
-    """Write one table of levels and one of what is saved."""
-    n_draws = int(rows["draws"].iloc[0])
-    error = np.sqrt(0.05 * 0.95 / n_draws)
-    lines = [
-        "# How may several candidates be tested?",
-        "",
-        "Written by `procedures.py`. " + " ".join((__doc__ or "").split("\n\n")[1].split()),
-        "",
-        f"Confidence {CONFIDENCE}; {n_draws} draws a cell, so that a true share of 0.05 shows as "
-        f"up to {0.05 + 3 * error:.3f} (three standard errors). After *pareto* the share of the "
-        "held-out rows that sets the order. All numbers are of candidates that are independent of "
-        "each other, given their truths, and of groups that lose alike: where there are several, "
-        "all have to pass by chance, so that only one group shows the level.",
-    ]
+    """Write one table of levels, one of what is saved and one of how often nothing passes."""
     keys = ["truth", "groups", "candidates"]
-    for name, title in (
-        ("broken", "Share of draws in which the promise is broken"),
-        ("saved", "Saved, of what could be (none where nothing keeps the promise)"),
-        ("nothing", "Share of draws in which nothing passes"),
-    ):
+    tables = []
+    for name in ("broken", "saved", "nothing"):
         table = rows.pivot_table(index=keys, columns="procedure", values=name, sort=False)
         means = rows.groupby("procedure", sort=False)[name].agg(["mean", "max"]).T
-        lines += ["", f"## {title}", "", means.to_markdown(floatfmt=".3f")]
-        lines += ["", table.reset_index().to_markdown(index=False, floatfmt=".3f")]
-    path.write_text("\n".join(lines) + "\n")
+        tables += [means.to_markdown(floatfmt=".3f"), markdown(table, floatfmt=".3f")]
+    path.write_text(fill(PAGE, tables), encoding="utf-8")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -142,10 +126,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path)
     args = parser.parse_args(argv)
     out = args.out or Path(__file__).with_name("rows_procedures.csv")
-    todo: list[Cell] = [
-        {"truth": truth, "groups": groups, "candidates": n}
-        for n, groups, truth in itertools.product(N_CANDIDATES, GROUPS, TRUTHS)
-    ]
+    todo = grid(candidates=N_CANDIDATES, groups=GROUPS, truth=TRUTHS)
     write_page(run_cells(todo, work, out), page_path(out))
 
 

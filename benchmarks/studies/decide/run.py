@@ -10,8 +10,6 @@ is looked for in the folder SK_PRUNEFAIR_DATA.
 
 from __future__ import annotations
 
-import argparse
-import functools
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,8 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from benchmarks.lib.harness import Cell, out_path, page_path, run_cells
+from benchmarks.lib.harness import Cell, grid
+from benchmarks.lib.study import options, run_study
 from benchmarks.studies.decide.nets import COSTS, QUICK, SETTINGS, Nets, Setting, train
 from benchmarks.studies.decide.page import write_page
 from sk_prunefair.promise import Promise
@@ -129,19 +128,18 @@ def taken(
 
 def main(argv: list[str] | None = None) -> None:
     """Run what is missing, then write the page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tasks", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
+    parser = options(__doc__, tasks=SETTINGS, quick="few candidates of a small net", n_jobs=0)
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
-    parser.add_argument("--quick", action="store_true")
     parser.add_argument("--keep", type=Path, help="folder for what the nets do, to decide again")
-    parser.add_argument("--out", type=Path)
     args = parser.parse_args(argv)
-    out = out_path(__file__, args.out, args.quick)
-    todo: list[Cell] = [{"task": task, "seed": seed} for seed in args.seeds for task in args.tasks]
+    todo = grid(seed=args.seeds, task=args.tasks)
     if args.quick:
-        todo = [{"task": "digits", "seed": 0}]
-    rows = run_cells(todo, functools.partial(work, quick=args.quick, keep=args.keep), out)
-    write_page(rows, page_path(out))
+        todo = [{"seed": 0, "task": "digits"}]
+
+    def kept(cell: Cell, quick: bool = False) -> list[dict[str, Any]]:
+        return work(cell, quick, args.keep)
+
+    run_study(__file__, args, todo, kept, write_page)
 
 
 if __name__ == "__main__":
